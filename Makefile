@@ -1,0 +1,66 @@
+# Every target sets up what it needs: `make demo` and `make test` work on a fresh machine.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3.11
+BIN := .venv/bin
+DEMO := var/demo
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup machine demo test check bench docs lock clean
+
+setup: machine .venv/.installed ## the environment in .venv, as requirements.lock has it
+
+machine:
+	@PYTHON="$(PYTHON)" bash .ci/system
+
+# pyspark comes as a source archive: its builder is installed first, from the same lock, so that nothing
+# unpinned is fetched to build it.
+.venv/.installed: requirements.lock pyproject.toml | machine
+	@echo "Setting up .venv (some minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@awk '/^[a-z]/ { keep = /^setuptools==/ } keep' requirements.lock > .venv/builder.txt
+	@$(BIN)/python -m pip install -qq --require-hashes -r .venv/builder.txt
+	@$(BIN)/python -m pip install -qq --require-hashes --no-build-isolation --use-pep517 -r requirements.lock
+	@$(BIN)/python -m pip install -qq --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: setup ## the main job on a generated hospital of its own
+	@rm -rf $(DEMO)
+	@export ERIOS_HOME=$(DEMO); \
+	$(BIN)/erios synth $(DEMO)/export --patients 300 --seed 1; \
+	$(BIN)/erios keys init; \
+	$(BIN)/erios etl load $(DEMO)/export; \
+	$(BIN)/erios warehouse tables
+	@printf '%s\n' '' 'Where to look:' \
+	  '  $(DEMO)/export                                 the generated FHIR export: clear text, as a hospital would send it' \
+	  '  $(DEMO)/warehouse                              the pseudonymised tables and the release' \
+	  '  $(DEMO)/warehouse/validation                   the Data Docs of each batch, pages for a browser' \
+	  '  ERIOS_HOME=$(DEMO) $(BIN)/erios warehouse show patient      the columns of a table, and how full each is' \
+	  '  ERIOS_HOME=$(DEMO) $(BIN)/erios etl quarantine list         what was refused, and why' \
+	  '  ERIOS_HOME=$(DEMO) $(BIN)/erios validate                    the validation again, on the published release'
+
+test: setup ## all tests
+	@$(BIN)/python -m pytest
+
+check: setup ## style, types, and the floors of the house
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+bench: setup ## resources/s, MB/s and peak memory on 1x, 2x and 4x data; takes minutes
+	@$(BIN)/python -m tests.bench
+
+docs: setup ## the generated pages
+	@$(BIN)/python -m erios.cli.reference docs/reference/commands.md
+	@$(BIN)/python -m etl.views_reference conf/views docs/warehouse.md
+
+lock: setup ## pin the environment anew from pyproject.toml
+	@$(BIN)/uv pip compile -q pyproject.toml --group dev --generate-hashes --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --no-header --upgrade -o .venv/new.lock
+	@{ echo '# The whole environment, pinned and hashed. Written by `make lock` from pyproject.toml; do not edit.'; \
+	  cat .venv/new.lock; } > requirements.lock
+
+clean: ## caches and the demonstration; never data, never .venv
+	@rm -rf $(DEMO) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find erios etl validation tests -name __pycache__ -type d -prune -exec rm -r {} +

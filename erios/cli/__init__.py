@@ -1,0 +1,86 @@
+"""The command line: a face. It parses, asks the floors below, prints, and maps errors to exit codes.
+
+Owns the table of command groups and ``main``. Group modules are imported when one of their commands runs or
+its own help is asked for, and heavy libraries inside the command functions: ``erios --help`` must answer in
+under half a second.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+GROUPS = {
+    "synth": "Generate a demonstration hospital in FHIR R4.",
+    "keys": "Make and list the keys of the pseudonyms.",
+    "etl": "Load FHIR exports into the warehouse; look at what was refused.",
+    "validate": "Run the validation suites again on a release.",
+    "warehouse": "Look at the tables and releases of the warehouse.",
+    "views": "Check, run and inventory the SQL-on-FHIR views that make the tables.",
+}
+"""Command or group → its line in ``erios --help``; ``erios.cli.<name>`` exposes it as ``app``."""
+
+
+class LazyGroup(TyperGroup):
+    """A group that lists its commands from ``GROUPS`` and imports one only when it is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, line in GROUPS.items():
+            self.commands[name] = TyperGroup(name=name, help=line)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Put the real command in the place of its entry in the list, then resolve as usual."""
+        if args and args[0] in GROUPS:
+            self.commands[args[0]] = load_group(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def load_group(name: str) -> Any:
+    """The command or group ``erios NAME``, with its module imported."""
+    module = importlib.import_module(f"erios.cli.{name}")
+    command = get_command(module.app)
+    command.name = name
+    command.help = command.help or GROUPS[name]
+    return command
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"erios {version('erios')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """From a hospital's FHIR records to a validated, pseudonymised research warehouse.
+
+    Start with `erios keys init`, then `erios etl load PATH`. Settings are in conf/erios.toml and in
+    ERIOS_* variables; the data are under ERIOS_HOME (default: var).
+    """
+
+
+def main() -> None:
+    """Run the command line and exit: 0, or the code of the error's family (``erios.errors``)."""
+    from erios.cli.exits import run
+
+    raise SystemExit(run(get_command(app)))

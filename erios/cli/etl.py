@@ -1,0 +1,193 @@
+"""`erios etl`: load exports, look at what was refused, load it again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from erios.cli.output import print_table, screen, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from etl.pipeline import LoadReport
+    from etl.quarantine import Refused
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+quarantine = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app.add_typer(quarantine, name="quarantine", help="What was refused, why, and loading it again.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+BatchOption = Annotated[str | None, typer.Option("--batch", help="Only this batch.")]
+_COLUMNS = ("in", "written", "superseded", "duplicates", "deleted", "objected", "quarantined")
+
+
+@app.callback()
+def group() -> None:
+    """Load FHIR exports into the warehouse; look at what was refused."""
+
+
+@app.command()
+def load(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders: NDJSON, .gz, Bundles, a Bulk export.")],
+    as_json: Json = False,
+) -> None:
+    """Load an export, validate it and publish a release; every resource is accounted for.
+
+    Example: erios etl load /exports/2026-11-22
+    """
+    from erios.settings import load_settings
+    from erios.workflows.load import load_export
+
+    with _Progress() as progress:
+        report = load_export(paths, load_settings(), progress.update)
+    _show(report, as_json)
+
+
+@quarantine.command("list")
+def list_refused(
+    batch: BatchOption = None,
+    rows: Annotated[bool, typer.Option("--rows", help="One line a refused resource, with its id.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What waits in quarantine, by batch, type and reason.
+
+    Example: erios etl quarantine list --rows
+    """
+    from erios.settings import load_settings
+    from etl.quarantine import refused, summary
+
+    folder = load_settings().identity / "quarantine"
+    if as_json:
+        write_json([row.to_dict() for row in refused(folder, batch)])
+    elif rows:
+        _show_rows(refused(folder, batch))
+    else:
+        counts = summary(folder, batch)
+        lines = [(*key, f"{count:,}") for key, count in sorted(counts.items())]
+        print_table("Quarantine", ("batch", "type", "reason", "resources"), lines, numbers=1)
+
+
+@quarantine.command()
+def show(
+    quarantine_id: Annotated[str, typer.Argument(help="An id that `list --rows` prints.")],
+    as_json: Json = False,
+) -> None:
+    """Why one resource was refused, in words; no value of the record is printed.
+
+    Example: erios etl quarantine show b000001-0123abcd/000001:17
+    """
+    from erios.settings import load_settings
+    from etl.quarantine import explain, find
+
+    settings = load_settings()
+    row = find(settings.identity / "quarantine", quarantine_id)
+    reasons = explain(row, settings.landing)
+    if as_json:
+        write_json({**row.to_dict(), "reasons": reasons})
+        return
+    typer.echo(f"{row.id}: {row.type or 'type unreadable'} {row.resource_id or ''}".rstrip())
+    for reason in reasons:
+        typer.echo(f"  - {reason}")
+
+
+@quarantine.command()
+def replay(batch: BatchOption = None, as_json: Json = False) -> None:
+    """Load again what waits in quarantine, after a fix of views, rules or settings.
+
+    Example: erios etl quarantine replay --batch b000001-0123abcd
+    """
+    from erios.settings import load_settings
+    from erios.workflows.load import replay_quarantine
+
+    with _Progress() as progress:
+        report = replay_quarantine(load_settings(), batch, progress.update)
+    if report is None:
+        screen().print("Nothing waits in quarantine.")
+    else:
+        _show(report, as_json)
+
+
+class _Progress:
+    """A bar a step on a terminal, one plain line a finished step elsewhere."""
+
+    def __enter__(self) -> _Progress:
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (
+                TextColumn("{task.description:<10}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f} %"),
+            )
+            self._bars = Progress(*columns, TimeElapsedColumn(), console=screen())
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def update(self, step: str, done: int, total: int) -> None:
+        """Show how far a step is."""
+        if self._bars is None:
+            if done >= total and step not in self._tasks:
+                self._tasks[step] = True
+                screen().print(f"{step}: done")
+            return
+        if step not in self._tasks:
+            self._tasks[step] = self._bars.add_task(step, total=max(total, 1))
+        self._bars.update(self._tasks[step], completed=done if total else 1)
+
+
+def _show(report: LoadReport, as_json: bool) -> None:
+    if as_json:
+        write_json(report.to_dict())
+        return
+    values = report.to_dict()
+    names = [*sorted(values["types"]), "all"]
+    accounts = {**values["types"], "all": values["totals"]}
+    print_table(
+        f"Batch {report.batch}",
+        ("resource type", *_COLUMNS),
+        [_row(n, accounts[n]) for n in names],
+        numbers=7,
+    )
+    for line in _closing_lines(report):
+        screen().print(line)
+
+
+def _row(name: str, account: Mapping[str, int]) -> tuple[str, ...]:
+    return (name, *(f"{account[column]:,}" for column in _COLUMNS))
+
+
+def _closing_lines(report: LoadReport) -> list[str]:
+    contained = report.to_dict()["totals"]["contained"]
+    lines = [f"{contained:,} of these resources were contained in others."] if contained else []
+    if report.recovered:
+        lines.append(f"A killed run was rolled back first: {', '.join(report.recovered)}.")
+    if report.passed_over:
+        lines.append(f"{len(report.passed_over)} files were passed over (not FHIR, or not in the manifest).")
+    if report.verdict:
+        lines += [f"Warning: {warning}" for warning in report.verdict.warnings]
+        lines.append(f"Data Docs: {report.verdict.docs}")
+    if report.to_dict()["totals"]["quarantined"]:
+        lines.append("Look at what was refused: erios etl quarantine list")
+    if report.release is None:
+        return [*lines, "Nothing could be written, so there is no release."]
+    state = "Published release" if report.new_release else "Nothing new; the release is still"
+    return [*lines, f"{state} {report.release} in {report.seconds:.1f} s. Look at it: erios warehouse tables"]
+
+
+def _show_rows(rows: Any) -> None:
+    for row in rows:
+        typer.echo(_line(row))
+
+
+def _line(row: Refused) -> str:
+    return "\t".join((row.id, row.type or "-", row.resource_id or "-", row.reason))

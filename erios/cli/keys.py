@@ -1,0 +1,56 @@
+"""``erios keys``: make the keyring once, and list what it holds. It must never print a secret."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
+
+
+@app.callback()
+def keys() -> None:
+    """Make and list the keys of the pseudonyms."""
+
+
+@app.command()
+def init(as_json: AsJson = False) -> None:
+    """Make the keyring with its first key, in the identity zone, readable by its owner alone.
+
+    It is done once for a warehouse and refuses to touch a keyring that exists. Back the file up: without it
+    a patient's new data cannot join the old.
+
+    Example: erios keys init
+    """
+    from erios.cli.output import screen, write_json
+    from erios.keys import init_keyring
+    from erios.settings import load_settings
+
+    settings = load_settings()
+    settings.make_zones()
+    key_id = init_keyring(settings.keyring)
+    if as_json:
+        write_json({"keyring": str(settings.keyring), "key": key_id})
+    screen().print(f"Made the keyring {settings.keyring} with key {key_id}. Back it up.", soft_wrap=True)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the keyring's keys: id, date, and which one is current. Secrets are never shown.
+
+    Example: erios keys list
+    """
+    from erios.cli.output import screen, write_json
+    from erios.keys import list_keys
+    from erios.settings import load_settings
+
+    entries = list_keys(load_settings().keyring)
+    if as_json:
+        return write_json([asdict(entry) for entry in entries])
+    for entry in entries:
+        screen().print(f"{entry.key_id}  {entry.created}{'  current' if entry.current else ''}")
+    return None

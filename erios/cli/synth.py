@@ -1,0 +1,81 @@
+"""`erios synth`: writes the demonstration hospital. A thin face of `etl.synthetic`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from etl.synthetic import Counts
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    patients: Annotated[int, typer.Option("--patients", help="How many patients.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")] = 1,
+    bundles: Annotated[
+        bool, typer.Option("--bundles", help="One transaction Bundle a patient instead of NDJSON.")
+    ] = False,
+    dirty: Annotated[
+        float, typer.Option("--dirty", help="Share of lines to spoil, 0 to 1; listed in planted.csv.")
+    ] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
+) -> None:
+    """Write a French university hospital in FHIR R4, invented from a seed, laid out as a Bulk Data export.
+
+    Example: erios synth var/hospital --patients 1000 --seed 1
+    """
+    counts = _generate(out, patients, seed, bundles, dirty)
+    if as_json:
+        _write_json(out, counts)
+    _print_counts(out, counts)
+
+
+def _generate(out: Path, patients: int, seed: int, bundles: bool, dirty: float) -> Counts:
+    from rich.progress import Progress
+
+    from erios.cli.output import screen
+    from etl.synthetic import generate
+
+    console = screen()
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("Patients", total=patients)
+        return generate(
+            out,
+            patients,
+            seed,
+            bundles=bundles,
+            dirty=dirty,
+            progress=lambda done, _: bar.update(task, completed=done),
+        )
+
+
+def _write_json(out: Path, counts: Counts) -> None:
+    from erios.cli.output import write_json
+
+    write_json(
+        {
+            "folder": str(out),
+            "resources": counts.resources,
+            "types": counts.types,
+            "files": counts.files,
+            "bytes": counts.bytes,
+            "planted": counts.planted,
+        }
+    )
+
+
+def _print_counts(out: Path, counts: Counts) -> None:
+    from erios.cli.output import print_table, screen
+
+    rows = [(kind, f"{lines:,}") for kind, lines in counts.types.items()]
+    print_table(f"Demonstration hospital in {out}", ("type", "resources"), rows, numbers=1)
+    screen().print(f"{counts.resources:,} resources, {counts.bytes / 1e6:,.1f} MB in {counts.files:,} files.")
+    if counts.planted:
+        faults = ", ".join(f"{number:,} {outcome}" for outcome, number in counts.planted.items())
+        screen().print(f"Faults planted and listed in {out / 'planted.csv'}: {faults}.", soft_wrap=True)

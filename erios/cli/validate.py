@@ -1,0 +1,38 @@
+"""`erios validate`: the validation suites, run again on a release."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from erios.cli.output import screen, write_json
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def validate(
+    release: Annotated[str | None, typer.Option("--release", help="A release id; the latest without it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+) -> None:
+    """Run the validation suites again on a release; exit code 5 if a blocking expectation fails.
+
+    Example: erios validate --release r000001
+    """
+    from erios.errors import ValidationBlocked
+    from erios.settings import load_settings
+    from erios.workflows.load import failures, validate_release
+
+    opened, report = validate_release(load_settings(), release)
+    if as_json:
+        write_json({"release": opened.id, **report.to_dict()})
+    else:
+        for severity, label in (("block", "Blocks"), ("warn", "Warning")):
+            for line in failures(report, severity):
+                screen().print(f"{label}: {line}")
+        good = sum(result.success for result in report.results)
+        screen().print(f"Release {opened.id}: {good} of {len(report.results)} expectations hold.")
+        screen().print(f"Data Docs: {report.docs_index}")
+    if report.blocked:
+        raise ValidationBlocked(f"release {opened.id} fails expectations that block; see above")

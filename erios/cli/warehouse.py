@@ -1,0 +1,113 @@
+"""`erios warehouse`: the tables and releases of the warehouse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from erios.cli.output import print_table, write_json
+
+if TYPE_CHECKING:
+    from etl.release import Release
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+ReleaseOption = Annotated[str | None, typer.Option("--release", help="A release id; the latest without it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+@app.callback()
+def group() -> None:
+    """Look at the tables and releases of the warehouse."""
+
+
+def _release(release_id: str | None) -> Release:
+    from erios.workflows.warehouse import open_release
+
+    return open_release(release_id)
+
+
+@app.command()
+def tables(release: ReleaseOption = None, as_json: Json = False) -> None:
+    """The tables of a release with their rows, files and bytes.
+
+    Example: erios warehouse tables
+    """
+    opened = _release(release)
+    rows = [_measure(opened, name) for name in opened.names()]
+    if as_json:
+        write_json({"release": opened.id, "tables": rows})
+        return
+    lines = [(r["table"], f"{r['rows']:,}", f"{r['files']:,}", f"{r['bytes'] / 1e6:,.1f}") for r in rows]
+    print_table(f"Release {opened.id}", ("table", "rows", "files", "MB"), lines, numbers=3)
+
+
+def _measure(release: Release, name: str) -> dict[str, Any]:
+    files = release.data_files(name)
+    return {
+        "table": name,
+        "rows": sum(file.rows for file in files),
+        "files": len(files),
+        "bytes": sum(file.size for file in files),
+    }
+
+
+@app.command()
+def releases(as_json: Json = False) -> None:
+    """The releases kept, oldest first.
+
+    Example: erios warehouse releases
+    """
+    from erios.settings import load_settings
+    from etl.release import open_release, release_ids
+
+    warehouse = load_settings().warehouse
+    found = [open_release(warehouse, release_id) for release_id in release_ids(warehouse)]
+    rows = [{"release": r.id, "created": r.created, "batch": r.batch, "totals": dict(r.totals)} for r in found]
+    if as_json:
+        write_json(rows)
+        return
+    lines = [(r.id, r.created, r.batch, f"{r.totals.get('written', 0):,}") for r in found]
+    print_table("Releases", ("release", "published", "batch", "resources written"), lines, numbers=1)
+
+
+@app.command()
+def show(
+    table: Annotated[str, typer.Argument(help="A table of the release.")],
+    release: ReleaseOption = None,
+    as_json: Json = False,
+) -> None:
+    """The columns of a table: type, privacy rule, share of rows that have a value, description.
+
+    Example: erios warehouse show observation
+    """
+    opened = _release(release)
+    columns = _columns(opened, table)
+    if as_json:
+        write_json({"release": opened.id, "table": table, "rows": opened.tables[table].rows, "columns": columns})
+        return
+    lines = [(c["column"], c["type"], c["privacy"], f"{c['filled']:.0%}", c["description"]) for c in columns]
+    title = f"{table} in release {opened.id}: {opened.tables[table].rows:,} rows"
+    print_table(title, ("column", "type", "privacy", "filled", "description"), lines, numbers=0)
+
+
+def _columns(release: Release, table: str) -> list[dict[str, Any]]:
+    from erios.settings import load_settings
+    from etl.tables import load_tables
+
+    relation = release.duckdb(table)
+    documented = {t.name: t for t in load_tables(load_settings().views_dir)}
+    described = {c.name: c for c in documented[table].view.columns} if table in documented else {}
+    counts = ", ".join(f'count("{name}")' for name in relation.columns)
+    total, *filled = relation.aggregate(f"count(*), {counts}").fetchall()[0]
+    return [
+        {
+            "column": name,
+            "type": str(kind),
+            "privacy": (described[name].privacy if name in described else None) or "lineage",
+            "filled": filled[number] / total if total else 0.0,
+            "description": (described[name].description if name in described else None) or "added by the loader",
+        }
+        for number, (name, kind) in enumerate(zip(relation.columns, relation.types, strict=True))
+    ]

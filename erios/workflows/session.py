@@ -1,0 +1,86 @@
+"""The Spark session of a command: made from the settings, quiet, and telling nobody.
+
+Owns Spark's configuration. No key and no clear text may ever be put into it: Spark writes its configuration into
+event logs and shows it on its pages.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from erios.settings import Settings, make_folder
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_FIXED = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.log.level": "OFF",
+    "spark.python.worker.reuse": "true",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+
+@contextmanager
+def spark_session(settings: Settings) -> Iterator[SparkSession]:
+    """A session for one command; an existing one of this process is used and left running."""
+    from pyspark.sql import SparkSession
+
+    running = SparkSession.getActiveSession()
+    spark = running or _build(settings)
+    try:
+        yield spark
+    finally:
+        if running is None:
+            spark.stop()
+
+
+def _build(settings: Settings) -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    make_folder(settings.spark_local_dir, 0o700)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    builder = SparkSession.builder.appName("erios").master(settings.spark.master)
+    for name, value in _configuration(settings).items():
+        builder = builder.config(name, value)
+    with _mute_jvm():
+        return builder.getOrCreate()
+
+
+@contextmanager
+def _mute_jvm() -> Iterator[None]:
+    """Start the JVM with its standard error closed: what Java prints there may quote rows, and nobody reads it."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _configuration(settings: Settings) -> dict[str, str]:
+    conf = {
+        **_FIXED,
+        "spark.driver.memory": settings.spark.driver_memory,
+        "spark.local.dir": str(settings.spark_local_dir),
+        "spark.sql.warehouse.dir": str(settings.spark_local_dir / "catalog"),
+    }
+    if settings.spark.event_log_dir is not None:
+        make_folder(settings.spark.event_log_dir, 0o750)
+        conf |= {
+            "spark.eventLog.enabled": "true",
+            "spark.eventLog.dir": settings.spark.event_log_dir.as_uri(),
+        }
+    return {**conf, **settings.spark.conf}

@@ -1,0 +1,137 @@
+"""Bundles and contained resources: one JSON text in, the resources it holds out, with references made canonical.
+
+Owns the rewriting of ``urn:uuid:`` and absolute references through ``fullUrl`` (FHIR R4, Bundle §3.6.1) and of
+``#local`` references to contained resources. Texts are cut out of the original bytes, never re-serialised, so
+decimals keep every digit. It must never quote what it read in a message.
+
+A contained resource gets the deterministic key ``Type/ParentType/parent-id#local-id``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+_REFERENCE = re.compile(rb'("reference"\s*:\s*")((?:urn:|https?:|#)[^"\\]*)"')
+_MAX_DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Document:
+    """One resource text: where in its line it stands, its id when the place gives one, and what to do.
+
+    ``action`` is ``put`` or ``delete``; ``reason`` is set when the entry cannot be used.
+    """
+
+    part: str
+    text: bytes
+    given_id: str | None = None
+    action: str = "put"
+    type: str | None = None
+    reason: str | None = None
+
+
+class _Request(msgspec.Struct):
+    method: str = ""
+    url: str = ""
+
+
+class _Entry(msgspec.Struct):
+    fullUrl: str = ""  # noqa: N815 - FHIR's name
+    resource: msgspec.Raw = msgspec.Raw()
+    request: _Request | None = None
+
+
+class _Head(msgspec.Struct):
+    resourceType: str = ""  # noqa: N815 - FHIR's name
+    id: str = ""
+
+
+class _Bundle(_Head):
+    entry: list[_Entry] = []
+
+
+class _Container(_Head):
+    contained: list[msgspec.Raw] = []
+
+
+def expand(text: bytes, *, part: str = "", given_id: str | None = None, depth: int = 0) -> Iterator[Document]:
+    """The resources in one JSON text: a Bundle's entries, a resource and those it contains, or itself.
+
+    A text that is not JSON, or whose parts have the wrong kind, comes back whole for the reader to refuse.
+    """
+    try:
+        head = msgspec.json.decode(text, type=_Head)
+        if head.resourceType == "Bundle" and depth < _MAX_DEPTH:
+            yield from _entries(msgspec.json.decode(text, type=_Bundle), part, depth)
+        else:
+            yield from _with_contained(msgspec.json.decode(text, type=_Container), text, part, given_id)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        yield Document(part, text, given_id)
+
+
+def _entries(bundle: _Bundle, part: str, depth: int) -> Iterator[Document]:
+    entries = list(bundle.entry)
+    heads = [_head(entry) for entry in entries]
+    links = {
+        entry.fullUrl.encode(): f"{head.resourceType}/{head.id}".encode()
+        for entry, head in zip(entries, heads, strict=True)
+        if entry.fullUrl and head.resourceType and head.id
+    }
+    for number, (entry, head) in enumerate(zip(entries, heads, strict=True)):
+        where = f"{part}.entry[{number}]".lstrip(".")
+        if entry.request is not None and entry.request.method.upper() == "DELETE":
+            yield _deletion(where, entry.request.url)
+        elif not bytes(entry.resource):
+            yield Document(where, b"{}", reason="the Bundle entry holds no resource")
+        else:
+            text = _rewrite(bytes(entry.resource), links)
+            yield from expand(text, part=where, given_id=head.id or None, depth=depth + 1)
+
+
+def _head(entry: _Entry) -> _Head:
+    """Type and id of an entry's resource; an id missing there is taken from ``fullUrl``."""
+    if not bytes(entry.resource):
+        return _Head()
+    try:
+        head = msgspec.json.decode(entry.resource, type=_Head)
+    except (msgspec.DecodeError, RecursionError):
+        return _Head()
+    if not head.id and entry.fullUrl:
+        head.id = re.split(r"[/:]", entry.fullUrl)[-1]
+    return head
+
+
+def _deletion(where: str, url: str) -> Document:
+    parts = url.split("?", maxsplit=1)[0].strip("/").split("/")
+    if "?" in url or len(parts) < 2:
+        return Document(where, b"{}", reason="a DELETE entry must name Type/id")
+    return Document(where, b"{}", parts[-1], "delete", parts[-2])
+
+
+def _with_contained(head: _Container, text: bytes, part: str, given_id: str | None) -> Iterator[Document]:
+    if not head.contained:
+        yield Document(part, text, given_id)
+        return
+    parent = f"{head.resourceType}/{given_id or head.id}"
+    inner = [_contained_head(raw, number) for number, raw in enumerate(head.contained)]
+    links = {f"#{h.id}".encode(): f"{h.resourceType}/{parent}#{h.id}".encode() for h in inner}
+    links[b"#"] = parent.encode()
+    yield Document(part, _rewrite(text, links), given_id)
+    for number, (raw, h) in enumerate(zip(head.contained, inner, strict=True)):
+        where = f"{part}.contained[{number}]".lstrip(".")
+        yield Document(where, _rewrite(bytes(raw), links), f"{parent}#{h.id}")
+
+
+def _contained_head(raw: msgspec.Raw, number: int) -> _Head:
+    head = msgspec.json.decode(raw, type=_Head)
+    return head if head.id else _Head(head.resourceType, str(number))
+
+
+def _rewrite(text: bytes, links: Mapping[bytes, bytes]) -> bytes:
+    if not links:
+        return text
+    return _REFERENCE.sub(lambda m: m[1] + links.get(m[2], m[2]) + b'"', text)

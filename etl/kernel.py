@@ -1,0 +1,381 @@
+"""What one task does to one chunk: texts in, pseudonymised rows out, in one DuckDB connection.
+
+Owns the order of work (expand Bundles, classify, check, evaluate the views, apply the privacy rules) and the
+promise that every resource text ends either among the accepted resources or among the refusals. Clear text
+lives only in this connection's memory; temporary spilling to disk is switched off. No Python object is made
+per record on the ordinary path; only Bundles, containers and texts that look malformed are opened in Python.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import duckdb
+import pyarrow as pa
+
+from etl.bundles import Document, expand
+from etl.engine import connect, scalar
+from etl.privacy import RULES, PseudonymKey, bind_key
+from etl.reading import Chunk
+from etl.shape import RESOURCE_TYPES, Shape, patient_links, shape_of
+from etl.tables import LINEAGE, WarehouseTable
+from etl.views import compile_path, merge_structures
+from etl.views.numbers import exact_text
+
+_ID = "[A-Za-z0-9\\-.]{1,64}"
+_IDENTIFIED = ("Patient", "Practitioner", "Organization", "Location", "Encounter", "Specimen", "Medication")
+_DOCUMENT_SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("part", pa.string()),
+        ("text", pa.large_string()),
+        ("given_id", pa.string()),
+        ("action", pa.string()),
+        ("given_type", pa.string()),
+        ("given_reason", pa.string()),
+    ]
+)
+_HEADS = "json_extract_string(text, ['$.resourceType', '$.id', '$.meta.lastUpdated', '$.meta.versionId'])"
+
+
+@dataclass(frozen=True)
+class TypePlan:
+    """How resources of one type are read: one structure for all of its views, and its patient's reference."""
+
+    resource: str
+    tables: tuple[WarehouseTable, ...]
+    structure: Mapping[str, object]
+    patient: str
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class KernelPlan:
+    """What a kernel evaluates, made once on the driver and sent to every task; it holds no key."""
+
+    types: Mapping[str, TypePlan]
+    buckets: int
+    max_line_bytes: int
+    deleted_at: str
+    memory_mb: int = 1024
+
+
+@dataclass
+class Kernel:
+    """One DuckDB connection and the plans it made; use as a context manager, feed it chunks."""
+
+    plan: KernelPlan
+    key: PseudonymKey
+    _connection: duckdb.DuckDBPyConnection | None = None
+
+    def __enter__(self) -> Kernel:
+        self._connection = connect(self.plan.memory_mb)  # clear text: it must not spill
+        bind_key(self._connection, self.key)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    @property
+    def sql(self) -> duckdb.DuckDBPyConnection:
+        assert self._connection is not None
+        return self._connection
+
+    def load(self, chunk: Chunk, first_seq: int) -> int:
+        """Classify a chunk into temp table ``doc``; returns how many resource texts it holds.
+
+        ``doc(seq, file, line, part, action, type, id, updated, version, text, reason)``; ``seq`` counts from
+        ``first_seq`` and is unique in the batch.
+        """
+        lines = self._expanded(chunk)
+        self.sql.register("lines", lines)
+        self.sql.execute(_CLASSIFY, {"first": first_seq, "deleted_at": self.plan.deleted_at})
+        self.sql.unregister("lines")
+        self._refuse_unknown_types()
+        return scalar(self.sql, "SELECT count(*) FROM doc")
+
+    def types(self) -> list[str]:
+        """Types with accepted resources in the chunk."""
+        rows = self.sql.execute("SELECT DISTINCT type FROM doc WHERE reason IS NULL ORDER BY 1").fetchall()
+        return [row[0] for row in rows]
+
+    def evaluate(self, resource: str) -> list[WarehouseTable]:
+        """Read and check the resources of one type and evaluate its views into temp tables ``out_<table>``.
+
+        Faults found go to ``doc.reason``; afterwards ``parsed`` holds the accepted resources of the type.
+        """
+        plan = self._type_plan(resource)
+        self._parse(plan)
+        self._check_shapes(plan)
+        for table in plan.tables:
+            self._run_view(table)
+        self._refuse_view_problems(plan)
+        return list(plan.tables)
+
+    def rows_sql(self, table: WarehouseTable) -> str:
+        """SELECT of a table's protected rows: its columns, lineage columns, ``bucket`` and ``seq``."""
+        self._pseudonyms(table)
+        return _rows_sql(table, self.plan.buckets)
+
+    def view_batches(self, table: WarehouseTable) -> Iterator[pa.RecordBatch]:
+        """Rows of one view with ``_file``, ``_line``, ``_problem``; an unfit resource is one row of NULLs."""
+        if table.view.resource in self.types():
+            self.evaluate(table.view.resource)
+            rows = f"""SELECT r.* EXCLUDE (seq, bucket), doc.file AS _file, doc.line AS _line, NULL::VARCHAR AS _problem
+                       FROM ({self.rows_sql(table)}) r JOIN doc USING (seq)"""
+            yield from self.sql.sql(rows).to_arrow_reader(65536)
+        nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in table.column_types().items())
+        unfit = f"""SELECT {nulls}, file AS _file, line AS _line, reason AS _problem FROM doc
+                    WHERE reason IS NOT NULL AND coalesce(type, '{table.view.resource}') = '{table.view.resource}'"""
+        yield from self.sql.sql(unfit).to_arrow_reader(65536)
+
+    def resources_sql(self, resource: str) -> str:
+        """SELECT of the accepted resources of the type evaluated last, one row each, for the ledger."""
+        return _LEDGER.format(type=resource, bucket=bucket_sql("p.resource_key", self.plan.buckets))
+
+    def identifiers_sql(self, resource: str) -> str | None:
+        """SELECT of (identifier_key, resource_key): the keyed business identifiers others may refer by."""
+        bucket = bucket_sql("resource_key", self.plan.buckets)
+        return _IDENTIFIERS.replace("$bucket", bucket) if resource in _IDENTIFIED else None
+
+    def _type_plan(self, resource: str) -> TypePlan:
+        return self.plan.types.get(resource) or other_type_plan(resource)
+
+    def _expanded(self, chunk: Chunk) -> pa.Table:
+        """Lines with Bundles and contained resources opened up; the ordinary line passes untouched."""
+        self.sql.register("raw", chunk.lines)
+        special = self.sql.execute(_SPECIAL).fetchall()
+        lines = self.sql.sql(_ORDINARY).to_arrow_table() if special else _plain(chunk.lines)
+        self.sql.unregister("raw")
+        documents = [(file, line, doc) for file, line, text in special for doc in expand(text.encode())]
+        refused = [(r.file, r.line, Document("", b"{}", reason=r.reason)) for r in chunk.refusals]
+        return pa.concat_tables([lines.cast(_DOCUMENT_SCHEMA), _document_table([*documents, *refused])])
+
+    def _refuse_unknown_types(self) -> None:
+        self.sql.execute(
+            "UPDATE doc SET reason = 'resourceType is not a type of FHIR R4', type = NULL"
+            " WHERE reason IS NULL AND NOT list_contains(?, type)",
+            [sorted(RESOURCE_TYPES)],
+        )
+
+    def _parse(self, plan: TypePlan) -> None:
+        self.sql.execute(
+            "CREATE OR REPLACE TEMP TABLE parsed AS "
+            + _PARSE.format(
+                exact=exact_text("text"),
+                structure=_json(plan.structure),
+                pattern=plan.shape.suspicious.replace("'", "''"),
+                patient=plan.patient,
+                type=plan.resource,
+            )
+        )
+        self.sql.execute(_SUBJECTS)
+
+    def _check_shapes(self, plan: TypePlan) -> None:
+        """Look closely at the few texts whose keys or JSON kinds are not those of the type."""
+        keys = self.sql.execute("SELECT DISTINCT keys FROM parsed WHERE keys IS NOT NULL").fetchall()
+        wrong = [(row[0], reason) for row in keys if (reason := plan.shape.check_keys(row[0]))]
+        for names, reason in wrong:
+            self._refuse("seq IN (SELECT seq FROM parsed WHERE keys = ?)", [names], reason)
+        for seq, text in self.sql.execute(_SUSPICIOUS).fetchall():
+            if reason := plan.shape.check_text(text):
+                self._refuse("seq = ?", [seq], reason)
+        if wrong or self._refused_in_parsed():
+            self._drop_refused("parsed")
+
+    def _refused_in_parsed(self) -> bool:
+        sql = "SELECT count(*) FROM parsed SEMI JOIN (SELECT seq FROM doc WHERE reason IS NOT NULL) USING (seq)"
+        return scalar(self.sql, sql) > 0
+
+    def _refuse(self, where: str, values: Sequence[object], reason: str) -> None:
+        self.sql.execute(f"UPDATE doc SET reason = ? WHERE reason IS NULL AND {where}", [reason, *values])
+
+    def _drop_refused(self, table: str) -> None:
+        self.sql.execute(f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM doc WHERE reason IS NOT NULL)")
+
+    def _run_view(self, table: WarehouseTable) -> None:
+        carry = ["seq", "resource_key", "patient_ref", *LINEAGE]
+        sql = table.view.sql("(SELECT * FROM parsed WHERE action = 'put')", "r", carry, problems=True)
+        self.sql.execute(f"CREATE OR REPLACE TEMP TABLE out_{table.name} AS {sql}")
+
+    def _refuse_view_problems(self, plan: TypePlan) -> None:
+        found = 0
+        for table in plan.tables:
+            rows = self.sql.execute(
+                f"SELECT _problem, list(DISTINCT seq) FROM out_{table.name} WHERE _problem IS NOT NULL GROUP BY 1"
+            ).fetchall()
+            for problem, seqs in rows:
+                self._refuse("list_contains(?, seq)", [seqs], f"{table.name}: {problem}")
+            found += len(rows)
+        if found:
+            for name in ["parsed", *(f"out_{table.name}" for table in plan.tables)]:
+                self._drop_refused(name)
+
+    def _pseudonyms(self, table: WarehouseTable) -> None:
+        """Temp table ``pseudonyms(ref, key)``: each distinct reference of a table's chunk hashed once."""
+        columns = [c.name for c in table.references if not c.collection]
+        if not columns:
+            return
+        union = " UNION ALL ".join(f'SELECT "{name}" AS ref FROM out_{table.name}' for name in columns)
+        self.sql.execute(
+            "CREATE OR REPLACE TEMP TABLE pseudonyms AS SELECT ref, pseudonym(ref) AS key"
+            f" FROM (SELECT DISTINCT ref FROM ({union}) WHERE ref IS NOT NULL)"
+        )
+
+
+def bucket_sql(key: str, buckets: int) -> str:
+    """Leading bits of a pseudonym as a bucket number in [0, buckets); ``buckets`` is a power of two."""
+    return f"(('0x' || left({key}, 4))::INTEGER // {65536 // buckets})"
+
+
+def type_plans(tables: Sequence[WarehouseTable]) -> dict[str, TypePlan]:
+    """Plans of every resource type that a table reads."""
+    resources = sorted({table.view.resource for table in tables})
+    return {name: type_plan(name, [t for t in tables if t.view.resource == name]) for name in resources}
+
+
+@cache
+def other_type_plan(resource: str) -> TypePlan:
+    """The plan of a type that no table reads: it is checked and enters the ledger."""
+    return type_plan(resource, ())
+
+
+def type_plan(resource: str, tables: Sequence[WarehouseTable]) -> TypePlan:
+    """The plan of one resource type; raises ViewError for a type without a patient link that cannot compile."""
+    if resource == "Patient":
+        structure, patient = merge_structures([t.view.structure for t in tables]), "'Patient/' || id"
+        return TypePlan(resource, tuple(tables), structure, patient, shape_of(resource))
+    paths = [compile_path(resource, path) for path in patient_links(resource)]
+    structure = merge_structures([*(t.view.structure for t in tables), *(p.structure for p in paths)])
+    links = ", ".join(f"list_extract({p.sql('r')}, 1)" for p in paths)
+    return TypePlan(resource, tuple(tables), structure, f"coalesce({links})" if links else "NULL", shape_of(resource))
+
+
+def _plain(lines: pa.Table) -> pa.Table:
+    count = len(lines)
+    columns = {
+        "file": lines["file"],
+        "line": lines["line"],
+        "part": pa.repeat(pa.scalar(""), count),
+        "text": lines["text"],
+        "given_id": pa.nulls(count, pa.string()),
+        "action": pa.repeat(pa.scalar("put"), count),
+        "given_type": pa.nulls(count, pa.string()),
+        "given_reason": pa.nulls(count, pa.string()),
+    }
+    return pa.table(columns)
+
+
+def _document_table(documents: Sequence[tuple[str, int, Document]]) -> pa.Table:
+    def rows() -> Iterator[dict[str, object]]:
+        for file, line, doc in documents:
+            yield {
+                "file": file,
+                "line": line,
+                "part": doc.part,
+                "text": doc.text.decode(),
+                "given_id": doc.given_id,
+                "action": doc.action,
+                "given_type": doc.type,
+                "given_reason": doc.reason,
+            }
+
+    return pa.Table.from_pylist(list(rows()), schema=_DOCUMENT_SCHEMA)
+
+
+def _json(structure: Mapping[str, object]) -> str:
+    return json.dumps(structure).replace("'", "''")
+
+
+_SPECIAL = """SELECT file, line, text FROM raw WHERE contains(text, '"Bundle"') OR contains(text, '"contained"')"""
+_ORDINARY = """
+SELECT file, line, '' AS part, text, NULL::VARCHAR AS given_id, 'put' AS action, NULL::VARCHAR AS given_type,
+       NULL::VARCHAR AS given_reason
+FROM raw WHERE NOT (contains(text, '"Bundle"') OR contains(text, '"contained"'))
+"""
+_CLASSIFY = f"""
+CREATE OR REPLACE TEMP TABLE doc AS
+WITH heads AS (
+    SELECT *, text[1] = '{{' AS is_object, TRY({_HEADS}) AS head
+    FROM (SELECT * REPLACE (ltrim(text, E' \\t') AS text) FROM lines)
+), named AS (
+    SELECT $first + row_number() OVER () - 1 AS seq, file, line, part, action, text, given_reason,
+           head IS NOT NULL AS readable, is_object AND head IS NOT NULL AS ok,
+           coalesce(given_type, head[1]) AS type, coalesce(given_id, head[2]) AS id,
+           CASE WHEN action = 'delete' THEN $deleted_at ELSE head[3] END AS updated_text,
+           head[4] AS version, given_id IS NOT NULL AND contains(given_id, '#') AS inner_id
+    FROM heads
+)
+SELECT seq, file, line, part, action, type, id, TRY_CAST(updated_text AS TIMESTAMPTZ) AS updated, version, text,
+       CASE WHEN given_reason IS NOT NULL THEN given_reason
+            WHEN NOT ok AND readable AND text[1] = '[' THEN 'the line is a JSON array; a resource is an object'
+            WHEN NOT ok AND readable THEN 'the line is JSON but not an object'
+            WHEN NOT ok THEN 'the line is not valid JSON'
+            WHEN type IS NULL THEN 'resourceType is missing'
+            WHEN id IS NULL THEN 'id is missing'
+            WHEN NOT inner_id AND NOT regexp_full_match(id, '{_ID}')
+                THEN 'id is not legal: 1 to 64 letters, digits, hyphens and dots are'
+            WHEN updated_text IS NOT NULL AND TRY_CAST(updated_text AS TIMESTAMPTZ) IS NULL
+                THEN 'meta.lastUpdated is not an instant'
+       END AS reason
+FROM named
+"""
+_PARSE = """
+SELECT seq, action, id, r, json_keys(text) AS keys, regexp_matches(text, '{pattern}') AS suspicious,
+       pseudonym('{type}/' || id) AS resource_key, {patient} AS patient_ref,
+       updated AS _last_updated, version AS _version, content_hash(text) AS _hash
+FROM (SELECT *, from_json({exact}, '{structure}') AS r FROM doc WHERE reason IS NULL AND type = '{type}')
+"""
+_SUBJECTS = """
+CREATE OR REPLACE TEMP TABLE subjects AS SELECT ref, pseudonym(ref) AS key
+FROM (SELECT DISTINCT patient_ref AS ref FROM parsed WHERE patient_ref IS NOT NULL)
+"""
+_SUSPICIOUS = "SELECT seq, text FROM doc SEMI JOIN (SELECT seq FROM parsed WHERE suspicious) USING (seq)"
+_LEDGER = """
+SELECT seq, '{type}' AS resource_type, p.resource_key, s.key AS patient_key, p._last_updated,
+       p._version, p._hash, p.action = 'delete' AS deleted, {bucket} AS bucket
+FROM parsed p LEFT JOIN subjects s ON p.patient_ref = s.ref ORDER BY bucket
+"""
+_IDENTIFIERS = """
+SELECT DISTINCT pseudonym(type || '?identifier=' || coalesce(i.system, '') || '|' || i.value) AS identifier_key,
+       resource_key, seq, $bucket AS bucket
+FROM (
+    SELECT p.seq, p.resource_key, d.type,
+           unnest(from_json(d.text, '{"identifier": [{"system": "VARCHAR", "value": "VARCHAR"}]}').identifier) AS i
+    FROM parsed p JOIN (SELECT seq, type, text FROM doc WHERE reason IS NULL) d USING (seq)
+)
+WHERE i.value IS NOT NULL
+"""
+
+
+def _protected(table: WarehouseTable) -> Iterator[str]:
+    for column in table.view.columns:
+        quoted = f'o."{column.name}"'
+        if column.name == table.key:
+            yield f'o.resource_key AS "{column.name}"'
+        elif column.privacy != "pseudonym":
+            yield f'{RULES[column.privacy or ""](quoted, column.sql_type)} AS "{column.name}"'
+        elif column.collection:
+            yield f'list_transform({quoted}, lambda x: pseudonym(x)) AS "{column.name}"'
+        else:
+            yield f'"k_{column.name}".key AS "{column.name}"'
+
+
+def _rows_sql(table: WarehouseTable, buckets: int) -> str:
+    joins = [
+        f'LEFT JOIN pseudonyms AS "k_{c.name}" ON o."{c.name}" = "k_{c.name}".ref'
+        for c in table.references
+        if not c.collection
+    ]
+    lineage = ", ".join(f"o.{name}" for name in LINEAGE)
+    bucket = bucket_sql("coalesce(k_patient.key, o.resource_key)", buckets)
+    return (
+        f"SELECT o.seq, {', '.join(_protected(table))}, {lineage}, {bucket} AS bucket"
+        f" FROM out_{table.name} AS o {' '.join(joins)}"
+        " LEFT JOIN subjects AS k_patient ON o.patient_ref = k_patient.ref ORDER BY bucket"
+    )

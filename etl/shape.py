@@ -1,0 +1,340 @@
+"""The shape a resource of FHIR R4 must have: its element names and the JSON kind of each.
+
+Owns two checks. The quick one is a regular expression per resource type that runs inside DuckDB over the whole text:
+it flags any element, at any depth, whose value starts like the wrong JSON kind. What it flags, and any new set of
+top-level names, is looked at closely here, in Python. Reasons name elements, never values.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from etl.views.fhir_types import Element, elements, elements_of
+
+_STARTS = {"string": '"', "number": "0-9-", "boolean": "tf", "object": "{", "list": r"\["}
+_NOT_JSON = r""",\s*[}\]]|"\s*:\s*-?(?:[Nn]a[Nn]|[Ii]nf)"""
+_RARE = frozenset(
+    {
+        *("ContactDetail", "Contributor", "DataRequirement", "Expression", "ParameterDefinition", "RelatedArtifact"),
+        *("TriggerDefinition", "UsageContext", "Dosage", "Timing", "Signature", "SampledData", "CodeableReference"),
+    }
+)
+"""Types that extensions may hold and hardly do: left out of the pattern, where they would blur common names."""
+_TWINS = r'"_[A-Za-z]+"\s*:\s*[^{\[\s]'
+RESOURCE_TYPES = frozenset(
+    [
+        "Account",
+        "ActivityDefinition",
+        "AdverseEvent",
+        "AllergyIntolerance",
+        "Appointment",
+        "AppointmentResponse",
+        "AuditEvent",
+        "Basic",
+        "Binary",
+        "BiologicallyDerivedProduct",
+        "BodyStructure",
+        "Bundle",
+        "CapabilityStatement",
+        "CarePlan",
+        "CareTeam",
+        "CatalogEntry",
+        "ChargeItem",
+        "ChargeItemDefinition",
+        "Claim",
+        "ClaimResponse",
+        "ClinicalImpression",
+        "CodeSystem",
+        "Communication",
+        "CommunicationRequest",
+        "CompartmentDefinition",
+        "Composition",
+        "ConceptMap",
+        "Condition",
+        "Consent",
+        "Contract",
+        "Coverage",
+        "CoverageEligibilityRequest",
+        "CoverageEligibilityResponse",
+        "DetectedIssue",
+        "Device",
+        "DeviceDefinition",
+        "DeviceMetric",
+        "DeviceRequest",
+        "DeviceUseStatement",
+        "DiagnosticReport",
+        "DocumentManifest",
+        "DocumentReference",
+        "EffectEvidenceSynthesis",
+        "Encounter",
+        "Endpoint",
+        "EnrollmentRequest",
+        "EnrollmentResponse",
+        "EpisodeOfCare",
+        "EventDefinition",
+        "Evidence",
+        "EvidenceVariable",
+        "ExampleScenario",
+        "ExplanationOfBenefit",
+        "FamilyMemberHistory",
+        "Flag",
+        "Goal",
+        "GraphDefinition",
+        "Group",
+        "GuidanceResponse",
+        "HealthcareService",
+        "ImagingStudy",
+        "Immunization",
+        "ImmunizationEvaluation",
+        "ImmunizationRecommendation",
+        "ImplementationGuide",
+        "InsurancePlan",
+        "Invoice",
+        "Library",
+        "Linkage",
+        "List",
+        "Location",
+        "Measure",
+        "MeasureReport",
+        "Media",
+        "Medication",
+        "MedicationAdministration",
+        "MedicationDispense",
+        "MedicationKnowledge",
+        "MedicationRequest",
+        "MedicationStatement",
+        "MedicinalProduct",
+        "MedicinalProductAuthorization",
+        "MedicinalProductContraindication",
+        "MedicinalProductIndication",
+        "MedicinalProductIngredient",
+        "MedicinalProductInteraction",
+        "MedicinalProductManufactured",
+        "MedicinalProductPackaged",
+        "MedicinalProductPharmaceutical",
+        "MedicinalProductUndesirableEffect",
+        "MessageDefinition",
+        "MessageHeader",
+        "MolecularSequence",
+        "NamingSystem",
+        "NutritionOrder",
+        "Observation",
+        "ObservationDefinition",
+        "OperationDefinition",
+        "OperationOutcome",
+        "Organization",
+        "OrganizationAffiliation",
+        "Parameters",
+        "Patient",
+        "PaymentNotice",
+        "PaymentReconciliation",
+        "Person",
+        "PlanDefinition",
+        "Practitioner",
+        "PractitionerRole",
+        "Procedure",
+        "Provenance",
+        "Questionnaire",
+        "QuestionnaireResponse",
+        "RelatedPerson",
+        "RequestGroup",
+        "ResearchDefinition",
+        "ResearchElementDefinition",
+        "ResearchStudy",
+        "ResearchSubject",
+        "RiskAssessment",
+        "RiskEvidenceSynthesis",
+        "Schedule",
+        "SearchParameter",
+        "ServiceRequest",
+        "Slot",
+        "Specimen",
+        "SpecimenDefinition",
+        "StructureDefinition",
+        "StructureMap",
+        "Subscription",
+        "Substance",
+        "SubstanceNucleicAcid",
+        "SubstancePolymer",
+        "SubstanceProtein",
+        "SubstanceReferenceInformation",
+        "SubstanceSourceMaterial",
+        "SubstanceSpecification",
+        "SupplyDelivery",
+        "SupplyRequest",
+        "Task",
+        "TerminologyCapabilities",
+        "TestReport",
+        "TestScript",
+        "ValueSet",
+        "VerificationResult",
+        "VisionPrescription",
+    ]
+)
+"""The resource types of FHIR R4 4.0.1 (https://hl7.org/fhir/R4/resourcelist.html)."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Checks of one resource type; ``suspicious`` is the regular expression (RE2) of the quick check."""
+
+    resource: str
+    names: frozenset[str]
+    suspicious: str
+
+    def check_keys(self, names: Sequence[str]) -> str | None:
+        """A reason when top-level names repeat or are none of the type's, else None."""
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            return f"{_named(twice[0])} appears twice in one object"
+        unknown = [n for n in names if self.names and n != "resourceType" and n not in self.names]
+        return _unknown(self.resource, unknown[0]) if unknown else None
+
+    def check_text(self, text: str) -> str | None:
+        """A reason when the text is not strict JSON or an element has the wrong JSON kind, else None."""
+        try:
+            data = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+            return next(_wrong_kinds(elements(self.resource), data, self.resource), None)
+        except _Twice as error:
+            return f"{error} appears twice in one object"
+        except RecursionError:
+            return "the JSON is nested too deeply"
+        except ValueError:
+            return "the line is not valid JSON"
+
+
+class _Twice(Exception):  # noqa: N818 - a finding
+    pass
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Twice(_named(next(n for n, c in Counter(n for n, _ in pairs).items() if c > 1)))
+    return found
+
+
+def _refuse_constant(_name: str) -> None:
+    raise ValueError("not JSON")
+
+
+def _named(name: str) -> str:
+    """Quote an element name, unless it may be text of somebody's."""
+    return f"'{name}'" if re.fullmatch(r"_?[A-Za-z][A-Za-z0-9]{0,63}", name) else "an element"
+
+
+def _unknown(resource: str, name: str) -> str:
+    others = [version for version, package in _OTHERS.items() if name in _elements_in(package, resource)]
+    hint = f"; {' and '.join(others)} has it: export as FHIR R4" if others else ""
+    return f"{_named(name)} is not an element of {resource} in FHIR R4{hint}"
+
+
+_OTHERS = {"STU3": "fhir.resources.STU3", "R5": "fhir.resources"}
+"""The versions a foreign element may come from → the package of their models; R5 is the packages' root."""
+
+
+def _elements_in(package: str, resource: str) -> Mapping[str, Element]:
+    """The elements of a type in another version of FHIR; empty for a type it lacks."""
+    try:
+        return elements_of(importlib.import_module(package).get_fhir_model_class(resource))
+    except (ValueError, ImportError, AttributeError, LookupError):
+        return {}
+
+
+@cache
+def shape_of(resource: str) -> Shape:
+    """The shape of a resource type; a type the models lack (a few of R4) has no elements and passes."""
+    found = elements(resource)
+    return Shape(resource, frozenset(found), _suspicious(found))
+
+
+def _wrong_kinds(known: Mapping[str, Element], data: object, path: str) -> Iterator[str]:
+    if not isinstance(data, dict):
+        yield f"{path} must be a JSON object"
+        return
+    for name, value in data.items():
+        if element := known.get(name):
+            yield from _wrong_kind(element, value, f"{path}.{name}")
+
+
+def _wrong_kind(element: Element, value: object, path: str) -> Iterator[str]:
+    if element.is_list and not isinstance(value, list):
+        yield f"{path} must be a JSON array"
+        return
+    for item in value if element.is_list and isinstance(value, list) else [value]:
+        if item is None and element.is_list:
+            continue
+        if _json_kind(item) != element.kind:
+            yield f"{path} must be a JSON {element.kind}"
+        elif element.kind == "object" and not path.endswith("contained"):
+            yield from _wrong_kinds(element.parts(), item, path)
+
+
+def _json_kind(value: object) -> str:
+    kinds = {bool: "boolean", int: "number", float: "number", str: "string", dict: "object", list: "list"}
+    return kinds.get(type(value), "null")
+
+
+def _suspicious(known: Mapping[str, Element]) -> str:
+    """One RE2 pattern: any of the type's names followed by a value that starts like none of its kinds."""
+    starts: dict[str, set[str]] = defaultdict(set)
+    items: dict[str, set[str]] = defaultdict(set)
+    for name, element in _reachable(known):
+        if name.startswith("_"):
+            continue
+        starts[name].add("list" if element.is_list else element.kind)
+        items[name].add(element.kind if element.is_list else "none")
+    patterns = [_NOT_JSON, _TWINS]
+    for allowed, names in _by_kinds(starts).items():
+        patterns.append(_names(names) + rf"\s*:\s*[^{_chars(allowed)}\s]")
+    for allowed, names in _by_kinds(items).items():
+        if "none" not in allowed:
+            null = "" if "object" in allowed else "n"
+            patterns.append(_names(names) + rf"\s*:\s*\[\s*[^{_chars(allowed)}{null}\]\s]")
+    return "|".join(patterns)
+
+
+def _by_kinds(kinds: Mapping[str, set[str]]) -> dict[tuple[str, ...], list[str]]:
+    grouped: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name, allowed in sorted(kinds.items()):
+        grouped[tuple(sorted(allowed))].append(name)
+    return grouped
+
+
+def _chars(kinds: Sequence[str]) -> str:
+    return "".join(_STARTS[kind] for kind in sorted(kinds, key=lambda kind: kind == "number"))
+
+
+def _names(names: Sequence[str]) -> str:
+    return f'"(?:{"|".join(names)})"'
+
+
+def _reachable(known: Mapping[str, Element]) -> Iterator[tuple[str, Element]]:
+    """Every (name, element) below a type, each model visited once; contained resources are checked on their own."""
+    seen: set[int] = set()
+    waiting = [known]
+    while waiting:
+        for name, element in waiting.pop().items():
+            if element.choice == "value" and element.type in _RARE:
+                continue
+            yield name, element
+            if element.model is not None and name != "contained" and id(element.model) not in seen:
+                seen.add(id(element.model))
+                waiting.append(element.parts())
+
+
+def patient_links(resource: str) -> tuple[str, ...]:
+    """FHIRPath of the references that say whose record a resource is, most telling first."""
+    known = elements(resource)
+    names = ("subject", "patient", "beneficiary", "individual", "for")
+    return tuple(
+        f"{'`for`' if name == 'for' else name}.getReferenceKey(Patient)"
+        for name in names
+        if name in known and not known[name].is_list and "Patient" in known[name].targets
+    )

@@ -1,0 +1,145 @@
+"""The first stage: one Spark task turns one split into staged Parquet files and a quarantine index.
+
+Owns what a task writes and what it tells the driver: counts and file names only. Staged files lie in the
+warehouse zone and hold pseudonymised rows, ordered by bucket; the quarantine index lies in the identity zone and
+points back to the landed line without copying its text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from etl.engine import scalar
+from etl.kernel import Kernel, KernelPlan
+from etl.landing import Split
+from etl.privacy import PseudonymKey
+from etl.reading import packed
+from etl.tables import IDENTIFIER, LEDGER, WarehouseTable
+
+LOGICAL = "_logical"
+"""Staged pseudonyms of references by identifier, to be resolved before the merge."""
+SEQ_BITS = 32
+KeyReader = Callable[[], PseudonymKey]
+
+
+@dataclass(frozen=True)
+class StagingPlan:
+    """Where a task reads and writes; the key is read by the task itself, so that no plan carries it."""
+
+    kernel: KernelPlan
+    batch: str
+    landing: Path
+    staging: Path
+    quarantine: Path
+    read_key: KeyReader
+    chunk_bytes: int
+
+
+@dataclass
+class Staged:
+    """What one split became: texts in and quarantined by resource type, and staged files with their rows."""
+
+    resources: Counter[str] = field(default_factory=Counter)
+    contained: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[str] = field(default_factory=Counter)
+    files: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def add(self, other: Staged) -> None:
+        """Take in what another split became."""
+        self.resources += other.resources
+        self.contained += other.contained
+        self.quarantined += other.quarantined
+        self.files += other.files
+
+    def of(self, table: str) -> list[str]:
+        """The staged files of a table."""
+        return [path for name, path, rows in self.files if name == table and rows]
+
+    def rows(self, table: str) -> int:
+        """Rows staged for a table."""
+        return sum(rows for name, _, rows in self.files if name == table)
+
+
+def stage(plan: StagingPlan, task: tuple[int, Sequence[Split]]) -> Staged:
+    """Read, check, pseudonymise and stage the splits of one numbered task. Runs inside Spark."""
+    number, splits = task
+    staged = Staged()
+    seq = number << SEQ_BITS
+    with Kernel(plan.kernel, plan.read_key()) as kernel:
+        limit = plan.kernel.max_line_bytes
+        pieces = packed(splits, plan.landing, chunk_bytes=plan.chunk_bytes, max_line_bytes=limit)
+        for piece, chunk in enumerate(pieces):
+            seq += kernel.load(chunk, seq)
+            staged.add(_stage_chunk(plan, kernel, f"{number:06d}-{piece:04d}"))
+    return staged
+
+
+def _stage_chunk(plan: StagingPlan, kernel: Kernel, name: str) -> Staged:
+    staged = Staged()
+    for resource in kernel.types():
+        tables = kernel.evaluate(resource)
+        write = partial(_write, plan.staging, kernel, f"{name}-{resource}", staged)
+        for table in tables:
+            write(table.name, kernel.rows_sql(table))
+            _write_logical(write, kernel, table)
+        write(LEDGER, kernel.resources_sql(resource))
+        if identifiers := kernel.identifiers_sql(resource):
+            write(IDENTIFIER, identifiers)
+    _write_quarantine(plan, kernel, name)
+    _count(kernel, staged)
+    return staged
+
+
+def _write(staging: Path, kernel: Kernel, name: str, staged: Staged, table: str, sql: str) -> None:
+    path = staging / table / f"{name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 16384"
+    rows = scalar(kernel.sql, f"COPY ({sql}) TO '{_quoted(path)}' ({options})")
+    staged.files.append((table, str(path), rows))
+    if not rows:
+        path.unlink()
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _write_logical(write: Callable[[str, str], None], kernel: Kernel, table: WarehouseTable) -> None:
+    """Stage the pseudonyms of references by identifier, if the chunk has any."""
+    if not any(not column.collection for column in table.references):
+        return
+    sql = "SELECT key AS identifier_key FROM pseudonyms WHERE contains(ref, '?identifier=')"
+    if scalar(kernel.sql, f"SELECT count(*) FROM ({sql})"):
+        write(f"{LOGICAL}/{table.name}", sql)
+
+
+def _write_quarantine(plan: StagingPlan, kernel: Kernel, name: str) -> None:
+    sql = _QUARANTINE.format(batch=plan.batch)
+    if not scalar(kernel.sql, f"SELECT count(*) FROM ({sql})"):
+        return
+    plan.quarantine.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kernel.sql.execute(f"COPY ({sql}) TO '{_quoted(plan.quarantine / f'{name}.parquet')}' (FORMAT parquet)")
+
+
+def _count(kernel: Kernel, staged: Staged) -> None:
+    for label, total, contained, refused in kernel.sql.execute(_COUNTS).fetchall():
+        staged.resources[label] += total
+        staged.contained[label] += contained
+        staged.quarantined[label] += refused
+
+
+UNREADABLE = "(unreadable)"
+"""Stands for the type of a text whose resourceType could not be read or is none of FHIR's."""
+_QUARANTINE = """
+SELECT '{batch}' AS batch, file, line, part, type, CASE WHEN strlen(id) <= 200 THEN id END AS id, reason
+FROM doc WHERE reason IS NOT NULL ORDER BY seq
+"""
+_COUNTS = f"""
+SELECT coalesce(type, '{UNREADABLE}'), count(*), count(*) FILTER (contains(part, 'contained[')),
+       count(*) FILTER (reason IS NOT NULL)
+FROM doc GROUP BY 1
+"""

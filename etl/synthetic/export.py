@@ -1,0 +1,291 @@
+"""Owns the writing of the hospital to a folder: parts, processes, manifest, bundles, the list of planted
+faults.
+
+Must never let the number of processes change a byte: people are cut into parts of fixed size, one process
+writes a whole part to its own files, and each person's draws come from their own streams.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from multiprocessing import get_context
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from etl.errors import InputError
+from etl.synthetic.clock import MINUTES_A_DAY, day_of, instant
+from etl.synthetic.course import Streams, simulate, streams
+from etl.synthetic.faults import Planted, spoil
+from etl.synthetic.hospital import Hospital, build_hospital, structure
+from etl.synthetic.records import records_of
+
+PEOPLE_A_PART = 400
+PLANTED = "planted.csv"
+MANIFEST = "manifest.json"
+_REFERENCE = re.compile(rb'"reference":"([A-Z][A-Za-z]+/[0-9a-f]{16})"')
+_BUFFER = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was written: lines by resource type, files, bytes, planted faults by outcome."""
+
+    types: dict[str, int]
+    files: int
+    bytes: int
+    planted: dict[str, int]
+
+    @property
+    def resources(self) -> int:
+        """All lines (or bundle entries) written."""
+        return sum(self.types.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The work of one process: people `first` to `last` (excluded) of the hospital of `seed`."""
+
+    out: Path
+    seed: int
+    today: int
+    number: int
+    first: int
+    last: int
+    dirty: float
+    bundles: bool
+
+
+@dataclass(slots=True)
+class Written:
+    """What a part wrote: lines by (resource type, file name), bytes, faults."""
+
+    lines: Counter[tuple[str, str]] = field(default_factory=Counter)
+    bytes: int = 0
+    planted: list[Planted] = field(default_factory=list)
+
+
+def export_day(seed: int) -> int:
+    """The day on which the export of a seed is made, days since 1970: a day of the first three quarters of
+    2026.
+    """
+    return day_of(2026, 1, 5) + seed * 37 % 270
+
+
+def generate(
+    out: Path,
+    patients: int,
+    seed: int,
+    *,
+    bundles: bool = False,
+    dirty: float = 0.0,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Counts:
+    """Writes the demonstration hospital to the folder `out`, laid out as a Bulk Data export, or as bundles.
+
+    Same `patients`, `seed`, `bundles` and `dirty`: same bytes, for any number of `workers` (all cores
+    without it). `progress` hears (patients done, patients wanted). Raises InputError for values out of
+    range or a folder that is not empty. Sources: FHIR R4, FR Core 2.1, FHIR Bulk Data Access 2.0.
+    """
+    _check(out, patients, seed, dirty, bundles)
+    out.mkdir(parents=True, exist_ok=True)
+    today = export_day(seed)
+    parts = [
+        Part(out, seed, today, number, first, min(first + PEOPLE_A_PART, patients), dirty, bundles)
+        for number, first in enumerate(range(0, patients, PEOPLE_A_PART))
+    ]
+    whole = _write_structure(out, build_hospital(seed, today), bundles)
+    for part, written in zip(parts, _written(parts, workers), strict=True):
+        whole.lines += written.lines
+        whole.bytes += written.bytes
+        whole.planted += written.planted
+        if progress:
+            progress(part.last, patients)
+    return _finish(out, whole, today, bundles, dirty)
+
+
+def _check(out: Path, patients: int, seed: int, dirty: float, bundles: bool) -> None:
+    if patients < 1:
+        raise InputError(f"{patients} patients: ask for one or more")
+    if seed < 0:
+        raise InputError(f"seed {seed}: give a whole number from 0 up")
+    if not 0.0 <= dirty <= 1.0:
+        raise InputError(f"dirty rate {dirty}: give a share between 0 and 1")
+    if dirty and bundles:
+        raise InputError("faults are planted line by line: use the dirty rate without bundles")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is not an empty folder: name a new one")
+
+
+def _written(parts: list[Part], workers: int | None) -> Iterator[Written]:
+    processes = min(len(parts), workers or os.cpu_count() or 1)
+    if processes == 1:
+        yield from map(write_part, parts)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(write_part, parts)
+
+
+class _Files:
+    """The open NDJSON files of a part, one a resource type."""
+
+    def __init__(self, out: Path, number: int, written: Written) -> None:
+        self._out, self._number, self._written = out, number, written
+        self._open: dict[str, tuple[BinaryIO, str]] = {}
+
+    def add(self, kind: str, line: bytes) -> tuple[str, int]:
+        """Appends a line to the type's file; gives the file's name and the line's number."""
+        if kind not in self._open:
+            name = f"{kind}.{self._number:03d}.ndjson"
+            self._open[kind] = (self._out / name).open("wb", _BUFFER), name
+        handle, name = self._open[kind]
+        handle.write(line)
+        handle.write(b"\n")
+        self._written.bytes += len(line) + 1
+        self._written.lines[kind, name] += 1
+        return name, self._written.lines[kind, name]
+
+    def close(self) -> None:
+        for handle, _ in self._open.values():
+            handle.close()
+
+
+def write_part(part: Part) -> Written:
+    """Writes the people of a part; runs in a process of its own."""
+    hospital, written = build_hospital(part.seed, part.today), Written()
+    if part.bundles:
+        for index in range(part.first, part.last):
+            _write_bundle(part.out / f"bundle-{index:07d}.json", _lines(part, hospital, index), written)
+        return written
+    files = _Files(part.out, part.number, written)
+    try:
+        for index in range(part.first, part.last):
+            _write_person(part, hospital, index, files, written)
+    finally:
+        files.close()
+    return written
+
+
+def _lines(part: Part, hospital: Hospital, index: int) -> Iterator[tuple[str, str, bytes]]:
+    rngs = streams(part.seed, index)
+    course = simulate(part.seed, index, part.today, rngs)
+    for resource in records_of(course, hospital, rngs.records):
+        yield resource["resourceType"], resource["id"], orjson.dumps(resource)
+
+
+def _write_person(part: Part, hospital: Hospital, index: int, files: _Files, written: Written) -> None:
+    if not part.dirty:
+        for kind, _, line in _lines(part, hospital, index):
+            files.add(kind, line)
+        return
+    rngs = streams(part.seed, index)
+    is_female = simulate(part.seed, index, part.today).person.is_female
+    for kind, identity, line in _lines(part, hospital, index):
+        if rngs.faults.random() < part.dirty:
+            _plant(rngs, (kind, identity, line), is_female, files, written)
+        else:
+            files.add(kind, line)
+
+
+def _plant(rngs: Streams, entry: tuple[str, str, bytes], is_female: bool, files: _Files, written: Written) -> None:
+    kind, identity, line = entry
+    fault, spoilt = spoil(rngs.faults, orjson.loads(line), line, is_female)
+    if fault.keeps:
+        files.add(kind, line)
+    name, number = files.add(kind, spoilt)
+    written.planted.append(Planted(name, number, kind, identity, fault.name, fault.outcome))
+
+
+def _full_url(kind: str, identity: str) -> str:
+    digest = blake2b(f"{kind}/{identity}".encode(), digest_size=16).digest()
+    return f"urn:uuid:{uuid.UUID(bytes=digest, version=4)}"
+
+
+def _write_bundle(path: Path, lines: Iterable[tuple[str, str, bytes]], written: Written) -> None:
+    """One transaction; references between its own entries become their `urn:uuid:`, those to elsewhere
+    stay.
+    """
+    entries = list(lines)
+    urls = {f"{kind}/{identity}".encode(): _full_url(kind, identity) for kind, identity, _ in entries}
+
+    def to_url(match: re.Match[bytes]) -> bytes:
+        url = urls.get(match[1])
+        return match[0] if url is None else f'"reference":"{url}"'.encode()
+
+    texts = []
+    for kind, identity, line in entries:
+        request = f'"request":{{"method":"PUT","url":"{kind}/{identity}"}}'.encode()
+        head = f'{{"fullUrl":"{_full_url(kind, identity)}","resource":'.encode()
+        texts.append(head + _REFERENCE.sub(to_url, line) + b"," + request + b"}")
+        written.lines[kind, path.name] += 1
+    whole = b'{"resourceType":"Bundle","type":"transaction","entry":[' + b",\n".join(texts) + b"]}\n"
+    path.write_bytes(whole)
+    written.bytes += len(whole)
+
+
+def _write_structure(out: Path, hospital: Hospital, bundles: bool) -> Written:
+    written = Written()
+    lines = [(found["resourceType"], found["id"], orjson.dumps(found)) for found in structure(hospital)]
+    if bundles:
+        _write_bundle(out / "hospital.json", lines, written)
+        return written
+    files = _Files(out, 0, written)
+    for kind, _, line in lines:
+        files.add(kind, line)
+    files.close()
+    return written
+
+
+def _finish(out: Path, whole: Written, today: int, bundles: bool, dirty: float) -> Counts:
+    types: Counter[str] = Counter()
+    for (kind, _), lines in whole.lines.items():
+        types[kind] += lines
+    if not bundles:
+        _write_manifest(out, whole, today)
+    if dirty:
+        _write_planted(out / PLANTED, whole.planted)
+    return Counts(
+        types=dict(sorted(types.items())),
+        files=len({name for _, name in whole.lines}),
+        bytes=whole.bytes,
+        planted=dict(sorted(Counter(planted.outcome for planted in whole.planted).items())),
+    )
+
+
+def _write_manifest(out: Path, whole: Written, today: int) -> None:
+    manifest = {
+        "transactionTime": instant(today * MINUTES_A_DAY + 240, "00.000"),
+        "request": "https://chu-demonstration.example.org/fhir/$export",
+        "requiresAccessToken": False,
+        "output": [{"type": kind, "url": name, "count": lines} for (kind, name), lines in sorted(whole.lines.items())],
+        "deleted": [],
+        "error": [],
+    }
+    (out / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+
+
+def _write_planted(path: Path, planted: list[Planted]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(Planted._fields)
+        writer.writerows(planted)
+
+
+def read_planted(out: Path) -> list[Planted]:
+    """The faults that `generate` planted in an export; empty for a clean one."""
+    path = out / PLANTED
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.reader(handle))[1:]
+    return [Planted(file, int(line), kind, *rest) for file, line, kind, *rest in rows]

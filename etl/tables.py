@@ -1,0 +1,79 @@
+"""The warehouse's tables: ViewDefinitions with a privacy decision on every column, and their lineage columns.
+
+Owns what makes a ViewDefinition a warehouse table (a resource key column, known privacy rules) and which
+columns the loader adds. A table nobody decided on cannot be made: PrivacyError names the column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from etl.errors import PrivacyError
+from etl.privacy import check_rule
+from etl.views import Column, CompiledView, compile_view, load_view
+
+RESOURCE_KEY_PATH = "getResourceKey()"
+LINEAGE = ("_last_updated", "_version", "_hash")
+"""Columns the loader adds to every row: version time (UTC instant), version id, keyed content hash."""
+LINEAGE_TYPES = {"_last_updated": "TIMESTAMP WITH TIME ZONE", "_version": "VARCHAR", "_hash": "VARCHAR"}
+
+LEDGER = "_ledger"
+LEDGER_COLUMNS = {
+    "resource_type": "VARCHAR",
+    "resource_key": "VARCHAR",
+    "patient_key": "VARCHAR",
+    **LINEAGE_TYPES,
+    "deleted": "BOOLEAN",
+}
+"""One row a resource the warehouse knows, of whatever type, also those that no view reads."""
+IDENTIFIER = "_identifier"
+IDENTIFIER_COLUMNS = {"identifier_key": "VARCHAR", "resource_key": "VARCHAR"}
+"""Keyed business identifier → resource key: resolves references by identifier."""
+
+
+@dataclass(frozen=True)
+class WarehouseTable:
+    """A compiled view and the name of the column that holds its resource's pseudonym."""
+
+    name: str
+    view: CompiledView
+    key: str
+
+    @property
+    def references(self) -> tuple[Column, ...]:
+        """Columns that hold pseudonyms of other resources."""
+        return tuple(c for c in self.view.columns if c.privacy == "pseudonym" and c.name != self.key)
+
+    def column_types(self) -> dict[str, str]:
+        """Column → DuckDB type, in file order, without the partition column."""
+        return {**{c.name: _stored_type(c) for c in self.view.columns}, **LINEAGE_TYPES}
+
+
+def _stored_type(column: Column) -> str:
+    if column.privacy == "pseudonym":
+        return "VARCHAR[]" if column.collection else "VARCHAR"
+    return column.sql_type
+
+
+def load_tables(views_dir: Path) -> tuple[WarehouseTable, ...]:
+    """Every view file of a folder as a table, by name; ViewError or PrivacyError says which column is at fault."""
+    return tuple(as_table(compile_view(load_view(path))) for path in sorted(views_dir.glob("*.json")))
+
+
+def as_table(view: CompiledView) -> WarehouseTable:
+    """Check that a compiled view may be a warehouse table."""
+    for column in view.columns:
+        check_rule(view.name, column.name, column.privacy)
+    return WarehouseTable(view.name, view, _resource_key(view.name, view.columns))
+
+
+def _resource_key(table: str, columns: Sequence[Column]) -> str:
+    keys = [c.name for c in columns if c.path.strip() == RESOURCE_KEY_PATH and c.privacy == "pseudonym"]
+    if not keys:
+        raise PrivacyError(
+            f"table {table} needs a column with the path {RESOURCE_KEY_PATH} and the rule pseudonym,"
+            " so that corrections and deletions can find its rows"
+        )
+    return keys[0]

@@ -1,0 +1,111 @@
+"""Running a wing's function over many items as Spark tasks, so that nothing but plain results comes back.
+
+Owns the guard around every task: an exception's message may hold a patient's value, so only our own sentences,
+the class of anything else and its code location leave the task. Progress is read from Spark's status tracker.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from etl.errors import EtlError, StorageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What may be told of an exception: a wing error's class and sentence, or a class and a code location."""
+
+    kind: str
+    sentence: str
+    known: bool
+
+
+class TaskError(EtlError):
+    """A task failed for a reason that no sentence of ours covers; names the class and the code location."""
+
+
+def run_tasks(
+    spark: SparkSession,
+    name: str,
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    progress: Progress | None = None,
+) -> list[Result]:
+    """``function`` over ``items``, one Spark task each, results in order; raises the first failure as a sentence."""
+    if not items:
+        return []
+    context = spark.sparkContext
+    context.setJobDescription(f"erios: {name}")
+    job = context.parallelize(list(items), len(items)).map(partial(_guarded, function))
+    with _watched(spark, name, len(items), progress):
+        results = job.collect()
+    if failure := next((result for result in results if isinstance(result, Failure)), None):
+        raise _as_error(failure)
+    return [result for result in results if not isinstance(result, Failure)]
+
+
+def _guarded(function: Callable[[Item], Result], item: Item) -> Result | Failure:
+    try:
+        return function(item)
+    except EtlError as error:
+        return Failure(type(error).__name__, str(error), known=True)
+    except BaseException as error:
+        return _unknown(error)
+
+
+def _unknown(error: BaseException) -> Failure:
+    if "No space left on device" in str(error):
+        return Failure("StorageError", "the disk is full; free space and run the same command again", known=True)
+    if "Permission denied" in str(error):
+        return Failure("StorageError", "a zone refuses writing: permission denied", known=True)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return Failure(type(error).__name__, f"{Path(frame.filename).name}:{frame.lineno}", known=False)
+
+
+def _as_error(failure: Failure) -> EtlError:
+    import etl.errors
+
+    if not failure.known:
+        return TaskError(
+            f"a Spark task failed with {failure.kind} at {failure.sentence}; the last release is untouched"
+        )
+    kind = getattr(etl.errors, failure.kind, StorageError)
+    return kind(f"{failure.sentence}. The last release is untouched.".replace("..", "."))
+
+
+@contextmanager
+def _watched(spark: SparkSession, name: str, total: int, progress: Progress | None) -> Iterator[None]:
+    """Report finished tasks of the running stages a few times a second."""
+    if progress is None:
+        yield
+        return
+    done = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(spark, name, total, progress, done), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+    progress(name, total, total)
+
+
+def _watch(spark: SparkSession, name: str, total: int, progress: Progress, done: threading.Event) -> None:
+    tracker = spark.sparkContext.statusTracker()
+    while not done.wait(0.25):
+        stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+        progress(name, sum(stage.numCompletedTasks for stage in stages if stage), total)

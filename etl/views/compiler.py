@@ -1,0 +1,817 @@
+"""ViewDefinition → one DuckDB SELECT.
+
+Owns the meaning of select, forEach, forEachOrNull, repeat, unionAll, column and where (SQL-on-FHIR v2, «Processing
+Algorithm»). A select that iterates becomes one expression of type LIST of STRUCT: nested selects are nested list
+functions, siblings a cross product, a union a concatenation; a view unnests once, at the end. So there are no
+correlated joins, and each record is handled by DuckDB's vectorised list functions alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+
+from etl.views import boundaries
+from etl.views.definition import ColumnDefinition, Constant, Select, ViewDefinition, ViewError, parse_view
+from etl.views.fhir_types import elements
+from etl.views.fhirpath import (
+    DATES,
+    INTEGERS,
+    SQL_TYPES,
+    STRINGS,
+    Expr,
+    Names,
+    Need,
+    Nested,
+    PathError,
+    Scope,
+    UnknownElementError,
+    compile_expression,
+    quote,
+    root,
+)
+
+MAX_DEPTH = 32
+"""How deep ``repeat`` follows a structure; deeper data is a problem of its record, never cut silently."""
+_PROBLEM = "_problem"
+_KNOWN_TYPES = STRINGS | INTEGERS | {"boolean", "decimal"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a compiled view; ``sql_type`` is its DuckDB type."""
+
+    name: str
+    path: str
+    fhir_type: str
+    sql_type: str
+    collection: bool
+    tags: Mapping[str, str] = field(default_factory=dict)
+    description: str | None = None
+
+    @property
+    def privacy(self) -> str | None:
+        """The privacy rule that the file names for the column."""
+        return self.tags.get("erios/privacy")
+
+
+@dataclass(frozen=True)
+class CompiledView:
+    """A view as SQL: which structure to parse and what to select from it."""
+
+    name: str
+    resource: str
+    columns: tuple[Column, ...]
+    structure: Mapping[str, Any]
+    _rows: _Rows
+    _filters: tuple[str, ...]
+
+    def sql(self, source: str, resource: str = "r", carry: Sequence[str] = (), *, problems: bool = False) -> str:
+        """SELECT of ``carry`` and the view's columns from ``source``, whose STRUCT column ``resource`` holds records.
+
+        A column that is no collection and finds several values raises in SQL; with ``problems`` it is NULL, and the
+        extra column ``_problem`` says which column, as it does for dates and numbers that cannot be read.
+        """
+        where = f" WHERE {' AND '.join(self._filters)}" if self._filters else ""
+        self._check_names((*carry, resource))
+        too_deep = "[NULL]" if problems else f"error('repeat: nested deeper than {MAX_DEPTH}')"
+        query = _Query(tuple(carry), problems).sql(self._rows, f"{source}{where}")
+        inner = query.replace(_TOO_DEEP, too_deep).replace(_RESOURCE, resource)
+        extra = [f'"{_PROBLEM}"'] if problems else []
+        names = [*carry, *(f'"{column.name}"' for column in self.columns), *extra]
+        return f"SELECT {', '.join(names)} FROM ({inner})"
+
+    def _check_names(self, taken: Sequence[str]) -> None:
+        names = {name.casefold() for name in taken}
+        if clash := [column.name for column in self.columns if column.name.casefold() in names]:
+            raise ViewError(f"{self.name}: the column name '{clash[0]}' is taken by the load; choose another")
+
+
+@dataclass(frozen=True)
+class CompiledPath:
+    """A single FHIRPath over a resource as SQL giving a list of text."""
+
+    structure: Mapping[str, Any]
+    _list: str
+
+    def sql(self, resource: str = "r") -> str:
+        return self._list.replace(_RESOURCE, resource)
+
+
+_RESOURCE = "«resource»"
+_NULL_FOR_NULL = ("%rowIndex", "$this")
+"""Paths that need no guard where there is no item: the index of the only row is 0, and NULL is NULL."""
+_STRUCTURE = "«structure {}»"
+_TOO_DEEP = "«too deep»"
+
+
+@dataclass
+class _Rows:
+    """What a select yields for one focus: values of one row, and lists of rows to be crossed with it.
+
+    A value is a pair: the SQL for loads, and the SQL that raises where several values are found. ``checks`` are SQL
+    texts that are NULL or name a problem; ``order`` is the order of the columns in the definition.
+    """
+
+    values: dict[str, tuple[str, str]] = field(default_factory=dict)
+    lists: list[_Iteration | _Union] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+
+    def mapped(self, change: Callable[[str], str]) -> _Rows:
+        """The same rows with every SQL text changed."""
+        values = {name: (change(one), change(other)) for name, (one, other) in self.values.items()}
+        lists = [part.mapped(change) for part in self.lists]
+        return _Rows(values, lists, [change(check) for check in self.checks], self.order)
+
+
+@dataclass
+class _Iteration:
+    """The rows of every item of a list; ``item`` and ``index`` are the names that ``body`` uses for them."""
+
+    items: str
+    item: str
+    index: str
+    body: _Rows
+
+    def mapped(self, change: Callable[[str], str]) -> _Iteration:
+        return replace(self, items=change(self.items), body=self.body.mapped(change))
+
+    @property
+    def order(self) -> list[str]:
+        return self.body.order
+
+
+@dataclass
+class _Union:
+    """The rows of several branches, one after the other."""
+
+    branches: list[_Rows]
+
+    def mapped(self, change: Callable[[str], str]) -> _Union:
+        return _Union([branch.mapped(change) for branch in self.branches])
+
+    @property
+    def order(self) -> list[str]:
+        return self.branches[0].order
+
+
+def compile_view(definition: ViewDefinition | Mapping[str, Any]) -> CompiledView:
+    """Compile a view; ViewError names the view, the JSON path of the fault and what is wanted."""
+    view = definition if isinstance(definition, ViewDefinition) else parse_view(definition)
+    return _Compiler(view).compile()
+
+
+def compile_path(resource: str, path: str) -> CompiledPath:
+    """Compile one expression over a resource type; ViewError if it does not fit the type."""
+    need = Need()
+    try:
+        expr = compile_expression(path, Scope(root(resource, _RESOURCE, need), resource, {}))
+    except PathError as error:
+        raise ViewError(f"{resource}: path '{path}': {error}") from None
+    expr = expr.typed()
+    sql = expr.sql if expr.many else f"CASE WHEN {expr.sql} IS NOT NULL THEN [{expr.sql}] END"
+    return CompiledPath(need.structure() if need.parts else {"id": "VARCHAR"}, sql)
+
+
+def merge_structures(structures: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The union of structures, so that several views can read one parsed record."""
+    merged: dict[str, Any] = {}
+    for structure in structures:
+        for name, part in structure.items():
+            merged[name] = _merge(merged[name], part) if name in merged else part
+    return merged or {"id": "VARCHAR"}
+
+
+def _read_both_ways(need: Need) -> bool:
+    """Was any element read as a structure before it was found to be repeated over?"""
+    return (need.nested is not None and bool(need.parts)) or any(map(_read_both_ways, need.parts.values()))
+
+
+def _json_texts(expr: Expr) -> str:
+    """SQL of a list of the JSON texts of an expression's items."""
+    parsed, text = expr.json
+    if parsed != expr.sql:
+        text = expr.sql
+    elif not expr.many:
+        return f"CASE WHEN {text} IS NOT NULL THEN [{text}] END"
+    if expr.many:
+        return f"list_transform({text}, lambda t: to_json(t))"
+    return f"CASE WHEN {text} IS NOT NULL THEN [to_json({text})] END"
+
+
+def _merge(one: Any, other: Any) -> Any:
+    if isinstance(one, list):
+        return [_merge(one[0], other[0])]
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return merge_structures([one, other])
+    if "JSON" in (one, other) and one != other:
+        raise ViewError("one view repeats over an element that another view reads as a structure; split the types")
+    return one if isinstance(one, Mapping) else other
+
+
+class _Compiler:
+    def __init__(self, view: ViewDefinition) -> None:
+        self._view = view
+        self._need = Need()
+        self._columns: dict[str, Column] = {}
+        self._names = Names()
+        self._nested: dict[str, Nested] = {}
+
+    def compile(self) -> CompiledView:
+        """Compile; once more, when it turned out late that an element already read is repeated over."""
+        view = self._compile()
+        if any(_read_both_ways(need) for need in (self._need, *(nested.need for nested in self._nested.values()))):
+            self._columns, self._names = {}, Names()
+            return self._compile()
+        return view
+
+    def _compile(self) -> CompiledView:
+        scope = self._scope()
+        filters = [self._filter(path, number, scope) for number, path in enumerate(self._view.filters)]
+        rows = _Rows()
+        for select in self._view.selects:
+            self._add(rows, self._select(select, scope), select.where)
+        columns = tuple(self._columns[name] for name in rows.order)
+        structure = self._need.structure() if self._need.parts else {"id": "VARCHAR"}
+        return CompiledView(
+            self._view.name,
+            self._view.resource,
+            columns,
+            structure,
+            rows.mapped(self._fill),
+            tuple(self._fill(text) for text in filters),
+        )
+
+    def _error(self, where: str, problem: str) -> ViewError:
+        return ViewError(f"{self._view.name}: {where} {problem}")
+
+    def _scope(self) -> Scope:
+        try:
+            this = root(self._view.resource, _RESOURCE, self._need)
+        except PathError as error:
+            raise self._error("resource", str(error)) from None
+        constants = {name: self._constant(c) for name, c in self._view.constants.items()}
+        return Scope(this, self._view.resource, constants, record=this, names=self._names)
+
+    def _constant(self, constant: Constant) -> Expr:
+        if constant.type not in _KNOWN_TYPES:
+            raise self._error(f"constant '{constant.name}'", f"has the unknown type value{constant.type}")
+        if not _is_constant(constant):
+            raise self._error(f"constant '{constant.name}'", f"has a value that is no {constant.type}")
+        if constant.type == "boolean":
+            return Expr("true" if constant.value else "false", "boolean")
+        text = str(constant.value)
+        if constant.type in INTEGERS:
+            return Expr(text, constant.type)
+        return Expr(quote(text), constant.type, raw=constant.type == "decimal" or constant.type in DATES)
+
+    def _filter(self, path: str, number: int, scope: Scope) -> str:
+        where = f"where[{number}].path '{path}'"
+        expr = self._expression(path, scope, where)
+        if expr.type not in ("boolean", "empty"):
+            raise self._error(where, f"must be true or false, and is a {expr.type}")
+        typed = expr.typed()
+        return f"coalesce(list_extract({typed.sql}, 1), false)" if typed.many else f"coalesce({typed.sql}, false)"
+
+    def _expression(self, path: str, scope: Scope, where: str) -> Expr:
+        try:
+            return compile_expression(path, scope)
+        except PathError as error:
+            raise ViewError(f"{self._view.name}: {where}: {error}") from None
+
+    def _select(self, select: Select, scope: Scope) -> _Rows:
+        if select.repeat:
+            return self._iterated(select, *self._repeat(select, scope))
+        if select.for_each is None:
+            return self._body(select, scope)
+        iteration = "forEachOrNull" if select.or_null else "forEach"
+        focus = self._expression(select.for_each, scope, f"{select.where}.{iteration} '{select.for_each}'")
+        if focus.choice:
+            raise self._error(f"{select.where}.{iteration}", f"'{focus.choice}' has several types; add ofType()")
+        items = focus.sql if focus.many else f"CASE WHEN {focus.sql} IS NOT NULL THEN [{focus.sql}] END"
+        if select.or_null:
+            items = f"CASE WHEN len({items}) > 0 THEN {items} ELSE [NULL] END"
+        return self._iterated(select, focus, items, scope)
+
+    def _iterated(self, select: Select, focus: Expr, items: str, scope: Scope) -> _Rows:
+        """Rows of a select for every item of a list."""
+        x, i = self._names.fresh(), self._names.fresh()
+        this = replace(focus, sql=x, many=False, root=False)
+        inner = self._body(select, replace(scope, this=this, row_index=f"({i} - 1)"))
+        if select.or_null:
+            inner = self._one_row_of_nulls(inner, f"{x} IS NULL")
+        if select.repeat:
+            reason = quote(f"{select.where}.repeat: nested deeper than {MAX_DEPTH}")
+            inner.checks.append(f"CASE WHEN {x} IS NULL THEN {reason} END")
+        return _Rows(lists=[_Iteration(items, x, i, inner)], order=inner.order)
+
+    def _one_row_of_nulls(self, rows: _Rows, nothing: str) -> _Rows:
+        """The rows of a focus; where there is ``nothing``, one row of NULLs, and 0 for every ``%rowIndex``."""
+        values = {
+            name: pair if self._columns[name].path.strip() in _NULL_FOR_NULL else _guarded(pair, nothing)
+            for name, pair in rows.values.items()
+        }
+        lists = [self._one_of_nulls(part, nothing) for part in rows.lists]
+        return _Rows(values, lists, rows.checks, rows.order)
+
+    def _one_of_nulls(self, part: _Iteration | _Union, nothing: str) -> _Iteration | _Union:
+        """The same for a list of rows: an iteration over one NULL; of a union, its first branch alone."""
+        if isinstance(part, _Iteration):
+            items = f"CASE WHEN {nothing} THEN [NULL] ELSE {part.items} END"
+            return replace(part, items=items, body=self._one_row_of_nulls(part.body, f"{part.item} IS NULL"))
+        first, *others = part.branches
+        kept = [self._only_unless(branch, nothing) for branch in others]
+        return _Union([self._one_row_of_nulls(first, nothing), *kept])
+
+    def _only_unless(self, rows: _Rows, nothing: str) -> _Rows:
+        """The rows of a focus, and none where there is nothing."""
+        items = f"CASE WHEN {nothing} THEN [] ELSE [true] END"
+        return _Rows(lists=[_Iteration(items, self._names.fresh(), self._names.fresh(), rows)], order=rows.order)
+
+    def _repeat(self, select: Select, scope: Scope) -> tuple[Expr, str, Scope]:
+        """Every item that the paths reach, again and again, parents before children.
+
+        Items are kept as JSON texts with one common structure per repeat, so that all depths have one SQL type.
+        """
+        firsts = self._reached(select, scope)
+        kind = next((expr for expr in firsts if expr.type != "empty"), None)
+        if kind is None:
+            nothing = Expr("NULL", "empty")
+            return nothing, "CAST([] AS INTEGER[])", scope
+        nested = self._nested.setdefault(kind.type, Nested(_STRUCTURE.format(len(self._nested))))
+        start = self._json_items(firsts, nested, select)
+        item = replace(kind, sql="", many=False, raw=False, need=nested.need, root=False)
+        return replace(item, many=True), self._all_levels(select, item, start, scope, nested), scope
+
+    def _reached(self, select: Select, scope: Scope) -> list[Expr]:
+        """What the paths of a repeat reach from here. The types on the way differ, so an element may be unknown."""
+        reached = []
+        for number, path in enumerate(select.repeat):
+            try:
+                reached.append(compile_expression(path, scope))
+            except UnknownElementError:
+                reached.append(Expr("NULL", "empty"))
+            except PathError as error:
+                raise ViewError(f"{self._view.name}: {select.where}.repeat[{number}] '{path}': {error}") from None
+        return reached
+
+    def _json_items(self, paths: Sequence[Expr], nested: Nested, select: Select) -> str:
+        """SQL of the JSON texts of what the paths reach, one list."""
+        parts = []
+        for expr in paths:
+            if expr.type == "empty":
+                continue
+            if expr.need is None or expr.parts is None:
+                raise self._error(f"{select.where}.repeat", "must lead to elements that hold parts")
+            parts.append(_json_texts(expr))
+            if expr.json[0] != expr.sql and expr.need is not nested.need:
+                expr.need.nested = nested
+        both = reduce(lambda one, other: f"list_concat({one}, {other})", parts, "CAST([] AS JSON[])")
+        return f"list_filter({both}, lambda j: j IS NOT NULL AND j <> 'null')"
+
+    def _all_levels(self, select: Select, item: Expr, start: str, scope: Scope, nested: Nested) -> str:
+        """SQL of the items of all levels: level by level, then in the order of their places in the tree.
+
+        One reduction carries the items ``reached`` and those ``fresh`` on the last level, each a struct of its place
+        (the numbers of its ancestors) and its JSON text. Nested lambdas would cost DuckDB's binder a factor a level.
+        """
+        a, c, e, m, p, q, r, n = (self._names.fresh() for _ in range(8))
+        inner = self._reached(select, replace(scope, this=replace(item, sql=q)))
+        below = self._json_items(inner, nested, select)
+        parsed = f"from_json({p}.text, '{nested.marker}')"
+        placed = f"lambda {c}, {m}: {{'place': list_append({p}.place, {m}), 'text': {c}}}"
+        of_one = f"list_transform([{parsed}], lambda {q}: list_transform({below}, {placed}))"
+        fresh = f"flatten(flatten(list_transform({a}.fresh, lambda {p}: {of_one})))"
+        first = f"list_transform({start}, lambda {c}, {m}: {{'place': [{m}], 'text': {c}}})"
+        states = f"list_transform(range({MAX_DEPTH + 1}), lambda {n}: {{'reached': {first}, 'fresh': {first}}})"
+        step = f"{{'reached': list_concat({a}.reached, {fresh}), 'fresh': {fresh}}}"
+        last = f"list_reduce({states}, lambda {a}, {n}: {step})"
+        items = f"list_transform(list_sort({r}.reached), lambda {e}: from_json({e}.text, '{nested.marker}'))"
+        either = f"CASE WHEN len({r}.fresh) > 0 THEN {_TOO_DEEP} ELSE {items} END"
+        return f"list_extract(list_transform([{last}], lambda {r}: {either}), 1)"
+
+    def _body(self, select: Select, scope: Scope) -> _Rows:
+        """Columns, nested selects and union of a select, for one focus."""
+        rows, checked = _Rows(), set[str]()
+        for column in select.columns:
+            self._add(rows, self._column(column, scope, checked), column.where)
+        for nested in select.selects:
+            self._add(rows, self._select(nested, scope), nested.where)
+        if select.union:
+            self._add(rows, self._union(select, scope), f"{select.where}.unionAll")
+        return rows
+
+    def _add(self, rows: _Rows, more: _Rows, where: str) -> None:
+        twice = set(rows.order) & set(more.order)
+        if twice:
+            raise self._error(where, f"gives the column '{min(twice)}' a second time")
+        rows.values |= more.values
+        rows.lists += more.lists
+        rows.checks += more.checks
+        rows.order += more.order
+
+    def _union(self, select: Select, scope: Scope) -> _Rows:
+        outer = self._columns
+        branches: list[_Rows] = []
+        sets: list[dict[str, Column]] = []
+        for branch in select.union:
+            self._columns = {}
+            branches.append(self._select(branch, scope))
+            sets.append(self._columns)
+        self._columns = outer
+        self._check_union(select, branches, sets)
+        self._columns |= sets[0]
+        return _Rows(lists=[_Union(branches)], order=branches[0].order)
+
+    def _check_union(self, select: Select, branches: Sequence[_Rows], sets: Sequence[Mapping[str, Column]]) -> None:
+        wanted = [(n, sets[0][n].sql_type) for n in branches[0].order]
+        for number, (branch, columns) in enumerate(zip(branches, sets, strict=True)):
+            found = [(n, columns[n].sql_type) for n in branch.order]
+            if found != wanted:
+                raise self._error(
+                    f"{select.union[number].where}",
+                    f"has the columns {_listed(found)}, and the first branch has {_listed(wanted)};"
+                    " the branches of a union have the same columns in the same order",
+                )
+
+    def _column(self, column: ColumnDefinition, scope: Scope, checked: set[str]) -> _Rows:
+        where = f"{column.where}.path '{column.path}'"
+        expr = self._expression(column.path, scope, where)
+        self._check_column(column, expr, where)
+        declared = _declared(column)
+        fhir_type = declared or expr.type
+        ansi = self._ansi_type(column)
+        sql_type = ansi or SQL_TYPES.get(_result_type(expr, declared), "VARCHAR")
+        typed = _typed(expr, ansi, sql_type)
+        checks = _checks(column, expr, typed, checked)
+        self._columns[column.name] = Column(
+            column.name,
+            column.path,
+            fhir_type if fhir_type != "empty" else "string",
+            f"{sql_type}[]" if column.collection else sql_type,
+            column.collection,
+            column.tags,
+            column.description,
+        )
+        return _Rows(values={column.name: _value(column, typed, sql_type)}, checks=checks, order=[column.name])
+
+    def _check_column(self, column: ColumnDefinition, expr: Expr, where: str) -> None:
+        if expr.choice:
+            raise self._error(where, f"'{expr.choice}' has several types; add ofType()")
+        if expr.parts is not None:
+            raise self._error(where, f"is a {expr.type}; a column is a primitive value, so go on to one of its parts")
+        if not (declared := _declared(column)):
+            return
+        if declared not in _KNOWN_TYPES and not elements(declared):
+            raise self._error(f"{column.where}.type '{column.type}'", "is not a type of FHIR")
+        families = (_family(declared), _family(expr.type))
+        if expr.type != "empty" and families[0] != families[1] and families != ("decimal", "integer"):
+            raise self._error(where, f"is a {expr.type}, and the column is declared {declared}")
+
+    def _ansi_type(self, column: ColumnDefinition) -> str | None:
+        """The DuckDB type that the tag ``ansi/type`` asks for."""
+        if (asked := column.tags.get("ansi/type")) is None:
+            return None
+        found = _ANSI.fullmatch(" ".join(asked.upper().split()))
+        name, size = (found[1], found[2]) if found else ("", "")
+        if name not in _ANSI_TYPES:
+            known = ", ".join(sorted(_ANSI_TYPES))
+            raise self._error(f"{column.where}.tag", f"ansi/type '{asked}' is unknown; known: {known}")
+        kind = _ANSI_TYPES[name]
+        return f"{kind}{(size or '(18,3)').replace(' ', '')}" if kind == "DECIMAL" else kind
+
+    def _fill(self, text: str) -> str:
+        for nested in self._nested.values():
+            structure = nested.need.structure() if nested.need.parts else {"id": "VARCHAR"}
+            text = text.replace(nested.marker, json.dumps(structure).replace("'", "''"))
+        return text
+
+
+_FORMS = {
+    "integer": r"-?(0|[1-9]\d{0,9})",
+    "positiveInt": r"[1-9]\d{0,9}",
+    "unsignedInt": r"0|[1-9]\d{0,9}",
+    "integer64": r"-?(0|[1-9]\d{0,18})",
+    "decimal": r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?",
+    "date": r"\d{4}(-\d\d(-\d\d)?)?",
+    "dateTime": r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?",
+    "instant": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
+    "time": r"\d\d:\d\d(:\d\d(\.\d+)?)?",
+}
+
+
+def _is_constant(constant: Constant) -> bool:
+    """Is the JSON value one of the constant's type? FHIR writes an integer64 as text."""
+    if constant.type == "boolean":
+        return isinstance(constant.value, bool)
+    numeric = constant.type in INTEGERS or constant.type == "decimal"
+    kinds = (int, float, Decimal) if numeric else (str,)
+    if isinstance(constant.value, bool) or not isinstance(constant.value, (*kinds, str)):
+        return False
+    return re.fullmatch(_FORMS.get(constant.type, r"[\s\S]*"), str(constant.value)) is not None
+
+
+def _guarded(pair: tuple[str, str], nothing: str) -> tuple[str, str]:
+    one, other = (f"CASE WHEN NOT ({nothing}) THEN {sql} END" for sql in pair)
+    return one, other
+
+
+def _listed(columns: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns)
+
+
+def _family(kind: str) -> str:
+    if kind in STRINGS:
+        return "string"
+    return "integer" if kind in INTEGERS else kind
+
+
+_ANSI = re.compile(r"([A-Z ]+?) ?(\(\d+(?:, ?\d+)?\))?")
+_ANSI_TYPES = {
+    "BIGINT": "BIGINT",
+    "BOOLEAN": "BOOLEAN",
+    "CHAR": "VARCHAR",
+    "CHARACTER": "VARCHAR",
+    "CHARACTER VARYING": "VARCHAR",
+    "DATE": "DATE",
+    "DEC": "DECIMAL",
+    "DECIMAL": "DECIMAL",
+    "DOUBLE": "DOUBLE",
+    "DOUBLE PRECISION": "DOUBLE",
+    "FLOAT": "DOUBLE",
+    "INT": "INTEGER",
+    "INTEGER": "INTEGER",
+    "NUMERIC": "DECIMAL",
+    "REAL": "FLOAT",
+    "SMALLINT": "SMALLINT",
+    "TEXT": "VARCHAR",
+    "TIME": "TIME",
+    "TIMESTAMP": "TIMESTAMP",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP WITH TIME ZONE",
+    "TIMESTAMP WITHOUT TIME ZONE": "TIMESTAMP",
+    "VARCHAR": "VARCHAR",
+}
+"""ISO/IEC 9075 type of the tag ``ansi/type`` → DuckDB's."""
+_PREFIXES = ("http://hl7.org/fhir/StructureDefinition/", "http://hl7.org/fhirpath/System.")
+
+
+def _declared(column: ColumnDefinition) -> str:
+    """The FHIR type that a column declares, as a name; empty without one."""
+    name = column.type or ""
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name[:1].lower() + name[1:] if name != (column.type or "") and name in ("String", "Boolean") else name
+
+
+def _result_type(expr: Expr, declared: str) -> str:
+    """The FHIR type that decides on the SQL type: the declared one where the path leaves it open."""
+    widened = expr.type in INTEGERS and declared in ("decimal", "integer64")
+    return declared if declared and (expr.type == "empty" or widened) else expr.type
+
+
+def _typed(expr: Expr, ansi: str | None, sql_type: str) -> Expr:
+    """The column's values: cast by FHIR type, or as the tag ``ansi/type`` says."""
+    if expr.type == "empty":
+        return replace(expr, sql=f"CAST(NULL AS {sql_type})", many=False, raw=False)
+    if ansi is None and SQL_TYPES.get(expr.type, "VARCHAR") == sql_type:
+        return expr.typed()
+    is_date = expr.type in ("date", "dateTime", "instant")
+    cast = _cast_date(sql_type) if is_date else f"TRY_CAST({{0}} AS {sql_type})"
+    each = cast.replace("{0}", "v" if expr.many else expr.sql)
+    sql = f"list_transform({expr.sql}, lambda v: {each})" if expr.many else each
+    return replace(expr, sql=sql, raw=False)
+
+
+def _cast_date(ansi: str) -> str:
+    if ansi == "DATE":
+        filled = "CASE length({0}) WHEN 4 THEN {0} || '-01-01' WHEN 7 THEN {0} || '-01' ELSE left({0}, 10) END"
+        return f"TRY_CAST({filled} AS DATE)"
+    if ansi == "VARCHAR":
+        return "{0}"
+    instant = boundaries.instant("{0}")
+    return instant if ansi == "TIMESTAMP WITH TIME ZONE" else f"TRY_CAST(timezone('UTC', {instant}) AS {ansi})"
+
+
+def _value(column: ColumnDefinition, typed: Expr, sql_type: str) -> tuple[str, str]:
+    """(value, value or error) of a column as SQL."""
+    if column.collection:
+        as_list = typed.sql if typed.many else f"CASE WHEN {typed.sql} IS NOT NULL THEN [{typed.sql}] ELSE [] END"
+        sql = f"CAST(coalesce({as_list}, []) AS {sql_type}[])"
+        return sql, sql
+    if not typed.many:
+        return typed.sql, typed.sql
+    one = f"list_extract({typed.sql}, 1)"
+    message = quote(f"column {column.name} ({column.path}) has more than one value; use first() or collection")
+    return one, f"CASE WHEN len({typed.sql}) > 1 THEN error({message}) ELSE {one} END"
+
+
+def _checks(column: ColumnDefinition, expr: Expr, typed: Expr, checked: set[str]) -> list[str]:
+    """SQL texts that are NULL, or the reason why a value of the column cannot be used; no test is made twice."""
+    checks = []
+    if typed.many and not column.collection:
+        reason = quote(f"column {column.name}: more than one value at {column.path}")
+        checks.append(f"CASE WHEN len({typed.sql}) > 1 THEN {reason} END")
+    if (wrong := _unreadable(expr, typed)) and wrong not in checked:
+        checked.add(wrong)
+        checks.append(f"CASE WHEN {wrong} THEN {quote(f'column {column.name}: not a valid {expr.type}')} END")
+    return checks
+
+
+def _unreadable(expr: Expr, typed: Expr) -> str | None:
+    """SQL: is there a text that the column's type cannot hold?"""
+    if not expr.raw or (typed.sql == expr.sql and expr.type not in DATES):
+        return None
+    wrong = _wrong_text(expr.type, "v" if expr.many else expr.sql)
+    if expr.many:
+        tests = [f"len(list_filter({expr.sql}, lambda v: {wrong})) > 0"] if wrong else []
+        if typed.sql != expr.sql:
+            tests.append(f"len(list_filter({typed.sql}, lambda v: v IS NULL)) > 0")
+        return " OR ".join(tests) or None
+    unread = [f"{typed.sql} IS NULL"] if typed.sql != expr.sql else []
+    return f"{expr.sql} IS NOT NULL AND ({' OR '.join([*([wrong] if wrong else []), *unread])})"
+
+
+def _wrong_text(kind: str, text: str) -> str:
+    """SQL: is a text no value of the type, though SQL would cast it? Empty where no such text exists."""
+    if kind in DATES:
+        return f"NOT {boundaries.is_valid(text, kind)}"
+    if kind in INTEGERS:
+        return f"contains({text}, '.')"
+    if kind == "boolean":
+        return f"{text} NOT IN ('true', 'false')"
+    if kind == "decimal":
+        tiny = f"contains(lower({text}), 'e-') AND TRY_CAST({text} AS {SQL_TYPES[kind]}) = 0 AND {text}[1] <> '0'"
+        return f"(length({text}) > 24 AND length(split_part({text}, '.', 2)) > 22) OR ({tiny})"
+    return ""
+
+
+def _pack(values: Mapping[str, str], checks: Sequence[str]) -> str:
+    """A row as a struct, its problem included."""
+    fields = [f'"{name}" := {sql}' for name, sql in values.items()]
+    problem = f"coalesce({', '.join(checks)}, NULL)" if checks else "CAST(NULL AS VARCHAR)"
+    return f"struct_pack({', '.join([*fields, f'{_quoted(_PROBLEM)} := {problem}'])})"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _row_list(rows: _Rows, names: Names) -> tuple[str, bool]:
+    """SQL of a focus's rows and whether it is a list of rows rather than one row."""
+    values = {name: pair[0] for name, pair in rows.values.items()}
+    if not rows.lists:
+        return _pack(values, rows.checks), False
+    crossed, crossed_names = _crossed(rows.lists, names)
+    if not values and not rows.checks:
+        return crossed, True
+    y = names.fresh()
+    values |= {name: f"struct_extract({y}, {quote(name)})" for name in crossed_names}
+    checks = [*rows.checks, f"struct_extract({y}, '{_PROBLEM}')"]
+    return f"list_transform({crossed}, lambda {y}: {_pack(values, checks)})", True
+
+
+def _list_sql(part: _Iteration | _Union, names: Names) -> str:
+    """SQL of a list of rows."""
+    if isinstance(part, _Iteration):
+        row, nested = _row_list(part.body, names)
+        body = f"list_transform({part.items}, lambda {part.item}, {part.index}: {row})"
+        return f"flatten({body})" if nested else body
+    lists = [_as_list(branch, part.order, names) for branch in part.branches]
+    return reduce(lambda one, other: f"list_concat({one}, {other})", lists)
+
+
+def _crossed(parts: Sequence[_Iteration | _Union], names: Names) -> tuple[str, list[str]]:
+    """The cross product of lists of rows."""
+    sql, columns = _list_sql(parts[0], names), parts[0].order
+    for part in parts[1:]:
+        a, b = names.fresh(), names.fresh()
+        values = {name: f"struct_extract({a}, {quote(name)})" for name in columns}
+        values |= {name: f"struct_extract({b}, {quote(name)})" for name in part.order}
+        row = _pack(values, [f"struct_extract({a}, '{_PROBLEM}')", f"struct_extract({b}, '{_PROBLEM}')"])
+        inner = f"list_transform({_list_sql(part, names)}, lambda {b}: {row})"
+        sql = f"flatten(list_transform({sql}, lambda {a}: {inner}))"
+        columns = [*columns, *part.order]
+    return sql, columns
+
+
+def _as_list(rows: _Rows, order: Sequence[str], names: Names) -> str:
+    """A branch of a union as a list of rows with its fields in one order."""
+    row, nested = _row_list(rows, names)
+    sql = row if nested else f"[{row}]"
+    if list(rows.values) == list(order):
+        return sql
+    z = names.fresh()
+    ordered = {name: f"struct_extract({z}, {quote(name)})" for name in order}
+    return f"list_transform({sql}, lambda {z}: {_pack(ordered, [f'struct_extract({z}, {quote(_PROBLEM)})'])})"
+
+
+@dataclass(frozen=True)
+class _Query:
+    """Writes the SELECT of a view: one iteration is one UNNEST, a union is UNION ALL, and only what is nested
+    deeper or crossed with a sibling goes through lists of structs."""
+
+    carry: tuple[str, ...]
+    problems: bool
+    names: Names = field(default_factory=lambda: _OuterNames())  # noqa: PLW0108 - defined below
+
+    def sql(self, rows: _Rows, source: str, passed: tuple[str, ...] = ()) -> str:
+        """SELECT of ``carry``, the columns ``passed`` through from the source, the rows' own and the problem."""
+        if not rows.lists:
+            return self._flat(rows, source, passed)
+        if len(rows.lists) > 1:
+            return self._through_lists(rows, source, passed)
+        part = rows.lists[0]
+        if isinstance(part, _Iteration):
+            return self._unnested(rows, part, source, passed)
+        return " UNION ALL BY NAME ".join(self.sql(_joined(rows, branch), source, passed) for branch in part.branches)
+
+    def _value(self, pair: tuple[str, str]) -> str:
+        return pair[0 if self.problems else 1]
+
+    def _own(self, rows: _Rows, passed: tuple[str, ...]) -> list[str]:
+        values = [f'{self._value(pair)} AS "{name}"' for name, pair in rows.values.items()]
+        return [*self.carry, *(f'"{name}"' for name in passed if name != _PROBLEM), *values]
+
+    def _problem(self, rows: _Rows, passed: tuple[str, ...], *more: str) -> str:
+        checks = [*([f'"{_PROBLEM}"'] if _PROBLEM in passed else []), *rows.checks, *more]
+        found = f"coalesce({', '.join(checks)}, NULL)" if checks else "CAST(NULL AS VARCHAR)"
+        return f'{found} AS "{_PROBLEM}"'
+
+    def _flat(self, rows: _Rows, source: str, passed: tuple[str, ...]) -> str:
+        columns = [*self._own(rows, passed), self._problem(rows, passed)]
+        return f"SELECT {', '.join(columns)} FROM {source}"
+
+    def _unnested(self, rows: _Rows, part: _Iteration, source: str, passed: tuple[str, ...]) -> str:
+        """The items as rows first; then the body's columns are computed on them like any others."""
+        body = part.body
+        resource = ["«resource» AS «resource»"] if _mentions(body, _RESOURCE) else []
+        outer = [name for name in passed if name != _PROBLEM and _is_variable(name)]
+        items = [f'unnest({part.items}) AS "{part.item}"']
+        if _mentions(body, part.index):
+            items.append(f'unnest(range(1, len({part.items}) + 1)) AS "{part.index}"')
+        columns = [*self._own(rows, passed), self._problem(rows, passed), *resource, *items]
+        filled = f"(SELECT * FROM {source}) WHERE len({part.items}) > 0"  # before the columns are computed
+        inner = f"(SELECT {', '.join(columns)} FROM {filled})"
+        names = (*passed, *rows.values, _PROBLEM)
+        variables = tuple(v for v in (part.item, part.index) if _mentions_below(body, v))
+        return self.sql(body, inner, tuple(dict.fromkeys((*outer, *names, *variables))))
+
+    def _through_lists(self, rows: _Rows, source: str, passed: tuple[str, ...]) -> str:
+        crossed, columns = _crossed(rows.lists, self.names)
+        unnested = [*self._own(rows, passed), self._problem(rows, passed), f'unnest({crossed}) AS "_row"']
+        inner = f"(SELECT {', '.join(unnested)} FROM {source})"
+        kept = [*self.carry, *(f'"{name}"' for name in (*passed, *rows.values) if name != _PROBLEM)]
+        listed = [f'struct_extract("_row", {quote(name)}) AS "{name}"' for name in columns]
+        nested = f"""struct_extract("_row", '{_PROBLEM}')"""
+        problem = f'coalesce("{_PROBLEM}", {nested}) AS "{_PROBLEM}"'
+        check = "" if self.problems else f" WHERE {_raised(nested)}"
+        return f"SELECT {', '.join([*kept, *listed, problem])} FROM {inner}{check}"
+
+
+def _joined(rows: _Rows, branch: _Rows) -> _Rows:
+    """A branch of a union together with the row that the union belongs to."""
+    return _Rows(
+        {**rows.values, **branch.values}, branch.lists, [*rows.checks, *branch.checks], [*rows.order, *branch.order]
+    )
+
+
+def _mentions(rows: _Rows, name: str) -> bool:
+    """Does any SQL of the rows use a name?"""
+    found: list[bool] = []
+
+    def look(sql: str) -> str:
+        found.append(re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", sql) is not None)
+        return sql
+
+    rows.mapped(look)
+    return any(found)
+
+
+def _mentions_below(rows: _Rows, name: str) -> bool:
+    """Does SQL that is evaluated after a further unnesting use a name?"""
+    inner = [p.body for p in rows.lists if isinstance(p, _Iteration)]
+    inner += [b for p in rows.lists if isinstance(p, _Union) for b in p.branches if b.lists]
+    return any(_mentions(body, name) for body in inner)
+
+
+def _is_variable(name: str) -> bool:
+    return re.fullmatch(r"_x\d+", name) is not None
+
+
+def _raised(problem: str) -> str:
+    """A filter that lets every row pass and raises for one with several values where one may be."""
+    several = f"contains({problem}, 'more than one value')"
+    return f"CASE WHEN {several} THEN error({problem}) ELSE true END"
+
+
+class _OuterNames(Names):
+    """Lambda variables of the query itself, apart from those of the view's own expressions."""
+
+    def fresh(self) -> str:
+        return "_o" + super().fresh()

@@ -1,0 +1,123 @@
+"""A view run over files without a warehouse: NDJSON, gzip, Bundles and single resources to CSV, NDJSON or Parquet.
+
+Owns the small SQL around a compiled view that reads files and writes rows; all of it happens inside DuckDB. It
+applies no privacy rule: what it writes is as clear as what it reads, so it is a tool for writing views, not a way
+into the warehouse. Its errors name columns and files, never values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from etl.errors import InputError, StorageError
+from etl.landing import find_sources
+from etl.views.compiler import CompiledView, merge_structures
+from etl.views.definition import ViewError
+from etl.views.fhirpath import quote
+from etl.views.numbers import exact_text
+
+Format = Literal["csv", "ndjson", "parquet"]
+FORMATS = {"csv": "FORMAT csv, HEADER true", "ndjson": "FORMAT json", "parquet": "FORMAT parquet"}
+_LARGEST = 256 << 20
+_ENTRIES = """list_transform(from_json(text, '{"entry": [{"resource": "JSON"}]}').entry, lambda e: e.resource)"""
+_RESOURCE = "_resource"
+
+
+def open_duckdb(threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection in memory that reads times without a zone as UTC."""
+    connection = duckdb.connect(config={"threads": threads} if threads else {})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def write_rows(view: CompiledView, path: Path, output: Path, form: Format) -> int:
+    """Run a view over a file or folder, write its rows to ``output`` and answer how many there are.
+
+    Raises InputError for files that cannot be read, ViewError for a column with several values where one may be,
+    StorageError when ``output`` cannot be written.
+    """
+    with open_duckdb() as connection, _in_words(view, path, output):
+        sql = f"COPY ({_presented(view, rows_sql(view, _texts_of(path)), form)}) TO {quote(str(output))}"
+        row = connection.execute(f"{sql} ({FORMATS[form]})").fetchone()
+    return int(row[0]) if row else 0
+
+
+def check_sql(view: CompiledView) -> None:
+    """Let DuckDB read the SQL of a compiled view, on no data; ViewError when a type does not come out as declared."""
+    source = f"(SELECT NULL::VARCHAR AS text WHERE false) {_RESOURCE}s"
+    with open_duckdb(threads=1) as connection:
+        try:
+            found = connection.execute(f"DESCRIBE {rows_sql(view, source)}").fetchall()
+        except duckdb.Error as error:
+            raise ViewError(f"{view.name}: DuckDB cannot run the view: {str(error).splitlines()[0]}") from None
+    for column, (name, kind, *_) in zip(view.columns, found, strict=True):
+        if column.sql_type != kind:
+            raise ViewError(f"{view.name}: column {name} is {kind} and not {column.sql_type}; correct its ansi/type")
+
+
+def rows_sql(view: CompiledView, texts: str) -> str:
+    """SELECT of a view's rows over ``texts``, a FROM clause with a column ``text`` of JSON records of any type."""
+    structure = merge_structures([view.structure, {"resourceType": "VARCHAR"}])
+    parsed = f"from_json({exact_text('text', precision=True)}, {quote(json.dumps(structure))})"
+    records = f"(SELECT {parsed} AS {_RESOURCE} FROM {texts})"
+    own = f"(SELECT * FROM {records} WHERE struct_extract({_RESOURCE}, 'resourceType') = {quote(view.resource)})"
+    return view.sql(own, _RESOURCE)
+
+
+def fetch_rows(
+    connection: duckdb.DuckDBPyConnection, view: CompiledView, texts: Sequence[str]
+) -> list[tuple[object, ...]]:
+    """The rows of a view over a few records, as Python values; for tests and the conformance suite."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE texts (text VARCHAR)")
+    if texts:
+        connection.execute("INSERT INTO texts SELECT unnest(?::VARCHAR[])", [list(texts)])
+    timed = [c.name for c in view.columns if c.sql_type.startswith(("DATE", "TIME"))]
+    replaced = ", ".join(f'CAST("{name}" AS VARCHAR) AS "{name}"' for name in timed)
+    star = f"* REPLACE ({replaced})" if timed else "*"
+    with _in_words(view, None, None):
+        return connection.execute(f"SELECT {star} FROM ({rows_sql(view, 'texts')})").fetchall()
+
+
+def _texts_of(path: Path) -> str:
+    """FROM clause: the records of all files, one a row, Bundles opened up."""
+    sources, _ = find_sources([path])
+    files = ", ".join(quote(str(source.path)) for source in sources if not source.deletions)
+    read = f"read_json_objects([{files}], format = 'auto', maximum_object_size = {_LARGEST})"
+    bundle = "contains(text, '\"Bundle\"') AND json_extract_string(text, '$.resourceType') = 'Bundle'"
+    opened = f"CASE WHEN {bundle} THEN {_ENTRIES} ELSE [text::JSON] END"
+    exact = exact_text("json::VARCHAR", precision=True)
+    return f"(SELECT unnest({opened})::VARCHAR AS text FROM (SELECT {exact} AS text FROM {read}))"
+
+
+def _presented(view: CompiledView, sql: str, form: Format) -> str:
+    """CSV has no lists: they are written as JSON arrays."""
+    lists = [c.name for c in view.columns if c.sql_type.endswith("[]")] if form == "csv" else []
+    if not lists:
+        return sql
+    replaced = ", ".join(f'to_json("{name}") AS "{name}"' for name in lists)
+    return f"SELECT * REPLACE ({replaced}) FROM ({sql})"
+
+
+@contextmanager
+def _in_words(view: CompiledView, path: Path | None, output: Path | None) -> Iterator[None]:
+    """DuckDB's errors may quote a record's values: say what is wrong without them."""
+    try:
+        yield
+    except duckdb.Error as error:
+        own = re.search(r"column \w+ \(.*\) has more than one value; use first\(\) or collection", str(error))
+        own = own or re.search(r"column \w+: more than one value at [^\n]*", str(error))
+        deep = re.search(r"\S*repeat: nested deeper than \d+", str(error))
+        if said := own or deep:
+            raise ViewError(f"{view.name}: {said[0]}") from None
+        if isinstance(error, duckdb.IOException) and output is not None:
+            raise StorageError(f"cannot read {path} or write {output}: check the disk and its permissions") from None
+        if path is not None:
+            raise InputError(f"{path} holds a text that is not JSON, or is truncated; check it") from None
+        raise ViewError(f"{view.name}: DuckDB cannot run the view ({type(error).__name__})") from None

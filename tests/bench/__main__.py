@@ -1,0 +1,128 @@
+"""The benchmark of the main job: data source, whole load and bare DuckDB on 1×, 2× and 4× the same hospital.
+
+Every measurement runs in a process of its own, whose memory (with Spark's JVM and its workers) is sampled from here.
+Prints a table and writes JSON. Figures of one run on one machine compare with each other only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+
+from etl.synthetic import generate
+
+MODES = {
+    "source": "(a) data source: read, check, pseudonymise, stage",
+    "load": "(b) whole load: landing, source, merge, validation, release",
+    "bare": "(c) bare DuckDB: typed read_ndjson to Parquet, same columns",
+}
+
+
+def main() -> None:
+    """Measure every mode at every scale."""
+    options = _options()
+    rows = []
+    with TemporaryDirectory(dir=options.folder) as folder:
+        for scale in options.scales:
+            export = Path(folder) / f"x{scale}"
+            counts = generate(export, options.patients * scale, seed=1)
+            size = sum(p.stat().st_size for p in export.glob("*.ndjson"))
+            for mode in MODES:
+                rows.append(_measure(mode, scale, export, Path(folder), sum(counts.types.values()), size))
+                print(_line(rows[-1]), flush=True)
+    result = {"cores": os.cpu_count(), "patients": options.patients, "rows": rows, "ratios": _ratios(rows)}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1))
+    print(json.dumps(result["ratios"], indent=1))
+    print(f"written: {options.out}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--patients", type=int, default=2000, help="patients at scale 1")
+    parser.add_argument("--scales", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--out", type=Path, default=Path("var/bench.json"))
+    parser.add_argument("--folder", type=Path, default=None, help="where the data lie while it runs")
+    return parser.parse_args()
+
+
+def _measure(mode: str, scale: int, export: Path, folder: Path, resources: int, size: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.bench.modes", mode, str(export), str(folder / f"{mode}-{scale}")]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    peak = _Peak(child.pid)
+    output, _ = child.communicate()
+    if child.returncode:
+        raise SystemExit(f"the measurement {mode} at {scale}x failed; its messages are above")
+    figures = json.loads(output.splitlines()[-1])
+    rate = {"resources_per_s": resources / figures["seconds"], "mb_per_s": size / 1e6 / figures["seconds"]}
+    return {"mode": mode, "scale": scale, "resources": resources, **figures, **rate, "peak_mb": peak.stop()}
+
+
+class _Peak:
+    """The greatest memory of a process tree (unique set size, shared pages counted once), sampled."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = psutil.Process(pid)
+        self._done = threading.Event()
+        self._peak = 0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.1):
+            self._peak = max(self._peak, self._now())
+
+    def _now(self) -> int:
+        try:
+            tree = [self._root, *self._root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return 0
+        return sum(_memory(process) for process in tree)
+
+    def stop(self) -> int:
+        self._done.set()
+        self._thread.join()
+        return self._peak // 1_000_000
+
+
+def _memory(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().uss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return 0
+
+
+def _line(row: dict[str, Any]) -> str:
+    share = f", validation {row['validation_share']:.0%}" if "validation_share" in row else ""
+    return (
+        f"{MODES[row['mode']]:<62} {row['scale']}x {row['resources']:>9,} resources {row['seconds']:>7.1f} s"
+        f" {row['resources_per_s']:>9,.0f}/s {row['mb_per_s']:>6.1f} MB/s peak {row['peak_mb']:,} MB{share}"
+    )
+
+
+def _ratios(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    by = {(row["mode"], row["scale"]): row for row in rows}
+    scales = sorted({row["scale"] for row in rows})
+    last, first = scales[-1], scales[0]
+    return {
+        "source_to_bare": {s: round(by["bare", s]["seconds"] / by["source", s]["seconds"], 2) for s in scales},
+        "load_resources_per_s": {s: round(by["load", s]["resources_per_s"]) for s in scales},
+        "validation_share": {s: round(by["load", s]["validation_share"], 2) for s in scales},
+        f"load_peak_{last}x_to_{first}x": round(by["load", last]["peak_mb"] / by["load", first]["peak_mb"], 2),
+    }
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    main()
+    print(f"in {time.monotonic() - started:.0f} s")

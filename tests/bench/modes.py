@@ -1,0 +1,93 @@
+"""One measurement in one process: prints its seconds as JSON, Spark's start left out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from erios.keys import init_keyring
+from erios.settings import Settings, load_settings
+from erios.workflows.load import gate, load_plan, start_validation
+from erios.workflows.session import spark_session
+from etl.kernel import type_plans
+from etl.landing import pack, receive
+from etl.pipeline import _share, load
+from etl.staging import StagingPlan, stage
+from etl.tables import load_tables
+from etl.tasks import run_tasks
+
+
+def main() -> None:
+    """`python -m tests.bench.modes MODE EXPORT HOME`."""
+    mode, export, home = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    os.environ["ERIOS_HOME"] = str(home)
+    settings = load_settings()
+    settings.make_zones()
+    init_keyring(settings.keyring)
+    print(json.dumps(MODES[mode](export, settings)))
+
+
+def _bare(export: Path, settings: Settings) -> dict[str, Any]:
+    tables = load_tables(settings.views_dir)
+    started = time.monotonic()
+    with duckdb.connect() as connection:
+        for table in tables:
+            files = sorted(map(str, export.glob(f"{table.view.resource}.*.ndjson")))
+            if files:
+                columns = {name: _duckdb_type(part) for name, part in table.view.structure.items()}
+                connection.execute(
+                    f"CREATE OR REPLACE VIEW src AS SELECT * FROM read_ndjson({files}, columns = {columns})"
+                )
+                query = table.view.sql("(SELECT src AS r FROM src)", problems=False)
+                connection.execute(f"COPY ({query}) TO '{settings.home / table.name}.parquet'")
+    return {"seconds": time.monotonic() - started}
+
+
+def _duckdb_type(part: Any) -> str:
+    if isinstance(part, list):
+        return f"{_duckdb_type(part[0])}[]"
+    if isinstance(part, dict):
+        return "STRUCT(" + ", ".join(f'"{name}" {_duckdb_type(inner)}' for name, inner in part.items()) + ")"
+    return str(part)
+
+
+def _source(export: Path, settings: Settings) -> dict[str, Any]:
+    from etl.kernel import KernelPlan
+
+    plan = load_plan(settings)
+    batch = receive([export], settings.landing, split_bytes=plan.split_bytes)
+    kernel = KernelPlan(type_plans(plan.tables), plan.buckets, plan.max_line_bytes, batch.received)
+    zones = (settings.landing, settings.home / "staged", settings.identity / "quarantine")
+    staging = StagingPlan(kernel, batch.id, *zones, plan.read_key, plan.split_bytes)
+    with spark_session(settings) as spark:
+        run_tasks(spark, "start", abs, [1])
+        started = time.monotonic()
+        tasks = list(enumerate(pack(batch.splits(), _share(batch, plan, spark))))
+        run_tasks(spark, "read", partial(stage, staging), tasks)
+        return {"seconds": time.monotonic() - started}
+
+
+def _load(export: Path, settings: Settings) -> dict[str, Any]:
+    plan = load_plan(settings)
+    with spark_session(settings) as spark:
+        run_tasks(spark, "start", abs, [1])
+        started = time.monotonic()
+        start_validation()
+        report = load([export], plan, spark, gate(settings))
+        seconds = time.monotonic() - started
+    validation = report.verdict.summary["seconds"] if report.verdict else 0.0
+    return {"seconds": seconds, "validation_share": validation / seconds}
+
+
+MODES: dict[str, Callable[[Path, Settings], dict[str, Any]]] = {"source": _source, "load": _load, "bare": _bare}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Accounting balances for any batch, and what no view lists never appears: staging and merging without Spark."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import duckdb
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from erios.settings import PROJECT
+from etl.accounting import settle_accounts, total
+from etl.kernel import KernelPlan, type_plans
+from etl.landing import pack, receive
+from etl.merge import MergeTask, settle
+from etl.privacy import PseudonymKey
+from etl.staging import StagingPlan, stage
+from etl.tables import LEDGER, LEDGER_COLUMNS, load_tables
+
+MARKER = "zqMARKERqz"
+FEW = settings(max_examples=12, suppress_health_check=list(HealthCheck))
+
+
+@cache
+def _plan():
+    tables = [t for t in load_tables(PROJECT / "conf" / "views") if t.name in ("patient", "encounter")]
+    return KernelPlan(type_plans(tables), 4, 1 << 20, "2024-01-01T00:00:00Z", memory_mb=512)
+
+
+def _key():
+    return PseudonymKey("k1", b"k" * 32)
+
+
+def _run(folder: Path, lines: list[bytes]):
+    """Stage and settle one batch; → (accounts, files staged)."""
+    path = folder / "export.ndjson"
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    batch = receive([path], folder / "landing", split_bytes=1 << 20)
+    plan = StagingPlan(
+        _plan(), batch.id, folder / "landing", folder / "work", folder / "quarantine", _key, chunk_bytes=1 << 20
+    )
+    staged = stage(plan, (0, pack(batch.splits(), 1 << 20)[0]))
+    task = MergeTask(
+        LEDGER, folder / "out", 0, 3, tuple(staged.of(LEDGER)), (), folder / "lists", LEDGER_COLUMNS, scratch=folder
+    )
+    return settle_accounts(staged, [settle(task)]), staged
+
+
+def _dumps(resource) -> bytes:
+    return json.dumps(resource).encode()
+
+
+def _patient(number: int, version: int | None = None) -> dict:
+    meta = {"meta": {"versionId": str(version), "lastUpdated": f"2024-01-0{version}T00:00:00Z"}} if version else {}
+    return {"resourceType": "Patient", "id": f"p{number}", **meta}
+
+
+def _bundle(numbers: list[int]) -> dict:
+    return {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": _patient(n)} for n in numbers]}
+
+
+def _delete(number: int) -> dict:
+    entry = {"request": {"method": "DELETE", "url": f"Patient/p{number}"}}
+    return {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+
+
+def _container(number: int) -> dict:
+    inner = {"resourceType": "Organization", "id": "o1"}
+    return {**_patient(number), "contained": [inner], "managingOrganization": {"reference": "#o1"}}
+
+
+NUMBERS = st.integers(0, 3)
+LINES = st.one_of(
+    st.builds(lambda n: (_dumps(_patient(n)), 1), NUMBERS),
+    st.builds(lambda n, v: (_dumps(_patient(n, v)), 1), NUMBERS, st.integers(1, 4)),
+    st.builds(lambda many: (_dumps(_bundle(many)), len(many)), st.lists(NUMBERS, min_size=1, max_size=4)),
+    st.builds(lambda n: (_dumps(_delete(n)), 1), NUMBERS),
+    st.builds(lambda n: (_dumps(_container(n)), 2), NUMBERS),
+    st.sampled_from([b"garbage", b"[1]", b"{}", b"\xff", b'{"resourceType":"Patient"}', b"{"]).map(lambda x: (x, 1)),
+    st.sampled_from([b"", b"   "]).map(lambda x: (x, 0)),
+)
+"""(line, resources in it)."""
+
+
+@FEW
+@given(st.lists(LINES, min_size=1, max_size=15))
+def test_every_resource_of_any_batch_has_one_end(lines):
+    with tempfile.TemporaryDirectory() as folder:
+        accounts, _ = _run(Path(folder), [line for line, _ in lines])
+    whole = total(accounts)
+    assert (whole.balances(), whole.resources) == (True, sum(count for _, count in lines))
+
+
+@FEW
+@given(st.lists(st.tuples(NUMBERS, st.integers(1, 4)), min_size=1, max_size=12))
+def test_written_is_the_number_of_distinct_resources(versions):
+    with tempfile.TemporaryDirectory() as folder:
+        accounts, _ = _run(Path(folder), [_dumps(_patient(n, v)) for n, v in versions])
+    copies = Counter(versions)
+    account = accounts["Patient"]
+    assert account.written == len({number for number, _ in versions})
+    assert account.duplicates == sum(count - 1 for count in copies.values())
+
+
+NAMES = st.sampled_from(["name", "telecom", "text", "photo", "contact", "extension", "identifier", "_gender"])
+VALUES = {
+    "name": [{"family": MARKER, "given": [MARKER], "text": MARKER}],
+    "telecom": [{"system": "phone", "value": MARKER}],
+    "text": {"status": "generated", "div": f"<div>{MARKER}</div>"},
+    "photo": [{"title": MARKER, "url": f"http://{MARKER}"}],
+    "contact": [{"name": {"family": MARKER}, "address": {"line": [MARKER]}}],
+    "extension": [{"url": f"http://example.org/{MARKER}", "valueString": MARKER}],
+    "identifier": [{"system": f"urn:{MARKER}", "value": MARKER}],
+    "_gender": {"extension": [{"url": f"http://example.org/{MARKER}", "valueString": MARKER}]},
+}
+
+
+@FEW
+@given(st.sets(NAMES, min_size=1), st.booleans())
+def test_what_no_view_lists_never_appears(names, is_bad):
+    resource = {**_patient(1), "gender": "female", **{name: VALUES[name] for name in names}}
+    if is_bad:
+        resource["birthDate"] = MARKER
+    with tempfile.TemporaryDirectory() as folder:
+        _, staged = _run(
+            Path(folder), [_dumps(resource), _dumps({"resourceType": "Patient", "id": "b", "foreign": MARKER})]
+        )
+        kept = [*(path for _, path, rows in staged.files if rows), *map(str, Path(folder).glob("quarantine/*.parquet"))]
+        text = str([duckdb.connect().execute(f"FROM read_parquet('{path}')").fetchall() for path in kept])
+    assert len(kept) > 0
+    assert MARKER not in text

@@ -1,0 +1,59 @@
+"""Importing the roof: telemetry off first, nothing heavy after."""
+
+import json
+import os
+import subprocess
+import sys
+
+HEAVY = (
+    "pyspark",
+    "duckdb",
+    "great_expectations",
+    "pyarrow",
+    "pandas",
+    "polars",
+    "deltalake",
+    "fhir",
+    "pydantic_settings",
+)
+
+
+def run_python(code: str, **variables: str) -> str:
+    """What ``code`` prints in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_importing_erios_switches_telemetry_off_whatever_was_set():
+    code = "import erios, os, json; print(json.dumps({n: os.environ[n] for n in erios.SILENCED}))"
+
+    values = json.loads(run_python(code, GX_ANALYTICS_ENABLED="true", MLFLOW_DISABLE_TELEMETRY="false"))
+
+    assert values == {
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "HF_HUB_OFFLINE": "1",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def test_the_command_line_imports_nothing_heavy():
+    code = f"import erios.cli, sys; print([name for name in {HEAVY} if name in sys.modules])"
+
+    assert run_python(code).strip() == "[]"
+
+
+def test_the_help_imports_no_command_group():
+    code = (
+        "import sys, contextlib, io; sys.argv = ['erios', '--help']; import erios.cli;"
+        "\nwith contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): erios.cli.main()"
+        "\nprint([name for name in sys.modules if name.startswith('erios.cli.')])"
+    )
+
+    assert run_python(code).strip() == "['erios.cli.exits']"

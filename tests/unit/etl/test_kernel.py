@@ -1,0 +1,48 @@
+"""The kernel on one chunk: one row a resource, and one bad line never spoils its neighbours."""
+
+import json
+
+import pyarrow as pa
+import pytest
+
+from erios.settings import PROJECT
+from etl.kernel import Kernel, KernelPlan, type_plans
+from etl.privacy import PseudonymKey, pseudonym
+from etl.reading import Chunk
+from etl.tables import load_tables
+
+KEY = PseudonymKey("k1", b"k" * 32)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    tables = [t for t in load_tables(PROJECT / "conf" / "views") if t.name in ("organization", "patient")]
+    return KernelPlan(type_plans(tables), 4, 1 << 20, "2024-01-01T00:00:00Z", memory_mb=512)
+
+
+def _chunk(lines):
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    columns = {"file": ["f"] * len(texts), "line": range(1, len(texts) + 1)}
+    return Chunk(pa.table({**columns, "text": pa.array(texts, pa.large_string())}))
+
+
+def _ward(id):
+    return {"resourceType": "Organization", "id": id, "partOf": {"reference": "Organization/chu"}}
+
+
+def test_resources_that_share_a_reference_stay_one_row_each(plan):
+    with Kernel(plan, KEY) as kernel:
+        kernel.load(_chunk([_ward("a"), _ward("b"), _ward("c")]), 0)
+        (table,) = kernel.evaluate("Organization")
+        rows = kernel.sql.sql(kernel.rows_sql(table)).project("organization_key, part_of_key").fetchall()
+    whole = pseudonym(KEY, "Organization/chu")
+    assert sorted(rows) == sorted((pseudonym(KEY, f"Organization/{id}"), whole) for id in "abc")
+
+
+def test_a_bad_line_does_not_stop_the_identifiers_of_its_neighbours(plan):
+    identified = {"resourceType": "Patient", "id": "a", "identifier": [{"system": "urn:ipp", "value": "7"}]}
+    with Kernel(plan, KEY) as kernel:
+        kernel.load(_chunk(['{"resourceType":"Patient","id":"x', identified]), 0)
+        kernel.evaluate("Patient")
+        rows = kernel.sql.sql(str(kernel.identifiers_sql("Patient"))).project("identifier_key, resource_key").fetchall()
+    assert rows == [(pseudonym(KEY, "Patient?identifier=urn:ipp|7"), pseudonym(KEY, "Patient/a"))]

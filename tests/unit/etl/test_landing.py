@@ -1,0 +1,41 @@
+"""The landing zone: files found, copied whole, cut at line ends, renamed, landed once."""
+
+import pytest
+
+from etl.errors import InputError
+from etl.landing import batch_ids, read_batch, receive
+
+
+def _receive(tmp_path, paths, split_bytes=1 << 20):
+    return receive(paths, tmp_path / "landing", split_bytes=split_bytes)
+
+
+def test_files_are_renamed_and_copied_as_they_are(tmp_path):
+    source = tmp_path / "Martin_Jean.ndjson"
+    source.write_bytes(b'{"resourceType":"Patient"}\r\n')
+    batch = _receive(tmp_path, [source])
+    landed = tmp_path / "landing" / batch.id / "000001"
+    assert (landed.read_bytes(), landed.stat().st_mode & 0o777) == (source.read_bytes(), 0o400)
+    assert (batch.files[0].original, read_batch(tmp_path / "landing", batch.id)) == ("Martin_Jean.ndjson", batch)
+
+
+@pytest.mark.parametrize("split_bytes", [1, 7, 10, 64, 1 << 20])
+def test_splits_cover_the_file_and_begin_at_lines(tmp_path, split_bytes):
+    text = b"".join(b'{"n":%d}\n' % n for n in range(200)) + b'{"last":1}'
+    (tmp_path / "x.ndjson").write_bytes(text)
+    splits = _receive(tmp_path, [tmp_path / "x.ndjson"], split_bytes).splits()
+    pieces = [text[s.offset : s.offset + s.length] for s in splits]
+    assert b"".join(pieces) == text
+    assert [s.first_line for s in splits] == [text[: s.offset].count(b"\n") + 1 for s in splits]
+    assert all(s.offset == 0 or text[s.offset - 1 : s.offset] == b"\n" for s in splits)
+
+
+def test_the_same_export_twice_is_one_batch(tmp_path):
+    (tmp_path / "x.ndjson").write_bytes(b"{}\n")
+    first, second = (_receive(tmp_path, [tmp_path / "x.ndjson"]) for _ in range(2))
+    assert (second.id, batch_ids(tmp_path / "landing")) == (first.id, [first.id])
+
+
+def test_an_unknown_batch_names_those_there(tmp_path):
+    with pytest.raises(InputError, match="no batch 'b9' in the landing zone; batches: none"):
+        read_batch(tmp_path, "b9")

@@ -1,0 +1,122 @@
+"""The gate: runs every suite with Great Expectations and says whether the tables may be published.
+
+Owns the order of the run and the translation of Great Expectations' answers. Two passes: first only yes or no
+for all expectations of a table, which Great Expectations answers with one bundled query; then counts and keys
+for those that failed or tolerate a share of failures. It must never let a row's value out: values are excluded
+from the results, and an error names the expectation only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from validation.report import KEYS_SHOWN, CheckResult, StagedTable, ValidationReport
+from validation.suites import Check, Suite, load_suite
+
+if TYPE_CHECKING:
+    from validation.engine import Answer, Engine
+
+Progress = Callable[[str, int, int], None]
+"""Called with the table's name, its place from 1, and the number of tables."""
+
+
+def prepare() -> None:
+    """Import Great Expectations, which takes seconds; a caller may do it in a thread while others work."""
+    import validation.engine  # noqa: F401
+
+
+def check_tables(
+    tables: Mapping[str, StagedTable],
+    suites: Path,
+    docs: Path,
+    *,
+    progress: Progress | None = None,
+    memory: str = "512MB",
+    threads: int | None = None,
+) -> ValidationReport:
+    """Run the suites in folder ``suites`` on the staged files; write Data Docs into folder ``docs``.
+
+    Memory is bounded by ``memory`` (DuckDB's, beside Python's own) whatever the tables' size; the spill folder
+    lies below ``docs`` while it runs. Raises SuiteError.
+    """
+    start = time.monotonic()
+    docs.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".gate-", dir=docs) as folder:
+        plans, counts, settings = _plan(tables, suites, Path(folder), memory, threads)
+        results = _run(plans, counts, Path(folder), settings, docs, progress)
+    from validation.engine import ENGINE
+    from validation.pages import write_index
+
+    skipped = tuple(sentence for plan in plans for sentence in plan.skipped)
+    index = write_index(docs, results, skipped)
+    return ValidationReport(tuple(results), skipped, index, ENGINE, time.monotonic() - start)
+
+
+def _plan(
+    tables: Mapping[str, StagedTable], suites: Path, folder: Path, memory: str, threads: int | None
+) -> tuple[list[Suite], dict[str, int], dict[str, Any]]:
+    """Load every suite and compute its columns: a wrong suite is refused before Great Expectations starts."""
+    import duckdb
+
+    from validation.staging import fill, settings, stage
+
+    limits = settings(folder, memory, threads)
+    with duckdb.connect(str(folder / "gate.duckdb"), config=limits) as connection:
+        columns = stage(connection, tables)
+        plans = [load_suite(suites, name, columns[name], columns) for name in columns]
+        return plans, {plan.table: fill(connection, plan) for plan in plans}, limits
+
+
+def _run(
+    plans: Sequence[Suite],
+    counts: Mapping[str, int],
+    folder: Path,
+    settings: Mapping[str, Any],
+    docs: Path,
+    progress: Progress | None,
+) -> list[CheckResult]:
+    """Ask Great Expectations about every table and write its page."""
+    from validation.engine import Engine
+
+    found: list[CheckResult] = []
+    with Engine(folder / "gate.duckdb", settings) as engine:
+        for place, plan in enumerate(plans, 1):
+            found += _check_table(engine, plan, counts[plan.table], docs / f"{plan.table}.html")
+            if progress:
+                progress(plan.table, place, len(plans))
+    return found
+
+
+def _check_table(engine: Engine, suite: Suite, rows: int, page: Path) -> list[CheckResult]:
+    from validation.engine import to_answer
+    from validation.pages import offline
+
+    results = engine.ask(suite)
+    page.write_text(offline(engine.page(suite.table, results)), encoding="utf-8")
+    found = []
+    for check, result in zip(suite.checks, results, strict=True):
+        answer = to_answer(suite.table, result, check)
+        names = engine.names(suite, check) if check.naming and not answer.success else ()
+        found.append(_result(suite.table, check, answer, names, rows))
+    return found
+
+
+def _result(table: str, check: Check, answer: Answer, names: Sequence[str], rows: int) -> CheckResult:
+    """A check and Great Expectations' answer as one result."""
+    evaluated = rows if answer.evaluated is None else answer.evaluated
+    words = {"count": f"{answer.unexpected:,}", "evaluated": f"{evaluated:,}", "names": ", ".join(names)}
+    return CheckResult(
+        table=table,
+        expectation=check.expectation,
+        columns=check.columns or tuple(names),
+        severity=check.severity,
+        sentence=check.sentence.format_map(words),
+        success=answer.success,
+        unexpected=answer.unexpected,
+        evaluated=evaluated,
+        keys=answer.keys[:KEYS_SHOWN],
+    )

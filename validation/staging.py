@@ -1,0 +1,103 @@
+"""The staged Parquet files as narrow tables of a DuckDB file, which Great Expectations queries.
+
+Owns the SQL around the suites' own. One pass over a table's files computes the columns that its expectations
+name, derived ones included, into the DuckDB file: on disk and within the memory it is given, whatever the size,
+and Great Expectations' many questions then cost little. It must never quote a value in an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from validation.errors import SuiteError
+from validation.report import StagedTable
+from validation.suites import Suite, named_columns
+
+OFFLINE: dict[str, Any] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "preserve_insertion_order": False,
+}
+"""DuckDB's settings: it fetches nothing."""
+
+
+def settings(folder: Path, memory: str, threads: int | None) -> dict[str, Any]:
+    """The connection settings of a run; DuckDB spills into ``folder``."""
+    limits = {"memory_limit": memory, "temp_directory": str(folder / "spill")}
+    return {**OFFLINE, **limits, **({"threads": threads} if threads else {})}
+
+
+def stage(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, StagedTable]) -> dict[str, dict[str, str]]:
+    """Make a view ``staged.<table>`` for each table that has files; answer their columns and types.
+
+    Lists of texts become one text with a space between items, so that text expectations apply to them.
+    """
+    connection.execute("CREATE SCHEMA staged")
+    return {table.name: _stage_one(connection, table) for table in tables.values() if table.files}
+
+
+def _stage_one(connection: duckdb.DuckDBPyConnection, table: StagedTable) -> dict[str, str]:
+    files = ", ".join(_literal(file) for file in table.files)
+    source = f"read_parquet([{files}], hive_partitioning = false)"
+    described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    columns = {str(row[0]): str(row[1]) for row in described}
+    lists = [_quoted(name) for name, kind in columns.items() if kind == "VARCHAR[]"]
+    joined = ", ".join(f"nullif(array_to_string({name}, ' '), '') AS {name}" for name in lists)
+    replaced = f" REPLACE ({joined})" if lists else ""
+    connection.execute(f"CREATE VIEW staged.{_quoted(table.name)} AS SELECT *{replaced} FROM {source}")
+    return columns
+
+
+def fill(connection: duckdb.DuckDBPyConnection, suite: Suite) -> int:
+    """Make the table that ``suite`` is run on, and answer its rows. Raises SuiteError."""
+    own, key = _quoted(suite.table), f"{suite.table}_key"
+    joins = "".join(_join(suite.table, name, wanted) for name, wanted in suite.joins.items())
+    source = f"staged.{own} AS {own}{joins}"
+    named = set().union({key}, *map(named_columns, suite.checks))
+    values = {name: suite.derived.get(name, f"{own}.{_quoted(name)}") for name in sorted(named)}
+    columns = ", ".join(f"({sql}) AS {_quoted(name)}" for name, sql in values.items())
+    target = f"main.{_quoted(table_name(suite.table))}"
+    try:
+        row = connection.execute(f"CREATE TABLE {target} AS SELECT {columns} FROM {source}").fetchone()
+    except duckdb.ProgrammingError as error:
+        raise _refused(connection, suite, source) or error from error
+    except duckdb.DataError as error:
+        reason = type(error).__name__  # its text may quote a value
+        raise SuiteError(f"{suite.table}.json: a derived column fails on some row: {reason}") from None
+    return int(row[0]) if row else 0
+
+
+def _refused(connection: duckdb.DuckDBPyConnection, suite: Suite, source: str) -> SuiteError | None:
+    """The sentence on the first derived column that is no SQL over the table."""
+    for name, sql in suite.derived.items():
+        try:
+            connection.execute(f"EXPLAIN SELECT ({sql}) FROM {source}")
+        except duckdb.ProgrammingError as error:
+            reason = str(error).split("\n", 1)[0]
+            return SuiteError(f"{suite.table}.json: derived '{name}' is no SQL over {suite.table}: {reason}")
+    return None
+
+
+def table_name(table: str) -> str:
+    """The name of the table that a suite is run on: no word of SQL, for it is not quoted everywhere."""
+    return f"checked_{table}"
+
+
+def _join(table: str, other: str, wanted: tuple[str, ...]) -> str:
+    """One struct named after ``other`` for each row, from one of its rows even where its key is there twice."""
+    key, match = _quoted(f"{other}_key"), _quoted(f"{other} join")
+    fields = ", ".join(f"{_quoted(name)} := any_value({_quoted(name)})" for name in wanted)
+    rows = f"SELECT {key} AS {match}, struct_pack({fields}) AS {_quoted(other)} FROM staged.{_quoted(other)} GROUP BY 1"
+    return f" LEFT JOIN ({rows}) AS {_quoted(f'{other} rows')} ON {match} = {_quoted(table)}.{key}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
