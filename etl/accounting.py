@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from etl.errors import AccountingError
-from etl.merge import Merged
 from etl.staging import Staged
 
 ENDS = ("written", "superseded", "duplicates", "deleted", "objected", "quarantined")
@@ -50,11 +49,11 @@ def _values(account: Account) -> tuple[int, ...]:
     return (account.resources, account.contained, *(getattr(account, end) for end in ENDS))
 
 
-def settle_accounts(staged: Staged, merged: Iterable[Merged]) -> dict[str, Account]:
-    """Accounts by resource type from what the two stages counted; AccountingError if one does not balance."""
+def settle_accounts(staged: Staged, parts: Iterable[Mapping[str, Counter[str]]]) -> dict[str, Account]:
+    """Accounts by resource type from what the stages counted; AccountingError if one does not balance."""
     outcomes: dict[str, Counter[str]] = {}
-    for part in merged:
-        for resource, counts in part.outcomes.items():
+    for part in parts:
+        for resource, counts in part.items():
             outcomes.setdefault(resource, Counter()).update(counts)
     types = sorted(staged.resources.keys() | outcomes.keys())
     accounts = {name: _account(name, staged, outcomes.get(name, Counter())) for name in types}
@@ -67,7 +66,7 @@ def _account(name: str, staged: Staged, outcomes: Mapping[str, int]) -> Account:
         resources=staged.resources[name],
         contained=staged.contained[name],
         quarantined=staged.quarantined[name],
-        **{end: outcomes.get(end, 0) for end in ("written", "superseded", "duplicates", "deleted")},
+        **{end: outcomes.get(end, 0) for end in ENDS if end != "quarantined"},
     )
 
 

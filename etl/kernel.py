@@ -18,15 +18,20 @@ import pyarrow as pa
 
 from etl.bundles import Document, expand
 from etl.engine import connect, scalar
+from etl.files import bucket_sql
 from etl.privacy import RULES, PseudonymKey, bind_key
 from etl.reading import Chunk
 from etl.shape import RESOURCE_TYPES, Shape, patient_links, shape_of
-from etl.tables import LINEAGE, WarehouseTable
+from etl.tables import LOGICAL, PATIENT, VERSION, WarehouseTable
 from etl.views import compile_path, merge_structures
 from etl.views.numbers import exact_text
 
 _ID = "[A-Za-z0-9\\-.]{1,64}"
 _IDENTIFIED = ("Patient", "Practitioner", "Organization", "Location", "Encounter", "Specimen", "Medication")
+_PATIENT_LINKS = (
+    "link.where(type = 'replaced-by').other.getReferenceKey(Patient)",
+    "link.where(type = 'replaces').other.getReferenceKey(Patient)",
+)
 _DOCUMENT_SCHEMA = pa.schema(
     [
         ("file", pa.string()),
@@ -51,6 +56,8 @@ class TypePlan:
     structure: Mapping[str, object]
     patient: str
     shape: Shape
+    links: tuple[str, str] = ("NULL::VARCHAR[]", "NULL::VARCHAR[]")
+    """SQL of the references of the patients that replace this one, and of those it replaces."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,6 @@ class KernelPlan:
     types: Mapping[str, TypePlan]
     buckets: int
     max_line_bytes: int
-    deleted_at: str
     memory_mb: int = 1024
 
 
@@ -86,15 +92,15 @@ class Kernel:
         assert self._connection is not None
         return self._connection
 
-    def load(self, chunk: Chunk, first_seq: int) -> int:
+    def load(self, chunk: Chunk, first_seq: int, deleted_at: str | None = None) -> int:
         """Classify a chunk into temp table ``doc``; returns how many resource texts it holds.
 
         ``doc(seq, file, line, part, action, type, id, updated, version, text, reason)``; ``seq`` counts from
-        ``first_seq`` and is unique in the batch.
+        ``first_seq`` and is unique in the batch. ``deleted_at`` is the instant of a deletion that names none.
         """
         lines = self._expanded(chunk)
         self.sql.register("lines", lines)
-        self.sql.execute(_CLASSIFY, {"first": first_seq, "deleted_at": self.plan.deleted_at})
+        self.sql.execute(_CLASSIFY, {"first": first_seq, "deleted_at": deleted_at})
         self.sql.unregister("lines")
         self._refuse_unknown_types()
         return scalar(self.sql, "SELECT count(*) FROM doc")
@@ -120,7 +126,7 @@ class Kernel:
     def rows_sql(self, table: WarehouseTable) -> str:
         """SELECT of a table's protected rows: its columns, lineage columns, ``bucket`` and ``seq``."""
         self._pseudonyms(table)
-        return _rows_sql(table, self.plan.buckets)
+        return _rows_sql(table, self.plan.buckets, logical=self.logical_sql() is not None)
 
     def view_batches(self, table: WarehouseTable) -> Iterator[pa.RecordBatch]:
         """Rows of one view with ``_file``, ``_line``, ``_problem``; an unfit resource is one row of NULLs."""
@@ -142,6 +148,10 @@ class Kernel:
         """SELECT of (identifier_key, resource_key): the keyed business identifiers others may refer by."""
         bucket = bucket_sql("resource_key", self.plan.buckets)
         return _IDENTIFIERS.replace("$bucket", bucket) if resource in _IDENTIFIED else None
+
+    def links_sql(self) -> str:
+        """SELECT of (resource_key, replaced_by, replaces) of the patients evaluated last."""
+        return _LINKS.replace("$bucket", bucket_sql("resource_key", self.plan.buckets))
 
     def _type_plan(self, resource: str) -> TypePlan:
         return self.plan.types.get(resource) or other_type_plan(resource)
@@ -171,6 +181,8 @@ class Kernel:
                 structure=_json(plan.structure),
                 pattern=plan.shape.suspicious.replace("'", "''"),
                 patient=plan.patient,
+                replaced_by=plan.links[0],
+                replaces=plan.links[1],
                 type=plan.resource,
             )
         )
@@ -199,7 +211,7 @@ class Kernel:
         self.sql.execute(f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM doc WHERE reason IS NOT NULL)")
 
     def _run_view(self, table: WarehouseTable) -> None:
-        carry = ["seq", "resource_key", "patient_ref", *LINEAGE]
+        carry = ["seq", "resource_key", "patient_ref", *VERSION]
         sql = table.view.sql("(SELECT * FROM parsed WHERE action = 'put')", "r", carry, problems=True)
         self.sql.execute(f"CREATE OR REPLACE TEMP TABLE out_{table.name} AS {sql}")
 
@@ -218,19 +230,23 @@ class Kernel:
 
     def _pseudonyms(self, table: WarehouseTable) -> None:
         """Temp table ``pseudonyms(ref, key)``: each distinct reference of a table's chunk hashed once."""
-        columns = [c.name for c in table.references if not c.collection]
-        if not columns:
-            return
-        union = " UNION ALL ".join(f'SELECT "{name}" AS ref FROM out_{table.name}' for name in columns)
+        single = [f'SELECT "{c.name}" AS ref FROM out_{table.name}' for c in table.references if not c.collection]
+        lists = [
+            f"""SELECT unnest(list_filter("{c.name}", lambda x: contains(x, '?identifier='))) FROM out_{table.name}"""
+            for c in table.references
+            if c.collection
+        ]
+        union = " UNION ALL ".join([*single, *lists, "SELECT NULL::VARCHAR AS ref"])
         self.sql.execute(
             "CREATE OR REPLACE TEMP TABLE pseudonyms AS SELECT ref, pseudonym(ref) AS key"
             f" FROM (SELECT DISTINCT ref FROM ({union}) WHERE ref IS NOT NULL)"
         )
 
-
-def bucket_sql(key: str, buckets: int) -> str:
-    """Leading bits of a pseudonym as a bucket number in [0, buckets); ``buckets`` is a power of two."""
-    return f"(('0x' || left({key}, 4))::INTEGER // {65536 // buckets})"
+    def logical_sql(self) -> str | None:
+        """SELECT of the keyed business identifiers that the table asked for last, or its patients, refer by."""
+        sql = "SELECT DISTINCT key AS identifier_key FROM ({}) WHERE contains(ref, '?identifier=')"
+        sql = sql.format("FROM pseudonyms UNION ALL FROM subjects")
+        return sql if scalar(self.sql, f"SELECT count(*) FROM ({sql})") else None
 
 
 def type_plans(tables: Sequence[WarehouseTable]) -> dict[str, TypePlan]:
@@ -248,12 +264,15 @@ def other_type_plan(resource: str) -> TypePlan:
 def type_plan(resource: str, tables: Sequence[WarehouseTable]) -> TypePlan:
     """The plan of one resource type; raises ViewError for a type without a patient link that cannot compile."""
     if resource == "Patient":
-        structure, patient = merge_structures([t.view.structure for t in tables]), "'Patient/' || id"
-        return TypePlan(resource, tuple(tables), structure, patient, shape_of(resource))
+        links = [compile_path(resource, path) for path in _PATIENT_LINKS]
+        structure = merge_structures([*(t.view.structure for t in tables), *(link.structure for link in links)])
+        others = (links[0].sql("r"), links[1].sql("r"))
+        return TypePlan(resource, tuple(tables), structure, "'Patient/' || id", shape_of(resource), others)
     paths = [compile_path(resource, path) for path in patient_links(resource)]
     structure = merge_structures([*(t.view.structure for t in tables), *(p.structure for p in paths)])
-    links = ", ".join(f"list_extract({p.sql('r')}, 1)" for p in paths)
-    return TypePlan(resource, tuple(tables), structure, f"coalesce({links})" if links else "NULL", shape_of(resource))
+    firsts = ", ".join(f"list_extract({p.sql('r')}, 1)" for p in paths)
+    patient = f"coalesce({firsts})" if firsts else "NULL"
+    return TypePlan(resource, tuple(tables), structure, patient, shape_of(resource))
 
 
 def _plain(lines: pa.Table) -> pa.Table:
@@ -328,6 +347,7 @@ FROM named
 _PARSE = """
 SELECT seq, action, id, r, json_keys(text) AS keys, regexp_matches(text, '{pattern}') AS suspicious,
        pseudonym('{type}/' || id) AS resource_key, {patient} AS patient_ref,
+       {replaced_by} AS replaced_by, {replaces} AS replaces,
        updated AS _last_updated, version AS _version, content_hash(text) AS _hash
 FROM (SELECT *, from_json({exact}, '{structure}') AS r FROM doc WHERE reason IS NULL AND type = '{type}')
 """
@@ -340,6 +360,13 @@ _LEDGER = """
 SELECT seq, '{type}' AS resource_type, p.resource_key, s.key AS patient_key, p._last_updated,
        p._version, p._hash, p.action = 'delete' AS deleted, {bucket} AS bucket
 FROM parsed p LEFT JOIN subjects s ON p.patient_ref = s.ref ORDER BY bucket
+"""
+_LINKS = """
+SELECT seq, resource_key, pseudonym(other) AS replaced_by, NULL::VARCHAR AS replaces, $bucket AS bucket
+FROM (SELECT seq, resource_key, unnest(replaced_by) AS other FROM parsed WHERE action = 'put') WHERE other IS NOT NULL
+UNION ALL
+SELECT seq, resource_key, NULL, pseudonym(other), $bucket
+FROM (SELECT seq, resource_key, unnest(replaces) AS other FROM parsed WHERE action = 'put') WHERE other IS NOT NULL
 """
 _IDENTIFIERS = """
 SELECT DISTINCT pseudonym(type || '?identifier=' || coalesce(i.system, '') || '|' || i.value) AS identifier_key,
@@ -366,16 +393,37 @@ def _protected(table: WarehouseTable) -> Iterator[str]:
             yield f'"k_{column.name}".key AS "{column.name}"'
 
 
-def _rows_sql(table: WarehouseTable, buckets: int) -> str:
+def _logical(table: WarehouseTable) -> str:
+    """SQL of the entries ``column:place=key`` of a row's references by business identifier; NULL without one."""
+    single = [
+        f"""CASE WHEN contains(o."{c.name}", '?identifier=') THEN ['{c.name}:1=' || "k_{c.name}".key] ELSE [] END"""
+        for c in table.references
+        if not c.collection
+    ]
+    many = [
+        f"""list_filter(list_transform(o."{c.name}", lambda x, i: CASE WHEN contains(x, '?identifier=')
+            THEN '{c.name}:' || i || '=' || pseudonym(x) END), lambda e: e IS NOT NULL)"""
+        for c in table.references
+        if c.collection
+    ]
+    if not single and not many:
+        return "NULL::VARCHAR[]"
+    entries = " || ".join(f"coalesce({part}, [])" for part in [*single, *many])
+    return f"nullif(({entries})::VARCHAR[], []::VARCHAR[])"
+
+
+def _rows_sql(table: WarehouseTable, buckets: int, *, logical: bool) -> str:
     joins = [
         f'LEFT JOIN pseudonyms AS "k_{c.name}" ON o."{c.name}" = "k_{c.name}".ref'
         for c in table.references
         if not c.collection
     ]
-    lineage = ", ".join(f"o.{name}" for name in LINEAGE)
+    version = ", ".join(f"o.{name}" for name in VERSION)
+    refers = _logical(table) if logical else "NULL::VARCHAR[]"
     bucket = bucket_sql("coalesce(k_patient.key, o.resource_key)", buckets)
     return (
-        f"SELECT o.seq, {', '.join(_protected(table))}, {lineage}, {bucket} AS bucket"
+        f"SELECT o.seq, {', '.join(_protected(table))}, {version}, k_patient.key AS {PATIENT}, {refers} AS {LOGICAL},"
+        f" {bucket} AS bucket"
         f" FROM out_{table.name} AS o {' '.join(joins)}"
         " LEFT JOIN subjects AS k_patient ON o.patient_ref = k_patient.ref ORDER BY bucket"
     )

@@ -101,7 +101,10 @@ def _line_chunks(handle: IO[bytes], split: Split, chunk_bytes: int, max_line_byt
 
 
 def _whole_lines(handle: IO[bytes], split: Split, chunk_bytes: int, max_line_bytes: int) -> Iterator[bytes]:
-    """Blocks that end at a newline; the tail of an endless line is dropped once it is over the limit."""
+    """Blocks that end at a newline; the tail of an endless line is dropped once it is over the limit.
+
+    A small rest of the split stays with its last block: a chunk has a fixed cost.
+    """
     left = None if split.gzip else split.length
     pending: list[bytes] = []
     size = 0
@@ -112,7 +115,8 @@ def _whole_lines(handle: IO[bytes], split: Split, chunk_bytes: int, max_line_byt
             continue
         pending.append(block)
         size += len(block)
-        if cut and size >= chunk_bytes:
+        nearly_done = left is not None and left < chunk_bytes // 4
+        if cut and size >= chunk_bytes and not nearly_done:
             yield b"".join([*pending[:-1], block[:cut]])
             pending, size = [block[cut:]], len(block) - cut
     if tail := b"".join(pending):

@@ -24,7 +24,8 @@ from deltalake.schema import ArrayType, PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, create_table_with_add_actions
 
 from etl.errors import BusyError, ReleaseError
-from etl.merge import DataFile, Merged
+from etl.files import DataFile
+from etl.fold import Merged
 
 if TYPE_CHECKING:
     import duckdb

@@ -91,7 +91,7 @@ def register(
 
         def reader(self, schema: Any) -> DataSourceReader:
             table = self._table()
-            plan = KernelPlan(type_plans([table]), buckets, max_line_bytes, "1970-01-01T00:00:00Z")
+            plan = KernelPlan(type_plans([table]), buckets, max_line_bytes)
             return FhirReader(table, Path(self.options["path"]), plan, read_key)
 
     spark.dataSource.register(FhirSource)

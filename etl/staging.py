@@ -8,7 +8,7 @@ points back to the landed line without copying its text.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,13 @@ from etl.kernel import Kernel, KernelPlan
 from etl.landing import Split
 from etl.privacy import PseudonymKey
 from etl.reading import packed
-from etl.tables import IDENTIFIER, LEDGER, WarehouseTable
+from etl.tables import IDENTIFIER, LEDGER, LINK, PATIENT
 
-LOGICAL = "_logical"
+REFERRED = "_referred"
 """Staged pseudonyms of references by identifier, to be resolved before the merge."""
 SEQ_BITS = 32
+AGAIN = 1 << 30
+"""Tasks numbered from here read earlier batches again: their outcomes are no part of the batch's account."""
 KeyReader = Callable[[], PseudonymKey]
 
 
@@ -31,12 +33,22 @@ class StagingPlan:
     """Where a task reads and writes; the key is read by the task itself, so that no plan carries it."""
 
     kernel: KernelPlan
-    batch: str
     landing: Path
     staging: Path
     quarantine: Path
     read_key: KeyReader
     chunk_bytes: int
+
+
+@dataclass(frozen=True)
+class StagingTask:
+    """Splits of one batch. ``only``: read an earlier batch again for these patients, without account or quarantine."""
+
+    number: int
+    batch: str
+    received: str
+    splits: tuple[Split, ...]
+    only: frozenset[str] | None = None
 
 
 @dataclass
@@ -64,34 +76,44 @@ class Staged:
         return sum(rows for name, _, rows in self.files if name == table)
 
 
-def stage(plan: StagingPlan, task: tuple[int, Sequence[Split]]) -> Staged:
-    """Read, check, pseudonymise and stage the splits of one numbered task. Runs inside Spark."""
-    number, splits = task
+def stage(plan: StagingPlan, task: StagingTask) -> Staged:
+    """Read, check, pseudonymise and stage the splits of one task. Runs inside Spark."""
     staged = Staged()
-    seq = number << SEQ_BITS
+    seq = task.number << SEQ_BITS
     with Kernel(plan.kernel, plan.read_key()) as kernel:
         limit = plan.kernel.max_line_bytes
-        pieces = packed(splits, plan.landing, chunk_bytes=plan.chunk_bytes, max_line_bytes=limit)
+        pieces = packed(task.splits, plan.landing, chunk_bytes=plan.chunk_bytes, max_line_bytes=limit)
         for piece, chunk in enumerate(pieces):
-            seq += kernel.load(chunk, seq)
-            staged.add(_stage_chunk(plan, kernel, f"{number:06d}-{piece:04d}"))
+            seq += kernel.load(chunk, seq, task.received)
+            staged.add(_stage_chunk(plan, task, kernel, f"{task.number:010d}-{piece:04d}"))
     return staged
 
 
-def _stage_chunk(plan: StagingPlan, kernel: Kernel, name: str) -> Staged:
+def _stage_chunk(plan: StagingPlan, task: StagingTask, kernel: Kernel, name: str) -> Staged:
     staged = Staged()
     for resource in kernel.types():
-        tables = kernel.evaluate(resource)
         write = partial(_write, plan.staging, kernel, f"{name}-{resource}", staged)
-        for table in tables:
-            write(table.name, kernel.rows_sql(table))
-            _write_logical(write, kernel, table)
-        write(LEDGER, kernel.resources_sql(resource))
+        for table in kernel.evaluate(resource):
+            write(table.name, _of(task, PATIENT, kernel.rows_sql(table)))
+            if referred := kernel.logical_sql():
+                write(f"{REFERRED}/{table.name}", referred)
+        write(LEDGER, _of(task, "patient_key", kernel.resources_sql(resource)))
         if identifiers := kernel.identifiers_sql(resource):
-            write(IDENTIFIER, identifiers)
-    _write_quarantine(plan, kernel, name)
-    _count(kernel, staged)
+            write(IDENTIFIER, _of(task, "resource_key", identifiers))
+        if resource == "Patient":
+            write(LINK, _of(task, "resource_key", kernel.links_sql()))
+    if task.only is None:
+        _write_quarantine(plan, task, kernel, name)
+        _count(kernel, staged)
     return staged
+
+
+def _of(task: StagingTask, column: str, sql: str) -> str:
+    """The rows of the patients that the task is about."""
+    if task.only is None:
+        return sql
+    keys = ", ".join(f"'{key}'" for key in sorted(task.only))
+    return f"SELECT * FROM ({sql}) WHERE {column} IN ({keys})"
 
 
 def _write(staging: Path, kernel: Kernel, name: str, staged: Staged, table: str, sql: str) -> None:
@@ -108,21 +130,13 @@ def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-def _write_logical(write: Callable[[str, str], None], kernel: Kernel, table: WarehouseTable) -> None:
-    """Stage the pseudonyms of references by identifier, if the chunk has any."""
-    if not any(not column.collection for column in table.references):
-        return
-    sql = "SELECT key AS identifier_key FROM pseudonyms WHERE contains(ref, '?identifier=')"
-    if scalar(kernel.sql, f"SELECT count(*) FROM ({sql})"):
-        write(f"{LOGICAL}/{table.name}", sql)
-
-
-def _write_quarantine(plan: StagingPlan, kernel: Kernel, name: str) -> None:
-    sql = _QUARANTINE.format(batch=plan.batch)
+def _write_quarantine(plan: StagingPlan, task: StagingTask, kernel: Kernel, name: str) -> None:
+    sql = _QUARANTINE.format(batch=task.batch)
     if not scalar(kernel.sql, f"SELECT count(*) FROM ({sql})"):
         return
-    plan.quarantine.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kernel.sql.execute(f"COPY ({sql}) TO '{_quoted(plan.quarantine / f'{name}.parquet')}' (FORMAT parquet)")
+    folder = plan.quarantine / task.batch
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kernel.sql.execute(f"COPY ({sql}) TO '{_quoted(folder / f'{name}.parquet')}' (FORMAT parquet)")
 
 
 def _count(kernel: Kernel, staged: Staged) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from etl.errors import EtlError, StorageError
 
@@ -36,6 +36,45 @@ class Failure:
 
 class TaskError(EtlError):
     """A task failed for a reason that no sentence of ours covers; names the class and the code location."""
+
+
+class Runner(Protocol):
+    """Runs a function over items, each item on its own, results in order."""
+
+    @property
+    def parallelism(self) -> int:
+        """How many items run at a time."""
+
+    def run(
+        self,
+        name: str,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        progress: Progress | None = None,
+    ) -> list[Result]:
+        """``function`` over ``items``; raises the first failure as a sentence."""
+
+
+@dataclass(frozen=True)
+class SparkRunner:
+    """One Spark task an item."""
+
+    spark: SparkSession
+
+    @property
+    def parallelism(self) -> int:
+        """Spark's default parallelism: the cores of its executors."""
+        return int(self.spark.sparkContext.defaultParallelism)
+
+    def run(
+        self,
+        name: str,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        progress: Progress | None = None,
+    ) -> list[Result]:
+        """See ``run_tasks``."""
+        return run_tasks(self.spark, name, function, items, progress)
 
 
 def run_tasks(

@@ -67,7 +67,8 @@ def _plan(
     limits = settings(folder, memory, threads)
     with duckdb.connect(str(folder / "gate.duckdb"), config=limits) as connection:
         columns = stage(connection, tables)
-        plans = [load_suite(suites, name, columns[name], columns) for name in columns]
+        present = [table.name for table in tables.values() if table.files]
+        plans = [load_suite(suites, name, columns[name], present) for name in columns]
         return plans, {plan.table: fill(connection, plan) for plan in plans}, limits
 
 

@@ -15,10 +15,16 @@ KEYS_SHOWN = 20
 
 @dataclass(frozen=True)
 class StagedTable:
-    """A table's whole future state: the Parquet files that hold it."""
+    """A table's whole future state: the Parquet files that hold it, and those of them that are to be checked."""
 
     name: str
     files: tuple[str, ...]
+    fresh: tuple[str, ...] | None = None
+
+    @property
+    def to_check(self) -> tuple[str, ...]:
+        """All files, unless some are named."""
+        return self.files if self.fresh is None else self.fresh
 
 
 @dataclass(frozen=True)

@@ -32,23 +32,28 @@ def settings(folder: Path, memory: str, threads: int | None) -> dict[str, Any]:
 
 
 def stage(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, StagedTable]) -> dict[str, dict[str, str]]:
-    """Make a view ``staged.<table>`` for each table that has files; answer their columns and types.
+    """Make a view ``staged.<table>`` of each table that has files; answer the columns and types of those to check.
 
-    Lists of texts become one text with a space between items, so that text expectations apply to them.
+    The rows to check are in ``fresh.<table>``. Lists of texts become one text with a space between items, so that
+    text expectations apply to them.
     """
     connection.execute("CREATE SCHEMA staged")
-    return {table.name: _stage_one(connection, table) for table in tables.values() if table.files}
+    connection.execute("CREATE SCHEMA fresh")
+    for table in tables.values():
+        if table.files:
+            _stage_one(connection, "staged", table.name, table.files)
+    return {t.name: _stage_one(connection, "fresh", t.name, t.to_check) for t in tables.values() if t.to_check}
 
 
-def _stage_one(connection: duckdb.DuckDBPyConnection, table: StagedTable) -> dict[str, str]:
-    files = ", ".join(_literal(file) for file in table.files)
+def _stage_one(connection: duckdb.DuckDBPyConnection, schema: str, name: str, paths: tuple[str, ...]) -> dict[str, str]:
+    files = ", ".join(_literal(file) for file in paths)
     source = f"read_parquet([{files}], hive_partitioning = false)"
     described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
     columns = {str(row[0]): str(row[1]) for row in described}
     lists = [_quoted(name) for name, kind in columns.items() if kind == "VARCHAR[]"]
     joined = ", ".join(f"nullif(array_to_string({name}, ' '), '') AS {name}" for name in lists)
     replaced = f" REPLACE ({joined})" if lists else ""
-    connection.execute(f"CREATE VIEW staged.{_quoted(table.name)} AS SELECT *{replaced} FROM {source}")
+    connection.execute(f"CREATE VIEW {schema}.{_quoted(name)} AS SELECT *{replaced} FROM {source}")
     return columns
 
 
@@ -56,7 +61,7 @@ def fill(connection: duckdb.DuckDBPyConnection, suite: Suite) -> int:
     """Make the table that ``suite`` is run on, and answer its rows. Raises SuiteError."""
     own, key = _quoted(suite.table), f"{suite.table}_key"
     joins = "".join(_join(suite.table, name, wanted) for name, wanted in suite.joins.items())
-    source = f"staged.{own} AS {own}{joins}"
+    source = f"fresh.{own} AS {own}{joins}"
     named = set().union({key}, *map(named_columns, suite.checks))
     values = {name: suite.derived.get(name, f"{own}.{_quoted(name)}") for name in sorted(named)}
     columns = ", ".join(f"({sql}) AS {_quoted(name)}" for name, sql in values.items())

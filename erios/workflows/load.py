@@ -43,12 +43,13 @@ def load_export(paths: Sequence[Path], settings: Settings, progress: Progress | 
     """Load FHIR files or folders, validate them and publish a release."""
     from erios.workflows.session import spark_session
     from etl.pipeline import load
+    from etl.tasks import SparkRunner
 
     settings.make_zones()
     plan = load_plan(settings)
     start_validation()
     with spark_session(settings) as spark:
-        return load(paths, plan, spark, gate(settings), progress)
+        return load(paths, plan, SparkRunner(spark), gate(settings), progress)
 
 
 def start_validation() -> None:
@@ -65,10 +66,12 @@ def gate(settings: Settings) -> Gate:
     return partial(_check, settings)
 
 
-def _check(settings: Settings, tables: Mapping[str, Sequence[str]], batch: str) -> Verdict:
+def _check(
+    settings: Settings, tables: Mapping[str, Sequence[str]], fresh: Mapping[str, Sequence[str]], batch: str
+) -> Verdict:
     from etl.pipeline import Verdict
 
-    report = validate_files(settings, tables, settings.warehouse / "validation" / batch)
+    report = validate_files(settings, tables, settings.warehouse / "validation" / batch, fresh)
     return Verdict(
         report.blocked,
         tuple(failures(report, "block")),
@@ -78,11 +81,22 @@ def _check(settings: Settings, tables: Mapping[str, Sequence[str]], batch: str) 
     )
 
 
-def validate_files(settings: Settings, tables: Mapping[str, Sequence[str]], docs: Path) -> ValidationReport:
-    """Run every suite over the files that make the tables; Data Docs go below ``docs``."""
+def validate_files(
+    settings: Settings,
+    tables: Mapping[str, Sequence[str]],
+    docs: Path,
+    fresh: Mapping[str, Sequence[str]] | None = None,
+) -> ValidationReport:
+    """Run the suites over the tables' files, or over those ``fresh`` only; Data Docs go below ``docs``.
+
+    Relations are looked up in the whole tables either way.
+    """
     from validation import StagedTable, check_tables
 
-    staged = {name: StagedTable(name, tuple(files)) for name, files in tables.items()}
+    staged = {
+        name: StagedTable(name, tuple(files), None if fresh is None else tuple(fresh.get(name, ())))
+        for name, files in tables.items()
+    }
     return check_tables(staged, settings.suites_dir, docs)
 
 

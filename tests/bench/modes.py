@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,10 @@ from erios.keys import init_keyring
 from erios.settings import Settings, load_settings
 from erios.workflows.load import gate, load_plan, start_validation
 from erios.workflows.session import spark_session
-from etl.kernel import type_plans
-from etl.landing import pack, receive
-from etl.pipeline import _share, load
-from etl.staging import StagingPlan, stage
+from etl.landing import receive
+from etl.pipeline import load, stage_all, staging_tasks
 from etl.tables import load_tables
-from etl.tasks import run_tasks
+from etl.tasks import SparkRunner
 
 
 def main() -> None:
@@ -60,28 +57,25 @@ def _duckdb_type(part: Any) -> str:
 
 
 def _source(export: Path, settings: Settings) -> dict[str, Any]:
-    from etl.kernel import KernelPlan
-
     plan = load_plan(settings)
     batch = receive([export], settings.landing, split_bytes=plan.split_bytes)
-    kernel = KernelPlan(type_plans(plan.tables), plan.buckets, plan.max_line_bytes, batch.received)
-    zones = (settings.landing, settings.home / "staged", settings.identity / "quarantine")
-    staging = StagingPlan(kernel, batch.id, *zones, plan.read_key, plan.split_bytes)
+    work = settings.home / "staged"
     with spark_session(settings) as spark:
-        run_tasks(spark, "start", abs, [1])
+        runner = SparkRunner(spark)
+        runner.run("start", abs, [1])
         started = time.monotonic()
-        tasks = list(enumerate(pack(batch.splits(), _share(batch, plan, spark))))
-        run_tasks(spark, "read", partial(stage, staging), tasks)
+        stage_all(staging_tasks(batch, plan, runner.parallelism), plan, work, runner, None)
         return {"seconds": time.monotonic() - started}
 
 
 def _load(export: Path, settings: Settings) -> dict[str, Any]:
     plan = load_plan(settings)
+    start_validation()
     with spark_session(settings) as spark:
-        run_tasks(spark, "start", abs, [1])
+        runner = SparkRunner(spark)
+        runner.run("start", abs, [1])
         started = time.monotonic()
-        start_validation()
-        report = load([export], plan, spark, gate(settings))
+        report = load([export], plan, runner, gate(settings))
         seconds = time.monotonic() - started
     validation = report.verdict.summary["seconds"] if report.verdict else 0.0
     return {"seconds": seconds, "validation_share": validation / seconds}

@@ -65,12 +65,13 @@ def load(spark: SparkSession) -> Load:
     from erios.workflows.load import load_plan
     from etl.pipeline import Verdict
     from etl.pipeline import load as run
+    from etl.tasks import SparkRunner
 
-    def passes(_tables: Mapping[str, Any], _batch: str) -> Verdict:
+    def passes(_tables: Mapping[str, Any], _fresh: Mapping[str, Any], _batch: str) -> Verdict:
         return Verdict(False, (), {"gate": "open"})
 
     def load_paths(paths: list[Path], settings: Settings, gate: Gate = passes) -> LoadReport:
-        return run(paths, load_plan(settings), spark, gate)
+        return run(paths, load_plan(settings), SparkRunner(spark), gate)
 
     return load_paths
 

@@ -136,7 +136,7 @@ def test_a_gate_that_blocks_leaves_the_last_release_and_no_files(
     path = write_ndjson(tmp_path / "b.ndjson", [patient("b")])
     verdict = Verdict(True, ("patient: sex is missing (keys 0a1b)",), {})
     with pytest.raises(GateRefused, match="the last release stands: patient: sex is missing"):
-        load([path], home, lambda _tables, _batch: verdict)
+        load([path], home, lambda _tables, _fresh, _batch: verdict)
     assert release_ids(home.warehouse) == ["r000001"]
     assert sorted((home.warehouse / TABLES).rglob("*.parquet")) == files
     assert load_lines(patient("b"), patient("c")) == (2, 0, 0, 0)

@@ -14,6 +14,7 @@ import pytest
 from etl.errors import BusyError, GateRefused, InputError
 from etl.pipeline import LoadPlan, LoadReport, Verdict, load
 from etl.release import commit_table, exclusive, latest, open_release, open_table, release_ids
+from etl.tasks import SparkRunner
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,7 +35,7 @@ def plan(settings: Settings, keyring: Path) -> LoadPlan:
 @pytest.fixture
 def run(plan: LoadPlan, spark: SparkSession) -> Loader:
     def loader(*paths: Path, verdict: Verdict = OPEN_GATE) -> LoadReport:
-        return load(paths, plan, spark, lambda _tables, _batch: verdict)
+        return load(paths, plan, SparkRunner(spark), lambda _tables, _fresh, _batch: verdict)
 
     return loader
 
@@ -249,7 +250,7 @@ def test_a_blocking_gate_leaves_the_last_release_and_no_new_file(run: Loader, pl
 def test_a_commit_without_a_release_is_rolled_back_by_the_next_load(
     run: Loader, plan: LoadPlan, tmp_path: Path
 ) -> None:
-    from etl.merge import Merged
+    from etl.fold import Merged
 
     run(write(tmp_path / "a.ndjson", GOOD))
     release = latest(plan.zones.warehouse)

@@ -16,10 +16,10 @@ from erios.settings import PROJECT
 from etl.accounting import settle_accounts, total
 from etl.kernel import KernelPlan, type_plans
 from etl.landing import pack, receive
-from etl.merge import MergeTask, settle
 from etl.privacy import PseudonymKey
-from etl.staging import StagingPlan, stage
-from etl.tables import LEDGER, LEDGER_COLUMNS, load_tables
+from etl.settle import SettleTask, settle
+from etl.staging import StagingPlan, StagingTask, stage
+from etl.tables import LEDGER, load_tables
 
 MARKER = "zqMARKERqz"
 FEW = settings(max_examples=12, suppress_health_check=list(HealthCheck))
@@ -28,7 +28,7 @@ FEW = settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @cache
 def _plan():
     tables = [t for t in load_tables(PROJECT / "conf" / "views") if t.name in ("patient", "encounter")]
-    return KernelPlan(type_plans(tables), 4, 1 << 20, "2024-01-01T00:00:00Z", memory_mb=512)
+    return KernelPlan(type_plans(tables), 4, 1 << 20, memory_mb=512)
 
 
 def _key():
@@ -40,14 +40,10 @@ def _run(folder: Path, lines: list[bytes]):
     path = folder / "export.ndjson"
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     batch = receive([path], folder / "landing", split_bytes=1 << 20)
-    plan = StagingPlan(
-        _plan(), batch.id, folder / "landing", folder / "work", folder / "quarantine", _key, chunk_bytes=1 << 20
-    )
-    staged = stage(plan, (0, pack(batch.splits(), 1 << 20)[0]))
-    task = MergeTask(
-        LEDGER, folder / "out", 0, 3, tuple(staged.of(LEDGER)), (), folder / "lists", LEDGER_COLUMNS, scratch=folder
-    )
-    return settle_accounts(staged, [settle(task)]), staged
+    plan = StagingPlan(_plan(), folder / "landing", folder / "work", folder / "quarantine", _key, chunk_bytes=1 << 20)
+    staged = stage(plan, StagingTask(0, batch.id, batch.received, pack(batch.splits(), 1 << 20)[0]))
+    task = SettleTask(0, 3, tuple(staged.of(LEDGER)), (), (), folder / "lists", scratch=folder)
+    return settle_accounts(staged, [settle(task).outcomes]), staged
 
 
 def _dumps(resource) -> bytes:
@@ -129,7 +125,10 @@ def test_what_no_view_lists_never_appears(names, is_bad):
         _, staged = _run(
             Path(folder), [_dumps(resource), _dumps({"resourceType": "Patient", "id": "b", "foreign": MARKER})]
         )
-        kept = [*(path for _, path, rows in staged.files if rows), *map(str, Path(folder).glob("quarantine/*.parquet"))]
+        kept = [
+            *(path for _, path, rows in staged.files if rows),
+            *map(str, Path(folder).glob("quarantine/*/*.parquet")),
+        ]
         text = str([duckdb.connect().execute(f"FROM read_parquet('{path}')").fetchall() for path in kept])
     assert len(kept) > 0
     assert MARKER not in text

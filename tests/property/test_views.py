@@ -19,7 +19,7 @@ from tests.property.slow_views import SeveralValuesError, rows
 WORDS = st.sampled_from(["a", "b", "Émile", "O'Brien", 'x"y', "", "é\\n"])
 CODES = st.sampled_from(["home", "work", "old"])
 DATES = st.sampled_from(["1970", "1970-06", "2000-02", "1999-02", "1970-06-01", "2024-02-29"])
-NUMBER_TEXTS = ["1.0", "1.10", "-2.50", "0.587", "120", "1.5", "12345678901234567.5"]
+NUMBER_TEXTS = ["1.0", "1.10", "-2.50", "0.587", "120", "1.5", "9876543210123456.7"]
 DECIMALS = st.sampled_from(NUMBER_TEXTS)
 URLS = ("http://a", "http://b")
 

@@ -17,7 +17,7 @@ KEY = PseudonymKey("k1", b"k" * 32)
 @pytest.fixture(scope="module")
 def plan():
     tables = [t for t in load_tables(PROJECT / "conf" / "views") if t.name in ("organization", "patient")]
-    return KernelPlan(type_plans(tables), 4, 1 << 20, "2024-01-01T00:00:00Z", memory_mb=512)
+    return KernelPlan(type_plans(tables), 4, 1 << 20, memory_mb=512)
 
 
 def _chunk(lines):

@@ -1,0 +1,60 @@
+"""Data files of a table: Parquet in a bucket's folder, named after the range of patients whose rows it holds.
+
+Owns the file's name (``bucket=3/3a4b5c6d-3fffffff-<uuid>.parquet``: first and last patient key of its rows, eight
+hexadecimal digits each), so that the rows of a patient are found without opening a file. The *cluster key* of a row
+is the key of its patient, or its own where it has none; bucket and range come from it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = 8
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file of a table: path relative to the table folder, bucket, bytes and rows."""
+
+    path: str
+    bucket: int
+    size: int
+    rows: int
+
+    @property
+    def range(self) -> tuple[str, str]:
+        """First and last cluster key, as prefixes."""
+        first, last = Path(self.path).name[: 2 * PREFIX + 1].split("-")
+        return first, last
+
+
+def new_path(bucket: int, first: str, last: str) -> str:
+    """A path that no file has yet."""
+    return f"bucket={bucket}/{first[:PREFIX]}-{last[:PREFIX]}-{uuid.uuid4().hex}.parquet"
+
+
+def literal(text: object) -> str:
+    """A SQL string."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def file_list(paths: Sequence[str]) -> str:
+    """Paths as a SQL list literal."""
+    return "[" + ", ".join(map(literal, paths)) + "]"
+
+
+def rows_sql(paths: Sequence[str], columns: Mapping[str, str]) -> str:
+    """SELECT of ``columns`` from Parquet files; none of them, an empty table."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    if paths:
+        return f"SELECT {names} FROM read_parquet({file_list(paths)}, union_by_name = true, hive_partitioning = false)"
+    empty = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
+    return f"SELECT {empty} WHERE false"
+
+
+def bucket_sql(key: str, buckets: int) -> str:
+    """Leading bits of a pseudonym as a bucket number in [0, buckets); ``buckets`` is a power of two."""
+    return f"(('0x' || left({key}, 4))::INTEGER // {65536 // buckets})"

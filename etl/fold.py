@@ -1,0 +1,297 @@
+"""The third stage: the files of a table that change, written unseen.
+
+A task holds a range of buckets of one table, in one DuckDB connection. New rows go to new files; a file is rewritten
+when a row of it goes (a newer version, a deletion, an objection) or moves (its patient's identity changed), and small
+files are taken in on the way, so that the cost follows the change and files do not crumble. Owns how a row reads
+today: the patient it belongs to after merges of identities, and the resource that a business identifier means.
+Nothing is visible before the release commits the files.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from etl.engine import connect, scalar
+from etl.files import DataFile, bucket_sql, literal, new_path, rows_sql
+from etl.identity import MOVED_COLUMNS
+from etl.settle import LOSER_COLUMNS, REPLACED_COLUMNS, SETTLED_COLUMNS, list_sql
+from etl.staging import AGAIN, SEQ_BITS
+from etl.tables import IDENTITY_COLUMNS, LEDGER, LEDGER_COLUMNS, LOGICAL, PATIENT
+
+SMALL = 8
+"""A file with less than an eighth of the rows a file may have is small."""
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """What one range of buckets of one table is made from.
+
+    ``affected`` are all files of the table with a row that goes or moves, ``small`` those of this range that may be
+    taken in; ``patient_column`` is the column that names the patient, ``is_patient`` whether it is the table's key.
+    """
+
+    table: str
+    resource: str
+    folder: Path
+    first: int
+    last: int
+    buckets: int
+    staged: tuple[str, ...]
+    affected: tuple[DataFile, ...]
+    small: tuple[DataFile, ...]
+    lists: Path
+    columns: Mapping[str, str]
+    key: str
+    references: tuple[str, ...] = ()
+    reference_lists: tuple[str, ...] = ()
+    file_rows: int = 32768
+    generation: int = 0
+    memory_mb: int = 1024
+    scratch: Path = Path("/tmp")
+
+    @property
+    def has_patient(self) -> bool:
+        return PATIENT in self.columns
+
+    def paths(self, files: Sequence[DataFile]) -> list[str]:
+        return [str(self.folder / file.path) for file in files]
+
+    def in_range(self, files: Sequence[DataFile]) -> list[DataFile]:
+        return [file for file in files if self.first <= file.bucket <= self.last]
+
+
+@dataclass
+class Merged:
+    """Files that join a table and files that leave it; ``objected``: resources kept out, by type."""
+
+    table: str
+    added: list[DataFile] = field(default_factory=list)
+    removed: list[DataFile] = field(default_factory=list)
+    objected: Counter[str] = field(default_factory=Counter)
+    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+
+def fold_all(tasks: Sequence[FoldTask]) -> list[Merged]:
+    """Fold several small pieces of work in one Spark task."""
+    return [fold(task) for task in tasks]
+
+
+def fold(task: FoldTask) -> Merged:
+    """Write the changed files of one range of buckets of one table."""
+    merged = Merged(task.table)
+    with connect(task.memory_mb, task.scratch) as sql:
+        sql.execute("SET preserve_insertion_order = true")
+        _lists(sql, task)
+        if task.table == LEDGER:
+            _fold_ledger(sql, task, merged)
+        else:
+            moving = task.has_patient and _any(sql, "moved")
+            _write_range(sql, task, merged, _fresh(sql, task, moving=moving), _kept(task, moving=moving))
+    return merged
+
+
+def _lists(sql: duckdb.DuckDBPyConnection, task: FoldTask) -> None:
+    for name, columns in {
+        "losers": LOSER_COLUMNS,
+        "replaced": REPLACED_COLUMNS,
+        "identity": IDENTITY_COLUMNS,
+        "moved": MOVED_COLUMNS,
+    }.items():
+        sql.execute(f"CREATE TEMP TABLE {name} AS {list_sql(task.lists, name, columns)}")
+    sql.execute("CREATE TEMP VIEW meaning AS SELECT alias, target FROM identity WHERE logical AND target IS NOT NULL")
+    sql.execute(f"SET VARIABLE meaning = ({_MAP.format(value='target', rows='meaning')})")
+    sql.execute(f"SET VARIABLE moved_logical = ({_MAP.format(value='true', rows='moved WHERE logical')})")
+
+
+def _any(sql: duckdb.DuckDBPyConnection, name: str) -> bool:
+    return scalar(sql, f"SELECT count(*) FROM {name}") > 0
+
+
+_MAP = """
+SELECT map(coalesce(list(alias), []::VARCHAR[]), coalesce(list({value}), [])) FROM {rows}
+"""
+
+
+_GONE = "SELECT resource_key FROM replaced"
+
+
+def _kept(task: FoldTask, *, moving: bool) -> str:
+    """Rows of this range's affected files that neither go nor move."""
+    rows = rows_sql(task.paths(task.in_range(task.affected)), task.columns)
+    stays = f"NOT ({_MOVES})" if moving else "true"
+    return f'SELECT * FROM ({rows}) WHERE "{task.key}" NOT IN ({_GONE}) AND {stays}'
+
+
+_MOVES = f"""
+coalesce({PATIENT} IN (SELECT alias FROM moved), false)
+OR ({LOGICAL} IS NOT NULL AND len(list_filter({LOGICAL},
+    lambda e: map_contains(getvariable('moved_logical'), string_split(e, '=')[2]))) > 0)
+"""
+"""SQL: does the row's patient, or what its references mean, read otherwise than in the last release?"""
+
+
+def _fresh(sql: duckdb.DuckDBPyConnection, task: FoldTask, *, moving: bool) -> str:
+    """Staged rows that stand and present rows that move, as they read today, in this range's buckets."""
+    staged = rows_sql(task.staged, {"seq": "BIGINT", **task.columns, "bucket": "INTEGER"})
+    inside = f"bucket BETWEEN {task.first} AND {task.last}"
+    today = task.has_patient and _any(sql, "identity")
+    near = f"({inside} OR {PATIENT} IN (SELECT alias FROM identity))" if today else inside
+    new = f"SELECT * EXCLUDE (seq, bucket) FROM ({staged}) ANTI JOIN losers USING (seq) WHERE {near}"
+    if moving and task.affected:
+        present = rows_sql(task.paths(task.affected), task.columns)
+        rows = f'SELECT * FROM ({present}) WHERE "{task.key}" NOT IN ({_GONE}) AND ({_MOVES})'
+        new = f"{new} UNION ALL {_as_recorded(task, rows)}"
+    return _as_today(task, new, identifiers=_any(sql, "meaning")) if today or moving else new
+
+
+def _as_recorded(task: FoldTask, rows: str) -> str:
+    """Rows with the business identifiers back in the columns that they stand for."""
+    single = [
+        f'coalesce({_entry(f"{name}:1=")}, "{name}") AS "{name}"' for name in task.references if name != "patient_key"
+    ]
+    prefix = "'{name}:' || i || '='"
+    many = [
+        f'list_transform("{name}", lambda x, i: coalesce({_entry_sql(prefix.format(name=name))}, x)) AS "{name}"'
+        for name in task.reference_lists
+    ]
+    replaced = f" REPLACE ({', '.join([*single, *many])})" if single or many else ""
+    return f"SELECT *{replaced} FROM ({rows})"
+
+
+def _entry(start: str) -> str:
+    return _entry_sql(literal(start))
+
+
+def _entry_sql(start: str) -> str:
+    return f"string_split(list_filter({LOGICAL}, lambda e: starts_with(e, {start}))[1], '=')[2]"
+
+
+def _as_today(task: FoldTask, rows: str, *, identifiers: bool) -> str:
+    """Rows with their patient's last identity and their identifiers resolved; none of a patient who objects."""
+    single = [name for name in task.references if name != "patient_key"] if identifiers else []
+    many = task.reference_lists if identifiers else ()
+    changed = [f'coalesce("i_{name}".target, r."{name}") AS "{name}"' for name in single]
+    changed += [f'CASE WHEN {LOGICAL} IS NULL THEN r."{n}" ELSE {_meant(n)} END AS "{n}"' for n in many]
+    if "patient_key" in task.references:
+        patient = f"coalesce(i.target, r.{PATIENT}, r.patient_key)"
+        changed.append(f"CASE WHEN r.patient_key IS NOT NULL THEN {patient} END AS patient_key")
+    joins = [
+        f'LEFT JOIN meaning "i_{name}" ON r.{LOGICAL} IS NOT NULL AND r."{name}" = "i_{name}".alias' for name in single
+    ]
+    inside = bucket_sql(f'coalesce(i.target, r.{PATIENT}, r."{task.key}")', task.buckets)
+    alive = f" AND coalesce(i.target = r.{PATIENT}, true)" if task.resource == "Patient" else ""
+    replaced = f" REPLACE ({', '.join(changed)})" if changed else ""
+    return f"""
+        SELECT r.*{replaced} FROM ({rows}) r LEFT JOIN identity i ON r.{PATIENT} = i.alias {" ".join(joins)}
+        WHERE NOT coalesce(i.excluded, false){alive} AND {inside} BETWEEN {task.first} AND {task.last}"""
+
+
+def _meant(name: str) -> str:
+    return f"""list_transform(r."{name}", lambda x: coalesce(getvariable('meaning')[x], x))"""
+
+
+def _write_range(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged, fresh: str, kept: str) -> None:
+    """Write the buckets that gain or lose rows, small files taken in; other files stay."""
+    names = ", ".join(f'"{name}"' for name in task.columns)
+    rows = f"SELECT {names}, {_cluster(task)} AS _cluster FROM ({fresh}) {_today(task)}"
+    sql.execute(f"CREATE TEMP TABLE fresh AS {rows}")
+    affected = task.in_range(task.affected)
+    bucket = bucket_sql("_cluster", task.buckets)
+    gaining = {int(row[0]) for row in sql.execute(f"SELECT DISTINCT {bucket} FROM fresh").fetchall()}
+    taken = [file for file in task.small if file.bucket in gaining | {file.bucket for file in affected}]
+    rows = f"SELECT {names} FROM ({rows_sql(task.paths(taken), task.columns)})"
+    rows = f"{rows} UNION ALL SELECT {names} FROM ({kept})" if affected else rows
+    clustered = f"SELECT {names}, {_cluster(task)} AS _cluster FROM ({rows}) {_today(task)}"
+    both = f"FROM fresh UNION ALL {clustered}" if affected or taken else "FROM fresh"
+    sql.execute(f"CREATE TEMP TABLE sorted AS SELECT *, {bucket} AS _bucket FROM ({both}) ORDER BY _cluster")
+    merged.added += _write_files(sql, task, names)
+    merged.removed += [*affected, *taken]
+
+
+def _cluster(task: FoldTask) -> str:
+    """SQL of a row's cluster key: its patient's as it reads today, else its own."""
+    return f'coalesce(today.target, {PATIENT}, "{task.key}")' if task.has_patient else f'"{task.key}"'
+
+
+def _today(task: FoldTask) -> str:
+    """The join that ``_cluster`` reads."""
+    join = f"LEFT JOIN (SELECT alias, target FROM identity) today ON {PATIENT} = today.alias"
+    return join if task.has_patient else ""
+
+
+def _write_files(sql: duckdb.DuckDBPyConnection, task: FoldTask, names: str) -> list[DataFile]:
+    pieces = sql.execute(_PIECES.format(rows=task.file_rows)).fetchall()
+    return [_write_file(sql, task, names, *piece) for piece in pieces]
+
+
+def _write_file(
+    sql: duckdb.DuckDBPyConnection, task: FoldTask, names: str, bucket: int, start: int, end: int, low: str, high: str
+) -> DataFile:
+    path = new_path(bucket, low, high)
+    target = task.folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    query = f"SELECT {names} FROM sorted WHERE rowid BETWEEN {start} AND {end}"
+    sql.execute(f"COPY ({query}) TO {literal(target)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 16384)")
+    return DataFile(path, bucket, target.stat().st_size, end - start + 1)
+
+
+_PIECES = """
+SELECT _bucket, min(place), max(place), min(_cluster), max(_cluster)
+FROM (
+    SELECT rowid AS place, _bucket, _cluster,
+           (row_number() OVER (PARTITION BY _bucket ORDER BY rowid) - 1)
+           // (ceil(count(*) OVER b / ceil(count(*) OVER b / {rows})))::BIGINT AS part
+    FROM sorted WINDOW b AS (PARTITION BY _bucket)
+)
+GROUP BY _bucket, part ORDER BY 2
+"""
+
+
+def _fold_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged) -> None:
+    """Append what settle decided; versions of patients who object are noted as withheld."""
+    settled = list_sql(task.lists, "settled", SETTLED_COLUMNS)
+    bucket = bucket_sql("resource_key", task.buckets)
+    inside = f"{bucket} BETWEEN {task.first} AND {task.last}"
+    sql.execute(
+        f"CREATE TEMP TABLE standing AS SELECT s.*, coalesce(i.excluded, false) AS withheld FROM ({settled}) s"
+        f" LEFT JOIN identity i ON s.patient_key = i.alias WHERE {inside}"
+    )
+    for resource, count in sql.execute(_OBJECTED.format(again=AGAIN << SEQ_BITS)).fetchall():
+        merged.objected[resource] += count
+    rows = f"SELECT * EXCLUDE (seq), {task.generation} AS generation FROM standing"
+    known = rows_sql(task.paths(task.affected), LEDGER_COLUMNS)
+    barred = f"""
+        SELECT * REPLACE (true AS withheld, {task.generation} AS generation)
+        FROM (SELECT * FROM ({known}) QUALIFY
+              row_number() OVER (PARTITION BY resource_key ORDER BY generation DESC) = 1)
+        WHERE {inside} AND NOT withheld AND patient_key IN (SELECT alias FROM moved WHERE excluded)
+          AND resource_key NOT IN (SELECT resource_key FROM standing)"""
+    names = ", ".join(LEDGER_COLUMNS)
+    fresh = f"SELECT {names} FROM ({rows}) UNION ALL SELECT {names} FROM ({barred})" if task.affected else rows
+    _append_ledger(sql, task, merged, fresh)
+
+
+def _append_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged, fresh: str) -> None:
+    """The ledger's files are never rewritten for a row that goes: a newer generation outweighs it."""
+    names = ", ".join(LEDGER_COLUMNS)
+    if not scalar(sql, f"SELECT count(*) FROM ({fresh})"):
+        return
+    small = rows_sql(task.paths(task.small), LEDGER_COLUMNS)
+    both = f"SELECT {names} FROM ({fresh}) UNION ALL SELECT {names} FROM ({small})"
+    newest = f"{both} QUALIFY row_number() OVER (PARTITION BY resource_key ORDER BY generation DESC) = 1"
+    sql.execute(
+        f"CREATE TEMP TABLE sorted AS SELECT *, resource_key AS _cluster,"
+        f" {bucket_sql('resource_key', task.buckets)} AS _bucket FROM ({newest}) ORDER BY _cluster"
+    )
+    merged.added += _write_files(sql, task, names)
+    merged.removed += task.small
+
+
+_OBJECTED = """
+SELECT resource_type, count(*) FROM standing WHERE withheld AND NOT deleted AND seq < {again} GROUP BY 1
+"""
