@@ -26,7 +26,7 @@ class UsageError(EriosError):
 
 
 class InputError(EriosError):
-    """An export or release that cannot be read: missing path, empty folder, truncated file."""
+    """An export, list or release that cannot be read: missing path, empty folder, truncated file."""
 
     exit_code = 3
 
@@ -50,7 +50,7 @@ class StorageError(EriosError):
 
 
 class BusyError(EriosError):
-    """Another load holds the warehouse."""
+    """Another load holds the warehouse, or another command what this one must write."""
 
     exit_code = 7
 
@@ -59,6 +59,12 @@ class MachineError(EriosError):
     """The machine lacks something the command needs, such as Java."""
 
     exit_code = 8
+
+
+class RefusedError(EriosError):
+    """A rule of governance refuses it: it takes another person, or it comes too late."""
+
+    exit_code = 9
 
 
 class InternalError(EriosError):
@@ -78,5 +84,6 @@ FAMILIES: tuple[type[EriosError], ...] = (
     StorageError,
     BusyError,
     MachineError,
+    RefusedError,
     InternalError,
 )

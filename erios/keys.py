@@ -1,8 +1,8 @@
 """The keyring: the secrets behind the pseudonyms, in one file that only its owner can read.
 
-Owns the file's form and its permissions. A secret must never be printed, logged or derived from anything; a
-key's id says nothing about its secret. The form allows several keys, one of them current, so that pseudonyms
-made under an older key can still be made again.
+Owns the file's form and its permissions, and the keys derived from its secrets for other purposes. A secret must
+never be printed, logged or derived from anything; a key's id says nothing about its secret. The form allows several
+keys, one of them current, so that pseudonyms made under an older key can still be made again.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from erios.settings import make_folder
 
 if TYPE_CHECKING:
     from etl.privacy import PseudonymKey
+    from etl.sealing import SealingKey
 
 VERSION = 1
 SECRET_BYTES = 32
+_DERIVATION_SALT = b"erios derived keys 1"
 _LOST = "restore it from its backup: a new keyring would give every patient a new pseudonym"
 
 
@@ -65,6 +67,22 @@ def read_key(path: Path, key_id: str | None = None) -> PseudonymKey:
     if wanted not in ring["keys"]:
         raise KeyringError(f"no key '{wanted}' in {path}; it holds {', '.join(ring['keys'])}")
     return PseudonymKey(wanted, _secret(ring["keys"][wanted], path))
+
+
+def derive_key(path: Path, purpose: bytes, key_id: str | None = None) -> SealingKey:
+    """The key for one purpose, derived (HKDF-SHA-256, RFC 5869) from the current secret or the one named.
+
+    Knowing it tells nothing of the secret, of its pseudonyms, or of the key for another purpose. KeyringError as in
+    ``read_key``.
+    """
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    from etl.sealing import KEY_BYTES, SealingKey
+
+    key = read_key(path, key_id)
+    kdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=_DERIVATION_SALT, info=purpose)
+    return SealingKey(key.key_id, kdf.derive(key.secret))
 
 
 def list_keys(path: Path) -> tuple[KeyEntry, ...]:

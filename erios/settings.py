@@ -37,8 +37,9 @@ ZONES: Mapping[str, int] = {
     "warehouse": 0o750,
     "studies": 0o750,
     "tracking": 0o750,
+    "governance": 0o700,
 }
-"""Zone → mode of the folder that is made for it; clear-text identity is its owner's alone."""
+"""Zone → mode of the folder that is made for it; clear-text identity and the audit chain are their owner's alone."""
 
 
 def _check_local(value: Any) -> Any:
@@ -71,6 +72,7 @@ class LoadSettings(BaseModel):
     buckets: int = Field(16, ge=1, le=4096)
     max_line_mb: int = Field(64, ge=1, le=1024)
     task_memory_mb: int = Field(1024, ge=256)
+    file_rows: int = Field(32768, ge=1024)
 
     @field_validator("buckets")
     @classmethod
@@ -94,6 +96,7 @@ class Settings(BaseSettings):
     warehouse: Folder = Field(default_factory=lambda known: _in_home(known, "warehouse"))
     studies: Folder = Field(default_factory=lambda known: _in_home(known, "studies"))
     tracking: Folder = Field(default_factory=lambda known: _in_home(known, "tracking"))
+    governance: Folder = Field(default_factory=lambda known: _in_home(known, "governance"))
     views_dir: Folder = PROJECT / "conf" / "views"
     suites_dir: Folder = PROJECT / "conf" / "suites"
     spark: SparkSettings = SparkSettings()

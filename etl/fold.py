@@ -51,6 +51,7 @@ class FoldTask:
     reference_lists: tuple[str, ...] = ()
     file_rows: int = 32768
     generation: int = 0
+    compact: bool = False
     memory_mb: int = 1024
     scratch: Path = Path("/tmp")
 
@@ -279,7 +280,7 @@ def _fold_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged)
 def _append_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged, fresh: str) -> None:
     """The ledger's files are never rewritten for a row that goes: a newer generation outweighs it."""
     names = ", ".join(LEDGER_COLUMNS)
-    if not scalar(sql, f"SELECT count(*) FROM ({fresh})"):
+    if not task.compact and not scalar(sql, f"SELECT count(*) FROM ({fresh})"):
         return
     small = rows_sql(task.paths(task.small), LEDGER_COLUMNS)
     both = f"SELECT {names} FROM ({fresh}) UNION ALL SELECT {names} FROM ({small})"

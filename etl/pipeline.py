@@ -10,89 +10,33 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import numpy as np
-import pyarrow.parquet as pq
-
 from etl.accounting import Account, settle_accounts, total
 from etl.errors import GateRefused, ReleaseError
-from etl.files import DataFile, new_path
-from etl.fold import SMALL, FoldTask, Merged, fold_all
-from etl.identity import LOGICAL_MARK, MOVED_COLUMNS, Identified, IdentitySources, write_identity
+from etl.files import DataFile
+from etl.fold import Merged, fold_all
+from etl.identity import LOGICAL_MARK, write_identity
 from etl.kernel import KernelPlan, type_plans
-from etl.landing import Batch, batch_ids, pack, read_batch, receive, storage_error
+from etl.landing import Batch, batch_ids, pack, read_batch, receive
+from etl.plan import Gate, LoadPlan, Verdict
 from etl.privacy import pseudonym
-from etl.release import (
-    TABLES,
-    Release,
-    check_schema,
-    commit_table,
-    exclusive,
-    latest,
-    publish,
-    recover,
-)
-from etl.settle import REPLACED_COLUMNS, SettleTask, list_sql, settle
-from etl.staging import AGAIN, REFERRED, KeyReader, Staged, StagingPlan, StagingTask, stage
-from etl.tables import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LEDGER_COLUMNS, LINK, WarehouseTable
+from etl.release import TABLES, Release, check_schema, commit_table, exclusive, latest, publish, recover, sweep
+from etl.settle import settle
+from etl.staging import AGAIN, Staged, StagingPlan, StagingTask, stage
+from etl.tables import IDENTITY, INTERNAL
 from etl.tasks import Progress, Runner
+from etl.work import STAGING, Work, fold_groups, identity_sources, new_identity, settle_tasks, work_folder
 
-ROWS_PER_TASK = 400_000
-ROWS_OF_A_TASK = 4_000
-"""What a fold costs beside its rows, in rows."""
 TASKS_PER_CORE = 2
-REFRESH = "refresh"
-"""Stands for the batch where a release has none."""
 SPLITS_PER_TASK = 8
-
-
-@dataclass(frozen=True)
-class Zones:
-    """The zones a load touches."""
-
-    landing: Path
-    quarantine: Path
-    warehouse: Path
-
-
-@dataclass(frozen=True)
-class LoadPlan:
-    """How a load works: the tables, the split of the work, the key's id and the function that reads the key."""
-
-    zones: Zones
-    tables: tuple[WarehouseTable, ...]
-    read_key: KeyReader
-    key_id: str
-    buckets: int = 16
-    split_bytes: int = 32 << 20
-    max_line_bytes: int = 64 << 20
-    task_memory_mb: int = 1024
-    scratch: Path = Path("/tmp")
-    file_rows: int = 32768
-    read_objectors: Callable[[], Iterable[str]] = tuple
-    """The references (``Patient/ID``, ``Patient?identifier=SYSTEM|VALUE``) of those who object to research."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the gate says of the staged tables: a sentence a fault, a summary to keep, and where its pages are."""
-
-    blocked: bool
-    sentences: tuple[str, ...]
-    summary: Mapping[str, Any]
-    warnings: tuple[str, ...] = ()
-    docs: str | None = None
-
-
-Gate = Callable[[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]], str], Verdict]
-"""(table → its future files, table → those of them that are new, batch id) → verdict."""
+REFRESH, REBUILD = "refresh", "rebuild"
+"""Stand for the batch where a release has none."""
 
 
 @dataclass(frozen=True)
@@ -127,28 +71,61 @@ def load(
     Raises the wing's errors: InputError for an export that cannot be taken, GateRefused when validation blocks,
     BusyError when another load runs, StorageError when a zone cannot be written.
     """
-    with _held(plan) as (started, mended):
+    with held(plan) as (started, mended):
         _check_base(plan)
         earlier = batch_ids(plan.zones.landing)
         batch = receive(paths, plan.zones.landing, split_bytes=plan.split_bytes, progress=progress)
-        report = _advance(batch, plan, runner, gate, progress, earlier)
+        report = _advance(Step(plan, runner, gate, progress, batch, earlier))
     return replace(report, recovered=mended, seconds=time.monotonic() - started)
 
 
 def refresh(plan: LoadPlan, runner: Runner, gate: Gate, progress: Progress | None = None) -> LoadReport:
     """Publish what the objection register asks for today, without a new batch."""
-    with _held(plan) as (started, mended):
+    with held(plan) as (started, mended):
         _check_base(plan)
-        report = _advance(None, plan, runner, gate, progress, batch_ids(plan.zones.landing))
+        report = _advance(Step(plan, runner, gate, progress, None, batch_ids(plan.zones.landing)))
     return replace(report, recovered=mended, seconds=time.monotonic() - started)
 
 
+def rebuild(
+    plan: LoadPlan,
+    runner: Runner,
+    gate: Gate,
+    tables: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> LoadReport:
+    """Compute the tables (all, or those named) anew from the landing zone, with today's views, rules and key.
+
+    Readers keep the old release until the new one stands; the old one's files stay until a vacuum. Raises ReleaseError
+    before anything starts where the tables named are not enough: another key, or other changed views.
+    """
+    with held(plan) as (started, mended):
+        batches = batch_ids(plan.zones.landing)
+        if not batches:
+            raise ReleaseError("nothing to rebuild from: the landing zone holds no batch")
+        if tables:
+            _check_enough(plan, tables)
+        report = _advance(Step(plan, runner, gate, progress, None, batches, anew=True, only=frozenset(tables)))
+    return replace(report, recovered=mended, seconds=time.monotonic() - started)
+
+
+def _check_enough(plan: LoadPlan, tables: Sequence[str]) -> None:
+    known = {table.name for table in plan.tables}
+    if unknown := [name for name in tables if name not in known]:
+        raise ReleaseError(f"no table '{unknown[0]}'; tables: {', '.join(sorted(known))}")
+    others = tuple(table for table in plan.tables if table.name not in tables)
+    _check_base(replace(plan, tables=others))
+
+
 @contextmanager
-def _held(plan: LoadPlan) -> Iterator[tuple[float, tuple[str, ...]]]:
-    """Hold the warehouse; what a killed run left is rolled back first."""
+def held(plan: LoadPlan) -> Iterator[tuple[float, tuple[str, ...]]]:
+    """Hold the warehouse; what a killed run left is rolled back and swept up first."""
     started = time.monotonic()
     with exclusive(plan.zones.warehouse):
-        yield started, tuple(recover(plan.zones.warehouse))
+        mended = recover(plan.zones.warehouse)
+        if mended or (plan.zones.warehouse / STAGING).exists():
+            sweep(plan.zones.warehouse)
+        yield started, tuple(mended)
 
 
 def _check_base(plan: LoadPlan) -> None:
@@ -163,73 +140,82 @@ def _check_base(plan: LoadPlan) -> None:
         )
 
 
-def _advance(
-    batch: Batch | None,
-    plan: LoadPlan,
-    runner: Runner,
-    gate: Gate,
-    progress: Progress | None,
-    earlier: Sequence[str],
-) -> LoadReport:
+@dataclass(frozen=True)
+class Step:
+    """One advance of the warehouse: with a new batch, without, or (``anew``) from nothing but the landing zone."""
+
+    plan: LoadPlan
+    runner: Runner
+    gate: Gate
+    progress: Progress | None
+    batch: Batch | None
+    earlier: Sequence[str]
+    anew: bool = False
+    only: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """What stands for the batch in the release and beside its Data Docs."""
+        return self.batch.id if self.batch else REBUILD if self.anew else REFRESH
+
+    def commits(self, table: str) -> bool:
+        """Is the table computed anew, and all that stood in it replaced?"""
+        return self.anew and (not self.only or table in self.only)
+
+    def tasks(self, back: Collection[str]) -> list[StagingTask]:
+        """What is read: the batch, and earlier ones again for the patients that no objection keeps out any more."""
+        if self.anew:
+            return rebuild_tasks(self.plan, self.runner.parallelism, self.earlier)
+        return staging_tasks(self.batch, self.plan, self.runner.parallelism, self.earlier, back)
+
+
+def _advance(step: Step) -> LoadReport:
     """Everything after landing: from the last release to the next; the caller holds the warehouse."""
-    base = latest(plan.zones.warehouse)
-    changes: dict[str, Merged] = {}
-    with _work_folder(plan) as work, _unpublished(plan, changes):
-        accounts = _accounts(batch, plan, base, work, changes, runner, progress, earlier)
-        verdict = _validate(batch.id if batch else REFRESH, plan, base, changes, gate, progress)
-        release = _publish(batch, plan, base, changes, accounts, verdict)
+    plan, base = step.plan, latest(step.plan.zones.warehouse)
+    with work_folder(plan) as folder, _unpublished(plan):
+        changes, accounts = _changes(step, None if step.anew else base, folder)
+        changes = _replacing(step, base, changes) if step.anew else changes
+        verdict = _validate(step, base, changes)
+        release = _publish(step, base, changes, accounts, verdict)
     return LoadReport(
-        batch=batch.id if batch else "",
+        batch=step.name,
         release=release.id if release else None,
         new_release=release is not None and (base is None or release.id != base.id),
         accounts=accounts,
         verdict=verdict,
-        passed_over=batch.passed_over if batch else (),
+        passed_over=step.batch.passed_over if step.batch else (),
         recovered=(),
         seconds=0.0,
     )
 
 
-def _accounts(
-    batch: Batch | None,
-    plan: LoadPlan,
-    base: Release | None,
-    folder: Path,
-    changes: dict[str, Merged],
-    runner: Runner,
-    progress: Progress | None,
-    earlier: Sequence[str],
-) -> Mapping[str, Account]:
+def _changes(step: Step, base: Release | None, folder: Path) -> tuple[dict[str, Merged], dict[str, Account]]:
     """Stage, settle and fold; where an objection has ended, all over with that patient's earlier records."""
-    objectors = _objectors(plan)
+    objectors = _objectors(step.plan)
     back: frozenset[str] = frozenset()
     while True:
-        tasks = staging_tasks(batch, plan, runner.parallelism, earlier, back)
-        staged = stage_all(tasks, plan, folder, runner, progress)
-        work = Work(plan, base, folder, staged, objectors, changes)
-        settled = runner.run("settle", settle, _settle_tasks(work), progress)
-        identified = write_identity(_identity_sources(work), plan.scratch)
+        staged = stage_all(step.tasks(back), step.plan, folder, step.runner, step.progress)
+        work = Work(step.plan, base, folder, staged, objectors, {}, step.only)
+        settled = step.runner.run("settle", settle, settle_tasks(work), step.progress)
+        identified = write_identity(identity_sources(work), step.plan.scratch)
         if identified.returning <= back:
-            return settle_accounts(
-                staged, [*(part.outcomes for part in settled), *_fold(work, identified, runner, progress)]
-            )
+            break
         back |= identified.returning
         shutil.rmtree(folder)
         folder.mkdir()
+    objected = folded(work, step.runner, step.progress)
+    if identified.changed:
+        work.changes[IDENTITY] = new_identity(work)
+    return work.changes, settle_accounts(staged, [*(part.outcomes for part in settled), *objected])
 
 
-@contextmanager
-def _work_folder(plan: LoadPlan) -> Iterator[Path]:
-    """The folder of staged files, in the warehouse zone; gone at the end, and at the next start after a kill."""
-    work = plan.zones.warehouse / ".staging"
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        work.mkdir(parents=True)
-        yield work
-    except OSError as error:
-        raise storage_error(error, "warehouse zone") from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+def _replacing(step: Step, last: Release | None, changes: Mapping[str, Merged]) -> dict[str, Merged]:
+    """The changes of tables computed anew: all that stood in them goes, and a table without rows is empty."""
+    replacing = {}
+    for table in filter(step.commits, columns_of(step.plan)):
+        gone = last.data_files(table) if last and table in last.tables else []
+        replacing[table] = replace(changes.get(table, Merged(table)), removed=gone)
+    return replacing
 
 
 def _objectors(plan: LoadPlan) -> tuple[tuple[str, bool], ...]:
@@ -251,6 +237,14 @@ def staging_tasks(
     return tasks
 
 
+def rebuild_tasks(plan: LoadPlan, parallelism: int, batches: Sequence[str]) -> list[StagingTask]:
+    """Every batch of the landing zone, whole."""
+    tasks: list[StagingTask] = []
+    for name in batches:
+        tasks += _tasks_of(read_batch(plan.zones.landing, name), plan, parallelism, len(tasks), None)
+    return tasks
+
+
 def _tasks_of(
     batch: Batch, plan: LoadPlan, parallelism: int, first: int, only: frozenset[str] | None
 ) -> list[StagingTask]:
@@ -266,7 +260,14 @@ def stage_all(
     for batch in {task.batch for task in tasks if task.only is None}:
         shutil.rmtree(plan.zones.quarantine / batch, ignore_errors=True)
     staging = StagingPlan(
-        kernel, plan.zones.landing, work, plan.zones.quarantine, plan.read_key, chunk_bytes=plan.split_bytes
+        kernel=kernel,
+        landing=plan.zones.landing,
+        staging=work,
+        quarantine=plan.zones.quarantine,
+        read_key=plan.read_key,
+        chunk_bytes=plan.split_bytes,
+        segments=plan.segments,
+        read_sealing_key=plan.read_sealing_key,
     )
     whole = Staged()
     for part in runner.run("read", partial(stage, staging), tasks, progress):
@@ -280,41 +281,18 @@ def _share(batch: Batch, plan: LoadPlan, parallelism: int) -> int:
     return max(1 << 20, min(SPLITS_PER_TASK * plan.split_bytes, whole // (TASKS_PER_CORE * parallelism)))
 
 
-@dataclass(frozen=True)
-class Work:
-    """One advance of the warehouse: from what, with what staged, and the changes found so far."""
-
-    plan: LoadPlan
-    base: Release | None
-    folder: Path
-    staged: Staged
-    objectors: Sequence[tuple[str, bool]]
-    changes: dict[str, Merged]
-
-    @property
-    def lists(self) -> Path:
-        return self.folder / "lists"
-
-    def current(self, table: str) -> list[DataFile]:
-        """The table's files in the last release."""
-        return self.base.data_files(table) if self.base and table in self.base.tables else []
-
-    def paths(self, table: str) -> tuple[str, ...]:
-        """Absolute paths of the table's files in the last release."""
-        return tuple(self.base.files(table)) if self.base and table in self.base.tables else ()
-
-
-def _fold(
-    work: Work, identified: Identified, runner: Runner, progress: Progress | None
+def folded(
+    work: Work,
+    runner: Runner,
+    progress: Progress | None,
+    crumbs: Mapping[str, Sequence[DataFile]] | None = None,
 ) -> list[Mapping[str, Counter[str]]]:
     """Fill ``work.changes`` with the files of every table that change, unseen so far; answer what was objected."""
-    parts = [part for group in runner.run("write", fold_all, _fold_groups(work), progress) for part in group]
+    parts = [part for group in runner.run("write", fold_all, fold_groups(work, crumbs), progress) for part in group]
     for part in parts:
         whole = work.changes.setdefault(part.table, Merged(part.table))
         whole.added += part.added
         whole.removed += part.removed
-    if identified.changed:
-        work.changes[IDENTITY] = _new_identity(work)
     return [_objected(part.objected) for part in parts if part.objected]
 
 
@@ -323,192 +301,14 @@ def _objected(counts: Counter[str]) -> dict[str, Counter[str]]:
     return {name: Counter({"objected": count, "written": -count}) for name, count in counts.items()}
 
 
-def _settle_tasks(work: Work) -> list[SettleTask]:
-    staged = tuple(work.staged.of(LEDGER))
-    if not staged:
-        return []
-    ledger, identity = work.current(LEDGER), work.paths(IDENTITY)
-    root = work.plan.zones.warehouse / TABLES / LEDGER
-    return [
-        SettleTask(
-            first=first,
-            last=last,
-            staged=staged,
-            ledger=tuple(str(root / file.path) for file in ledger if first <= file.bucket <= last),
-            identity=identity,
-            lists=work.lists,
-            memory_mb=work.plan.task_memory_mb,
-            scratch=work.plan.scratch,
-        )
-        for first, last in _ranges(work.plan.buckets, work.staged.rows(LEDGER))
-    ]
-
-
-def _ranges(buckets: int, rows: int) -> list[tuple[int, int]]:
-    """Ranges of buckets of about ``ROWS_PER_TASK`` rows each."""
-    count = min(buckets, 1 << max(0, (rows // ROWS_PER_TASK)).bit_length())
-    width = buckets // count
-    return [(first, first + width - 1) for first in range(0, buckets, width)]
-
-
-def _identity_sources(work: Work) -> IdentitySources:
-    return IdentitySources(
-        identity=work.paths(IDENTITY),
-        links=work.paths(LINK),
-        identifiers=work.paths(IDENTIFIER),
-        staged_links=work.staged.of(LINK),
-        staged_identifiers=work.staged.of(IDENTIFIER),
-        staged_referred=[path for name, path, rows in work.staged.files if rows and name.startswith(f"{REFERRED}/")],
-        objectors=work.objectors,
-        lists=work.lists,
-    )
-
-
-def _new_identity(work: Work) -> Merged:
-    """The identity table whole: it is small, and computed anew each time."""
-    folder = work.plan.zones.warehouse / TABLES / IDENTITY
-    path = new_path(0, "0" * 8, "f" * 8)
-    (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    source = work.lists / "identity" / "all.parquet"
-    shutil.copyfile(source, folder / path)
-    file = DataFile(path, 0, source.stat().st_size, pq.read_metadata(source).num_rows)
-    return Merged(IDENTITY, added=[file], removed=work.current(IDENTITY))
-
-
-def _fold_groups(work: Work) -> list[tuple[FoldTask, ...]]:
-    """Tasks of about equal work; small ones share a Spark task, because a task has a fixed cost."""
-    groups: list[list[FoldTask]] = []
-    weight = ROWS_PER_TASK
-    for rows, task in sorted(_fold_tasks(work), key=lambda pair: -pair[0]):
-        if weight + rows > ROWS_PER_TASK:
-            groups.append([])
-            weight = 0
-        groups[-1].append(task)
-        weight += rows + ROWS_OF_A_TASK
-    return [tuple(group) for group in groups]
-
-
-def _fold_tasks(work: Work) -> Iterator[tuple[int, FoldTask]]:
-    """(rows it will write, about; the task) for every range of every table that changes."""
-    where = Whereabouts.read(work.lists)
-    for table in work.plan.tables:
-        single = tuple(c.name for c in table.references if not c.collection)
-        many = tuple(c.name for c in table.references if c.collection)
-        form = _Form(table.name, table.view.resource, table.column_types(), table.key, single, many)
-        yield from _ranges_of(work, form, where.affected(work, form))
-    for name in (IDENTIFIER, LINK):
-        form = _Form(name, "", INTERNAL[name], "resource_key")
-        yield from _ranges_of(work, form, where.affected(work, form))
-    ledger = _Form(LEDGER, "", LEDGER_COLUMNS, "resource_key")
-    yield from _ranges_of(work, ledger, work.current(LEDGER) if where.barred else [])
-
-
-@dataclass(frozen=True)
-class _Form:
-    """What a fold must know of a table, warehouse table or internal."""
-
-    table: str
-    resource: str
-    columns: Mapping[str, str]
-    key: str
-    references: tuple[str, ...] = ()
-    reference_lists: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Whereabouts:
-    """Where rows go or move: prefixes of cluster keys by resource type ("" for all), as sorted numbers."""
-
-    replaced: Mapping[str, np.ndarray]
-    moved: np.ndarray
-    logical: bool
-    barred: bool
-
-    @classmethod
-    def read(cls, lists: Path) -> Whereabouts:
-        """From the lists of settle and of the identities."""
-        with duckdb.connect() as sql:
-            sql.execute(f"CREATE VIEW replaced AS {list_sql(lists, 'replaced', REPLACED_COLUMNS)}")
-            sql.execute(f"CREATE VIEW moved AS {list_sql(lists, 'moved', MOVED_COLUMNS)}")
-            types = [row[0] for row in sql.execute("SELECT DISTINCT resource_type FROM replaced").fetchall()]
-            replaced = {name: _prefixes(sql, "cluster", f"replaced WHERE resource_type = '{name}'") for name in types}
-            replaced[""] = _prefixes(sql, "resource_key", "replaced")
-            flags = "SELECT coalesce(bool_or(logical), false), coalesce(bool_or(excluded), false) FROM moved"
-            logical, barred = sql.execute(flags).fetchall()[0]
-            return cls(replaced, _prefixes(sql, "cluster", "moved"), bool(logical), bool(barred))
-
-    def affected(self, work: Work, form: _Form) -> list[DataFile]:
-        """The table's files that hold a row that goes or moves, or may."""
-        current = work.current(form.table)
-        if form.resource and self.logical:
-            return current
-        places = [self.replaced.get(form.resource, _NOWHERE), self.moved if form.resource else _NOWHERE]
-        return [file for file in current if any(_holds(file, place) for place in places)]
-
-
-_NOWHERE = np.zeros(0, np.uint32)
-
-
-def _prefixes(sql: duckdb.DuckDBPyConnection, column: str, rows: str) -> np.ndarray:
-    query = f"SELECT DISTINCT ('0x' || left({column}, 8))::UINTEGER AS prefix FROM {rows} ORDER BY 1"
-    return np.asarray(sql.execute(query).fetchnumpy()["prefix"])
-
-
-def _holds(file: DataFile, prefixes: np.ndarray) -> bool:
-    first, last = (int(end, 16) for end in file.range)
-    place = int(np.searchsorted(prefixes, first))
-    return place < len(prefixes) and int(prefixes[place]) <= last
-
-
-def _ranges_of(work: Work, form: _Form, affected: list[DataFile]) -> Iterator[tuple[int, FoldTask]]:
-    staged = work.staged.rows(form.table)
-    if not staged and not affected:
-        return
-    plan = work.plan
-    known = {file.path for file in affected} if form.table != LEDGER else set()
-    few = plan.file_rows // SMALL
-    small = [file for file in work.current(form.table) if file.rows < few and file.path not in known]
-    rows = staged + sum(file.rows for file in [*affected, *small])
-    ranges = _ranges(plan.buckets, rows)
-    for first, last in ranges:
-        task = FoldTask(
-            table=form.table,
-            resource=form.resource,
-            folder=plan.zones.warehouse / TABLES / form.table,
-            first=first,
-            last=last,
-            buckets=plan.buckets,
-            staged=tuple(work.staged.of(form.table)),
-            affected=tuple(affected),
-            small=tuple(file for file in small if first <= file.bucket <= last),
-            lists=work.lists,
-            columns=form.columns,
-            key=form.key,
-            references=form.references,
-            reference_lists=form.reference_lists,
-            file_rows=plan.file_rows,
-            generation=_generation(work.base),
-            memory_mb=plan.task_memory_mb,
-            scratch=plan.scratch,
-        )
-        yield rows // len(ranges), task
-
-
-def _generation(base: Release | None) -> int:
-    """The number of the release to be."""
-    return int(base.id[1:]) + 1 if base else 1
-
-
 @contextmanager
-def _unpublished(plan: LoadPlan, changes: Mapping[str, Merged]) -> Iterator[None]:
+def _unpublished(plan: LoadPlan) -> Iterator[None]:
     """Remove the new files again when anything stops the batch before its release."""
     try:
         yield
     except BaseException:
         recover(plan.zones.warehouse)
-        for table, change in changes.items():
-            for file in change.added:
-                (plan.zones.warehouse / TABLES / table / file.path).unlink(missing_ok=True)
+        sweep(plan.zones.warehouse)
         raise
 
 
@@ -521,25 +321,15 @@ def future_files(base: Release | None, table: str, change: Merged | None) -> lis
     return [*(file for file in current if file.path not in removed), *change.added]
 
 
-def _validate(
-    name: str,
-    plan: LoadPlan,
-    base: Release | None,
-    changes: Mapping[str, Merged],
-    gate: Gate,
-    progress: Progress | None,
-) -> Verdict | None:
+def _validate(step: Step, base: Release | None, changes: Mapping[str, Merged]) -> Verdict | None:
+    """The gate's verdict on what changes; None when nothing does. GateRefused when it blocks."""
     if not any(change.added or change.removed for change in changes.values()):
         return None
-    if progress:
-        progress("validate", 0, 1)
-    root = plan.zones.warehouse / TABLES
-    names = [table.name for table in plan.tables]
-    files = {name: [str(root / name / f.path) for f in future_files(base, name, changes.get(name))] for name in names}
-    fresh = {name: [str(root / name / f.path) for f in changes[name].added] for name in names if name in changes}
-    verdict = gate(files, fresh, name)
-    if progress:
-        progress("validate", 1, 1)
+    if step.progress:
+        step.progress("validate", 0, 1)
+    verdict = step.gate(*_to_check(step.plan, base, changes), step.name)
+    if step.progress:
+        step.progress("validate", 1, 1)
     if verdict.blocked:
         pages = f"; see {verdict.docs}" if verdict.docs else ""
         raise GateRefused(
@@ -548,9 +338,19 @@ def _validate(
     return verdict
 
 
+def _to_check(
+    plan: LoadPlan, base: Release | None, changes: Mapping[str, Merged]
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The tables' future files, and those of them that are new."""
+    root = plan.zones.warehouse / TABLES
+    names = [table.name for table in plan.tables]
+    files = {name: [str(root / name / f.path) for f in future_files(base, name, changes.get(name))] for name in names}
+    fresh = {name: [str(root / name / f.path) for f in changes[name].added] for name in names if name in changes}
+    return files, fresh
+
+
 def _publish(
-    batch: Batch | None,
-    plan: LoadPlan,
+    step: Step,
     base: Release | None,
     changes: Mapping[str, Merged],
     accounts: Mapping[str, Account],
@@ -559,17 +359,40 @@ def _publish(
     """Commit every table, then pin them: the only step that makes anything visible."""
     if verdict is None:
         return base
-    columns = {table.name: table.column_types() for table in plan.tables}
-    columns |= INTERNAL
-    label = batch.id if batch else REFRESH
-    for name, types in columns.items():
-        commit_table(plan.zones.warehouse, name, types, changes.get(name, Merged(name)), label)
+    _commit(step.plan, changes, step.name, step.commits)
     return publish(
-        plan.zones.warehouse,
-        list(columns),
-        batch=label,
+        step.plan.zones.warehouse,
+        list(columns_of(step.plan)),
+        batch=step.name,
         totals=total(accounts).to_dict(),
         types={name: account.to_dict() for name, account in accounts.items()},
         validation=verdict.summary,
-        key_id=plan.key_id,
+        key_id=step.plan.key_id,
     )
+
+
+def publish_again(plan: LoadPlan, base: Release, changes: Mapping[str, Merged], name: str) -> Release:
+    """Publish the same rows in other files: accounts and validation are those of ``base``."""
+    _commit(plan, changes, name)
+    return publish(
+        plan.zones.warehouse,
+        list(columns_of(plan)),
+        batch=name,
+        totals=base.totals,
+        types=base.types,
+        validation=base.validation,
+        key_id=base.key_id,
+    )
+
+
+def _commit(
+    plan: LoadPlan, changes: Mapping[str, Merged], name: str, anew: Callable[[str], bool] = lambda _table: False
+) -> None:
+    for table, columns in columns_of(plan).items():
+        change = changes.get(table, Merged(table))
+        commit_table(plan.zones.warehouse, table, columns, change, name, overwrite=anew(table))
+
+
+def columns_of(plan: LoadPlan) -> dict[str, Mapping[str, str]]:
+    """Columns of every table, warehouse tables first."""
+    return {**{table.name: table.column_types() for table in plan.tables}, **INTERNAL}

@@ -141,7 +141,7 @@ def _chunk(block: bytes, file: str, first_line: int, max_line_bytes: int) -> Chu
     keep[bad] = False
     refusals += [Refusal(file, first_line + i, "the line is not valid UTF-8 text") for i in bad if not long[i]]
     table = table.filter(pa.array(keep)) if refusals else table
-    return Chunk(_without_blanks(table, offsets), refusals)
+    return Chunk(_without_blanks(table, block, offsets), refusals)
 
 
 def _too_long(file: str, line: int, limit: int) -> Refusal:
@@ -177,9 +177,10 @@ def _decodes(piece: bytes) -> bool:
     return True
 
 
-def _without_blanks(table: pa.Table, offsets: np.ndarray) -> pa.Table:
-    """Drop blank lines; looks only at lines short enough to be blank, and is free where there are none."""
-    if not len(table) or (offsets[1:] - offsets[:-1]).min() > 64:
+def _without_blanks(table: pa.Table, block: bytes, offsets: np.ndarray) -> pa.Table:
+    """Drop blank lines; nearly free where no line begins with a blank."""
+    firsts = np.frombuffer(block, np.uint8)[offsets[:-1]]
+    if not len(table) or not np.isin(firsts, np.frombuffer(b" \t\r\n", np.uint8)).any():
         return table
     trimmed = pc.utf8_trim_whitespace(table["text"])
     return table.filter(pc.greater(pc.binary_length(trimmed), 0))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import polars
     from pyspark.sql import DataFrame, SparkSession
 
-TABLES, RELEASES = "tables", "releases"
+TABLES, RELEASES, PINS = "tables", "releases", "kept.json"
 _DELTA_TYPES = {
     "VARCHAR": "string",
     "BOOLEAN": "boolean",
@@ -169,6 +169,22 @@ def _read_release(warehouse: Path, release_id: str) -> Release:
         ) from None
 
 
+def read_pins(warehouse: Path) -> dict[str, str]:
+    """Releases that somebody asked to keep, each with the reason."""
+    try:
+        return dict(json.loads((warehouse / RELEASES / PINS).read_text()))
+    except FileNotFoundError:
+        return {}
+
+
+def write_pins(warehouse: Path, pins: Mapping[str, str]) -> None:
+    """Replace the list of kept releases in one atomic step."""
+    path = warehouse / RELEASES / PINS
+    temporary = path.with_name(f".{PINS}.new")
+    temporary.write_text(json.dumps(dict(pins), indent=1, ensure_ascii=False))
+    temporary.rename(path)
+
+
 @contextmanager
 def exclusive(warehouse: Path) -> Iterator[None]:
     """Hold the warehouse for one writer; BusyError tells who holds it since when. A dead holder's lock is free."""
@@ -207,6 +223,39 @@ def recover(warehouse: Path) -> list[str]:
     return mended
 
 
+def unread(warehouse: Path, releases: list[str]) -> Iterator[Path]:
+    """Data files that none of the releases reads."""
+    read: dict[str, set[str]] = {}
+    for name in releases:
+        release = open_release(warehouse, name)
+        for table in release.tables:
+            read.setdefault(table, set()).update(release.files(table))
+    for folder in sorted((warehouse / TABLES).glob("*")):
+        used = read.get(folder.name, set())
+        yield from (path for path in sorted(folder.rglob("*.parquet")) if _is_data(path) and str(path) not in used)
+
+
+def _is_data(path: Path) -> bool:
+    return "_delta_log" not in path.parts
+
+
+def delete(warehouse: Path, files: list[Path]) -> None:
+    """Delete data files, and table folders that no release knows any more."""
+    for path in files:
+        path.unlink(missing_ok=True)
+    known = {table for name in release_ids(warehouse) for table in open_release(warehouse, name).tables}
+    for folder in (warehouse / TABLES).glob("*"):
+        if folder.name not in known:
+            shutil.rmtree(folder)
+
+
+def sweep(warehouse: Path) -> int:
+    """Delete data files that no release reads, left by a killed run; answers how many."""
+    garbage = list(unread(warehouse, release_ids(warehouse)))
+    delete(warehouse, garbage)
+    return len(garbage)
+
+
 def _stands(table: DeltaTable, version: int) -> bool:
     """Is the head what the release pins: its version, or a roll-back to it from an earlier recovery?"""
     if table.version() == version:
@@ -215,15 +264,35 @@ def _stands(table: DeltaTable, version: int) -> bool:
     return {file.path for file in delta_files(pinned)} == {file.path for file in delta_files(table)}
 
 
-def commit_table(warehouse: Path, name: str, columns: Mapping[str, str], change: Merged, batch: str) -> None:
-    """Make a table's new files visible in its Delta log, in one commit."""
+_PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
+"""The log is kept whole: a release pins a version however old; `erios warehouse vacuum` forgets on purpose."""
+
+
+def commit_table(
+    warehouse: Path,
+    name: str,
+    columns: Mapping[str, str],
+    change: Merged,
+    batch: str,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Make a table's new files visible in its Delta log, in one commit.
+
+    With ``overwrite`` the new files are all there is, and the columns may be others than before.
+    """
     folder = warehouse / TABLES / name
     adds = [_add(file) for file in change.added]
     if not DeltaTable.is_deltatable(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-        create_table_with_add_actions(str(folder), delta_schema(columns), adds, partition_by=["bucket"])
+        schema = delta_schema(columns)
+        create_table_with_add_actions(str(folder), schema, adds, partition_by=["bucket"], configuration=_PROPERTIES)
         return
-    if adds or change.removed:
+    if overwrite:
+        open_table(folder).create_write_transaction(
+            [*adds], mode="overwrite", schema=delta_schema(columns), partition_by=["bucket"]
+        )
+    elif adds or change.removed:
         open_table(folder).create_write_transaction(
             [*adds, *(_remove(file) for file in change.removed)],
             mode="append",
@@ -231,6 +300,21 @@ def commit_table(warehouse: Path, name: str, columns: Mapping[str, str], change:
             partition_by=["bucket"],
             commit_properties=CommitProperties(custom_metadata={"batch": batch}),
         )
+
+
+def set_state(folder: Path, files: Sequence[DataFile]) -> int:
+    """Make the head of a table hold exactly ``files``; answers its version."""
+    table = open_table(folder)
+    present = {file.path: file for file in delta_files(table)}
+    wanted = {file.path: file for file in files}
+    actions: list[AddAction | RemoveAction] = [
+        *(_add(file) for path, file in wanted.items() if path not in present),
+        *(_remove(file) for path, file in present.items() if path not in wanted),
+    ]
+    if actions:
+        schema = Schema.from_json(table.schema().to_json())
+        table.create_write_transaction(actions, mode="append", schema=schema, partition_by=["bucket"])
+    return open_table(folder).version()
 
 
 def _add(file: DataFile) -> AddAction:
@@ -275,8 +359,8 @@ def check_schema(warehouse: Path, name: str, columns: Mapping[str, str]) -> None
     want = {f.name: str(f.type) for f in delta_schema(columns).fields}
     if changed := sorted(n for n in have.keys() | want.keys() if have.get(n) != want.get(n)):
         raise ReleaseError(
-            f"table {name} was built with other columns ({', '.join(changed[:5])}); a changed view needs the table"
-            " rebuilt from landing: put the earlier view back, or load into a new warehouse"
+            f"table {name} was built with other columns ({', '.join(changed[:5])}); run `erios etl rebuild` to compute"
+            " it anew from the landing zone (readers keep the old release until then), or put the earlier view back"
         )
 
 
@@ -302,7 +386,7 @@ def publish(
         validation=validation,
         key_id=key_id,
     )
-    _write_release(release)
+    write_release(release)
     return release
 
 
@@ -316,7 +400,8 @@ def _pin(folder: Path) -> PinnedTable:
     return PinnedTable(table.version(), sum(file.rows for file in files), len(files))
 
 
-def _write_release(release: Release) -> None:
+def write_release(release: Release) -> None:
+    """Write the release's file in one atomic step; an earlier state of it is replaced."""
     folder = release.warehouse / RELEASES
     folder.mkdir(parents=True, exist_ok=True)
     data = {k: v for k, v in asdict(release).items() if k != "warehouse"}

@@ -84,15 +84,27 @@ def find_reference(folder: Path, pseudonym: str, find_key: FindKey) -> str | Non
 
 
 def forget(folder: Path, pseudonyms: Sequence[str], find_key: FindKey) -> int:
-    """Write every segment that names one of ``pseudonyms`` anew without it (an erasure); answers the rows gone."""
+    """Write every segment that names one of ``pseudonyms`` anew without it (an erasure); answers the rows gone.
+
+    What killed tasks left half-written goes too, so no load may run meanwhile.
+    """
+    for draft in folder.glob(f"*/.*{SUFFIX}.*"):
+        draft.unlink()
     gone = 0
     for path in segment_paths(folder):
         rows = open_segment(path, find_key)
         named = pc.is_in(rows["pseudonym"], value_set=pa.array(pseudonyms, pa.string()))
         if count := pc.sum(named).as_py() or 0:
-            seal_segment(path, rows.filter(pc.invert(named)), find_key(rows["key_id"][0].as_py()))
+            _keep_only(path, rows.filter(pc.invert(named)), find_key)
             gone += count
     return gone
+
+
+def _keep_only(path: Path, rows: pa.Table, find_key: FindKey) -> None:
+    if len(rows):
+        seal_segment(path, rows, find_key(rows["key_id"][0].as_py()))
+    else:
+        path.unlink()
 
 
 def _place(path: Path) -> str:

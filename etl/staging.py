@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from etl.kernel import Kernel, KernelPlan
 from etl.landing import Split
 from etl.privacy import PseudonymKey
 from etl.reading import packed
+from etl.sealing import SealingKey
+from etl.segments import Keep, segment_writer
 from etl.tables import IDENTIFIER, LEDGER, LINK, PATIENT
 
 REFERRED = "_referred"
@@ -38,6 +41,9 @@ class StagingPlan:
     quarantine: Path
     read_key: KeyReader
     chunk_bytes: int
+    segments: Path | None = None
+    """Where the re-identification table is sealed; None seals nothing."""
+    read_sealing_key: Callable[[], SealingKey] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,16 +86,23 @@ def stage(plan: StagingPlan, task: StagingTask) -> Staged:
     """Read, check, pseudonymise and stage the splits of one task. Runs inside Spark."""
     staged = Staged()
     seq = task.number << SEQ_BITS
-    with Kernel(plan.kernel, plan.read_key()) as kernel:
+    with Kernel(plan.kernel, plan.read_key()) as kernel, _segment(plan, task) as keep:
         limit = plan.kernel.max_line_bytes
         pieces = packed(task.splits, plan.landing, chunk_bytes=plan.chunk_bytes, max_line_bytes=limit)
         for piece, chunk in enumerate(pieces):
             seq += kernel.load(chunk, seq, task.received)
-            staged.add(_stage_chunk(plan, task, kernel, f"{task.number:010d}-{piece:04d}"))
+            staged.add(_stage_chunk(plan, task, kernel, f"{task.number:010d}-{piece:04d}", keep))
     return staged
 
 
-def _stage_chunk(plan: StagingPlan, task: StagingTask, kernel: Kernel, name: str) -> Staged:
+def _segment(plan: StagingPlan, task: StagingTask) -> AbstractContextManager[Keep]:
+    """Takes the patients of the task for the re-identification table."""
+    if plan.segments is None or plan.read_sealing_key is None or task.only is not None:
+        return nullcontext(lambda _connection: None)
+    return segment_writer(plan.segments, task.batch, task.number, plan.read_sealing_key())
+
+
+def _stage_chunk(plan: StagingPlan, task: StagingTask, kernel: Kernel, name: str, keep: Keep) -> Staged:
     staged = Staged()
     for resource in kernel.types():
         write = partial(_write, plan.staging, kernel, f"{name}-{resource}", staged)
@@ -102,6 +115,7 @@ def _stage_chunk(plan: StagingPlan, task: StagingTask, kernel: Kernel, name: str
             write(IDENTIFIER, _of(task, "resource_key", identifiers))
         if resource == "Patient":
             write(LINK, _of(task, "resource_key", kernel.links_sql()))
+            keep(kernel.sql)
     if task.only is None:
         _write_quarantine(plan, task, kernel, name)
         _count(kernel, staged)

@@ -20,6 +20,9 @@ GROUPS = {
     "etl": "Load FHIR exports into the warehouse; look at what was refused.",
     "validate": "Run the validation suites again on a release.",
     "warehouse": "Look at the tables and releases of the warehouse.",
+    "objections": "Keep the rows of patients who object to research out of the warehouse.",
+    "reidentify": "Find the patient behind a pseudonym: two people, a reason, on record.",
+    "audit": "Verify and export the audit chain.",
     "views": "Check, run and inventory the SQL-on-FHIR views that make the tables.",
 }
 """Command or group → its line in ``erios --help``; ``erios.cli.<name>`` exposes it as ``app``."""

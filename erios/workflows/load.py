@@ -5,24 +5,31 @@ Owns the composition of the etl and validation wings; the command line and, late
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from erios.errors import UsageError
 from erios.keys import read_key
 from erios.settings import Settings
 
 if TYPE_CHECKING:
-    from etl.pipeline import Gate, LoadPlan, LoadReport, Verdict
+    from etl.pipeline import LoadReport
+    from etl.plan import Gate, LoadPlan, Verdict
     from etl.release import Release
-    from etl.tasks import Progress
+    from etl.tasks import Progress, Runner
     from validation import ValidationReport
 
 
 def load_plan(settings: Settings) -> LoadPlan:
     """The plan of a load: views compiled, key named but not read. Raises ViewError, PrivacyError, KeyringError."""
-    from etl.pipeline import LoadPlan, Zones
+    from erios.objections import standing
+    from erios.reidentification import segments_folder
+    from erios.vault import sealing_key
+    from etl.plan import LoadPlan, Zones
     from etl.tables import load_tables
 
     key = read_key(settings.keyring)
@@ -36,20 +43,80 @@ def load_plan(settings: Settings) -> LoadPlan:
         max_line_bytes=settings.load.max_line_mb << 20,
         task_memory_mb=settings.load.task_memory_mb,
         scratch=settings.spark_local_dir,
+        file_rows=settings.load.file_rows,
+        segments=segments_folder(settings),
+        read_sealing_key=partial(sealing_key, settings.keyring, key.key_id),
+        read_objectors=partial(standing, settings),
     )
 
 
 def load_export(paths: Sequence[Path], settings: Settings, progress: Progress | None = None) -> LoadReport:
     """Load FHIR files or folders, validate them and publish a release."""
-    from erios.workflows.session import spark_session
     from etl.pipeline import load
+
+    with _prepared(settings) as (plan, runner):
+        report = load(paths, plan, runner, gate(settings), progress)
+    _audit(settings, "load", report)
+    return report
+
+
+def refresh_release(settings: Settings, progress: Progress | None = None) -> LoadReport:
+    """Publish a release that follows the objection register of today, without a new export."""
+    from etl.pipeline import refresh
+
+    with _prepared(settings) as (plan, runner):
+        report = refresh(plan, runner, gate(settings), progress)
+    _audit(settings, "refresh", report)
+    return report
+
+
+def rebuild_release(settings: Settings, tables: Sequence[str] = (), progress: Progress | None = None) -> LoadReport:
+    """Compute the tables (all, or those named) anew from the landing zone, validate them and publish a release."""
+    from etl.pipeline import rebuild
+
+    with _prepared(settings) as (plan, runner):
+        report = rebuild(plan, runner, gate(settings), tables, progress)
+    _audit(settings, "rebuild", report)
+    return report
+
+
+def delete_resources(names: Sequence[str], settings: Settings, progress: Progress | None = None) -> LoadReport:
+    """Delete resources by ``Type/id``: a batch of deletions, landed and accounted for like any other."""
+    import json
+    from tempfile import TemporaryDirectory
+
+    wrong = [number for number, name in enumerate(names, 1) if not _RESOURCE.fullmatch(name)]
+    if wrong:
+        raise UsageError(f"argument {wrong[0]} is no resource: write TYPE/ID, such as Observation/42")
+    entries = [{"request": {"method": "DELETE", "url": name}} for name in names]
+    settings.make_zones()
+    with TemporaryDirectory(dir=settings.identity) as folder:
+        path = Path(folder) / "deletions.ndjson"
+        path.write_text(json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}) + "\n")
+        return load_export([path], settings, progress)
+
+
+_RESOURCE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
+
+
+@contextmanager
+def _prepared(settings: Settings) -> Iterator[tuple[LoadPlan, Runner]]:
+    """The plan and a Spark session, with Great Expectations being imported meanwhile."""
+    from erios.workflows.session import spark_session
     from etl.tasks import SparkRunner
 
     settings.make_zones()
     plan = load_plan(settings)
     start_validation()
     with spark_session(settings) as spark:
-        return load(paths, plan, SparkRunner(spark), gate(settings), progress)
+        yield plan, SparkRunner(spark)
+
+
+def _audit(settings: Settings, action: str, report: LoadReport) -> None:
+    from erios.audit import append
+
+    details = {"release": report.release, "new": report.new_release, **report.to_dict()["totals"]}
+    append(settings, f"warehouse.{action}", object=report.batch, details=details)
 
 
 def start_validation() -> None:
@@ -69,7 +136,7 @@ def gate(settings: Settings) -> Gate:
 def _check(
     settings: Settings, tables: Mapping[str, Sequence[str]], fresh: Mapping[str, Sequence[str]], batch: str
 ) -> Verdict:
-    from etl.pipeline import Verdict
+    from etl.plan import Verdict
 
     report = validate_files(settings, tables, settings.warehouse / "validation" / batch, fresh)
     return Verdict(

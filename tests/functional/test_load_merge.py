@@ -10,7 +10,7 @@ import pytest
 from deltalake import DeltaTable
 
 from etl.errors import BusyError, GateRefused
-from etl.pipeline import Verdict
+from etl.plan import Verdict
 from etl.release import TABLES, exclusive, open_release, recover, release_ids
 
 MERGED = ("written", "superseded", "duplicates", "deleted")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from etl.errors import BusyError, GateRefused, InputError
-from etl.pipeline import LoadPlan, LoadReport, Verdict, load
+from etl.pipeline import LoadReport, load
+from etl.plan import LoadPlan, Verdict
 from etl.release import commit_table, exclusive, latest, open_release, open_table, release_ids
 from etl.tasks import SparkRunner
 

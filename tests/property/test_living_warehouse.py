@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from etl.files import bucket_sql
 from etl.landing import read_batch
-from etl.pipeline import LoadPlan, LoadReport, Verdict, Zones, load, refresh
+from etl.pipeline import LoadReport, load, refresh
+from etl.plan import LoadPlan, Verdict, Zones
 from etl.privacy import PseudonymKey, pseudonym
 from etl.release import open_release, open_table, release_ids
 from etl.tables import as_table
@@ -144,11 +145,11 @@ class Warehouse:
             self._load(first, second)
         elif name == "replay" and self.batches:
             before = release_ids(self.plan.zones.warehouse)
-            load([self.batches[first % len(self.batches)]], self.plan, InlineRunner(), _open)
+            load([self.batches[first % len(self.batches)]], self.plan, InlineRunner(), open_gate)
             assert release_ids(self.plan.zones.warehouse) == before
         elif name in ("object", "withdraw"):
             (self.model.objectors.add if name == "object" else self.model.objectors.discard)(first)
-            refresh(self.plan, InlineRunner(), _open)
+            refresh(self.plan, InlineRunner(), open_gate)
 
     def _load(self, chosen: list[tuple[str, int, int]], deleted: list[tuple[str, int]]) -> None:
         resources = [make(*version) for version in chosen]
@@ -168,7 +169,7 @@ class Warehouse:
         self.model.load([json.loads(lines[-1])], [], "")
         (folder / "all.ndjson").write_text("\n".join(lines) + "\n")
         self.batches.append(folder)
-        return load([folder], self.plan, InlineRunner(), _open)
+        return load([folder], self.plan, InlineRunner(), open_gate)
 
     def check(self) -> None:
         """Every table equal to the model, and every file where its name says."""
@@ -204,7 +205,7 @@ def _hidden(value: str) -> str:
     return pseudonym(KEY, value) if "/" in value or "?" in value else value
 
 
-def _open(_tables: Any, _fresh: Any, _batch: str) -> Verdict:
+def open_gate(_tables: Any, _fresh: Any, _batch: str) -> Verdict:
     return Verdict(False, (), {"gate": "open"})
 
 

@@ -12,6 +12,7 @@ def test_each_family_has_its_own_exit_code():
         "StorageError": 6,
         "BusyError": 7,
         "MachineError": 8,
+        "RefusedError": 9,
         "InternalError": 70,
     }
 

@@ -2,12 +2,13 @@
 
 import base64
 import errno
+import hmac
 import json
 
 import pytest
 
 from erios.errors import KeyringError, StorageError
-from erios.keys import init_keyring, list_keys, read_key
+from erios.keys import derive_key, init_keyring, list_keys, read_key
 
 
 def test_a_keyring_holds_one_current_key_of_256_random_bits(settings):
@@ -138,3 +139,34 @@ def test_a_file_that_is_no_keyring_is_refused(keyring, text):
 
     with pytest.raises(KeyringError, match="is damaged"):
         read_key(keyring)
+
+
+def hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:
+    """RFC 5869 for one block of SHA-256, written out."""
+    return hmac.digest(hmac.digest(salt, secret, "sha256"), info + b"\x01", "sha256")
+
+
+def test_a_derived_key_is_hkdf_of_the_secret_for_its_purpose(keyring):
+    secret = read_key(keyring).secret
+
+    derived = derive_key(keyring, b"purpose")
+
+    assert derived.secret == hkdf(secret, b"erios derived keys 1", b"purpose")
+    assert derived.key_id == read_key(keyring).key_id
+
+
+def test_derived_keys_of_two_purposes_two_keys_and_the_secret_all_differ(keyring):
+    ring = json.loads(keyring.read_text())
+    older = {"secret": base64.b64encode(b"o" * 32).decode(), "created": "2020-01-01T00:00:00+00:00"}
+    ring["keys"]["0ld0ld00"] = older
+    keyring.write_text(json.dumps(ring))
+
+    secrets = {derive_key(keyring, purpose, key).secret for purpose in (b"a", b"b") for key in (None, "0ld0ld00")}
+
+    assert len(secrets | {read_key(keyring).secret, b"o" * 32}) == 6
+
+
+def test_the_derived_secret_is_in_no_repr(keyring):
+    key = derive_key(keyring, b"purpose")
+
+    assert repr(key) == f"SealingKey(key_id='{key.key_id}')"

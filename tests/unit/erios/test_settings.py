@@ -101,7 +101,9 @@ def test_a_zone_behind_a_link_into_another_is_refused(tmp_path, erios_home, monk
 def test_a_misspelt_variable_is_refused(monkeypatch):
     monkeypatch.setenv("ERIOS_HOEM", "/x")
 
-    with pytest.raises(UsageError, match="unknown variable ERIOS_HOEM; known are ERIOS_CONF, ERIOS_HOME"):
+    with pytest.raises(
+        UsageError, match="unknown variable ERIOS_HOEM; known are ERIOS_CONF, ERIOS_GOVERNANCE, ERIOS_HOME"
+    ):
         load_settings()
 
 
@@ -131,6 +133,7 @@ def test_zones_are_made_with_their_modes(settings):
         "warehouse": 0o750,
         "studies": 0o750,
         "tracking": 0o750,
+        "governance": 0o700,
     }
 
 

@@ -17,7 +17,7 @@ def test_the_page_names_options_arguments_and_exit_codes():
 
     assert "### erios keys list\n\n    erios keys list [--json]\n" in page
     assert "| `--json` | Answer on standard output as JSON. |  |" in page
-    assert "| 7 | Another load holds the warehouse. |" in page
+    assert "| 9 | A rule of governance refuses it: it takes another person, or it comes too late. |" in page
 
 
 def test_the_page_is_written_to_the_file_named(tmp_path, monkeypatch):

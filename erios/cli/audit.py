@@ -1,0 +1,81 @@
+"""``erios audit``: prove that the record of decisions is whole, and read it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.callback()
+def audit() -> None:
+    """Verify and export the audit chain."""
+
+
+@app.command()
+def verify(as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False) -> None:
+    """Check every event of the chain; exit code 6 when one was changed, removed, put in or cut off.
+
+    Write the last seal down elsewhere: it also proves that chain and witness were not both put back from an old copy.
+
+    Example: erios audit verify
+    """
+    from erios.audit import verify as check
+    from erios.cli.output import screen, write_json
+    from erios.errors import StorageError
+    from erios.settings import load_settings
+
+    found = check(load_settings())
+    if as_json:
+        write_json(asdict(found))
+    if found.faults:
+        more = f" (and {len(found.faults) - 1} more faults)" if len(found.faults) > 1 else ""
+        raise StorageError(f"the audit chain is damaged: {found.faults[0]}{more}; keep it as it is and find out why")
+    screen().print(f"The audit chain is whole: {found.events} events, last seal {found.seal}.", soft_wrap=True)
+
+
+@app.command()
+def export(
+    since: Annotated[
+        str, typer.Option("--since", help="A day or instant (UTC), as 2026-01-31 or 2026-01-31T08:00.")
+    ] = "",
+) -> None:
+    """Write the events as JSON on standard output, one a line, oldest first.
+
+    They are as stored; `erios audit verify` says whether they are as written.
+
+    Example: erios audit export --since 2026-01-01
+    """
+    from erios.audit import read_events
+    from erios.settings import load_settings
+
+    for event in read_events(load_settings(), _instant(since)):
+        sys.stdout.write(json.dumps(asdict(event) | {"details": _details(event.details)}) + "\n")
+
+
+def _instant(text: str) -> str:
+    """The form in which events are stamped, whose order is that of time."""
+    from erios.errors import UsageError
+
+    if not text:
+        return ""
+    try:
+        given = datetime.fromisoformat(text)
+        given = given if given.tzinfo else given.replace(tzinfo=UTC)
+        return given.astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError):
+        raise UsageError("--since is a day or an instant, as 2026-01-31 or 2026-01-31T08:00") from None
+
+
+def _details(text: str) -> object:
+    """Parsed, unless somebody damaged them."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,144 @@
+"""``erios objections``: the register of patients who object to research.
+
+It prints no patient but in ``list``; lists and single patients can come on standard input (``import -``), so that
+no identity needs to stand in a shell's history.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from erios.objections import Change
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+NEXT_STEP_ADD = "Their rows leave with the next `erios etl load` or `erios etl rebuild`."
+NEXT_STEP_REMOVE = "Their rows come back from the landing zone with the next `erios etl load` or `erios etl rebuild`."
+
+Patient = Annotated[str, typer.Argument(help="ID, Patient/ID or SYSTEM|VALUE (a URI, INS-NIR or INS-NIA).")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in a few words; kept sealed.")]
+Date = Annotated[str, typer.Option("--date", help="The day they said so, as 2026-01-31; today without it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
+
+
+@app.callback()
+def objections() -> None:
+    """Keep the rows of patients who object to research out of the warehouse."""
+
+
+@app.command()
+def add(patient: Patient, reason: Reason = "", date: Date = "", as_json: AsJson = False) -> None:
+    """Enter a patient who objects.
+
+    Example: erios objections add Patient/123 --reason "letter of 3 March"
+    """
+    from erios.objections import Wish, check_date, parse_reference
+    from erios.objections import add as enter
+    from erios.settings import load_settings
+
+    wish = Wish(parse_reference(patient), reason, check_date(date))
+    _show(enter(load_settings(), [wish]), NEXT_STEP_ADD, as_json)
+
+
+@app.command()
+def remove(patient: Patient, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Enter that a patient no longer objects, in the form in which they were added.
+
+    Example: erios objections remove Patient/123
+    """
+    from erios.objections import Wish, parse_reference
+    from erios.objections import remove as take_out
+    from erios.settings import load_settings
+
+    _show(take_out(load_settings(), [Wish(parse_reference(patient), reason)]), NEXT_STEP_REMOVE, as_json)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV with a column patient (and reason, date), or one a line; - reads.")],
+    as_json: AsJson = False,
+) -> None:
+    """Enter all patients of a list, or none of them; `-` reads standard input.
+
+    Example: erios objections import /srv/objections.csv
+    """
+    from erios.objections import add as enter
+    from erios.objections import read_list
+    from erios.settings import load_settings
+
+    _show(enter(load_settings(), read_list(_text(file), str(file))), NEXT_STEP_ADD, as_json)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List who objects now, since when, and who entered it. This shows clear identities.
+
+    Example: erios objections list --json
+    """
+    from erios.cli.output import print_table, write_json
+    from erios.objections import standing_entries
+    from erios.settings import load_settings
+
+    names = ("reference", "date", "reason", "time", "operator")
+    rows = [{name: getattr(entry, name) for name in names} for entry in standing_entries(load_settings())]
+    if as_json:
+        return write_json(rows)
+    lines = [tuple(row.values()) for row in rows]
+    return print_table(
+        f"Patients who object: {len(rows)}", ("patient", "since", "reason", "entered", "by"), lines, numbers=0
+    )
+
+
+@app.command()
+def repair(
+    reason: Annotated[str, typer.Option("--reason", help="What happened; it stays in the audit chain.")],
+) -> None:
+    """Go on with a register that lost entries, when no newer backup is left.
+
+    Whoever objected in what was lost must be entered again, first of all: until then their rows can come back.
+
+    Example: erios objections repair --reason "disk of 3 March, backup of 1 March"
+    """
+    from erios.cli.output import screen
+    from erios.objections import repair as go_on
+    from erios.settings import load_settings
+
+    lost = go_on(load_settings(), reason)
+    screen().print(
+        f"The register goes on without the {lost} entries it lost. Enter them again before the next load.",
+        soft_wrap=True,
+    )
+
+
+def _text(file: Path) -> str:
+    from erios.errors import InputError
+
+    try:
+        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is not UTF-8 text: save it as UTF-8; nothing was imported") from None
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}; nothing was imported") from None
+
+
+def _show(change: Change, next_step: str, as_json: bool) -> None:
+    from erios.cli.output import screen, write_json
+    from erios.extracts.touched import sentence, touched
+
+    entered = len(change.patient_keys) - change.unchanged
+    if as_json:
+        found = list(touched(change.patient_keys))
+        write_json({"entered": entered, "unchanged": change.unchanged, "standing": change.standing, "extracts": found})
+    known = f" ({change.unchanged} were so already)" if change.unchanged else ""
+    lines = [
+        f"Entered {entered}{known}; patients who object now: {change.standing}.",
+        sentence(change.patient_keys),
+        next_step,
+    ]
+    screen().print("\n".join(lines), soft_wrap=True)

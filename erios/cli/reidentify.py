@@ -1,0 +1,101 @@
+"""``erios reidentify``: from a pseudonym back to the patient, by two people.
+
+The answer goes to standard output, once, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from erios.reidentification import Purpose
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+RequestId = Annotated[str, typer.Argument(metavar="REQUEST", help="The id that `erios reidentify request` gave.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
+
+
+@app.callback()
+def reidentify() -> None:
+    """Find the patient behind a pseudonym: two people, a reason, on record."""
+
+
+@app.command()
+def request(
+    pseudonym: Annotated[str, typer.Argument(help="The patient's pseudonym, as in the column patient_key.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, naming no patient; it stays in the audit chain.")],
+    purpose: Annotated[Purpose, typer.Option("--purpose", help="chance-finding or patient-right.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ask for the patient behind a pseudonym; another person must approve within seven days.
+
+    Example: erios reidentify request 0f… --purpose chance-finding --reason "nodule on a CT of study 12"
+    """
+    from erios.cli.output import screen, write_json
+    from erios.reidentification import request as ask
+    from erios.settings import load_settings
+
+    asked = ask(load_settings(), pseudonym, purpose, reason)
+    if as_json:
+        write_json(asdict(asked))
+    screen().print(
+        f"Request {asked.id} by {asked.requester}; another person runs `erios reidentify approve {asked.id}`"
+        f" before {asked.expires}.",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def approve(request_id: RequestId, as_json: AsJson = False) -> None:
+    """Approve another person's request: prints the patient's reference, once.
+
+    Example: erios reidentify approve 1a2b3c4d
+    """
+    from erios.cli.output import screen, write_json
+    from erios.reidentification import approve as agree
+    from erios.settings import load_settings
+
+    reference = agree(load_settings(), request_id)
+    if as_json:
+        write_json({"request": request_id, "reference": reference})
+    else:
+        typer.echo(reference)
+    screen().print(f"Request {request_id} is approved and closed; the audit chain has it.", soft_wrap=True)
+
+
+@app.command()
+def refuse(
+    request_id: RequestId,
+    reason: Annotated[str, typer.Option("--reason", help="Why not; it stays in the audit chain.")],
+) -> None:
+    """Refuse another person's request, which closes it.
+
+    Example: erios reidentify refuse 1a2b3c4d --reason "not a finding to act on"
+    """
+    from erios.cli.output import screen
+    from erios.reidentification import refuse as decline
+    from erios.settings import load_settings
+
+    decline(load_settings(), request_id, reason)
+    screen().print(f"Request {request_id} is refused and closed.", soft_wrap=True)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the requests and what became of them. It shows pseudonyms only.
+
+    Example: erios reidentify list
+    """
+    from erios.cli.output import print_table, write_json
+    from erios.reidentification import requests
+    from erios.settings import load_settings
+
+    found = requests(load_settings())
+    if as_json:
+        return write_json([asdict(asked) for asked in found])
+    lines = [(asked.id, asked.state, asked.pseudonym, asked.purpose, asked.requester, asked.expires) for asked in found]
+    columns = ("request", "state", "pseudonym", "purpose", "by", "expires")
+    return print_table(f"{len(lines)} requests", columns, lines, numbers=0)

@@ -1,0 +1,98 @@
+"""Upkeep of the warehouse: which releases are kept, erasure of a patient; each step in the audit chain.
+
+Owns what the etl wing cannot know: who asked, which releases extracts pin, and the other places that know a patient.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from erios.audit import append
+from erios.errors import InternalError
+from erios.objections import Wish, add, parse_reference
+from erios.settings import Settings, make_folder
+from erios.workflows.load import load_plan
+
+if TYPE_CHECKING:
+    from etl.erase import Erasure
+    from etl.tasks import Progress
+    from etl.upkeep import Compacted, Vacuumed
+
+
+def pinned_releases(settings: Settings) -> dict[str, str]:
+    """Releases that a released extract was built from; there are no extracts yet, so none."""
+    return {}
+
+
+def keep_release(settings: Settings, release: str, reason: str | None) -> dict[str, str]:
+    """Keep a release whatever its age; without a reason, let it age again."""
+    from etl.upkeep import keep
+
+    kept = keep(settings.warehouse, release, reason)
+    append(settings, "warehouse.keep" if reason else "warehouse.unkeep", object=release, reason=reason or "")
+    return kept
+
+
+def vacuum_warehouse(settings: Settings, last: int, *, dry_run: bool) -> Vacuumed:
+    """Forget old releases and delete what nobody reads any more."""
+    from functools import partial
+
+    from etl.upkeep import vacuum
+
+    done = vacuum(load_plan(settings), last, partial(pinned_releases, settings), dry_run=dry_run)
+    if not dry_run:
+        details = {"forgotten": list(done.forgotten), "files": done.files, "bytes": done.bytes}
+        append(settings, "warehouse.vacuum", details=details)
+    return done
+
+
+def compact_warehouse(settings: Settings, progress: Progress | None = None) -> Compacted:
+    """Put small files together."""
+    from erios.workflows.session import spark_session
+    from etl.tasks import SparkRunner
+    from etl.upkeep import compact
+
+    with spark_session(settings) as spark:
+        done = compact(load_plan(settings), SparkRunner(spark), progress)
+    append(settings, "warehouse.compact", object=done.release.id, details={"before": done.before, "after": done.after})
+    return done
+
+
+def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, landing: bool) -> tuple[Erasure, Path]:
+    """Erase one patient, known by one or more references; answers what was done and where its report is.
+
+    The patient is entered in the objection register first, so that no later export brings the rows back. Raises
+    InternalError when the scan still finds a pseudonym.
+    """
+    from erios.reidentification import forget, segments_folder
+    from etl.erase import erase
+
+    references = [parse_reference(patient) for patient in patients]
+    plan = load_plan(settings)
+    change = add(settings, [Wish(reference, f"erasure: {reason}") for reference in references])
+    places = [settings.studies, settings.tracking, segments_folder(settings), settings.identity / "quarantine"]
+    erasure = erase(plan, references, [place for place in places if place.exists()], landing=landing)
+    forget(settings, change.patient_keys)
+    report = _write_report(settings, erasure, reason, landing=landing)
+    details = {"landing": landing, "rows": erasure.rows, "releases": erasure.releases, "report": report.name}
+    append(settings, "warehouse.erase", object=change.patient_keys[0], reason=reason, details=details)
+    if erasure.after is None or erasure.after.found:
+        raise InternalError(f"the scan after the erasure still finds the patient: see {report}")
+    return erasure, report
+
+
+def _write_report(settings: Settings, erasure: Erasure, reason: str, *, landing: bool) -> Path:
+    """What was erased and what the scans found, in the identity zone; no pseudonym is in it."""
+    now = datetime.now(UTC)
+    folder = settings.identity / "erasures"
+    make_folder(folder, 0o700)
+    path = folder / f"{now:%Y%m%dT%H%M%S%f}.json"
+    content = {"time": now.isoformat(timespec="seconds"), "reason": reason, "landing": landing, **asdict(erasure)}
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=dict))
+    path.chmod(0o600)
+    return path

@@ -1,0 +1,180 @@
+"""Erasure in the landing zone and in quarantine: the patient's records blanked where they lie.
+
+Owns the only change that landing ever sees. A record is overwritten with spaces, so that every other line keeps its
+number and place; an entry of a Bundle is taken out of it. It runs in the driver's process alone: the patient's ids
+are clear text here and may not travel in a Spark plan.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from etl.files import literal
+from etl.kernel import Kernel, KernelPlan, type_plans
+from etl.landing import Batch, LandedFile, batch_ids, read_batch
+from etl.plan import LoadPlan
+from etl.reading import Chunk, packed
+
+Position = tuple[str, int, str]
+"""(file, line, part): where a text stands in its batch."""
+
+
+@dataclass(frozen=True)
+class Blanked:
+    """How many texts were blanked in landing, and how many rows left quarantine."""
+
+    landed: int
+    quarantined: int
+
+
+def blank(plan: LoadPlan, references: Sequence[str], keys: frozenset[str], *, landing: bool) -> Blanked:
+    """Take the patient out of quarantine and, if asked, out of every landed batch.
+
+    ``references`` are clear (``Patient/ID``, ``Patient?identifier=SYSTEM|VALUE``), ``keys`` the pseudonyms of the
+    patient and of their resources.
+    """
+    words = [re.split(r"[/|]", reference)[-1] for reference in references]
+    landed = quarantined = 0
+    for name in batch_ids(plan.zones.landing):
+        batch = read_batch(plan.zones.landing, name)
+        found = set(_positions(plan, batch, words, keys))
+        quarantined += _leave_quarantine(plan.zones.quarantine / name, found)
+        if landing and found:
+            _blank_batch(plan.zones.landing, batch, found)
+            landed += len(found)
+    return Blanked(landed, quarantined)
+
+
+def _positions(plan: LoadPlan, batch: Batch, words: Sequence[str], keys: frozenset[str]) -> Iterator[Position]:
+    """Texts of the patient: accepted ones by their pseudonyms, refused ones by the mention of an id."""
+    kernel_plan = KernelPlan(type_plans(plan.tables), plan.buckets, plan.max_line_bytes)
+    with Kernel(kernel_plan, plan.read_key()) as kernel:
+        kernel.sql.execute("CREATE TEMP TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
+        for chunk in packed(
+            batch.splits(), plan.zones.landing, chunk_bytes=plan.split_bytes, max_line_bytes=plan.max_line_bytes
+        ):
+            lines = chunk.lines.filter(_mentions(chunk.lines["text"], words))
+            if len(lines):
+                yield from _in_chunk(kernel, Chunk(lines), words)
+
+
+def _mentions(texts: pa.ChunkedArray, words: Sequence[str]) -> pa.ChunkedArray:
+    found = pa.chunked_array([pa.repeat(pa.scalar(False), len(texts))])
+    for word in words:
+        found = pc.or_(found, pc.match_substring(texts, word))
+    return found
+
+
+def _in_chunk(kernel: Kernel, chunk: Chunk, words: Sequence[str]) -> Iterator[Position]:
+    kernel.load(chunk, 0)
+    for resource in kernel.types():
+        kernel.evaluate(resource)
+        yield from kernel.sql.execute(_HIS.format(resources=kernel.resources_sql(resource))).fetchall()
+    exact = [rf"[/\"|]{re.escape(word)}[\"/?|#]" for word in words]
+    yield from kernel.sql.execute(_REFUSED, ["|".join(exact)]).fetchall()
+
+
+_HIS = """
+SELECT d.file, d.line, d.part FROM ({resources}) r JOIN doc d USING (seq)
+WHERE r.patient_key IN (FROM gone) OR r.resource_key IN (FROM gone)
+"""
+_REFUSED = "SELECT file, line, part FROM doc WHERE reason IS NOT NULL AND regexp_matches(text, ?)"
+
+
+def _leave_quarantine(folder: Path, found: set[Position]) -> int:
+    """Drop the index rows of these texts; files without a row left go."""
+    gone = 0
+    for path in sorted(folder.glob("*.parquet")):
+        with duckdb.connect() as sql:
+            rows = sql.execute(f"SELECT file, line, part FROM read_parquet({literal(path)})").fetchall()
+            his = [row for row in rows if row in found]
+            if his:
+                _rewrite_index(sql, path, his, last=len(his) == len(rows))
+            gone += len(his)
+    return gone
+
+
+def _rewrite_index(sql: duckdb.DuckDBPyConnection, path: Path, his: Sequence[Position], *, last: bool) -> None:
+    if last:
+        path.unlink()
+        return
+    sql.execute("CREATE TABLE his (file VARCHAR, line BIGINT, part VARCHAR)")
+    sql.executemany("INSERT INTO his VALUES (?, ?, ?)", his)
+    temporary = path.with_name(f".{path.name}")
+    rest = f"FROM read_parquet({literal(path)}) ANTI JOIN his USING (file, line, part)"
+    sql.execute(f"COPY ({rest}) TO {literal(temporary)} (FORMAT parquet)")
+    temporary.rename(path)
+
+
+def _blank_batch(landing: Path, batch: Batch, found: set[Position]) -> None:
+    """Write the files anew, then the batch's list of them, each in one atomic step."""
+    places: dict[str, dict[int, set[str]]] = {}
+    for file, line, part in found:
+        places.setdefault(file, {}).setdefault(line, set()).add(part)
+    folder = landing / batch.id
+    files = tuple(_blank_file(folder, f, places[f.name]) if f.name in places else f for f in batch.files)
+    temporary = folder / ".batch.json"
+    temporary.write_text(json.dumps(asdict(replace(batch, files=files)), indent=1, ensure_ascii=False))
+    temporary.rename(folder / "batch.json")
+
+
+def _blank_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]]) -> LandedFile:
+    path, temporary = folder / file.name, folder / f".{file.name}.new"
+    digest = hashlib.sha256()
+    with gzip.open(path) if file.gzip else path.open("rb") as source, temporary.open("wb") as out:
+        target = gzip.GzipFile(fileobj=out, mode="wb", mtime=0) if file.gzip else out
+        for line in _blanked_lines([source.read()] if file.document else source, places):
+            target.write(line)
+        if file.gzip:
+            target.close()
+    digest.update(temporary.read_bytes())
+    temporary.rename(path)
+    size = path.stat().st_size
+    cuts = tuple((0, size, 1) for _ in file.cuts) if file.gzip else file.cuts
+    return replace(file, size=size, sha256=digest.hexdigest(), cuts=cuts)
+
+
+def _blanked_lines(lines: Iterator[bytes] | Sequence[bytes], places: Mapping[int, set[str]]) -> Iterator[bytes]:
+    for number, line in enumerate(lines, start=1):
+        yield _blanked(line, places[number]) if number in places else line
+
+
+def _blanked(line: bytes, parts: set[str]) -> bytes:
+    """The line with the parts taken out, as long as it was."""
+    end = b"\n" if line.endswith(b"\n") else b""
+    text = b"" if "" in parts or not (kept := _without(json.loads(line), parts)) else kept
+    return text.ljust(len(line) - len(end)) + end
+
+
+def _without(value: dict[str, object], parts: set[str]) -> bytes:
+    """A Bundle or resource as JSON without the parts, named as ``entry[2]`` or ``entry[0].contained[1]``."""
+    for part in sorted(parts, key=_place, reverse=True):
+        steps = re.findall(r"(\w+)\[(\d+)\]", part)
+        here: object = value
+        for name, number in steps[:-1]:
+            here = _inside(here, name, int(number))
+        name, number = steps[-1]
+        if isinstance(here, dict) and int(number) < len(here.get(name, [])):
+            del here[name][int(number)]
+            if not here[name]:
+                del here[name]
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _inside(value: object, name: str, number: int) -> object:
+    item = value[name][number] if isinstance(value, dict) else {}
+    return item.get("resource", item) if name == "entry" and isinstance(item, dict) else item
+
+
+def _place(part: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\[(\d+)\]", part)]

@@ -1,0 +1,258 @@
+"""Erasure: a patient's rows physically gone from every file of every kept release, and a scan that proves it.
+
+Owns the rewriting of files that releases share, the re-pinning of the releases, and the proof: a scan of every byte
+of the zones for the patient's pseudonyms, which is run before (and must find them) and after (and must not). Old
+files are deleted last, so that a kill at any moment leaves every release whole, and a second run ends the work.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from etl.blank import Blanked, blank
+from etl.engine import scalar
+from etl.errors import InputError
+from etl.files import DataFile, literal, new_path, rows_sql
+from etl.identity import LOGICAL_MARK
+from etl.pipeline import held
+from etl.plan import LoadPlan
+from etl.privacy import pseudonym
+from etl.release import TABLES, PinnedTable, Release, open_release, release_ids, set_state, sweep, write_release
+from etl.tables import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK
+from etl.work import work_folder
+
+_TOKEN = re.compile(rb"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Files looked at, and those in which a pseudonym was found, with how often."""
+
+    files: int
+    found: Mapping[str, int]
+
+    @property
+    def hits(self) -> int:
+        """How often a pseudonym was found in all."""
+        return sum(self.found.values())
+
+
+@dataclass
+class Erasure:
+    """What was erased (``keys``: pseudonyms looked for), and the scans before and after; it holds no pseudonym."""
+
+    keys: int
+    rows: int = 0
+    files: int = 0
+    releases: list[str] = field(default_factory=list)
+    blanked: Blanked = field(default_factory=lambda: Blanked(0, 0))
+    before: Scan | None = None
+    after: Scan | None = None
+
+
+def erase(plan: LoadPlan, references: Sequence[str], folders: Sequence[Path] = (), *, landing: bool) -> Erasure:
+    """Erase the patient that any of ``references`` names from every kept release and from quarantine.
+
+    ``landing``: blank the records in the landing zone too. ``folders`` are scanned beside the warehouse. InputError
+    when no kept release knows the patient.
+    """
+    with held(plan), work_folder(plan):  # the work folder makes the next run sweep up after a kill
+        keys = _keys(plan, references)
+        erasure = Erasure(len(keys))
+        places = [plan.zones.warehouse, *folders]
+        erasure.before = scan(places, keys)
+        erasure.blanked = blank(plan, references, keys, landing=landing)
+        _rewrite_all(plan, keys, erasure)
+        _blank_pages(plan.zones.warehouse / "validation", keys)
+        sweep(plan.zones.warehouse)
+        erasure.after = scan(places, keys)
+    return erasure
+
+
+def _keys(plan: LoadPlan, references: Sequence[str]) -> frozenset[str]:
+    """Pseudonyms of the patient and of all resources of theirs."""
+    patients = _aliases(plan, references)
+    return patients.union(*(_owned(release, patients) for release in _releases(plan)))
+
+
+def _releases(plan: LoadPlan) -> list[Release]:
+    return [open_release(plan.zones.warehouse, name) for name in release_ids(plan.zones.warehouse)]
+
+
+def _aliases(plan: LoadPlan, references: Sequence[str]) -> frozenset[str]:
+    """Pseudonyms of the patient: as named, as meant by an identifier, and of the identities merged into it."""
+    key = plan.read_key()
+    releases = _releases(plan)
+    known = {pseudonym(key, reference) for reference in references}
+    for release in releases[-1:]:  # identities merged once and parted since are two people
+        known |= _meant(release, known, any(LOGICAL_MARK in reference for reference in references))
+    if not any(_owned(release, known) for release in releases):
+        raise InputError("no kept release has a row of this patient; check the id (Patient/ID, or SYSTEM|VALUE)")
+    return frozenset(known)
+
+
+def _meant(release: Release, known: set[str], logical: bool) -> set[str]:
+    found: set[str] = set()
+    with duckdb.connect() as sql:
+        if logical:
+            query = f"SELECT resource_key FROM ({_rows(release, IDENTIFIER)}) WHERE list_contains(?, identifier_key)"
+            found |= {row[0] for row in sql.execute(query, [sorted(known)]).fetchall()}
+        query = f"""
+            WITH i AS ({_rows(release, IDENTITY)}), hit AS (
+                SELECT coalesce(target, alias) AS t FROM i WHERE list_contains($1, alias) OR list_contains($1, target))
+            SELECT alias FROM i WHERE target IN (FROM hit) UNION SELECT t FROM hit"""
+        found |= {row[0] for row in sql.execute(query, [sorted(known | found)]).fetchall()}
+    return found
+
+
+def _rows(release: Release, table: str) -> str:
+    return rows_sql(release.files(table) if table in release.tables else [], INTERNAL[table])
+
+
+def _owned(release: Release, patients: Iterable[str]) -> frozenset[str]:
+    """Keys of the resources that the ledger says are the patient's."""
+    query = f"""SELECT DISTINCT resource_key FROM ({_rows(release, LEDGER)})
+                WHERE list_contains($1, patient_key) OR list_contains($1, resource_key)"""
+    with duckdb.connect() as sql:
+        return frozenset(row[0] for row in sql.execute(query, [sorted(patients)]).fetchall())
+
+
+def _rewrite_all(plan: LoadPlan, keys: frozenset[str], erasure: Erasure) -> None:
+    """Write every file that names the patient anew, once, and let each release read the new ones."""
+    written: dict[tuple[str, str], DataFile | None] = {}
+    with duckdb.connect() as sql:
+        sql.execute("CREATE TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
+        sql.execute("SET VARIABLE gone = ?", [sorted(keys)])
+        for release in _releases(plan):
+            for table in release.tables:
+                for file in release.data_files(table):
+                    if (table, file.path) not in written:
+                        written[table, file.path] = _rewrite(sql, plan, table, file, erasure)
+            _pin_again(release, written, keys)
+            erasure.releases.append(release.id)
+
+
+def _rewrite(
+    sql: duckdb.DuckDBPyConnection, plan: LoadPlan, table: str, file: DataFile, erasure: Erasure
+) -> DataFile | None:
+    """The file without the patient: itself, a new one, or None where nothing is left."""
+    folder = plan.zones.warehouse / TABLES / table
+    source = f"read_parquet({literal(folder / file.path)}, hive_partitioning = false)"
+    columns = {str(row[0]): str(row[1]) for row in sql.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
+    single = [name for name, kind in columns.items() if kind == "VARCHAR"]
+    lists = [name for name, kind in columns.items() if kind == "VARCHAR[]"]
+    named = " OR ".join([*map(_names_one, single), *map(_names_any, lists)])
+    if not scalar(sql, f"SELECT count(*) FROM {source} WHERE {named}"):
+        return file
+    kept = _without(table, single, lists, source)
+    rows = scalar(sql, f"SELECT count(*) FROM ({kept})")
+    erasure.files += 1
+    erasure.rows += file.rows - rows
+    if not rows:
+        return None
+    path = new_path(file.bucket, *file.range)
+    sql.execute(f"COPY ({kept}) TO {literal(folder / path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 16384)")
+    return DataFile(path, file.bucket, (folder / path).stat().st_size, rows)
+
+
+def _names_one(column: str) -> str:
+    return f'coalesce("{column}" IN (SELECT key FROM gone), false)'
+
+
+def _names_any(column: str) -> str:
+    """Items are keys, or entries ``column:place=key``."""
+    return f'coalesce(len(list_filter("{column}", lambda x: {_IS_GONE})) > 0, false)'
+
+
+_IS_GONE = "list_contains(getvariable('gone'), string_split(x, '=')[-1])"
+
+
+def _without(table: str, single: Sequence[str], lists: Sequence[str], source: str) -> str:
+    """The rows that are not the patient's; in others, a reference to the patient becomes NULL."""
+    own = [name for name in _OWN.get(table, ("_patient", f"{table}_key")) if name in single]
+    mine = " OR ".join(map(_names_one, own)) or "false"
+    others = [name for name in single if name.endswith("_key") and name not in own]
+    blank = [f'CASE WHEN NOT {_names_one(name)} THEN "{name}" END AS "{name}"' for name in others]
+    blank += [f'list_filter("{name}", lambda x: NOT {_IS_GONE}) AS "{name}"' for name in lists]
+    replaced = f" REPLACE ({', '.join(blank)})" if blank else ""
+    return f"SELECT *{replaced} FROM {source} WHERE NOT ({mine})"
+
+
+_OWN: Mapping[str, tuple[str, ...]] = {
+    LEDGER: ("resource_key", "patient_key"),
+    IDENTIFIER: ("resource_key",),
+    LINK: ("resource_key", "replaced_by", "replaces"),
+    IDENTITY: ("alias", "target"),
+}
+"""Columns that make a row of an internal table the patient's."""
+
+
+def _pin_again(release: Release, written: Mapping[tuple[str, str], DataFile | None], keys: frozenset[str]) -> None:
+    """Let the release read the new files, in one atomic step."""
+    tables = {}
+    for table in release.tables:
+        now = [written[table, file.path] for file in release.data_files(table)]
+        files = [file for file in now if file is not None]
+        version = set_state(release.warehouse / TABLES / table, files)
+        tables[table] = PinnedTable(version, sum(file.rows for file in files), len(files))
+    validation = json.loads(_blanked(json.dumps(release.validation).encode(), keys))
+    write_release(replace(release, tables=tables, validation=validation))
+
+
+def _blanked(text: bytes, keys: frozenset[str]) -> bytes:
+    return _TOKEN.sub(lambda m: b"(erased)" if m.group().decode() in keys else m.group(), text)
+
+
+def _blank_pages(folder: Path, keys: frozenset[str]) -> None:
+    """Take the patient's keys out of the Data Docs, which list keys to look at."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        text = path.read_bytes()
+        blanked = _blanked(text, keys)
+        if blanked != text:
+            temporary = path.with_name(f".{path.name}.new")
+            temporary.write_bytes(blanked)
+            temporary.rename(path)
+
+
+def scan(folders: Iterable[Path], keys: frozenset[str]) -> Scan:
+    """Look for the keys in every byte of every file; Parquet is also read, because its pages are compressed."""
+    wanted = {key.encode() for key in keys}
+    found: dict[str, int] = {}
+    count = 0
+    for path in (p for folder in folders for p in sorted(folder.rglob("*")) if p.is_file()):
+        count += 1
+        if hits := _in_bytes(path, wanted) + (_in_parquet(path, keys) if path.suffix == ".parquet" else 0):
+            found[str(path)] = hits
+    return Scan(count, found)
+
+
+def _in_bytes(path: Path, wanted: set[bytes]) -> int:
+    with path.open("rb") as handle:
+        if not path.stat().st_size:
+            return 0
+        with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return sum(token.group() in wanted for token in _TOKEN.finditer(content))
+
+
+def _in_parquet(path: Path, keys: frozenset[str]) -> int:
+    try:
+        names = [field.name for field in pq.read_schema(path) if "string" in str(field.type)]
+    except (OSError, ValueError):
+        return 0
+    if not names:
+        return 0
+    texts = " || ".join(f"coalesce(CAST(\"{name}\" AS VARCHAR), '') || ' '" for name in names)
+    with duckdb.connect() as sql:
+        sql.execute("CREATE TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
+        query = f"""SELECT count(*) FROM (
+            SELECT unnest(regexp_extract_all({texts}, '[0-9a-f]{{32}}')) AS token
+            FROM read_parquet({literal(path)}, hive_partitioning = false)) SEMI JOIN gone ON token = key"""
+        return int(sql.execute(query).fetchall()[0][0])

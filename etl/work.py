@@ -1,0 +1,274 @@
+"""One advance of the warehouse as Spark tasks: what settle and fold get to do, sized and grouped.
+
+Owns finding the files that a change touches, by the ranges in their names, and the share of work of a task. It must
+never see clear text: it moves counts and file names.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+
+from etl.files import DataFile, new_path
+from etl.fold import SMALL, FoldTask, Merged
+from etl.identity import MOVED_COLUMNS, IdentitySources
+from etl.landing import storage_error
+from etl.plan import LoadPlan
+from etl.release import TABLES, Release
+from etl.settle import REPLACED_COLUMNS, SettleTask, list_sql
+from etl.staging import REFERRED, Staged
+from etl.tables import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK, WarehouseTable
+
+ROWS_PER_TASK = 400_000
+STAGING = ".staging"
+ROWS_OF_A_TASK = 4_000
+"""What a fold costs beside its rows, in rows."""
+
+
+@contextmanager
+def work_folder(plan: LoadPlan) -> Iterator[Path]:
+    """The folder of staged files, in the warehouse zone; gone at the end, and at the next start after a kill."""
+    work = plan.zones.warehouse / STAGING
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(parents=True)
+        yield work
+    except OSError as error:
+        raise storage_error(error, "warehouse zone") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One advance of the warehouse: from what, with what staged, and the changes found so far."""
+
+    plan: LoadPlan
+    base: Release | None
+    folder: Path
+    staged: Staged
+    objectors: Sequence[tuple[str, bool]]
+    changes: dict[str, Merged]
+    only: frozenset[str] = frozenset()
+    """Tables to fold; none named, all."""
+
+    @property
+    def lists(self) -> Path:
+        return self.folder / "lists"
+
+    def current(self, table: str) -> list[DataFile]:
+        """The table's files in the last release."""
+        return self.base.data_files(table) if self.base and table in self.base.tables else []
+
+    def paths(self, table: str) -> tuple[str, ...]:
+        """Absolute paths of the table's files in the last release."""
+        return tuple(self.base.files(table)) if self.base and table in self.base.tables else ()
+
+
+def settle_tasks(work: Work) -> list[SettleTask]:
+    staged = tuple(work.staged.of(LEDGER))
+    if not staged:
+        return []
+    ledger, identity = work.current(LEDGER), work.paths(IDENTITY)
+    root = work.plan.zones.warehouse / TABLES / LEDGER
+    return [
+        SettleTask(
+            first=first,
+            last=last,
+            staged=staged,
+            ledger=tuple(str(root / file.path) for file in ledger if first <= file.bucket <= last),
+            identity=identity,
+            lists=work.lists,
+            memory_mb=work.plan.task_memory_mb,
+            scratch=work.plan.scratch,
+        )
+        for first, last in _ranges(work.plan.buckets, work.staged.rows(LEDGER))
+    ]
+
+
+def _ranges(buckets: int, rows: int) -> list[tuple[int, int]]:
+    """Ranges of buckets of about ``ROWS_PER_TASK`` rows each."""
+    count = min(buckets, 1 << max(0, (rows // ROWS_PER_TASK)).bit_length())
+    width = buckets // count
+    return [(first, first + width - 1) for first in range(0, buckets, width)]
+
+
+def identity_sources(work: Work) -> IdentitySources:
+    return IdentitySources(
+        identity=work.paths(IDENTITY),
+        links=work.paths(LINK),
+        identifiers=work.paths(IDENTIFIER),
+        staged_links=work.staged.of(LINK),
+        staged_identifiers=work.staged.of(IDENTIFIER),
+        staged_referred=[path for name, path, rows in work.staged.files if rows and name.startswith(f"{REFERRED}/")],
+        objectors=work.objectors,
+        lists=work.lists,
+    )
+
+
+def new_identity(work: Work) -> Merged:
+    """The identity table whole: it is small, and computed anew each time."""
+    folder = work.plan.zones.warehouse / TABLES / IDENTITY
+    path = new_path(0, "0" * 8, "f" * 8)
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    source = work.lists / "identity" / "all.parquet"
+    shutil.copyfile(source, folder / path)
+    file = DataFile(path, 0, source.stat().st_size, pq.read_metadata(source).num_rows)
+    return Merged(IDENTITY, added=[file], removed=work.current(IDENTITY))
+
+
+def fold_groups(work: Work, crumbs: Mapping[str, Sequence[DataFile]] | None = None) -> list[tuple[FoldTask, ...]]:
+    """Tasks of about equal work; small ones share a Spark task, because a task has a fixed cost.
+
+    With ``crumbs`` (table → files to put together) nothing else is written.
+    """
+    groups: list[list[FoldTask]] = []
+    weight = ROWS_PER_TASK
+    tasks = _crumb_tasks(work, crumbs) if crumbs is not None else _fold_tasks(work)
+    for rows, task in sorted(tasks, key=lambda pair: -pair[0]):
+        if weight + rows > ROWS_PER_TASK:
+            groups.append([])
+            weight = 0
+        groups[-1].append(task)
+        weight += rows + ROWS_OF_A_TASK
+    return [tuple(group) for group in groups]
+
+
+def forms(plan: LoadPlan) -> list[Form]:
+    """Every table that is folded, warehouse tables first."""
+    return [*map(_form, plan.tables), *(Form(name, "", INTERNAL[name], "resource_key") for name in _FOLDED)]
+
+
+_FOLDED = (IDENTIFIER, LINK, LEDGER)
+
+
+def _form(table: WarehouseTable) -> Form:
+    single = tuple(c.name for c in table.references if not c.collection)
+    many = tuple(c.name for c in table.references if c.collection)
+    return Form(table.name, table.view.resource, table.column_types(), table.key, single, many)
+
+
+def _fold_tasks(work: Work) -> Iterator[tuple[int, FoldTask]]:
+    """(rows it will write, about; the task) for every range of every table that changes."""
+    where = Whereabouts.read(work.lists)
+    for form in (form for form in forms(work.plan) if not work.only or form.table in work.only):
+        if form.table == LEDGER:
+            affected = work.current(LEDGER) if where.barred else []
+        else:
+            affected = where.affected(work, form)
+        if work.staged.rows(form.table) or affected:
+            known = {file.path for file in affected} if form.table != LEDGER else set()
+            small = [file for file in work.current(form.table) if is_small(work, file) and file.path not in known]
+            yield from _ranges_of(work, form, affected, small)
+
+
+def _crumb_tasks(work: Work, crumbs: Mapping[str, Sequence[DataFile]]) -> Iterator[tuple[int, FoldTask]]:
+    for form in forms(work.plan):
+        if files := crumbs.get(form.table):
+            ledger = form.table == LEDGER
+            tasks = _ranges_of(work, form, () if ledger else files, files if ledger else ())
+            yield from ((rows, replace(task, compact=True)) for rows, task in tasks)
+
+
+def is_small(work: Work, file: DataFile) -> bool:
+    """Has it less than an eighth of the rows a file may have?"""
+    return file.rows < work.plan.file_rows // SMALL
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a fold must know of a table, warehouse table or internal."""
+
+    table: str
+    resource: str
+    columns: Mapping[str, str]
+    key: str
+    references: tuple[str, ...] = ()
+    reference_lists: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where rows go or move: prefixes of cluster keys by resource type ("" for all), as sorted numbers."""
+
+    replaced: Mapping[str, np.ndarray]
+    moved: np.ndarray
+    logical: bool
+    barred: bool
+
+    @classmethod
+    def read(cls, lists: Path) -> Whereabouts:
+        """From the lists of settle and of the identities."""
+        with duckdb.connect() as sql:
+            sql.execute(f"CREATE VIEW replaced AS {list_sql(lists, 'replaced', REPLACED_COLUMNS)}")
+            sql.execute(f"CREATE VIEW moved AS {list_sql(lists, 'moved', MOVED_COLUMNS)}")
+            types = [row[0] for row in sql.execute("SELECT DISTINCT resource_type FROM replaced").fetchall()]
+            replaced = {name: _prefixes(sql, "cluster", f"replaced WHERE resource_type = '{name}'") for name in types}
+            replaced[""] = _prefixes(sql, "resource_key", "replaced")
+            flags = "SELECT coalesce(bool_or(logical), false), coalesce(bool_or(excluded), false) FROM moved"
+            logical, barred = sql.execute(flags).fetchall()[0]
+            return cls(replaced, _prefixes(sql, "cluster", "moved"), bool(logical), bool(barred))
+
+    def affected(self, work: Work, form: Form) -> list[DataFile]:
+        """The table's files that hold a row that goes or moves, or may."""
+        current = work.current(form.table)
+        if form.resource and self.logical:
+            return current
+        places = [self.replaced.get(form.resource, _NOWHERE), self.moved if form.resource else _NOWHERE]
+        return [file for file in current if any(_holds(file, place) for place in places)]
+
+
+_NOWHERE = np.zeros(0, np.uint32)
+
+
+def _prefixes(sql: duckdb.DuckDBPyConnection, column: str, rows: str) -> np.ndarray:
+    query = f"SELECT DISTINCT ('0x' || left({column}, 8))::UINTEGER AS prefix FROM {rows} ORDER BY 1"
+    return np.asarray(sql.execute(query).fetchnumpy()["prefix"])
+
+
+def _holds(file: DataFile, prefixes: np.ndarray) -> bool:
+    first, last = (int(end, 16) for end in file.range)
+    place = int(np.searchsorted(prefixes, first))
+    return place < len(prefixes) and int(prefixes[place]) <= last
+
+
+def _ranges_of(
+    work: Work, form: Form, affected: Sequence[DataFile], small: Sequence[DataFile]
+) -> Iterator[tuple[int, FoldTask]]:
+    plan = work.plan
+    rows = work.staged.rows(form.table) + sum(file.rows for file in [*affected, *small])
+    ranges = _ranges(plan.buckets, rows)
+    for first, last in ranges:
+        task = FoldTask(
+            table=form.table,
+            resource=form.resource,
+            folder=plan.zones.warehouse / TABLES / form.table,
+            first=first,
+            last=last,
+            buckets=plan.buckets,
+            staged=tuple(work.staged.of(form.table)),
+            affected=tuple(affected),
+            small=tuple(file for file in small if first <= file.bucket <= last),
+            lists=work.lists,
+            columns=form.columns,
+            key=form.key,
+            references=form.references,
+            reference_lists=form.reference_lists,
+            file_rows=plan.file_rows,
+            generation=_generation(work.base),
+            memory_mb=plan.task_memory_mb,
+            scratch=plan.scratch,
+        )
+        yield rows // len(ranges), task
+
+
+def _generation(base: Release | None) -> int:
+    """The number of the release to be."""
+    return int(base.id[1:]) + 1 if base else 1

@@ -1,0 +1,120 @@
+"""After an erasure nothing of the patient is left in any kept file, and everything of the others is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.erase import erase, scan
+from etl.errors import InputError
+from etl.landing import batch_ids
+from etl.pipeline import load, rebuild
+from etl.plan import LoadPlan
+from etl.privacy import pseudonym
+from etl.release import open_release, release_ids
+from tests.inline import InlineRunner
+from tests.property.test_living_warehouse import KEY, SYSTEM, Warehouse, open_gate
+
+GONE, STAYS = "Patient/erased-1", "Patient/stays-1"
+
+
+def _patient(reference: str, day: int, **more: Any) -> dict[str, Any]:
+    identifier = [{"system": SYSTEM, "value": f"ipp-{reference[-9:]}"}]
+    meta = {"lastUpdated": f"2030-01-0{day}T00:00:00Z", "versionId": str(day)}
+    id = reference.split("/")[1]
+    return {"resourceType": "Patient", "id": id, "meta": meta, "identifier": identifier, "birthDate": "1960", **more}
+
+
+def _encounter(id: str, reference: str, day: int, **more: Any) -> dict[str, Any]:
+    meta = {"lastUpdated": f"2030-01-0{day}T00:00:00Z", "versionId": str(day)}
+    subject = {"reference": reference}
+    return {"resourceType": "Encounter", "id": id, "meta": meta, "status": "finished", "subject": subject, **more}
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> LoadPlan:
+    """Three releases: a first version of two patients, a newer one, and a Bundle, a gzip file and a refusal."""
+    plan = replace(Warehouse(tmp_path / "home").plan, file_rows=100)
+    for day in (1, 2):
+        resources = [
+            _patient(GONE, day),
+            _patient(STAYS, day),
+            _encounter("e-erased", GONE, day),
+            _encounter("e-named", f"Patient?identifier={SYSTEM}|ipp-{GONE[-9:]}", day),
+            _encounter("e-stays", STAYS, day),
+        ]
+        _load(plan, tmp_path / f"day{day}.ndjson", "\n".join(map(json.dumps, resources)).encode() + b"\n")
+    entries = [{"resource": _encounter("e-bundle", GONE, 3)}, {"resource": _encounter("e-other", STAYS, 3)}]
+    bundle = json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}, indent=2).encode()
+    _load(plan, tmp_path / "day3.json", bundle)
+    refused = json.dumps({"resourceType": "Encounter", "id": "no good id", "subject": {"reference": GONE}})
+    _load(plan, tmp_path / "day4.ndjson.gz", gzip.compress(f"{json.dumps(_patient(STAYS, 4))}\n{refused}\n".encode()))
+    return plan
+
+
+def _load(plan: LoadPlan, path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    load([path], plan, InlineRunner(), open_gate)
+
+
+def _rows(plan: LoadPlan, release: str) -> set[tuple[Any, ...]]:
+    relation = open_release(plan.zones.warehouse, release).duckdb("encounter")
+    return set(relation.select("encounter_key", "patient_key", "_patient", "_version").fetchall())
+
+
+def test_nothing_is_left_in_any_kept_release_and_the_scan_finds_it_before(plan: LoadPlan) -> None:
+    before = {r: _rows(plan, r) for r in release_ids(plan.zones.warehouse)}
+    gone = {pseudonym(KEY, name) for name in (GONE, "Encounter/e-erased", "Encounter/e-named", "Encounter/e-bundle")}
+    named = scan([plan.zones.warehouse], frozenset(gone))
+
+    erasure = erase(plan, [GONE], landing=False)
+
+    assert named.hits > 0
+    assert erasure.before is not None
+    assert erasure.before.hits >= named.hits
+    assert scan([plan.zones.warehouse], frozenset(gone)).found == {}
+    assert erasure.after is not None
+    assert erasure.after.found == {}
+    for release, rows in before.items():
+        assert _rows(plan, release) == {row for row in rows if not gone.intersection(map(str, row))}
+        assert open_release(plan.zones.warehouse, release).tables["patient"].rows == 1
+
+
+def test_the_scan_finds_a_pseudonym_that_is_left(plan: LoadPlan, tmp_path: Path) -> None:
+    (plan.zones.warehouse / "forgotten.txt").write_text(pseudonym(KEY, GONE))
+
+    erasure = erase(plan, [GONE], landing=False)
+
+    assert erasure.after is not None
+    assert list(erasure.after.found) == [str(plan.zones.warehouse / "forgotten.txt")]
+
+
+def test_landing_and_quarantine_keep_the_others_line_by_line(plan: LoadPlan) -> None:
+    wanted = {STAYS.encode(): 3, b"e-stays": 2, b"e-other": 1}
+
+    erasure = erase(plan, [GONE], landing=True)
+
+    texts = b"".join(_landed(plan))
+    assert b"erased" not in texts
+    assert {word: texts.count(word) for word in wanted} == wanted
+    assert erasure.blanked.landed == 8
+    assert erasure.blanked.quarantined == 1
+    report = rebuild(plan, InlineRunner(), open_gate)
+    assert report.to_dict()["totals"]["quarantined"] == 0
+    assert len(_rows(plan, str(report.release))) == 2
+
+
+def _landed(plan: LoadPlan) -> list[bytes]:
+    folder = plan.zones.landing
+    files = [path for name in batch_ids(folder) for path in (folder / name).glob("0*")]
+    return [gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes() for path in files]
+
+
+def test_somebody_unknown_is_one_sentence(plan: LoadPlan) -> None:
+    with pytest.raises(InputError, match="no kept release has a row of this patient"):
+        erase(plan, ["Patient/nobody"], landing=False)
