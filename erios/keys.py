@@ -50,11 +50,27 @@ def init_keyring(path: Path) -> str:
     if path.exists():
         raise KeyringError(f"there is a keyring at {path} already; `erios keys list` shows its keys")
     key_id = secrets.token_hex(4)
-    entry = {
+    _write_once(path, {"version": VERSION, "current": key_id, "keys": {key_id: _new_entry()}})
+    return key_id
+
+
+def _new_entry() -> dict[str, str]:
+    return {
         "secret": base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    _write_once(path, {"version": VERSION, "current": key_id, "keys": {key_id: entry}})
+
+
+def rotate_key(path: Path) -> str:
+    """Add a new key and make it the current one; older keys stay, so that what they made can be made again.
+
+    Answers its id. KeyringError as in ``read_key``, StorageError when it cannot be written.
+    """
+    ring = _read(path)
+    key_id = secrets.token_hex(4)
+    ring["keys"][key_id] = _new_entry()
+    ring["current"] = key_id
+    _replace(path, ring)
     return key_id
 
 
@@ -111,6 +127,23 @@ def _write_once(path: Path, ring: Mapping[str, Any]) -> None:
     finally:
         with suppress(OSError):
             draft.unlink()
+
+
+def _replace(path: Path, ring: Mapping[str, Any]) -> None:
+    """Put a new keyring in the place of the old in one step."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(ring, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write the keyring {path}: {error.strerror}") from None
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

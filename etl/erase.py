@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from etl.blank import Blanked, blank
 from etl.engine import scalar
 from etl.errors import InputError
-from etl.files import DataFile, literal, new_path, rows_sql
+from etl.files import DataFile, file_list, literal, new_path, rows_sql
 from etl.identity import LOGICAL_MARK
 from etl.pipeline import held
 from etl.plan import LoadPlan
@@ -127,32 +128,55 @@ def _owned(release: Release, patients: Iterable[str]) -> frozenset[str]:
 
 def _rewrite_all(plan: LoadPlan, keys: frozenset[str], erasure: Erasure) -> None:
     """Write every file that names the patient anew, once, and let each release read the new ones."""
+    releases = _releases(plan)
     written: dict[tuple[str, str], DataFile | None] = {}
     with duckdb.connect() as sql:
         sql.execute("CREATE TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
         sql.execute("SET VARIABLE gone = ?", [sorted(keys)])
-        for release in _releases(plan):
-            for table in release.tables:
-                for file in release.data_files(table):
-                    if (table, file.path) not in written:
-                        written[table, file.path] = _rewrite(sql, plan, table, file, erasure)
-            _pin_again(release, written, keys)
-            erasure.releases.append(release.id)
+        for table in sorted({table for release in releases for table in release.tables}):
+            written |= _rewrite_table(sql, plan, table, releases, erasure)
+    for release in releases:
+        _pin_again(release, written, keys)
+        erasure.releases.append(release.id)
+
+
+def _rewrite_table(
+    sql: duckdb.DuckDBPyConnection, plan: LoadPlan, table: str, releases: Sequence[Release], erasure: Erasure
+) -> dict[tuple[str, str], DataFile | None]:
+    """Every file of the table, and what takes its place: itself, a new file, or None where nothing is left."""
+    folder = plan.zones.warehouse / TABLES / table
+    files = {file.path: file for r in releases if table in r.tables for file in r.data_files(table)}
+    named = _naming(sql, [str(folder / path) for path in files])
+    return {
+        (table, path): _rewrite(sql, folder, table, file, erasure) if str(folder / path) in named else file
+        for path, file in files.items()
+    }
+
+
+def _columns(sql: duckdb.DuckDBPyConnection, source: str) -> tuple[list[str], list[str]]:
+    """Text columns, and columns of lists of texts."""
+    rows = sql.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    single = [str(row[0]) for row in rows if row[1] == "VARCHAR"]
+    return single, [str(row[0]) for row in rows if row[1] == "VARCHAR[]"]
+
+
+def _naming(sql: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> set[str]:
+    """Those of the files that name the patient or a resource of theirs."""
+    if not paths:
+        return set()
+    options = "union_by_name = true, hive_partitioning = false"
+    single, lists = _columns(sql, f"read_parquet({file_list(paths)}, {options})")
+    named = " OR ".join([*map(_names_one, single), *map(_names_any, lists)])
+    source = f"read_parquet({file_list(paths)}, {options}, filename = '_file')"
+    return {str(row[0]) for row in sql.execute(f"SELECT DISTINCT _file FROM {source} WHERE {named}").fetchall()}
 
 
 def _rewrite(
-    sql: duckdb.DuckDBPyConnection, plan: LoadPlan, table: str, file: DataFile, erasure: Erasure
+    sql: duckdb.DuckDBPyConnection, folder: Path, table: str, file: DataFile, erasure: Erasure
 ) -> DataFile | None:
-    """The file without the patient: itself, a new one, or None where nothing is left."""
-    folder = plan.zones.warehouse / TABLES / table
+    """The file without the patient; None where nothing is left."""
     source = f"read_parquet({literal(folder / file.path)}, hive_partitioning = false)"
-    columns = {str(row[0]): str(row[1]) for row in sql.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
-    single = [name for name, kind in columns.items() if kind == "VARCHAR"]
-    lists = [name for name, kind in columns.items() if kind == "VARCHAR[]"]
-    named = " OR ".join([*map(_names_one, single), *map(_names_any, lists)])
-    if not scalar(sql, f"SELECT count(*) FROM {source} WHERE {named}"):
-        return file
-    kept = _without(table, single, lists, source)
+    kept = _without(table, *_columns(sql, source), source)
     rows = scalar(sql, f"SELECT count(*) FROM ({kept})")
     erasure.files += 1
     erasure.rows += file.rows - rows
@@ -225,13 +249,13 @@ def _blank_pages(folder: Path, keys: frozenset[str]) -> None:
 def scan(folders: Iterable[Path], keys: frozenset[str]) -> Scan:
     """Look for the keys in every byte of every file; Parquet is also read, because its pages are compressed."""
     wanted = {key.encode() for key in keys}
-    found: dict[str, int] = {}
-    count = 0
-    for path in (p for folder in folders for p in sorted(folder.rglob("*")) if p.is_file()):
-        count += 1
-        if hits := _in_bytes(path, wanted) + (_in_parquet(path, keys) if path.suffix == ".parquet" else 0):
-            found[str(path)] = hits
-    return Scan(count, found)
+    paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = Counter({str(path): _in_bytes(path, wanted) for path in paths})
+    with duckdb.connect() as sql:
+        sql.execute("CREATE TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
+        for group in _alike(path for path in paths if path.suffix == ".parquet"):
+            found.update(_in_parquet(sql, group))
+    return Scan(len(paths), {path: hits for path, hits in found.items() if hits})
 
 
 def _in_bytes(path: Path, wanted: set[bytes]) -> int:
@@ -242,17 +266,26 @@ def _in_bytes(path: Path, wanted: set[bytes]) -> int:
             return sum(token.group() in wanted for token in _TOKEN.finditer(content))
 
 
-def _in_parquet(path: Path, keys: frozenset[str]) -> int:
-    try:
-        names = [field.name for field in pq.read_schema(path) if "string" in str(field.type)]
-    except (OSError, ValueError):
-        return 0
+def _alike(paths: Iterable[Path]) -> list[list[Path]]:
+    """Parquet files with the same columns together, so that one query reads them."""
+    groups: dict[str, list[Path]] = {}
+    for path in paths:
+        try:
+            groups.setdefault(str(pq.read_schema(path)), []).append(path)
+        except (OSError, ValueError):
+            continue  # no Parquet after all: its bytes are looked at as they are
+    return list(groups.values())
+
+
+def _in_parquet(sql: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> dict[str, int]:
+    """How often a key stands in the texts of each file."""
+    source = f"read_parquet({file_list(list(map(str, paths)))}, hive_partitioning = false, filename = '_file')"
+    single, lists = _columns(sql, source)
+    names = [name for name in [*single, *lists] if name != "_file"]
     if not names:
-        return 0
+        return {}
     texts = " || ".join(f"coalesce(CAST(\"{name}\" AS VARCHAR), '') || ' '" for name in names)
-    with duckdb.connect() as sql:
-        sql.execute("CREATE TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
-        query = f"""SELECT count(*) FROM (
-            SELECT unnest(regexp_extract_all({texts}, '[0-9a-f]{{32}}')) AS token
-            FROM read_parquet({literal(path)}, hive_partitioning = false)) SEMI JOIN gone ON token = key"""
-        return int(sql.execute(query).fetchall()[0][0])
+    query = f"""SELECT _file, count(*) FROM (
+        SELECT _file, unnest(regexp_extract_all({texts}, '[0-9a-f]{{32}}')) AS token FROM {source})
+        SEMI JOIN gone ON token = key GROUP BY 1"""
+    return {str(file): int(hits) for file, hits in sql.execute(query).fetchall()}

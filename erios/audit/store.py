@@ -210,9 +210,17 @@ def _path(settings: Settings) -> Path:
 
 
 def _exists(settings: Settings) -> bool:
-    """Is there a chain? An empty file is one whose making was interrupted."""
-    path = _path(settings)
-    return path.exists() and path.stat().st_size > 0
+    """Is there a chain? A file whose making was interrupted is none."""
+    if not _path(settings).exists():
+        return False
+    with _database(settings) as database:
+        return _is_made(settings, database)
+
+
+def _is_made(settings: Settings, database: sqlite3.Connection) -> bool:
+    """Asking SQLite undoes a making that was interrupted; a chain that has its witness was made, whatever is left."""
+    tables = database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'event'").fetchone()
+    return bool(tables[0]) or _head_path(settings).exists()
 
 
 def _head_path(settings: Settings) -> Path:
@@ -253,7 +261,7 @@ def _database(settings: Settings, *, make: bool = False) -> Iterator[sqlite3.Con
     database = sqlite3.connect(path, timeout=60, isolation_level=None)
     database.text_factory = lambda raw: raw.decode(errors="surrogateescape")
     try:
-        if make and not path.stat().st_size:
+        if make and not _is_made(settings, database):
             database.executescript(_MAKE)
         yield database
     except (sqlite3.Error, UnicodeError) as error:  # a damaged schema or message may be no UTF-8

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from erios.cli.output import print_table, screen, write_json
+from erios.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from etl.erase import Erasure
     from etl.pipeline import LoadReport
     from etl.quarantine import Refused
 
@@ -45,6 +47,127 @@ def load(
     with _Progress() as progress:
         report = load_export(paths, load_settings(), progress.update)
     _show(report, as_json)
+
+
+@app.command()
+def refresh(as_json: Json = False) -> None:
+    """Publish a release that follows the objection register of today, without a new export.
+
+    Example: erios etl refresh
+    """
+    from erios.settings import load_settings
+    from erios.workflows.load import refresh_release
+
+    with _Progress() as progress:
+        report = refresh_release(load_settings(), progress.update)
+    _show(report, as_json)
+
+
+@app.command()
+def delete(
+    resources: Annotated[list[str], typer.Argument(help="Resources as TYPE/ID.")],
+    as_json: Json = False,
+) -> None:
+    """Delete resources: they leave the next release, and live again only with a newer version.
+
+    Example: erios etl delete Observation/42 Encounter/7
+    """
+    from erios.settings import load_settings
+    from erios.workflows.load import delete_resources
+
+    with _Progress() as progress:
+        report = delete_resources(resources, load_settings(), progress.update)
+    _show(report, as_json)
+
+
+@app.command()
+def rebuild(
+    table: Annotated[list[str] | None, typer.Option("--table", help="Only this table; may be given again.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute the tables anew from the landing zone: after a changed view, privacy rule or key.
+
+    Readers keep the old release until the new one is validated and published.
+
+    Example: erios etl rebuild --table encounter
+    """
+    from erios.settings import load_settings
+    from erios.workflows.load import rebuild_release
+
+    with _Progress() as progress:
+        report = rebuild_release(load_settings(), table or (), progress.update)
+    _show(report, as_json)
+
+
+@app.command()
+def erase(
+    patient: Annotated[list[str], typer.Option("--patient", help="ID, Patient/ID or SYSTEM|VALUE; or - to ask.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays in the audit chain.")],
+    landing: Annotated[bool, typer.Option("--landing", help="Blank the records in the landing zone too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Erase one patient from every file of every kept release, and prove it by a scan whose report is kept.
+
+    The patient is entered in the objection register, so that no later export brings the rows back. With
+    `--patient -` the id is asked for, and shows in no list of processes.
+
+    Example: erios etl erase --patient - --reason "article 17 request of 3 March" --landing
+    """
+    from erios.settings import load_settings
+    from erios.workflows.upkeep import erase_patient
+
+    names = [typer.prompt("Patient", err=True) if name == "-" else name for name in patient]
+    if not yes:
+        typer.confirm("Erase this patient for good, from every kept release?", abort=True, err=True)
+    erasure, report = erase_patient(load_settings(), names, reason, landing=landing)
+    _show_erasure(erasure, report, as_json)
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="The folder where exports arrive, one folder or file each.")],
+    once: Annotated[bool, typer.Option("--once", help="Load what is complete, then end: for cron or systemd.")] = False,
+    every: Annotated[int, typer.Option("--every", min=1, help="Seconds between two looks.")] = 60,
+    quiet: Annotated[int, typer.Option("--quiet", min=0, help="Seconds without a change that make it complete.")] = 300,
+) -> None:
+    """Load every complete export that arrives in a folder; write metrics for Prometheus after each.
+
+    An export is complete when it holds a file `_SUCCESS`, or when nothing in it has changed for --quiet seconds. One
+    that failed is tried again when it changed, or when the fault was the machine's.
+
+    Example: erios etl watch /srv/exports --once
+    """
+    from erios.cli.exits import to_error
+    from erios.settings import load_settings
+    from erios.workflows.nightly import watch_folder
+
+    failed = 0
+    for line, ok in watch_folder(folder, load_settings(), to_error, once=once, every=every, quiet=quiet):
+        screen().print(line, soft_wrap=True, highlight=False)
+        failed += not ok
+    if failed:
+        raise typer.Exit(InputError.exit_code)
+
+
+def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
+    from erios.extracts.touched import sentence, touched
+
+    assert erasure.before is not None
+    assert erasure.after is not None
+    if as_json:
+        counts = {"rows": erasure.rows, "files": erasure.files, "landed": erasure.blanked.landed}
+        found = {"found_before": erasure.before.hits, "found_after": erasure.after.hits}
+        write_json({**counts, **found, "releases": erasure.releases, "report": str(report), "extracts": touched(())})
+        return
+    for line in (
+        f"Erased {erasure.rows:,} rows; {erasure.files:,} files of {len(erasure.releases)} releases are written anew.",
+        f"Landing: {erasure.blanked.landed:,} texts blanked. Quarantine: {erasure.blanked.quarantined:,} rows gone.",
+        f"Scan: {erasure.before.hits:,} finds before, {erasure.after.hits:,} in {erasure.after.files:,} files after.",
+        f"Report: {report}",
+        sentence(()),
+    ):
+        screen().print(line, soft_wrap=True, highlight=False)
 
 
 @quarantine.command("list")

@@ -38,6 +38,25 @@ def init(as_json: AsJson = False) -> None:
     screen().print(f"Made the keyring {settings.keyring} with key {key_id}. Back it up.", soft_wrap=True)
 
 
+@app.command()
+def rotate(as_json: AsJson = False) -> None:
+    """Add a new key and make it current. Loads wait until `erios etl rebuild` has made every pseudonym anew.
+
+    Example: erios keys rotate
+    """
+    from erios.audit import append
+    from erios.cli.output import screen, write_json
+    from erios.keys import rotate_key
+    from erios.settings import load_settings
+
+    settings = load_settings()
+    key_id = rotate_key(settings.keyring)
+    append(settings, "keys.rotate", object=key_id)
+    if as_json:
+        write_json({"keyring": str(settings.keyring), "key": key_id})
+    screen().print(f"Key {key_id} is current. Back up the keyring, then run `erios etl rebuild`.", soft_wrap=True)
+
+
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the keyring's keys: id, date, and which one is current. Secrets are never shown.

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
-NEXT_STEP_ADD = "Their rows leave with the next `erios etl load` or `erios etl rebuild`."
-NEXT_STEP_REMOVE = "Their rows come back from the landing zone with the next `erios etl load` or `erios etl rebuild`."
+NEXT_STEP_ADD = "Their rows leave with the next `erios etl load`, or at once with `erios etl refresh`."
+NEXT_STEP_REMOVE = (
+    "Their rows come back from the landing zone with the next `erios etl load`, or at once with `erios etl refresh`."
+)
 
 Patient = Annotated[str, typer.Argument(help="ID, Patient/ID or SYSTEM|VALUE (a URI, INS-NIR or INS-NIA).")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in a few words; kept sealed.")]

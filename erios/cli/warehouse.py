@@ -92,6 +92,67 @@ def show(
     print_table(title, ("column", "type", "privacy", "filled", "description"), lines, numbers=0)
 
 
+@app.command()
+def keep(
+    release: Annotated[str, typer.Argument(help="A release id.")],
+    reason: Annotated[str | None, typer.Option("--reason", help="Why it must be kept.")] = None,
+    no_longer: Annotated[bool, typer.Option("--no-longer", help="Let it age again.")] = False,
+) -> None:
+    """Keep a release whatever its age; `vacuum` passes it over.
+
+    Example: erios warehouse keep r000012 --reason "study 2026-041, until 2028"
+    """
+    from erios.errors import UsageError
+    from erios.settings import load_settings
+    from erios.workflows.upkeep import keep_release
+
+    if bool(reason) == no_longer:
+        raise UsageError("say why with --reason TEXT, or --no-longer to let it age again")
+    kept = keep_release(load_settings(), release, reason)
+    typer.echo(f"Kept: {', '.join(f'{name} ({why})' for name, why in sorted(kept.items())) or 'none'}")
+
+
+@app.command()
+def vacuum(
+    last: Annotated[int, typer.Option("--last", help="How many of the newest releases stay.")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Forget old releases and delete the files that no kept release reads.
+
+    Example: erios warehouse vacuum --last 7 --dry-run
+    """
+    from dataclasses import asdict
+
+    from erios.settings import load_settings
+    from erios.workflows.upkeep import vacuum_warehouse
+
+    done = vacuum_warehouse(load_settings(), last, dry_run=dry_run)
+    if as_json:
+        return write_json(asdict(done))
+    will = "would be" if dry_run else "are"
+    typer.echo(f"{len(done.forgotten)} releases {will} forgotten: {', '.join(done.forgotten) or 'none'}")
+    typer.echo(f"{done.files:,} files, {done.bytes / 1e6:,.1f} MB {will} deleted")
+    print_table("Kept", ("release", "why"), list(done.kept.items()), numbers=0)
+    return None
+
+
+@app.command()
+def compact(as_json: Json = False) -> None:
+    """Put small files together and publish the same rows as a new release.
+
+    Example: erios warehouse compact
+    """
+    from erios.settings import load_settings
+    from erios.workflows.upkeep import compact_warehouse
+
+    done = compact_warehouse(load_settings())
+    if as_json:
+        return write_json({"release": done.release.id, "before": done.before, "after": done.after})
+    typer.echo(f"Release {done.release.id}: {done.after:,} files instead of {done.before:,}, the same rows.")
+    return None
+
+
 def _columns(release: Release, table: str) -> list[dict[str, Any]]:
     from erios.settings import load_settings
     from etl.tables import load_tables

@@ -50,7 +50,7 @@ def test_a_patient_is_added_listed_and_removed(home):
     assert added.stderr == (
         "Entered 1; patients who object now: 1.\n"
         "Extracts touched: none, no extract exists yet.\n"
-        "Their rows leave with the next `erios etl load` or `erios etl rebuild`.\n"
+        "Their rows leave with the next `erios etl load`, or at once with `erios etl refresh`.\n"
     )
     (row,) = json.loads(erios("list", "--json").stdout)
     assert (row["reference"], row["date"], row["reason"]) == ("Patient/123", "2026-03-03", "letter of 3 March")

@@ -7,6 +7,9 @@ import pyarrow as pa
 import pytest
 
 from etl.errors import StorageError
+from etl.kernel import Kernel, KernelPlan
+from etl.privacy import PseudonymKey, pseudonym
+from etl.reading import Chunk
 from etl.sealing import SealingKey
 from etl.segments import SCHEMA, find_reference, forget, open_segment, seal_segment, segment_paths, segment_writer
 
@@ -44,6 +47,21 @@ def test_a_task_writes_one_segment_of_all_its_pieces(tmp_path, kernel):
     assert sorted(open_segment(path, find_key).to_pydict()["reference"]) == ["Patient/1", "Patient/2", "Patient/4"]
     assert path.stat().st_mode & 0o777 == 0o600
     assert b"Patient/" not in path.read_bytes()
+
+
+def test_what_the_kernel_made_of_a_patient_is_found_again(tmp_path):
+    text = '{"resourceType": "Patient", "id": "a"}'
+    lines = pa.table({"file": ["f"], "line": [1], "text": pa.array([text], pa.large_string())})
+    key = PseudonymKey("k1", b"p" * 32)
+    with (
+        Kernel(KernelPlan({}, 4, 1 << 20, memory_mb=256), key) as kernel,
+        segment_writer(tmp_path, "b1", 0, KEY) as keep,
+    ):
+        kernel.load(Chunk(lines), 0)
+        kernel.evaluate("Patient")
+        keep(kernel.sql)
+
+    assert find_reference(tmp_path, pseudonym(key, "Patient/a"), find_key) == "Patient/a"
 
 
 def test_the_same_task_again_writes_the_same_file(tmp_path, kernel):
