@@ -69,7 +69,7 @@ class LoadSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split_mb: int = Field(32, ge=1, le=1024)
-    buckets: int = Field(16, ge=1, le=4096)
+    buckets: int = Field(8, ge=1, le=4096)
     max_line_mb: int = Field(64, ge=1, le=1024)
     task_memory_mb: int = Field(1024, ge=256)
     file_rows: int = Field(32768, ge=1024)

@@ -73,6 +73,19 @@ def expand(text: bytes, *, part: str = "", given_id: str | None = None, depth: i
         yield Document(part, text, given_id)
 
 
+def standing_alone(doc: Document) -> bytes:
+    """A Bundle entry's text as one line for itself; in a Bundle when the id, or the deletion, is said around it."""
+    if doc.action == "delete":
+        request = _Request("DELETE", f"{doc.type}/{doc.given_id}")
+        return _BUNDLE % msgspec.json.encode({"request": request})
+    if doc.given_id and not msgspec.json.decode(doc.text, type=_Head).id:
+        return _BUNDLE % b'{"fullUrl":%s,"resource":%s}' % (msgspec.json.encode(f"urn:uuid:{doc.given_id}"), doc.text)
+    return doc.text
+
+
+_BUNDLE = b'{"resourceType":"Bundle","type":"collection","entry":[%s]}'
+
+
 def _entries(bundle: _Bundle, part: str, depth: int) -> Iterator[Document]:
     entries = list(bundle.entry)
     heads = [_head(entry) for entry in entries]

@@ -138,6 +138,11 @@ def _check_base(plan: LoadPlan) -> None:
             f"the warehouse was built with key {base.key_id}, the keyring's current key is {plan.key_id}:"
             " run `erios etl rebuild`, and readers keep the old release until it ends"
         )
+    if base and base.buckets != plan.buckets:
+        raise ReleaseError(
+            f"the warehouse was built with {base.buckets} buckets, the setting load.buckets says {plan.buckets}:"
+            " set it back, or run `erios etl rebuild`"
+        )
 
 
 @dataclass(frozen=True)
@@ -288,7 +293,11 @@ def folded(
     crumbs: Mapping[str, Sequence[DataFile]] | None = None,
 ) -> list[Mapping[str, Counter[str]]]:
     """Fill ``work.changes`` with the files of every table that change, unseen so far; answer what was objected."""
-    parts = [part for group in runner.run("write", fold_all, fold_groups(work, crumbs), progress) for part in group]
+    parts = [
+        part
+        for group in runner.run("write", fold_all, fold_groups(work, runner.parallelism, crumbs), progress)
+        for part in group
+    ]
     for part in parts:
         whole = work.changes.setdefault(part.table, Merged(part.table))
         whole.added += part.added
@@ -368,6 +377,7 @@ def _publish(
         types={name: account.to_dict() for name, account in accounts.items()},
         validation=verdict.summary,
         key_id=step.plan.key_id,
+        buckets=step.plan.buckets,
     )
 
 
@@ -382,6 +392,7 @@ def publish_again(plan: LoadPlan, base: Release, changes: Mapping[str, Merged], 
         types=base.types,
         validation=base.validation,
         key_id=base.key_id,
+        buckets=base.buckets,
     )
 
 

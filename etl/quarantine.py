@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby, islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from etl.bundles import expand
+from etl.bundles import expand, standing_alone
 from etl.errors import InputError
-from etl.landing import Batch, read_batch
+from etl.landing import read_batch
 from etl.reading import BOM
 
 REPLAYED = "replayed.json"
@@ -86,19 +87,25 @@ def explain(row: Refused, landing: Path) -> list[str]:
 
 def read_text(row: Refused, landing: Path) -> bytes | None:
     """The refused text from landing, or None when it cannot be cut out."""
-    line = _line(read_batch(landing, row.batch), row, landing)
+    line = next((text for _, text in _landed_lines(landing, row.batch, row.file, [row.line])), None)
     if line is None or not row.part:
         return line
     return next((doc.text for doc in expand(line) if doc.part == row.part), None)
 
 
-def _line(batch: Batch, row: Refused, landing: Path) -> bytes | None:
-    file = next(f for f in batch.files if f.name == row.file)
-    path = landing / batch.id / file.name
-    with gzip.open(path) if file.gzip else path.open("rb") as handle:
-        if file.document:
-            return handle.read().removeprefix(BOM)
-        return next(islice(handle, row.line - 1, row.line), None)
+def _landed_lines(landing: Path, batch: str, file: str, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """(number, text) of the wanted lines of a landed file, read once from the top; ``wanted`` is in order."""
+    landed = next(f for f in read_batch(landing, batch).files if f.name == file)
+    path = landing / batch / file
+    with gzip.open(path) if landed.gzip else path.open("rb") as handle:
+        lines = iter([handle.read()]) if landed.document else iter(handle)
+        at = 0
+        for number in wanted:
+            text = next(islice(lines, number - at - 1, None), None)
+            if text is None:
+                return
+            at = number
+            yield number, text.removeprefix(BOM) if number == 1 else text
 
 
 def _model_faults(text: bytes) -> list[str]:
@@ -142,16 +149,34 @@ def _path(resource: str, parts: tuple[int | str, ...]) -> str:
 
 
 def collect_for_replay(quarantine: Path, landing: Path, target: Path, batch: str | None = None) -> int:
-    """Write the landed lines of the refused texts to ``target`` as NDJSON, once each; returns how many."""
-    rows = sorted(refused(quarantine, batch), key=lambda r: (r.batch, r.file, r.line))
+    """Write the refused texts from landing to ``target`` as NDJSON, each once and with its id; returns how many.
+
+    A contained resource is written inside the one that holds it, for its key and its references come from there.
+    """
     count = 0
     with target.open("wb") as out:
-        for _, same_file in groupby(rows, key=lambda r: (r.batch, r.file)):
-            for row in same_file:
-                if (text := read_text(row, landing)) is not None:
-                    out.write(text.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n")
-                    count += 1
+        for _, rows in groupby(refused(quarantine, batch), key=lambda row: row.batch):
+            for text in _texts(sorted(rows, key=lambda row: (row.file, row.line)), landing):
+                out.write(b" ".join(text.splitlines()) + b"\n")
+                count += 1
     return count
+
+
+def _texts(rows: Sequence[Refused], landing: Path) -> Iterator[bytes]:
+    """The texts to load again for the refused texts of one batch, in order of file and line."""
+    for file, same_file in groupby(rows, key=lambda row: row.file):
+        parts = {line: [row.part for row in same] for line, same in groupby(same_file, key=lambda row: row.line)}
+        for number, text in _landed_lines(landing, rows[0].batch, file, list(parts)):
+            yield from _parts(text, parts[number])
+
+
+def _parts(line: bytes, parts: Sequence[str]) -> Iterator[bytes]:
+    """The line itself, or those of its parts."""
+    wanted = {_CONTAINED.sub("", part) for part in parts}
+    yield from [line] if "" in wanted else (standing_alone(doc) for doc in expand(line) if doc.part in wanted)
+
+
+_CONTAINED = re.compile(r"\.?contained\[\d+\]$")
 
 
 def mark_replayed(quarantine: Path, batches: set[str], into: str) -> None:

@@ -67,6 +67,7 @@ class Release:
     types: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     validation: Mapping[str, Any] = field(default_factory=dict)
     key_id: str = ""
+    buckets: int = 0
 
     def names(self) -> list[str]:
         """Tables meant for readers (internal ones begin with an underscore)."""
@@ -373,6 +374,7 @@ def publish(
     types: Mapping[str, Mapping[str, int]],
     validation: Mapping[str, Any],
     key_id: str,
+    buckets: int,
 ) -> Release:
     """Pin the present version of every table as a new release; the last, atomic step."""
     release = Release(
@@ -385,6 +387,7 @@ def publish(
         types=types,
         validation=validation,
         key_id=key_id,
+        buckets=buckets,
     )
     write_release(release)
     return release

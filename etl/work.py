@@ -124,16 +124,20 @@ def new_identity(work: Work) -> Merged:
     return Merged(IDENTITY, added=[file], removed=work.current(IDENTITY))
 
 
-def fold_groups(work: Work, crumbs: Mapping[str, Sequence[DataFile]] | None = None) -> list[tuple[FoldTask, ...]]:
+def fold_groups(
+    work: Work, parallelism: int, crumbs: Mapping[str, Sequence[DataFile]] | None = None
+) -> list[tuple[FoldTask, ...]]:
     """Tasks of about equal work; small ones share a Spark task, because a task has a fixed cost.
 
     With ``crumbs`` (table → files to put together) nothing else is written.
     """
+    tasks = list(_crumb_tasks(work, crumbs) if crumbs is not None else _fold_tasks(work))
+    whole = sum(rows + ROWS_OF_A_TASK for rows, _ in tasks)
+    share = min(ROWS_PER_TASK, whole // parallelism + 1)
     groups: list[list[FoldTask]] = []
-    weight = ROWS_PER_TASK
-    tasks = _crumb_tasks(work, crumbs) if crumbs is not None else _fold_tasks(work)
+    weight = share
     for rows, task in sorted(tasks, key=lambda pair: -pair[0]):
-        if weight + rows > ROWS_PER_TASK:
+        if weight >= share:
             groups.append([])
             weight = 0
         groups[-1].append(task)

@@ -1,4 +1,5 @@
-"""The benchmark of the main job: data source, whole load and bare DuckDB on 1×, 2× and 4× the same hospital.
+"""The benchmark of the main job: data source, whole load and bare DuckDB on 1×, 2× and 4× the same hospital; then the
+nightly increment: the same change on warehouses of 1×, 2× and 4× the size.
 
 Every measurement runs in a process of its own, whose memory (with Spark's JVM and its workers) is sampled from here.
 Prints a table and writes JSON. Figures of one run on one machine compare with each other only.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from typing import Any
 import psutil
 
 from etl.synthetic import generate
+from tests.bench.increment import write_increment
 
 MODES = {
     "source": "(a) data source: read, check, pseudonymise, stage",
@@ -37,9 +40,14 @@ def main() -> None:
             export = Path(folder) / f"x{scale}"
             counts = generate(export, options.patients * scale, seed=1)
             size = sum(p.stat().st_size for p in export.glob("*.ndjson"))
-            for mode in MODES:
+            for mode in options.modes:
                 rows.append(_measure(mode, scale, export, Path(folder), sum(counts.types.values()), size))
                 print(_line(rows[-1]), flush=True)
+                shutil.rmtree(Path(folder) / f"{mode}-{scale}")
+            shutil.rmtree(export)
+        for scale in options.scales if options.day_patients else ():
+            rows.append(_measure_increment(scale, Path(folder), options))
+            print(_line(rows[-1]), flush=True)
     result = {"cores": os.cpu_count(), "patients": options.patients, "rows": rows, "ratios": _ratios(rows)}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1))
@@ -50,10 +58,25 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--patients", type=int, default=2000, help="patients at scale 1")
+    parser.add_argument("--night-patients", type=int, default=5000, help="patients of the increment's warehouse at 1x")
+    parser.add_argument("--day-patients", type=int, default=200, help="patients of the increment; 0 leaves it out")
+    parser.add_argument("--modes", nargs="*", default=[*MODES], choices=[*MODES])
     parser.add_argument("--scales", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--out", type=Path, default=Path("var/bench.json"))
     parser.add_argument("--folder", type=Path, default=None, help="where the data lie while it runs")
     return parser.parse_args()
+
+
+def _measure_increment(scale: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """The same change on a warehouse of ``scale`` times the size."""
+    export = folder / f"night-x{scale}"
+    counts = generate(export, options.night_patients * scale, seed=1)
+    changed = write_increment(export, folder / f"{export.name}-day2", options.day_patients)
+    size = sum(p.stat().st_size for p in (folder / f"{export.name}-day2").glob("*.ndjson"))
+    row = _measure("increment", scale, export, folder, changed, size)
+    shutil.rmtree(export)
+    shutil.rmtree(folder / f"increment-{scale}")
+    return {**row, "warehouse": sum(counts.types.values())}
 
 
 def _measure(mode: str, scale: int, export: Path, folder: Path, resources: int, size: int) -> dict[str, Any]:
@@ -103,6 +126,11 @@ def _memory(process: psutil.Process) -> int:
 
 
 def _line(row: dict[str, Any]) -> str:
+    if row["mode"] == "increment":
+        return (
+            f"(d) the day after: {row['resources']:,} resources into {row['warehouse']:,} {row['scale']}x"
+            f" {row['seconds']:>7.1f} s, {row['share']:.1%} of the full load's {row['full_seconds']:.1f} s"
+        )
     share = f", validation {row['validation_share']:.0%}" if "validation_share" in row else ""
     return (
         f"{MODES[row['mode']]:<62} {row['scale']}x {row['resources']:>9,} resources {row['seconds']:>7.1f} s"
@@ -114,12 +142,18 @@ def _ratios(rows: list[dict[str, Any]]) -> dict[str, Any]:
     by = {(row["mode"], row["scale"]): row for row in rows}
     scales = sorted({row["scale"] for row in rows})
     last, first = scales[-1], scales[0]
-    return {
-        "source_to_bare": {s: round(by["bare", s]["seconds"] / by["source", s]["seconds"], 2) for s in scales},
-        "load_resources_per_s": {s: round(by["load", s]["resources_per_s"]) for s in scales},
-        "validation_share": {s: round(by["load", s]["validation_share"], 2) for s in scales},
-        f"load_peak_{last}x_to_{first}x": round(by["load", last]["peak_mb"] / by["load", first]["peak_mb"], 2),
-    }
+    ratios: dict[str, Any] = {}
+    if ("bare", first) in by and ("source", first) in by:
+        ratios["source_to_bare"] = {s: round(by["bare", s]["seconds"] / by["source", s]["seconds"], 2) for s in scales}
+    if ("load", first) in by:
+        ratios["load_resources_per_s"] = {s: round(by["load", s]["resources_per_s"]) for s in scales}
+        ratios["validation_share"] = {s: round(by["load", s]["validation_share"], 2) for s in scales}
+        ratios[f"load_peak_{last}x_to_{first}x"] = round(by["load", last]["peak_mb"] / by["load", first]["peak_mb"], 2)
+    if ("increment", first) in by:
+        ratios["increment_share_of_full_load"] = {s: round(by["increment", s]["share"], 3) for s in scales}
+        whole = by["increment", first]["seconds"]
+        ratios["increment_seconds_to_1x"] = {s: round(by["increment", s]["seconds"] / whole, 2) for s in scales}
+    return ratios
 
 
 if __name__ == "__main__":

@@ -81,7 +81,25 @@ def _load(export: Path, settings: Settings) -> dict[str, Any]:
     return {"seconds": seconds, "validation_share": validation / seconds}
 
 
-MODES: dict[str, Callable[[Path, Settings], dict[str, Any]]] = {"source": _source, "load": _load, "bare": _bare}
+def _increment(export: Path, settings: Settings) -> dict[str, Any]:
+    """A full load, then the day after of ``export/../day2``, in one session: seconds of both."""
+    plan = load_plan(settings)
+    start_validation()
+    with spark_session(settings) as spark:
+        runner = SparkRunner(spark)
+        runner.run("start", abs, [1])
+        full = load([export], plan, runner, gate(settings)).seconds
+        day = load([export.with_name(f"{export.name}-day2")], plan, runner, gate(settings))
+    changed = day.to_dict()["totals"]["in"]
+    return {"seconds": day.seconds, "full_seconds": full, "changed": changed, "share": day.seconds / full}
+
+
+MODES: dict[str, Callable[[Path, Settings], dict[str, Any]]] = {
+    "source": _source,
+    "load": _load,
+    "bare": _bare,
+    "increment": _increment,
+}
 
 if __name__ == "__main__":
     main()
