@@ -5,6 +5,7 @@ For the load: ``standing`` (whose rows to leave out) and ``version`` (has it cha
 
 from erios.objections.lists import Wish, check_date, parse_reference, read_list
 from erios.objections.register import (
+    NOBODY,
     Change,
     Entry,
     add,
@@ -16,6 +17,7 @@ from erios.objections.register import (
 )
 
 __all__ = [
+    "NOBODY",
     "Change",
     "Entry",
     "Wish",

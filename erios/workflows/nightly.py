@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from erios.errors import EriosError, InputError
+from erios.objections import NOBODY
 from erios.settings import Settings, make_folder
 
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ def _look(folder: Path, settings: Settings, explain: Explain, quiet: int) -> Ite
             line, done = _load(arrival, settings, explain)
             loaded = loaded or done == arrival.fingerprint
             tried[str(arrival.path)] = done
-            _write_state(settings, {**tried, "objections": objections if loaded else tried.get("objections", "")})
+            _write_state(settings, {**tried, "objections": objections if loaded else tried.get("objections", NOBODY)})
             yield line
-    if not loaded and tried.get("objections", "none") != objections:
+    if not loaded and tried.get("objections", NOBODY) != objections:
         yield _refresh(settings, explain)
         _write_state(settings, {**tried, "objections": objections})
 

@@ -28,7 +28,7 @@ KEY = PseudonymKey("k1", b"k" * 32)
 SYSTEM = "urn:example:ipp"
 
 
-def _view(name: str, resource: str, columns: dict[str, str]) -> Any:
+def view(name: str, resource: str, columns: dict[str, str]) -> Any:
     pseudonyms = [column for column in columns if column.endswith("_key")]
     listed = [
         {
@@ -42,8 +42,8 @@ def _view(name: str, resource: str, columns: dict[str, str]) -> Any:
 
 
 TABLES = (
-    _view("patient", "Patient", {"patient_key": "getResourceKey()", "birth_date": "birthDate"}),
-    _view(
+    view("patient", "Patient", {"patient_key": "getResourceKey()", "birth_date": "birthDate"}),
+    view(
         "encounter",
         "Encounter",
         {
@@ -53,7 +53,7 @@ TABLES = (
             "status": "status",
         },
     ),
-    _view("practitioner", "Practitioner", {"practitioner_key": "getResourceKey()", "gender": "gender"}),
+    view("practitioner", "Practitioner", {"practitioner_key": "getResourceKey()", "gender": "gender"}),
 )
 IDS = {"Patient": 4, "Encounter": 5, "Practitioner": 2}
 MAX_VERSION = 5

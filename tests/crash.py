@@ -1,0 +1,303 @@
+"""Commands of a small warehouse, each in a process of its own that dies, fails or runs dry where it is told to.
+
+``python -m tests.crash`` imports everything, uses nothing (the runtimes of DuckDB, Arrow and Delta do not survive a
+fork), and forks a child for every job it reads. ``Forge`` is its other end, in the test's process. Nothing here is a
+test; the clock of the landing zone stands still, so that what two runs leave can be compared to the last value.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import etl.landing
+from etl.errors import EtlError
+from etl.kernel import type_plans
+from etl.plan import LoadPlan, Verdict
+from etl.sealing import SealingKey
+from tests.inline import InlineRunner
+from tests.property.test_living_warehouse import TABLES, Warehouse
+
+ROOT = Path(__file__).resolve().parents[1]
+SEALING_KEY = SealingKey("s1", b"s" * 32)
+PATIENCE = 120
+STEPS = {
+    "land": "etl.pipeline:receive",
+    "recover": "etl.pipeline:recover",
+    "sweep": "etl.pipeline:sweep",
+    "stage file": "etl.staging:_write",
+    "quarantine": "etl.staging:_write_quarantine",
+    "seal": "etl.segments:seal_segment",
+    "settle": "etl.pipeline:settle",
+    "identity": "etl.pipeline:write_identity",
+    "identity file": "etl.pipeline:new_identity",
+    "fold file": "etl.fold:_write_file",
+    "gate": "tests.crash:gate",
+    "commit": "etl.pipeline:commit_table",
+    "publish": "etl.pipeline:publish",
+    "release": "etl.release:write_release",
+    "rename": "pathlib:Path.rename",
+    "delete": "pathlib:Path.unlink",
+    "clear": "shutil:rmtree",
+    "restore": "deltalake:DeltaTable.restore",
+    "blank": "etl.erase:blank",
+    "rewrite": "etl.erase:_rewrite",
+    "state": "etl.erase:set_state",
+    "pin": "etl.erase:write_release",
+    "scan": "etl.erase:scan",
+}
+"""Named steps: what is wrapped, so that something may happen just before and just after its n-th call."""
+LENT = {"publish": ["etl.upkeep:publish_again"], "sweep": ["etl.erase:sweep"], "delete": ["os:unlink"]}
+"""Other places of the same steps."""
+
+
+@dataclass(frozen=True)
+class At:
+    """Before or after the ``nth`` call of a step, do something: kill, raise, or let writing fail from then on."""
+
+    step: str
+    when: str
+    nth: int
+    act: str = "kill"
+
+
+# ---- what a child does
+
+
+def gate(_tables: Any, _fresh: Any, _batch: str) -> Verdict:
+    """Lets everything pass."""
+    return Verdict(False, (), {"gate": "open"})
+
+
+def plan_of(home: Path, **changes: Any) -> LoadPlan:
+    """The plan of the home's warehouse: sealed segments beside it, the objection register a file of lines."""
+    register = home / "objectors"
+    return replace(
+        Warehouse(home).plan,
+        segments=home / "segments",
+        read_sealing_key=lambda: SEALING_KEY,
+        read_objectors=lambda: frozenset(register.read_text().split()) if register.exists() else frozenset(),
+        **changes,
+    )
+
+
+def _load(home: Path, export: str) -> object:
+    from etl.pipeline import load
+
+    return load([home / "exports" / export], plan_of(home), InlineRunner(), gate).release
+
+
+def _refresh(home: Path, objectors: str) -> object:
+    from etl.pipeline import refresh
+
+    (home / "objectors").write_text(objectors)
+    return refresh(plan_of(home), InlineRunner(), gate).release
+
+
+def _rebuild(home: Path) -> object:
+    from etl.pipeline import rebuild
+
+    return rebuild(plan_of(home, file_rows=4), InlineRunner(), gate).release
+
+
+def _compact(home: Path) -> object:
+    from etl.upkeep import compact
+
+    return compact(plan_of(home, file_rows=200), InlineRunner()).release.id
+
+
+def _vacuum(home: Path) -> object:
+    from etl.upkeep import vacuum
+
+    return vacuum(plan_of(home), 1, dict).files
+
+
+def _erase(home: Path, reference: str) -> object:
+    from etl.erase import erase
+
+    return erase(plan_of(home), [reference], landing=True).rows
+
+
+def _hold(home: Path) -> object:
+    from etl.pipeline import held
+
+    with held(plan_of(home)):
+        (home / "is held").touch()
+        time.sleep(PATIENCE)
+    return None
+
+
+COMMANDS: dict[str, Callable[..., object]] = {
+    "load": _load,
+    "refresh": _refresh,
+    "rebuild": _rebuild,
+    "compact": _compact,
+    "vacuum": _vacuum,
+    "erase": _erase,
+    "hold": _hold,
+}
+
+
+class StillClock(datetime):
+    """The landing zone's clock: batches are received on the same day, a second apart."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+        """The time that the number of batches landed so far tells."""
+        return datetime(2031, 1, 1, tzinfo=UTC) + timedelta(seconds=_landed)
+
+
+_landed = 0
+
+
+@dataclass
+class _Watch:
+    """Counts the calls of the steps and acts at the one asked for."""
+
+    at: At | None
+    calls: Counter[str]
+
+    def passes(self, step: str, when: str) -> None:
+        self.calls[f"{step} {when}"] += 1
+        at = self.at
+        if at and (at.step, at.when) == (step, when) and self.calls[f"{step} {when}"] == at.nth:
+            _ACTS[at.act]()
+
+    def wrap(self, step: str, place: str) -> None:
+        module, _, path = place.partition(":")
+        owner: Any = importlib.import_module(module)
+        *outer, name = path.split(".")
+        for part in outer:
+            owner = getattr(owner, part)
+        setattr(owner, name, self._wrapped(step, getattr(owner, name)))
+
+    def _wrapped(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            self.passes(step, "before")
+            result = function(*arguments, **named)
+            self.passes(step, "after")
+            return result
+
+        return wrapped
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _fail() -> None:
+    raise ValueError("Jeanne Durand, born 1932-07-14")
+
+
+def _run_dry() -> None:
+    """From now on no file may grow beyond some bytes, as at the end of a disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+_ACTS = {"kill": _die, "raise": _fail, "dry": _run_dry, "interrupt": _interrupt}
+
+
+def _child(job: dict[str, Any]) -> dict[str, Any]:
+    """The command, watched; its result or the error it ended with."""
+    global _landed
+    home = Path(job["home"])
+    _landed = len(list((home / "landing").glob("b*")))
+    etl.landing.datetime = StillClock  # type: ignore[misc]
+    watch = _Watch(At(**job["at"]) if job["at"] else None, Counter())
+    for step, place in STEPS.items():
+        for each in [place, *LENT.get(step, ())]:
+            watch.wrap(step, each)
+    if job["user"]:
+        os.setuid(job["user"])
+    start = time.monotonic()
+    try:
+        result = {"value": COMMANDS[job["command"]](home, *job["arguments"])}
+    except BaseException as error:  # reported whole to the test
+        result = {"error": type(error).__name__, "sentence": str(error), "ours": isinstance(error, EtlError)}
+    return {**result, "calls": dict(watch.calls), "seconds": time.monotonic() - start}
+
+
+# ---- the process that forks
+
+
+def _forked(job: dict[str, Any]) -> dict[str, Any]:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        os.write(writing, json.dumps(_child(job), default=str).encode())
+        os._exit(0)
+    os.close(writing)
+    heard, _, _ = select.select([reading], [], [], PATIENCE if job["after"] is None else job["after"])
+    if not heard:
+        os.kill(child, signal.SIGKILL)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(child, 0)
+    hung = job["after"] is None and not heard
+    return {"killed": os.WIFSIGNALED(status) and not said, "hung": hung, **json.loads(said or b"{}")}
+
+
+def _serve() -> None:
+    type_plans(TABLES)
+    for name in ("deltalake", "duckdb", "pandas", "polars", "pyarrow.parquet", "pytz", "etl.erase", "etl.upkeep"):
+        importlib.import_module(name)
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(_forked(json.loads(line))) + "\n")
+        sys.stdout.flush()
+
+
+# ---- the test's end of it
+
+
+@dataclass
+class Forge:
+    """Runs jobs one at a time, each in a fresh process."""
+
+    process: subprocess.Popen[str]
+
+    @classmethod
+    def start(cls) -> Forge:
+        """A forking process with everything imported."""
+        command = [sys.executable, "-m", "tests.crash"]
+        pipe = subprocess.PIPE
+        return cls(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT))
+
+    def run(
+        self, home: Path, command: tuple[str, ...], at: At | None = None, after: float | None = None, user: int = 0
+    ) -> dict[str, Any]:
+        """``command`` in ``home``: what became of it. ``after``: killed so many seconds after its start."""
+        assert self.process.stdin
+        assert self.process.stdout
+        name, *arguments = command
+        job = {"home": str(home), "command": name, "arguments": arguments, "after": after, "user": user}
+        self.process.stdin.write(json.dumps({**job, "at": vars(at) if at else None}) + "\n")
+        self.process.stdin.flush()
+        return dict(json.loads(self.process.stdout.readline()))
+
+    def stop(self) -> None:
+        """End the process and its pipes."""
+        self.process.communicate()
+
+
+if __name__ == "__main__":
+    _serve()
