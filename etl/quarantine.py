@@ -126,6 +126,10 @@ def _model_faults(text: bytes) -> list[str]:
 
 _RULES = {
     "missing": "is required and missing",
+    "model_field_validation.missing": "is required and missing",
+    "value_error": "does not have the form that FHIR asks for",
+    "int_parsing": "must be a whole number",
+    "json_invalid": "must be a JSON object",
     "extra_forbidden": "is not an element of FHIR R4",
     "list_type": "must be a JSON array",
     "string_type": "must be a JSON string",

@@ -1,6 +1,6 @@
 """Commands of a small warehouse, each in a process of its own that dies, fails or runs dry where it is told to.
 
-``python -m tests.crash`` imports everything, uses nothing (the runtimes of DuckDB, Arrow and Delta do not survive a
+``serve`` imports everything, uses nothing (the runtimes of DuckDB, Arrow and Delta do not survive a
 fork), and forks a child for every job it reads. ``Forge`` is its other end, in the test's process. Nothing here is a
 test; the clock of the landing zone stands still, so that what two runs leave can be compared to the last value.
 """
@@ -17,9 +17,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -166,15 +165,15 @@ _landed = 0
 
 @dataclass
 class _Watch:
-    """Counts the calls of the steps and acts at the one asked for."""
+    """Notes the calls of the steps and acts at the one asked for."""
 
     at: At | None
-    calls: Counter[str]
+    trace: list[str] = field(default_factory=list)
 
     def passes(self, step: str, when: str) -> None:
-        self.calls[f"{step} {when}"] += 1
-        at = self.at
-        if at and (at.step, at.when) == (step, when) and self.calls[f"{step} {when}"] == at.nth:
+        label, at = f"{step} {when}", self.at
+        self.trace.append(label)
+        if at and label == f"{at.step} {at.when}" and self.trace.count(label) == at.nth:
             _ACTS[at.act]()
 
     def wrap(self, step: str, place: str) -> None:
@@ -222,7 +221,7 @@ def _child(job: dict[str, Any]) -> dict[str, Any]:
     home = Path(job["home"])
     _landed = len(list((home / "landing").glob("b*")))
     etl.landing.datetime = StillClock  # type: ignore[misc]
-    watch = _Watch(At(**job["at"]) if job["at"] else None, Counter())
+    watch = _Watch(At(**job["at"]) if job["at"] else None)
     for step, place in STEPS.items():
         for each in [place, *LENT.get(step, ())]:
             watch.wrap(step, each)
@@ -233,7 +232,7 @@ def _child(job: dict[str, Any]) -> dict[str, Any]:
         result = {"value": COMMANDS[job["command"]](home, *job["arguments"])}
     except BaseException as error:  # reported whole to the test
         result = {"error": type(error).__name__, "sentence": str(error), "ours": isinstance(error, EtlError)}
-    return {**result, "calls": dict(watch.calls), "seconds": time.monotonic() - start}
+    return {**result, "trace": watch.trace, "seconds": time.monotonic() - start}
 
 
 # ---- the process that forks
@@ -257,7 +256,8 @@ def _forked(job: dict[str, Any]) -> dict[str, Any]:
     return {"killed": os.WIFSIGNALED(status) and not said, "hung": hung, **json.loads(said or b"{}")}
 
 
-def _serve() -> None:
+def serve() -> None:
+    """Answer jobs, one JSON value a line, until the input ends."""
     type_plans(TABLES)
     for name in ("deltalake", "duckdb", "pandas", "polars", "pyarrow.parquet", "pytz", "etl.erase", "etl.upkeep"):
         importlib.import_module(name)
@@ -278,7 +278,7 @@ class Forge:
     @classmethod
     def start(cls) -> Forge:
         """A forking process with everything imported."""
-        command = [sys.executable, "-m", "tests.crash"]
+        command = [sys.executable, "-c", "from tests.crash import serve; serve()"]
         pipe = subprocess.PIPE
         return cls(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT))
 
@@ -297,7 +297,3 @@ class Forge:
     def stop(self) -> None:
         """End the process and its pipes."""
         self.process.communicate()
-
-
-if __name__ == "__main__":
-    _serve()

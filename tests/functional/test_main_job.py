@@ -332,38 +332,6 @@ def test_decimals_dates_and_zones_are_kept_exactly(run: Loader, plan: LoadPlan, 
 
 
 @pytest.mark.slow
-def test_mimic_is_accounted_for_to_the_last_resource(run: Loader, plan: LoadPlan, shared: Path) -> None:
-    folder = shared / "data" / "mimic-iv-demo-fhir"
-    counts: dict[str, int] = {}
-    for path in folder.glob("*.ndjson.gz"):
-        with gzip.open(path) as handle:
-            for text in handle:
-                kind = json.loads(text)["resourceType"]
-                counts[kind] = counts.get(kind, 0) + 1
-
-    report = run(folder)
-
-    assert report.to_dict()["totals"]["in"] == 152_346 == report.to_dict()["totals"]["written"]
-    assert {name: account.written for name, account in report.accounts.items()} == counts
-    rows = open_release(plan.zones.warehouse).tables
-    assert (rows["patient"].rows, rows["medication_administration"].rows) == (100, 56_535)
-
-
-@pytest.mark.slow
-def test_synthea_is_accounted_for_and_every_reference_resolves(run: Loader, plan: LoadPlan, shared: Path) -> None:
-    report = run(shared / "data" / "synthea")
-
-    totals = report.to_dict()["totals"]
-    assert (totals["in"], totals["contained"], totals["quarantined"]) == (11_799 + 2_356, 2_356, 0)
-    release = open_release(plan.zones.warehouse)
-    keys = {name: set(release.polars(name).collect()[f"{name}_key"]) for name in ("patient", "encounter")}
-    for table in ("condition", "observation", "procedure", "immunization", "medication_request"):
-        frame = release.polars(table).collect()
-        for target in ("patient", "encounter"):
-            assert set(frame[f"{target}_key"].drop_nulls()) <= keys[target], (table, target)
-
-
-@pytest.mark.slow
 def test_the_whole_load_validates_a_generated_hospital(
     settings: Settings, keyring: Path, spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -147,15 +147,31 @@ def test_what_was_replayed_waits_no_more_and_says_where_it_went(quarantine, refu
 
 
 def test_the_explanation_names_elements_and_rules_and_no_values(landing, land):
-    wrong = {"resourceType": "Patient", "id": "a", "name": {"family": CANARY}, "gender": 7, "nom": CANARY}
+    wrong = {"resourceType": "Patient", "id": "a", "name": {"family": CANARY}, "birthDate": CANARY, "nom": CANARY}
     batch = land(p_ndjson=_text(wrong) + b"\n")
     reasons = explain(Refused(batch, "000001", 1, "", "Patient", "a", "the first reason"), landing)
     assert reasons[0] == "the first reason"
     assert sorted(reasons[1:]) == [
-        "Patient.gender: must be a JSON string",
+        "Patient.birthDate: does not have the form that FHIR asks for",
         "Patient.name: must be a JSON array",
         "Patient.nom: is not an element of FHIR R4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("resource", "reason"),
+    [
+        ({"resourceType": "Observation", "code": {}}, "Observation.status: is required and missing"),
+        ({"resourceType": "Patient", "link": [{"type": "seealso"}]}, "Patient.link.other: is required and missing"),
+        ({"resourceType": "Patient", "contact": [{"name": CANARY}]}, "Patient.contact.name: must be a JSON object"),
+        ({"resourceType": "Patient", "multipleBirthInteger": CANARY}, "multipleBirthInteger: must be a whole number"),
+        ({"resourceType": "Patient", "photo": [{"size": -1}]}, "photo.size: breaks the rule 'greater_than_equal'"),
+    ],
+)
+def test_each_fault_of_the_model_has_words(landing, land, resource, reason):
+    batch = land(p_ndjson=_text(resource) + b"\n")
+    (_, found) = explain(Refused(batch, "000001", 1, "", resource["resourceType"], None, "r"), landing)
+    assert found.endswith(reason)
 
 
 def test_an_element_name_that_may_be_a_value_is_left_out(landing, land):
@@ -227,13 +243,9 @@ def test_a_document_that_cannot_be_read_comes_back_whole(land, refuse, replayed)
 
 def test_an_id_said_beside_the_entry_is_kept(land, refuse, replayed):
     """The id of an entry may stand in its fullUrl alone: the replayed text must not lose it."""
-    bundle = {
-        "resourceType": "Bundle",
-        "entry": [
-            {"fullUrl": "urn:uuid:1-1", "resource": {"resourceType": "Patient", "active": "oui"}},
-            {"request": {"method": "DELETE", "url": "Patient/é"}},
-        ],
-    }
+    resource = {"resourceType": "Patient", "active": "oui"}
+    deletion = {"request": {"method": "DELETE", "url": "Patient/é"}}
+    bundle = {"resourceType": "Bundle", "entry": [{"fullUrl": "urn:uuid:1-1", "resource": resource}, deletion]}
     batch = land(b_ndjson=_text(bundle) + b"\n")
     refuse(batch, ("000001", 1, "entry[0]"), ("000001", 1, "entry[1]"))
     docs = [doc for line in replayed() for doc in expand(line)]
@@ -241,7 +253,7 @@ def test_an_id_said_beside_the_entry_is_kept(land, refuse, replayed):
         ("put", None, "1-1"),
         ("delete", "Patient", "é"),
     ]
-    assert docs[0].text == _text(bundle["entry"][0]["resource"])
+    assert docs[0].text == _text(resource)
 
 
 @pytest.mark.parametrize("in_bundle", [True, False])
@@ -265,8 +277,12 @@ def test_each_landed_file_is_read_once(land, refuse, replayed, monkeypatch):
     batch = land(a_ndjson=b"x\n" * lines, b_json=_text(_bundle(*[{"resourceType": "Patient"}] * lines)))
     refuse(batch, *(("000001", n) for n in range(1, lines + 1)))
     refuse(batch, *(("000002", 1, f"entry[{n}]") for n in range(lines)))
-    opened = []
-    real = Path.open
-    monkeypatch.setattr(Path, "open", lambda self, *a, **k: (opened.append(self.name), real(self, *a, **k))[1])
+    opened, real = [], Path.open
+
+    def watched(self, *arguments, **named):
+        opened.append(self.name)
+        return real(self, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", watched)
     assert len(replayed()) == 2 * lines
     assert sorted(name for name in opened if name.isdigit()) == ["000001", "000002"]
