@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from etl.files import literal
 from etl.kernel import Kernel, KernelPlan, type_plans
-from etl.landing import Batch, LandedFile, batch_ids, read_batch
+from etl.landing import DECIDED, DRAFT, Batch, LandedFile, batch_ids, finish_rewrites, read_batch
 from etl.plan import LoadPlan
 from etl.reading import Chunk, packed
 
@@ -110,14 +110,14 @@ def _rewrite_index(sql: duckdb.DuckDBPyConnection, path: Path, his: Sequence[Pos
         return
     sql.execute("CREATE TABLE his (file VARCHAR, line BIGINT, part VARCHAR)")
     sql.executemany("INSERT INTO his VALUES (?, ?, ?)", his)
-    temporary = path.with_name(f".{path.name}")
+    temporary = path.with_name(f".{path.name}{DRAFT}")
     rest = f"FROM read_parquet({literal(path)}) ANTI JOIN his USING (file, line, part)"
     sql.execute(f"COPY ({rest}) TO {literal(temporary)} (FORMAT parquet)")
     temporary.rename(path)
 
 
 def _blank_batch(landing: Path, batch: Batch, found: set[Position]) -> None:
-    """Write the files anew, then the batch's list of them, each in one atomic step."""
+    """Write the files anew, then the batch's new list: from that on the change is decided, and ``finish_rewrites`` ends it."""
     places: dict[str, dict[int, set[str]]] = {}
     for file, line, part in found:
         places.setdefault(file, {}).setdefault(line, set()).add(part)
@@ -125,11 +125,12 @@ def _blank_batch(landing: Path, batch: Batch, found: set[Position]) -> None:
     files = tuple(_blank_file(folder, f, places[f.name]) if f.name in places else f for f in batch.files)
     temporary = folder / ".batch.json"
     temporary.write_text(json.dumps(asdict(replace(batch, files=files)), indent=1, ensure_ascii=False))
-    temporary.rename(folder / "batch.json")
+    temporary.rename(folder / DECIDED)
+    finish_rewrites(landing)
 
 
 def _blank_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]]) -> LandedFile:
-    path, temporary = folder / file.name, folder / f".{file.name}.new"
+    path, temporary = folder / file.name, folder / f".{file.name}{DRAFT}"
     digest = hashlib.sha256()
     with gzip.open(path) if file.gzip else path.open("rb") as source, temporary.open("wb") as out:
         target = gzip.GzipFile(fileobj=out, mode="wb", mtime=0) if file.gzip else out
@@ -138,8 +139,7 @@ def _blank_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]]) 
         if file.gzip:
             target.close()
     digest.update(temporary.read_bytes())
-    temporary.rename(path)
-    size = path.stat().st_size
+    size = temporary.stat().st_size
     cuts = tuple((0, size, 1) for _ in file.cuts) if file.gzip else file.cuts
     return replace(file, size=size, sha256=digest.hexdigest(), cuts=cuts)
 

@@ -21,15 +21,16 @@ import pyarrow.parquet as pq
 from etl.blank import Blanked, blank
 from etl.engine import scalar
 from etl.errors import InputError
-from etl.files import DataFile, file_list, literal, new_path, rows_sql
+from etl.files import DataFile, file_list, literal, new_path, rows_sql, stamp
 from etl.identity import LOGICAL_MARK
 from etl.pipeline import held
 from etl.plan import LoadPlan
 from etl.privacy import pseudonym
 from etl.release import TABLES, PinnedTable, Release, open_release, release_ids, set_state, sweep, write_release
 from etl.tables import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK
-from etl.work import work_folder
+from etl.work import STAGING, work_folder
 
+BEGUN = "erasing.json"
 _TOKEN = re.compile(rb"[0-9a-f]{32}")
 
 
@@ -65,23 +66,52 @@ def erase(plan: LoadPlan, references: Sequence[str], folders: Sequence[Path] = (
     ``landing``: blank the records in the landing zone too. ``folders`` are scanned beside the warehouse. InputError
     when no kept release knows the patient.
     """
-    with held(plan), work_folder(plan):  # the work folder makes the next run sweep up after a kill
-        keys = _keys(plan, references)
-        erasure = Erasure(len(keys))
-        places = [plan.zones.warehouse, *folders]
-        erasure.before = scan(places, keys)
-        erasure.blanked = blank(plan, references, keys, landing=landing)
-        _rewrite_all(plan, keys, erasure)
-        _blank_pages(plan.zones.warehouse / "validation", keys)
-        sweep(plan.zones.warehouse)
-        erasure.after = scan(places, keys)
+    warehouse = plan.zones.warehouse
+    with held(plan):
+        begun = _begun(warehouse / STAGING)
+        with work_folder(plan) as folder:  # by which the next run sweeps up after a kill
+            keys = _keys(plan, references, begun)
+            erasure = Erasure(len(keys))
+            erasure.before = _scan(warehouse, folders, keys)
+            _begin(folder, keys)
+            erasure.blanked = blank(plan, references, keys, landing=landing)
+            _blank_pages(warehouse / "validation", keys)
+            _rewrite_all(plan, keys, erasure)
+            sweep(warehouse)
+            erasure.after = _scan(warehouse, folders, keys)
     return erasure
 
 
-def _keys(plan: LoadPlan, references: Sequence[str]) -> frozenset[str]:
-    """Pseudonyms of the patient and of all resources of theirs."""
+def _scan(warehouse: Path, folders: Sequence[Path], keys: frozenset[str]) -> Scan:
+    """All places but the work folder, which holds the keys until the work is done."""
+    return scan([*(path for path in sorted(warehouse.glob("*")) if path.name != STAGING), *folders], keys)
+
+
+def _begin(folder: Path, keys: frozenset[str]) -> None:
+    """Note what is being erased: after a kill the tables may not know the patient any more."""
+    temporary = folder / f".{BEGUN}"
+    temporary.write_text(json.dumps(sorted(keys)))
+    temporary.rename(folder / BEGUN)
+
+
+def _begun(folder: Path) -> frozenset[str]:
+    """The keys of an erasure that was killed; none, an empty set."""
+    path = folder / BEGUN
+    return frozenset(json.loads(path.read_text())) if path.exists() else frozenset()
+
+
+def _keys(plan: LoadPlan, references: Sequence[str], begun: frozenset[str]) -> frozenset[str]:
+    """Pseudonyms of the patient and of all resources of theirs; with those ``begun`` if they are this patient's."""
+    named = {pseudonym(plan.read_key(), reference) for reference in references}
+    left = begun if begun & named else frozenset()
+    if left and not _known(plan, named):
+        return left
     patients = _aliases(plan, references)
-    return patients.union(*(_owned(release, patients) for release in _releases(plan)))
+    return left.union(patients, *(_owned(release, patients) for release in _releases(plan)))
+
+
+def _known(plan: LoadPlan, patients: Iterable[str]) -> bool:
+    return any(_owned(release, patients) for release in _releases(plan))
 
 
 def _releases(plan: LoadPlan) -> list[Release]:
@@ -182,8 +212,9 @@ def _rewrite(
     erasure.rows += file.rows - rows
     if not rows:
         return None
-    path = new_path(file.bucket, *file.range)
-    sql.execute(f"COPY ({kept}) TO {literal(folder / path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 16384)")
+    draft = new_path(file.bucket, *file.range)
+    sql.execute(f"COPY ({kept}) TO {literal(folder / draft)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 16384)")
+    path = stamp(folder, draft)
     return DataFile(path, file.bucket, (folder / path).stat().st_size, rows)
 
 
@@ -249,7 +280,7 @@ def _blank_pages(folder: Path, keys: frozenset[str]) -> None:
 def scan(folders: Iterable[Path], keys: frozenset[str]) -> Scan:
     """Look for the keys in every byte of every file; Parquet is also read, because its pages are compressed."""
     wanted = {key.encode() for key in keys}
-    paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    paths = [path for place in folders for path in [place, *sorted(place.rglob("*"))] if path.is_file()]
     found = Counter({str(path): _in_bytes(path, wanted) for path in paths})
     with duckdb.connect() as sql:
         sql.execute("CREATE TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])

@@ -1,18 +1,21 @@
 """Data files of a table: Parquet in a bucket's folder, named after the range of patients whose rows it holds.
 
-Owns the file's name (``bucket=3/3a4b5c6d-3fffffff-<uuid>.parquet``: first and last patient key of its rows, eight
-hexadecimal digits each), so that the rows of a patient are found without opening a file. The *cluster key* of a row
-is the key of its patient, or its own where it has none; bucket and range come from it.
+Owns the file's name (``bucket=3/3a4b5c6d-3fffffff-<random>-<digest>.parquet``: first and last patient key of its
+rows, eight hexadecimal digits each), so that the rows of a patient are found without opening a file. The *cluster key*
+of a row is the key of its patient, or its own where it has none; bucket and range come from it. The digest is of the
+file's bytes, because DuckDB reads wrong values from most flipped bytes of a page without noticing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = 8
+DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,33 @@ class DataFile:
         first, last = Path(self.path).name[: 2 * PREFIX + 1].split("-")
         return first, last
 
+    def is_whole(self, folder: Path) -> bool:
+        """Are the bytes below the table's folder those that were written? An old name without a digest cannot tell."""
+        path = folder / self.path
+        return path.exists() and self._digest in ("", digest(path))
+
+    @property
+    def _digest(self) -> str:
+        return (*Path(self.path).stem.split("-"), "")[3]
+
 
 def new_path(bucket: int, first: str, last: str) -> str:
     """A path that no file has yet."""
-    return f"bucket={bucket}/{first[:PREFIX]}-{last[:PREFIX]}-{uuid.uuid4().hex}.parquet"
+    return f"bucket={bucket}/{first[:PREFIX]}-{last[:PREFIX]}-{uuid.uuid4().hex[:DIGITS]}.parquet"
+
+
+def digest(path: Path) -> str:
+    """The first digits of the SHA-256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:DIGITS]
+
+
+def stamp(folder: Path, path: str) -> str:
+    """Put the digest of a file just written below ``folder`` into its name; answers its new path."""
+    written = folder / path
+    stamped = written.with_stem(f"{written.stem}-{digest(written)}")
+    written.replace(stamped)
+    return str(stamped.relative_to(folder))
 
 
 def literal(text: object) -> str:

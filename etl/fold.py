@@ -17,7 +17,8 @@ from pathlib import Path
 import duckdb
 
 from etl.engine import connect, scalar
-from etl.files import DataFile, bucket_sql, literal, new_path, rows_sql
+from etl.faults import damaged
+from etl.files import DataFile, bucket_sql, literal, new_path, rows_sql, stamp
 from etl.identity import MOVED_COLUMNS
 from etl.settle import LOSER_COLUMNS, REPLACED_COLUMNS, SETTLED_COLUMNS, list_sql
 from etl.staging import AGAIN, SEQ_BITS
@@ -83,7 +84,10 @@ def fold_all(tasks: Sequence[FoldTask]) -> list[Merged]:
 
 
 def fold(task: FoldTask) -> Merged:
-    """Write the changed files of one range of buckets of one table."""
+    """Write the changed files of one range of buckets of one table; StorageError when a present one is damaged."""
+    for file in {*task.in_range(task.affected), *task.small}:
+        if not file.is_whole(task.folder):
+            raise damaged(task.table, file.path)
     merged = Merged(task.table)
     with connect(task.memory_mb, task.scratch) as sql:
         sql.execute("SET preserve_insertion_order = true")
@@ -233,12 +237,13 @@ def _write_files(sql: duckdb.DuckDBPyConnection, task: FoldTask, names: str) -> 
 def _write_file(
     sql: duckdb.DuckDBPyConnection, task: FoldTask, names: str, bucket: int, start: int, end: int, low: str, high: str
 ) -> DataFile:
-    path = new_path(bucket, low, high)
-    target = task.folder / path
+    draft = new_path(bucket, low, high)
+    target = task.folder / draft
     target.parent.mkdir(parents=True, exist_ok=True)
     query = f"SELECT {names} FROM sorted WHERE rowid BETWEEN {start} AND {end}"
     sql.execute(f"COPY ({query}) TO {literal(target)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 16384)")
-    return DataFile(path, bucket, target.stat().st_size, end - start + 1)
+    path = stamp(task.folder, draft)
+    return DataFile(path, bucket, (task.folder / path).stat().st_size, end - start + 1)
 
 
 _PIECES = """

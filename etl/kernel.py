@@ -2,13 +2,14 @@
 
 Owns the order of work (expand Bundles, classify, check, evaluate the views, apply the privacy rules) and the
 promise that every resource text ends either among the accepted resources or among the refusals. Clear text
-lives only in this connection's memory; temporary spilling to disk is switched off. No Python object is made
-per record on the ordinary path; only Bundles, containers and texts that look malformed are opened in Python.
+lives only in this connection's memory; temporary spilling to disk is switched off. On the ordinary path Python only
+passes each text through a typed decoder (``etl.kinds``); Bundles, containers and texts that look malformed are opened.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -179,7 +180,6 @@ class Kernel:
             + _PARSE.format(
                 exact=exact_text("text"),
                 structure=_json(plan.structure),
-                pattern=plan.shape.suspicious.replace("'", "''"),
                 patient=plan.patient,
                 replaced_by=plan.links[0],
                 replaces=plan.links[1],
@@ -194,11 +194,19 @@ class Kernel:
         wrong = [(row[0], reason) for row in keys if (reason := plan.shape.check_keys(row[0]))]
         for names, reason in wrong:
             self._refuse("seq IN (SELECT seq FROM parsed WHERE keys = ?)", [names], reason)
-        for seq, text in self.sql.execute(_SUSPICIOUS).fetchall():
-            if reason := plan.shape.check_text(text):
-                self._refuse("seq = ?", [seq], reason)
+        for reason, seqs in self._wrong_texts(plan).items():
+            self._refuse("seq IN (SELECT unnest(?))", [seqs], reason)
         if wrong or self._refused_in_parsed():
             self._drop_refused("parsed")
+
+    def _wrong_texts(self, plan: TypePlan) -> Mapping[str, list[int]]:
+        """Reason → seqs of the texts with a wrong JSON kind."""
+        wrong = defaultdict(list)
+        for batch in self.sql.sql(_TEXTS.format(type=plan.resource)).to_arrow_reader(16384):
+            for place in plan.shape.kinds.suspects(batch["text"]):
+                if reason := plan.shape.check_text(batch["text"][place].as_py()):
+                    wrong[reason].append(batch["seq"][place].as_py())
+        return wrong
 
     def _refused_in_parsed(self) -> bool:
         sql = "SELECT count(*) FROM parsed SEMI JOIN (SELECT seq FROM doc WHERE reason IS NOT NULL) USING (seq)"
@@ -222,7 +230,7 @@ class Kernel:
                 f"SELECT _problem, list(DISTINCT seq) FROM out_{table.name} WHERE _problem IS NOT NULL GROUP BY 1"
             ).fetchall()
             for problem, seqs in rows:
-                self._refuse("list_contains(?, seq)", [seqs], f"{table.name}: {problem}")
+                self._refuse("seq IN (SELECT unnest(?))", [seqs], f"{table.name}: {problem}")
             found += len(rows)
         if found:
             for name in ["parsed", *(f"out_{table.name}" for table in plan.tables)]:
@@ -345,9 +353,8 @@ SELECT seq, file, line, part, action, type, id, TRY_CAST(updated_text AS TIMESTA
 FROM named
 """
 _PARSE = """
-SELECT seq, action, id, r, json_keys(text) AS keys, regexp_matches(text, '{pattern}') AS suspicious,
-       pseudonym('{type}/' || id) AS resource_key, {patient} AS patient_ref,
-       {replaced_by} AS replaced_by, {replaces} AS replaces,
+SELECT seq, action, id, r, json_keys(text) AS keys, pseudonym('{type}/' || id) AS resource_key,
+       {patient} AS patient_ref, {replaced_by} AS replaced_by, {replaces} AS replaces,
        updated AS _last_updated, version AS _version, content_hash(text) AS _hash
 FROM (SELECT *, from_json({exact}, '{structure}') AS r FROM doc WHERE reason IS NULL AND type = '{type}')
 """
@@ -355,7 +362,7 @@ _SUBJECTS = """
 CREATE OR REPLACE TEMP TABLE subjects AS SELECT ref, pseudonym(ref) AS key
 FROM (SELECT DISTINCT patient_ref AS ref FROM parsed WHERE patient_ref IS NOT NULL)
 """
-_SUSPICIOUS = "SELECT seq, text FROM doc SEMI JOIN (SELECT seq FROM parsed WHERE suspicious) USING (seq)"
+_TEXTS = "SELECT seq, text FROM doc WHERE reason IS NULL AND type = '{type}'"
 _LEDGER = """
 SELECT seq, '{type}' AS resource_type, p.resource_key, s.key AS patient_key, p._last_updated,
        p._version, p._hash, p.action = 'delete' AS deleted, {bucket} AS bucket

@@ -25,6 +25,8 @@ import numpy as np
 
 from etl.errors import InputError, StorageError
 
+DRAFT, DECIDED = ".new", ".decided.json"
+"""A file of a batch written anew, and the batch's list of such files from the moment that they are to be taken."""
 SUFFIXES = (".ndjson", ".jsonl", ".json")
 _CHUNK = 4 << 20
 _PEEK = 1 << 16
@@ -141,6 +143,17 @@ def read_batch(landing: Path, batch_id: str) -> Batch:
 def batch_ids(landing: Path) -> list[str]:
     """Ids of the batches in landing, oldest first."""
     return sorted(p.parent.name for p in landing.glob("*/batch.json") if not p.parent.name.startswith("."))
+
+
+def finish_rewrites(landing: Path) -> None:
+    """End the rewrite of every batch (an erasure) whose new list is decided; other drafts of a killed run go."""
+    for path in landing.glob(f"*/.*{DRAFT}"):
+        if (path.parent / DECIDED).exists():
+            path.rename(path.with_name(path.name[1 : -len(DRAFT)]))
+        else:
+            path.unlink()
+    for path in landing.glob(f"*/{DECIDED}"):
+        path.rename(path.with_name("batch.json"))
 
 
 def find_sources(paths: Sequence[Path]) -> tuple[list[_Source], list[str]]:

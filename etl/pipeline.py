@@ -19,11 +19,12 @@ from typing import Any
 
 from etl.accounting import Account, settle_accounts, total
 from etl.errors import GateRefused, ReleaseError
+from etl.faults import storage_fault
 from etl.files import DataFile
 from etl.fold import Merged, fold_all
 from etl.identity import LOGICAL_MARK, write_identity
 from etl.kernel import KernelPlan, type_plans
-from etl.landing import Batch, batch_ids, pack, read_batch, receive
+from etl.landing import Batch, batch_ids, finish_rewrites, pack, read_batch, receive
 from etl.plan import Gate, LoadPlan, Verdict
 from etl.privacy import pseudonym
 from etl.release import TABLES, Release, check_schema, commit_table, exclusive, latest, publish, recover, sweep
@@ -119,13 +120,28 @@ def _check_enough(plan: LoadPlan, tables: Sequence[str]) -> None:
 
 @contextmanager
 def held(plan: LoadPlan) -> Iterator[tuple[float, tuple[str, ...]]]:
-    """Hold the warehouse; what a killed run left is rolled back and swept up first."""
+    """Hold the warehouse; what a killed run left is rolled back and swept up first.
+
+    Raises BusyError, and StorageError for whatever its disk or files refuse.
+    """
     started = time.monotonic()
-    with exclusive(plan.zones.warehouse):
+    with _sentences(), exclusive(plan.zones.warehouse):
+        finish_rewrites(plan.zones.landing)
         mended = recover(plan.zones.warehouse)
         if mended or (plan.zones.warehouse / STAGING).exists():
             sweep(plan.zones.warehouse)
         yield started, tuple(mended)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """What the disk or the tables' files refuse, in a sentence."""
+    try:
+        yield
+    except Exception as error:
+        if fault := storage_fault(error):
+            raise fault from None
+        raise
 
 
 def _check_base(plan: LoadPlan) -> None:
@@ -133,6 +149,11 @@ def _check_base(plan: LoadPlan) -> None:
     for table in plan.tables:
         check_schema(plan.zones.warehouse, table.name, table.column_types())
     base = latest(plan.zones.warehouse)
+    if base and (changed := [table.name for table in plan.tables if base.views.get(table.name) != table.digest]):
+        raise ReleaseError(
+            f"the view of {', '.join(changed)} is new or changed since release {base.id}: run `erios etl rebuild"
+            f"{''.join(f' --table {name}' for name in changed)}` (readers keep the old release until then)"
+        )
     if base and base.key_id != plan.key_id:
         raise ReleaseError(
             f"the warehouse was built with key {base.key_id}, the keyring's current key is {plan.key_id}:"
@@ -177,7 +198,7 @@ class Step:
 def _advance(step: Step) -> LoadReport:
     """Everything after landing: from the last release to the next; the caller holds the warehouse."""
     plan, base = step.plan, latest(step.plan.zones.warehouse)
-    with work_folder(plan) as folder, _unpublished(plan):
+    with work_folder(plan) as folder:
         changes, accounts = _changes(step, None if step.anew else base, folder)
         changes = _replacing(step, base, changes) if step.anew else changes
         verdict = _validate(step, base, changes)
@@ -310,17 +331,6 @@ def _objected(counts: Counter[str]) -> dict[str, Counter[str]]:
     return {name: Counter({"objected": count, "written": -count}) for name, count in counts.items()}
 
 
-@contextmanager
-def _unpublished(plan: LoadPlan) -> Iterator[None]:
-    """Remove the new files again when anything stops the batch before its release."""
-    try:
-        yield
-    except BaseException:
-        recover(plan.zones.warehouse)
-        sweep(plan.zones.warehouse)
-        raise
-
-
 def future_files(base: Release | None, table: str, change: Merged | None) -> list[DataFile]:
     """The files that make a table once the change is committed."""
     current = base.data_files(table) if base and table in base.tables else []
@@ -378,6 +388,7 @@ def _publish(
         validation=verdict.summary,
         key_id=step.plan.key_id,
         buckets=step.plan.buckets,
+        views={table.name: table.digest for table in step.plan.tables},
     )
 
 
@@ -393,6 +404,7 @@ def publish_again(plan: LoadPlan, base: Release, changes: Mapping[str, Merged], 
         validation=base.validation,
         key_id=base.key_id,
         buckets=base.buckets,
+        views=base.views,
     )
 
 

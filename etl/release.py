@@ -24,6 +24,7 @@ from deltalake.schema import ArrayType, PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, create_table_with_add_actions
 
 from etl.errors import BusyError, ReleaseError
+from etl.faults import damaged, storage_fault
 from etl.files import DataFile
 from etl.fold import Merged
 
@@ -68,15 +69,26 @@ class Release:
     validation: Mapping[str, Any] = field(default_factory=dict)
     key_id: str = ""
     buckets: int = 0
+    views: Mapping[str, str] = field(default_factory=dict)
+    """Digest of the view that made each table."""
 
     def names(self) -> list[str]:
         """Tables meant for readers (internal ones begin with an underscore)."""
         return [name for name in self.tables if not name.startswith("_")]
 
     def files(self, table: str) -> list[str]:
-        """Absolute paths of the Parquet files that make the table in this release."""
+        """Absolute paths of the Parquet files that make the table in this release, each there and of its size.
+
+        Raises ReleaseError for a table it does not have, StorageError for a file that is missing or cut short.
+        """
         root = self.warehouse / TABLES / table
-        return [str(root / file.path) for file in self.data_files(table)]
+        return [str(_checked(root, file)) for file in self.data_files(table)]
+
+    def check(self, table: str) -> None:
+        """Read every byte of the table's files; StorageError names the first that is not as it was written."""
+        for file in self.data_files(table):
+            if not file.is_whole(self.warehouse / TABLES / table):
+                raise damaged(table, file.path)
 
     def data_files(self, table: str) -> list[DataFile]:
         """The table's files with bucket, size and rows; ReleaseError if the table is unknown or damaged."""
@@ -89,7 +101,10 @@ class Release:
         connection = connection or duckdb.connect()
         if not (files := self.files(table)):
             return connection.from_arrow(self._empty(table))
-        return connection.read_parquet(files, hive_partitioning=True)
+        try:
+            return connection.read_parquet(files, hive_partitioning=True)
+        except duckdb.Error as error:
+            raise storage_fault(error, table) or error from None
 
     def polars(self, table: str) -> polars.LazyFrame:
         """The table as a lazy Polars frame."""
@@ -115,6 +130,16 @@ class Release:
         if table not in self.tables:
             raise ReleaseError(f"release {self.id} has no table '{table}'; tables: {', '.join(self.names())}")
         return open_table(self.warehouse / TABLES / table, self.tables[table].version)
+
+
+def _checked(root: Path, file: DataFile) -> Path:
+    path = root / file.path
+    try:
+        if path.stat().st_size == file.size:
+            return path
+    except FileNotFoundError:
+        pass
+    raise damaged(root.name, file.path)
 
 
 def open_table(folder: Path, version: int | None = None) -> DeltaTable:
@@ -213,7 +238,7 @@ def recover(warehouse: Path) -> list[str]:
     mended = []
     for folder in sorted((warehouse / TABLES).glob("*/_delta_log")):
         name = folder.parent.name
-        pinned = release.tables.get(name) if release else None
+        pinned = _last_pin(warehouse, release, name)
         if pinned is None:
             shutil.rmtree(folder.parent)
         elif not _stands(open_table(folder.parent), pinned.version):
@@ -224,13 +249,22 @@ def recover(warehouse: Path) -> list[str]:
     return mended
 
 
+def _last_pin(warehouse: Path, last: Release | None, table: str) -> PinnedTable | None:
+    """The table as the newest release that has it sees it; its view may have gone since."""
+    if last is None or table in last.tables:
+        return last.tables[table] if last else None
+    earlier = (open_release(warehouse, name).tables.get(table) for name in reversed(release_ids(warehouse)))
+    return next((pinned for pinned in earlier if pinned), None)
+
+
 def unread(warehouse: Path, releases: list[str]) -> Iterator[Path]:
     """Data files that none of the releases reads."""
     read: dict[str, set[str]] = {}
     for name in releases:
         release = open_release(warehouse, name)
         for table in release.tables:
-            read.setdefault(table, set()).update(release.files(table))
+            root = warehouse / TABLES / table
+            read.setdefault(table, set()).update(str(root / file.path) for file in release.data_files(table))
     for folder in sorted((warehouse / TABLES).glob("*")):
         used = read.get(folder.name, set())
         yield from (path for path in sorted(folder.rglob("*.parquet")) if _is_data(path) and str(path) not in used)
@@ -262,7 +296,8 @@ def _stands(table: DeltaTable, version: int) -> bool:
     if table.version() == version:
         return True
     pinned = open_table(Path(table.table_uri.removeprefix("file://")), version)
-    return {file.path for file in delta_files(pinned)} == {file.path for file in delta_files(table)}
+    same_columns = pinned.schema().to_json() == table.schema().to_json()
+    return same_columns and {file.path for file in delta_files(pinned)} == {file.path for file in delta_files(table)}
 
 
 _PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
@@ -375,6 +410,7 @@ def publish(
     validation: Mapping[str, Any],
     key_id: str,
     buckets: int,
+    views: Mapping[str, str],
 ) -> Release:
     """Pin the present version of every table as a new release; the last, atomic step."""
     release = Release(
@@ -388,6 +424,7 @@ def publish(
         validation=validation,
         key_id=key_id,
         buckets=buckets,
+        views=views,
     )
     write_release(release)
     return release

@@ -1,8 +1,8 @@
 """The shape a resource of FHIR R4 must have: its element names and the JSON kind of each.
 
-Owns two checks. The quick one is a regular expression per resource type that runs inside DuckDB over the whole text:
-it flags any element, at any depth, whose value starts like the wrong JSON kind. What it flags, and any new set of
-top-level names, is looked at closely here, in Python. Reasons name elements, never values.
+Owns the close look. A typed decoder per resource type (``etl.kinds``) reads every text to its depth and flags any
+element of the wrong JSON kind; what it flags, and any new set of top-level names, is looked at here and gets a reason.
+Reasons name elements, never values.
 """
 
 from __future__ import annotations
@@ -10,23 +10,14 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from etl.kinds import Kinds, kinds_of
 from etl.views.fhir_types import Element, elements, elements_of
 
-_STARTS = {"string": '"', "number": "0-9-", "boolean": "tf", "object": "{", "list": r"\["}
-_NOT_JSON = r""",\s*[}\]]|"\s*:\s*-?(?:[Nn]a[Nn]|[Ii]nf)"""
-_RARE = frozenset(
-    {
-        *("ContactDetail", "Contributor", "DataRequirement", "Expression", "ParameterDefinition", "RelatedArtifact"),
-        *("TriggerDefinition", "UsageContext", "Dosage", "Timing", "Signature", "SampledData", "CodeableReference"),
-    }
-)
-"""Types that extensions may hold and hardly do: left out of the pattern, where they would blur common names."""
-_TWINS = r'"_[A-Za-z]+"\s*:\s*[^{\[\s]'
 RESOURCE_TYPES = frozenset(
     [
         "Account",
@@ -182,11 +173,11 @@ RESOURCE_TYPES = frozenset(
 
 @dataclass(frozen=True)
 class Shape:
-    """Checks of one resource type; ``suspicious`` is the regular expression (RE2) of the quick check."""
+    """Checks of one resource type; ``kinds`` finds the texts that ``check_text`` should look at."""
 
     resource: str
     names: frozenset[str]
-    suspicious: str
+    kinds: Kinds
 
     def check_keys(self, names: Sequence[str]) -> str | None:
         """A reason when top-level names repeat or are none of the type's, else None."""
@@ -250,8 +241,7 @@ def _elements_in(package: str, resource: str) -> Mapping[str, Element]:
 @cache
 def shape_of(resource: str) -> Shape:
     """The shape of a resource type; a type the models lack (a few of R4) has no elements and passes."""
-    found = elements(resource)
-    return Shape(resource, frozenset(found), _suspicious(found))
+    return Shape(resource, frozenset(elements(resource)), kinds_of(resource))
 
 
 def _wrong_kinds(known: Mapping[str, Element], data: object, path: str) -> Iterator[str]:
@@ -279,54 +269,6 @@ def _wrong_kind(element: Element, value: object, path: str) -> Iterator[str]:
 def _json_kind(value: object) -> str:
     kinds = {bool: "boolean", int: "number", float: "number", str: "string", dict: "object", list: "list"}
     return kinds.get(type(value), "null")
-
-
-def _suspicious(known: Mapping[str, Element]) -> str:
-    """One RE2 pattern: any of the type's names followed by a value that starts like none of its kinds."""
-    starts: dict[str, set[str]] = defaultdict(set)
-    items: dict[str, set[str]] = defaultdict(set)
-    for name, element in _reachable(known):
-        if name.startswith("_"):
-            continue
-        starts[name].add("list" if element.is_list else element.kind)
-        items[name].add(element.kind if element.is_list else "none")
-    patterns = [_NOT_JSON, _TWINS]
-    for allowed, names in _by_kinds(starts).items():
-        patterns.append(_names(names) + rf"\s*:\s*[^{_chars(allowed)}\s]")
-    for allowed, names in _by_kinds(items).items():
-        if "none" not in allowed:
-            null = "" if "object" in allowed else "n"
-            patterns.append(_names(names) + rf"\s*:\s*\[\s*[^{_chars(allowed)}{null}\]\s]")
-    return "|".join(patterns)
-
-
-def _by_kinds(kinds: Mapping[str, set[str]]) -> dict[tuple[str, ...], list[str]]:
-    grouped: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for name, allowed in sorted(kinds.items()):
-        grouped[tuple(sorted(allowed))].append(name)
-    return grouped
-
-
-def _chars(kinds: Sequence[str]) -> str:
-    return "".join(_STARTS[kind] for kind in sorted(kinds, key=lambda kind: kind == "number"))
-
-
-def _names(names: Sequence[str]) -> str:
-    return f'"(?:{"|".join(names)})"'
-
-
-def _reachable(known: Mapping[str, Element]) -> Iterator[tuple[str, Element]]:
-    """Every (name, element) below a type, each model visited once; contained resources are checked on their own."""
-    seen: set[int] = set()
-    waiting = [known]
-    while waiting:
-        for name, element in waiting.pop().items():
-            if element.choice == "value" and element.type in _RARE:
-                continue
-            yield name, element
-            if element.model is not None and name != "contained" and id(element.model) not in seen:
-                seen.add(id(element.model))
-                waiting.append(element.parts())
 
 
 def patient_links(resource: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from etl.engine import scalar
 from etl.kernel import Kernel, KernelPlan
-from etl.landing import Split
+from etl.landing import DRAFT, Split
 from etl.privacy import PseudonymKey
 from etl.reading import packed
 from etl.sealing import SealingKey
@@ -150,7 +150,9 @@ def _write_quarantine(plan: StagingPlan, task: StagingTask, kernel: Kernel, name
         return
     folder = plan.quarantine / task.batch
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kernel.sql.execute(f"COPY ({sql}) TO '{_quoted(folder / f'{name}.parquet')}' (FORMAT parquet)")
+    draft = folder / f".{name}{DRAFT}"
+    kernel.sql.execute(f"COPY ({sql}) TO '{_quoted(draft)}' (FORMAT parquet)")
+    draft.rename(folder / f"{name}.parquet")
 
 
 def _count(kernel: Kernel, staged: Staged) -> None:

@@ -6,8 +6,10 @@ columns the loader adds. A table nobody decided on cannot be made: PrivacyError 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from etl.errors import PrivacyError
@@ -62,6 +64,8 @@ class WarehouseTable:
     name: str
     view: CompiledView
     key: str
+    digest: str = ""
+    """Of everything in the view's file that decides on a value: two views that keep the same have the same."""
 
     @property
     def references(self) -> tuple[Column, ...]:
@@ -81,7 +85,33 @@ def _stored_type(column: Column) -> str:
 
 def load_tables(views_dir: Path) -> tuple[WarehouseTable, ...]:
     """Every view file of a folder as a table, by name; ViewError or PrivacyError says which column is at fault."""
-    return tuple(as_table(compile_view(load_view(path))) for path in sorted(views_dir.glob("*.json")))
+    return tuple(
+        replace(as_table(compile_view(load_view(path))), digest=_digest(path))
+        for path in sorted(views_dir.glob("*.json"))
+    )
+
+
+def _digest(path: Path) -> str:
+    decisive = json.dumps(_without_words(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True)
+    return hashlib.sha256(decisive.encode()).hexdigest()[:16]
+
+
+_WORDS = {"title", "description", "status", "experimental", "publisher", "contact", "copyright", "date"}
+
+
+def _without_words(value: object) -> object:
+    """A view without what only people read: titles, descriptions, tags that are no privacy rule."""
+    if isinstance(value, list):
+        kept = [item for item in value if not _is_word(item)]
+        return [_without_words(item) for item in kept]
+    if isinstance(value, dict):
+        return {name: _without_words(part) for name, part in value.items() if name not in _WORDS}
+    return value
+
+
+def _is_word(item: object) -> bool:
+    """Is it a tag other than a privacy rule?"""
+    return isinstance(item, dict) and set(item) == {"name", "value"} and item["name"] != "erios/privacy"
 
 
 def as_table(view: CompiledView) -> WarehouseTable:

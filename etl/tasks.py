@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from etl.errors import EtlError, StorageError
+from etl.faults import storage_fault
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -107,10 +108,8 @@ def _guarded(function: Callable[[Item], Result], item: Item) -> Result | Failure
 
 
 def _unknown(error: BaseException) -> Failure:
-    if "No space left on device" in str(error):
-        return Failure("StorageError", "the disk is full; free space and run the same command again", known=True)
-    if "Permission denied" in str(error):
-        return Failure("StorageError", "a zone refuses writing: permission denied", known=True)
+    if fault := storage_fault(error):
+        return Failure("StorageError", str(fault), known=True)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return Failure(type(error).__name__, f"{Path(frame.filename).name}:{frame.lineno}", known=False)
 
@@ -123,7 +122,8 @@ def _as_error(failure: Failure) -> EtlError:
             f"a Spark task failed with {failure.kind} at {failure.sentence}; the last release is untouched"
         )
     kind = getattr(etl.errors, failure.kind, StorageError)
-    return kind(f"{failure.sentence}. The last release is untouched.".replace("..", "."))
+    told = "last release" in failure.sentence
+    return kind(failure.sentence if told else f"{failure.sentence.rstrip('.')}. The last release is untouched.")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +16,11 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 
-from etl.files import DataFile, new_path
+from etl.files import DataFile, new_path, stamp
 from etl.fold import SMALL, FoldTask, Merged
 from etl.identity import MOVED_COLUMNS, IdentitySources
-from etl.landing import storage_error
 from etl.plan import LoadPlan
-from etl.release import TABLES, Release
+from etl.release import TABLES, Release, recover, sweep
 from etl.settle import REPLACED_COLUMNS, SettleTask, list_sql
 from etl.staging import REFERRED, Staged
 from etl.tables import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK, WarehouseTable
@@ -34,16 +33,23 @@ ROWS_OF_A_TASK = 4_000
 
 @contextmanager
 def work_folder(plan: LoadPlan) -> Iterator[Path]:
-    """The folder of staged files, in the warehouse zone; gone at the end, and at the next start after a kill."""
+    """The folder of staged files, in the warehouse zone; gone at the end, and at the next start after a kill.
+
+    Whatever stops the work is rolled back; where that fails too (a full disk), the folder stays, and by it the next
+    run knows that there is something to roll back.
+    """
     work = plan.zones.warehouse / STAGING
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
         yield work
-    except OSError as error:
-        raise storage_error(error, "warehouse zone") from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    except BaseException:
+        with suppress(Exception):
+            recover(plan.zones.warehouse)
+            sweep(plan.zones.warehouse)
+            shutil.rmtree(work)
+        raise
+    shutil.rmtree(work, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -116,10 +122,11 @@ def identity_sources(work: Work) -> IdentitySources:
 def new_identity(work: Work) -> Merged:
     """The identity table whole: it is small, and computed anew each time."""
     folder = work.plan.zones.warehouse / TABLES / IDENTITY
-    path = new_path(0, "0" * 8, "f" * 8)
-    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    draft = new_path(0, "0" * 8, "f" * 8)
+    (folder / draft).parent.mkdir(parents=True, exist_ok=True)
     source = work.lists / "identity" / "all.parquet"
-    shutil.copyfile(source, folder / path)
+    shutil.copyfile(source, folder / draft)
+    path = stamp(folder, draft)
     file = DataFile(path, 0, source.stat().st_size, pq.read_metadata(source).num_rows)
     return Merged(IDENTITY, added=[file], removed=work.current(IDENTITY))
 

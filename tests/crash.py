@@ -119,10 +119,10 @@ def _compact(home: Path) -> object:
     return compact(plan_of(home, file_rows=200), InlineRunner()).release.id
 
 
-def _vacuum(home: Path) -> object:
+def _vacuum(home: Path, last: str = "1") -> object:
     from etl.upkeep import vacuum
 
-    return vacuum(plan_of(home), 1, dict).files
+    return vacuum(plan_of(home), int(last), dict).files
 
 
 def _erase(home: Path, reference: str) -> object:
@@ -135,7 +135,7 @@ def _hold(home: Path) -> object:
     from etl.pipeline import held
 
     with held(plan_of(home)):
-        (home / "is held").touch()
+        (home / "is held").write_text(str(os.getpid()))
         time.sleep(PATIENCE)
     return None
 
@@ -286,12 +286,22 @@ class Forge:
         self, home: Path, command: tuple[str, ...], at: At | None = None, after: float | None = None, user: int = 0
     ) -> dict[str, Any]:
         """``command`` in ``home``: what became of it. ``after``: killed so many seconds after its start."""
+        self.send(home, command, at, after, user)
+        return self.hear()
+
+    def send(
+        self, home: Path, command: tuple[str, ...], at: At | None = None, after: float | None = None, user: int = 0
+    ) -> None:
+        """Start ``command``; ``hear`` waits for its end."""
         assert self.process.stdin
-        assert self.process.stdout
         name, *arguments = command
         job = {"home": str(home), "command": name, "arguments": arguments, "after": after, "user": user}
         self.process.stdin.write(json.dumps({**job, "at": vars(at) if at else None}) + "\n")
         self.process.stdin.flush()
+
+    def hear(self) -> dict[str, Any]:
+        """What became of the command that was sent."""
+        assert self.process.stdout
         return dict(json.loads(self.process.stdout.readline()))
 
     def stop(self) -> None:

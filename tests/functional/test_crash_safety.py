@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -28,7 +31,7 @@ import duckdb
 import polars
 import pytest
 
-from etl.errors import EtlError, ReleaseError, StorageError
+from etl.errors import ReleaseError, StorageError
 from etl.landing import batch_ids, read_batch
 from etl.quarantine import refused
 from etl.release import Release, open_release, open_table, release_ids, unread
@@ -54,8 +57,18 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 PROTOCOL = ("land", "settle", "identity", "gate", "commit", "publish", "release", "rename", "state", "pin", "blank")
 EACH_FILE = ("stage file", "fold file", "rewrite")
 """Steps of which, in the main job, every call is a place to die; of the second sort just after it."""
-STEP_KILLS, RANDOM_KILLS, LOAD_RANDOM_KILLS, LOAD_STEP_KILLS = 14, 8, 30, 50
-"""Kills at named steps and at random instants a command; of the load, every step of the protocol (so many or more)."""
+KILLS = {
+    "load": (42, 24),
+    "first load": (10, 6),
+    "deletions": (8, 6),
+    "objection": (10, 6),
+    "withdrawal": (8, 6),
+    "compact": (16, 10),
+    "rebuild": (8, 6),
+    "vacuum": (12, 8),
+    "erase": (16, 8),
+}
+"""Command → kills at named steps, kills at random instants; of the cheap ones more."""
 
 
 def _export(folder: Path, resources: Sequence[dict[str, Any]], gone: Sequence[str] = ()) -> None:
@@ -108,6 +121,15 @@ def homes(tmp_path_factory: pytest.TempPathFactory, forge: Forge) -> dict[str, P
     return {name: empty if name == "first load" else lived for name in COMMANDS}
 
 
+@contextmanager
+def _borrowed(forges: SimpleQueue[Forge]) -> Iterator[Forge]:
+    forge = forges.get()
+    try:
+        yield forge
+    finally:
+        forges.put(forge)
+
+
 # What is compared.
 
 
@@ -155,6 +177,12 @@ def check_readable(home: Path, before: dict[str, Any], after: dict[str, Any]) ->
     if now:
         check_counts(open_release(home / "warehouse"))
     assert max(now, default="") in (max(before, default=""), max(after, default=""))
+
+
+def check_same(now: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """The same releases; a rebuild that had published makes the same once more."""
+    assert {name: now.get(name) for name in wanted} == wanted
+    assert [now[name] for name in now.keys() - wanted.keys()] in ([], [wanted[max(wanted)]])
 
 
 def beside(home: Path) -> dict[str, Any]:
@@ -215,12 +243,11 @@ class Scene:
 
     def crash(self, at: At | None = None, after: float | None = None) -> bool:
         """Kill the command, look, run it again, look again; answers whether it was alive to be killed."""
-        home, forge = self.copy(), self.forges.get()
-        try:
-            return self._crash(home, forge, at, after)
-        finally:
-            self.forges.put(forge)
-            shutil.rmtree(home)
+        home = self.copy()
+        with _borrowed(self.forges) as forge:
+            alive = self._crash(home, forge, at, after)
+        shutil.rmtree(home)
+        return alive
 
     def _crash(self, home: Path, forge: Forge, at: At | None, after: float | None) -> bool:
         first = forge.run(home, self.command, at, after)
@@ -236,7 +263,7 @@ class Scene:
         check_readable(home, self.before, self.after)
         again = forge.run(home, self.command)
         assert "value" in again, again
-        assert contents(home) == self.after
+        check_same(contents(home), self.after)
         assert beside(home) == self.beside
         check_tidy(home)
 
@@ -281,32 +308,272 @@ def _spread(points: Sequence[At], number: int) -> list[At]:
     return [points[round(place * (len(points) - 1) / (number - 1))] for place in range(number)]
 
 
-def test_a_load_killed_at_any_step_of_the_protocol_shows_nothing_and_a_rerun_finishes(scene: Any) -> None:
-    """Before and after landing, settle, identities, each commit, the release and its rename; after each file."""
-    load = scene("load")
-    points = [at for at in load.points() if at.step in PROTOCOL or (at.step in EACH_FILE and at.when == "after")]
-    assert len(points) >= LOAD_STEP_KILLS
-    _crash_at(load, points)
-
-
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "load"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_any_command_killed_at_its_steps_shows_nothing_and_a_rerun_finishes(scene: Any, name: str) -> None:
-    """So many of the command's named steps, evenly from its first to its last."""
-    _crash_at(scene(name), _spread(scene(name).points(), STEP_KILLS))
+    """So many of the command's named steps, evenly from the first to the last; of the load, those of the protocol."""
+    points = scene(name).points()
+    if name == "load":
+        points = [at for at in points if at.step in PROTOCOL or (at.step in EACH_FILE and at.when == "after")]
+    _crash_at(scene(name), _spread(points, KILLS[name][0]))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_any_command_killed_at_random_shows_nothing_and_a_rerun_finishes(scene: Any, name: str) -> None:
     """Instants drawn from the whole length of an uninterrupted run; one that had ended before counts for nothing."""
     chance, played = random.Random(name), scene(name)
-    wanted = LOAD_RANDOM_KILLS if name == "load" else RANDOM_KILLS
     killed = 0
-    while killed < wanted:
-        instants = [chance.uniform(0, played.seconds) for _ in range(wanted - killed)]
+    while killed < KILLS[name][1]:
+        instants = [chance.uniform(0, played.seconds) for _ in range(KILLS[name][1] - killed)]
         with ThreadPoolExecutor(HANDS) as hands:
             killed += sum(hands.map(lambda after: played.crash(after=after), instants))
 
 
 def test_kills_are_200_at_least() -> None:
-    others = len(COMMANDS) - 1
-    assert LOAD_STEP_KILLS + LOAD_RANDOM_KILLS + others * (STEP_KILLS + RANDOM_KILLS) >= 200
+    assert sum(sum(kills) for kills in KILLS.values()) >= 200
+
+
+def test_a_run_killed_while_it_mends_is_mended_by_the_next(scene: Any) -> None:
+    """A load dies between two commits; the next one dies in each step of the roll-back; the third finishes."""
+    load = scene("load")
+    for step, when in [("restore", "before"), ("restore", "after"), ("recover", "after"), ("delete", "before")]:
+        home = load.copy()
+        with _borrowed(load.forges) as forge:
+            assert forge.run(home, load.command, At("commit", "after", 5))["killed"]
+            assert forge.run(home, load.command, At(step, when, 1))["killed"]
+            load.check_after(home, forge)
+
+
+def test_what_a_killed_run_left_does_not_upset_another_command(scene: Any) -> None:
+    """After a load that died between two commits, a vacuum and an erasure do their work; then the load does."""
+    load = scene("load")
+    home = load.copy()
+    with _borrowed(load.forges) as forge:
+        assert forge.run(home, load.command, At("commit", "after", 5))["killed"]
+        for command in (("vacuum",), ("erase", "Patient/p2"), load.command):
+            assert "value" in forge.run(home, command)
+        check_counts(open_release(home / "warehouse"))
+        check_tidy(home)
+
+
+def test_an_older_release_keeps_a_table_whose_view_has_gone(scene: Any) -> None:
+    """The last release has no such table: what a killed run left is mended, and the table is not taken for garbage."""
+    load = scene("load")
+    home = load.copy()
+    last = home / "warehouse" / "releases" / "r000003.json"
+    told = json.loads(last.read_text())
+    del told["tables"]["practitioner"]
+    last.write_text(json.dumps(told))
+    with _borrowed(load.forges) as forge:
+        assert forge.run(home, load.command, At("gate", "after", 1))["killed"]
+        assert "value" in forge.run(home, ("vacuum", "3"))
+    check_counts(open_release(home / "warehouse", "r000002"))
+
+
+# Two at once.
+
+
+def test_a_second_writer_is_told_who_holds_the_lock_and_a_dead_holder_frees_it(scene: Any) -> None:
+    load = scene("load")
+    home = load.copy()
+    holder, other = Forge.start(), Forge.start()
+    try:
+        holder.send(home, ("hold",))
+        _wait_for(home / "is held")
+        pid = int((home / "is held").read_text())
+        for command in (load.command, ("vacuum",), ("compact",), ("erase", "Patient/p2")):
+            told = other.run(home, command)
+            assert told["error"] == "BusyError"
+            assert re.search(rf"written by process {pid} since 20\d\d-\d\d-\d\dT[\d:]+\+00:00; wait", told["sentence"])
+        check_readable(home, load.before, load.before)
+        os.kill(pid, signal.SIGKILL)
+        assert holder.hear()["killed"]
+        load.check_after(home, other)
+    finally:
+        holder.stop()
+        other.stop()
+
+
+def _wait_for(path: Path) -> None:
+    while not (path.exists() and path.read_text()):
+        time.sleep(0.01)
+
+
+# Damaged files.
+
+
+def _data_files(home: Path, table: str) -> list[Path]:
+    return [Path(name) for name in open_release(home / "warehouse").files(table)]
+
+
+def _flip(path: Path, start: int, length: int) -> None:
+    content = bytearray(path.read_bytes())
+    place = start % len(content)
+    for at in range(place, place + length):
+        content[at] ^= 0xFF
+    path.write_bytes(content)
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "a page": lambda path: _flip(path, 60, 8),
+    "the footer": lambda path: _flip(path, -40, 20),
+    "its end": lambda path: _flip(path, -8, 8),
+    "truncated": _truncate,
+    "missing": Path.unlink,
+}
+SENTENCE = r"^table \w+ is damaged: .* restore the warehouse zone from its backup, or .* `erios etl rebuild`"
+
+
+@pytest.mark.parametrize("table", ["encounter", "_ledger", "_identity", "_identifier"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_load_that_meets_a_damaged_file_says_so_and_a_rebuild_heals(scene: Any, damage: str, table: str) -> None:
+    """Every file of the table is damaged: nothing new is published from it, and it is not needed for a rebuild."""
+    load = scene("load")
+    home = load.copy()
+    for path in _data_files(home, table):
+        DAMAGE[damage](path)
+    with _borrowed(load.forges) as forge:
+        told = forge.run(home, load.command)
+        assert told.get("ours"), told
+        assert re.search(SENTENCE, told["sentence"]), told
+        assert release_ids(home / "warehouse") == list(load.before)
+        assert not (home / "warehouse" / STAGING).exists()
+        assert "value" in forge.run(home, ("rebuild",))
+    check_counts(open_release(home / "warehouse"))
+    assert contents(home)["r000004"]["rows"] == load.after["r000004"]["rows"]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_reader_of_a_damaged_file_is_told_the_table(scene: Any, damage: str) -> None:
+    """A missing or shortened file at once, a page by ``check``, which reads every byte."""
+    home = scene("load").copy()
+    release = open_release(home / "warehouse")
+    DAMAGE[damage](_data_files(home, "patient")[0])
+    with pytest.raises(StorageError, match=SENTENCE):
+        release.check("patient")
+    if damage in ("its end", "truncated", "missing"):
+        with pytest.raises(StorageError, match=SENTENCE):
+            release.duckdb("patient")
+    release.check("encounter")
+
+
+def test_a_damaged_delta_log_or_release_is_one_sentence(scene: Any) -> None:
+    home = scene("load").copy()
+    for path in (home / "warehouse" / "tables" / "patient" / "_delta_log").glob("*.json"):
+        path.write_text("{")
+    with pytest.raises(ReleaseError, match=r"table patient at version \d+ cannot be opened"):
+        open_release(home / "warehouse").duckdb("patient")
+    with _borrowed(scene("load").forges) as forge:
+        told = forge.run(home, COMMANDS["load"])
+        assert told.get("ours"), told
+        (home / "warehouse" / "releases" / "r000003.json").write_text("{")
+        told = forge.run(home, COMMANDS["load"])
+    assert "release r000003 is damaged" in told["sentence"]
+
+
+# A disk that fills, a permission lost, a task that fails.
+
+
+@pytest.mark.parametrize("step", ["land", "stage file", "settle", "identity", "fold file", "gate", "commit", "publish"])
+def test_a_disk_that_fills_is_one_sentence_and_a_rerun_finishes(scene: Any, step: str) -> None:
+    """From that step on no file may grow: staging, lists, fold, commits, release; the roll-back has no room either."""
+    load = scene("load")
+    home = load.copy()
+    nth = 3 if step == "commit" else 1
+    with _borrowed(load.forges) as forge:
+        told = forge.run(home, load.command, At(step, "before", nth, "dry"))
+        assert told.get("error") == "StorageError", told
+        assert re.search(r"^cannot write the \w+ zone: a file size limit was reached", told["sentence"])
+        assert contents(home) == load.before
+        load.check_after(home, forge)
+
+
+def test_a_small_disk_that_fills_anywhere_is_one_sentence_and_a_rerun_finishes(scene: Any, tmp_path: Path) -> None:
+    """A real file system of a few sizes, until one is large enough."""
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs the rights of root")
+    try:
+        _fill_disks(scene("load"), tmp_path)
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+def _fill_disks(load: Scene, disk: Path) -> None:
+    home, filler = disk / "home", disk / "filler"
+    filled = 0
+    for room in (0, 16, 40, 80, 120, 160, 200, 240, 280, 320):
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(load.start, home)
+        _leave_room(disk, filler, room << 10)
+        with _borrowed(load.forges) as forge:
+            told = forge.run(home, load.command)
+            filler.unlink()
+            if told.get("value"):
+                break
+            assert "the disk is full" in told["sentence"], told
+            filled += 1
+            load.check_after(home, forge)
+    assert filled >= 3
+
+
+def _leave_room(disk: Path, filler: Path, room: int) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    with filler.open("wb") as handle:
+        os.posix_fallocate(handle.fileno(), 0, max(1, free - room))
+
+
+NOBODY = 65534
+
+
+def test_a_permission_lost_is_one_sentence_and_a_rerun_finishes(scene: Any) -> None:
+    """The tables' folders, the folder of releases and the zone itself refuse the service account's writing."""
+    if os.getuid():
+        pytest.skip("becoming another account needs the rights of root")
+    load = scene("load")
+    for place in ("tables", "tables/patient/_delta_log", "releases", "."):
+        with tempfile.TemporaryDirectory() as folder, _borrowed(load.forges) as forge:
+            Path(folder).chmod(0o755)
+            home = Path(folder) / "home"
+            shutil.copytree(load.start, home)
+            _give(home, NOBODY)
+            _give(home / "warehouse" / place, 0)
+            told = forge.run(home, load.command, user=NOBODY)
+            assert told.get("error") == "StorageError", (place, told)
+            assert "permission denied" in told["sentence"]
+            assert contents(home) == load.before
+            _give(home, NOBODY)
+            load.check_after(home, forge)
+
+
+def _give(folder: Path, user: int) -> None:
+    """Everything below a folder to an account, and to no other the right to write."""
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, user, user)
+
+
+@pytest.mark.parametrize("step", ["stage file", "settle", "identity", "fold file", "gate", "commit"])
+@pytest.mark.parametrize("act", ["raise", "interrupt"])
+def test_a_task_that_fails_leaves_nothing_and_a_rerun_finishes(scene: Any, step: str, act: str) -> None:
+    load = scene("load")
+    home = load.copy()
+    with _borrowed(load.forges) as forge:
+        told = forge.run(home, load.command, At(step, "after", 1, act))
+        assert told["error"] == {"raise": "ValueError", "interrupt": "KeyboardInterrupt"}[act]
+        assert contents(home) == load.before
+        check_tidy(home)
+        load.check_after(home, forge)
+
+
+@pytest.mark.parametrize("name", ["compact", "erase", "rebuild"])
+def test_another_command_that_fails_leaves_nothing_and_a_rerun_finishes(scene: Any, name: str) -> None:
+    played = scene(name)
+    step = "state" if name == "erase" else "commit"
+    home = played.copy()
+    with _borrowed(played.forges) as forge:
+        assert forge.run(home, played.command, At(step, "after", 3, "raise"))["error"] == "ValueError"
+        assert list(unread(home / "warehouse", release_ids(home / "warehouse"))) == []
+        played.check_after(home, forge)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from erios.settings import PROJECT
 from etl import pipeline, release
 from etl.errors import ReleaseError
 from etl.pipeline import load, rebuild
 from etl.plan import LoadPlan
 from etl.privacy import PseudonymKey
 from etl.release import open_release, open_table, recover, release_ids, sweep, unread
+from etl.tables import load_tables
 from etl.upkeep import compact, keep, vacuum
 from tests.inline import InlineRunner
 from tests.property.test_living_warehouse import KEY, TABLES, Warehouse, open_gate, view
@@ -96,6 +99,39 @@ def test_a_changed_view_is_refused_before_it_starts_and_rebuilt(warehouse: Wareh
     assert set(open_release(plan.zones.warehouse).duckdb("encounter").select("class_code").fetchall()) == {("IMP",)}
     assert _content(plan, "r000004") == old
     assert report.release == "r000005"
+
+
+def test_a_view_that_decides_otherwise_is_refused_and_one_with_other_words_is_not(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    folder = tmp_path / "views"
+    shutil.copytree(PROJECT / "conf" / "views", folder)
+    tables = {table.name: table for table in load_tables(folder)}
+    text = (folder / "location.json").read_text()
+    (folder / "location.json").write_text(text.replace('"description": "', '"description": "Also: '))
+    assert {table.name: table for table in load_tables(folder)}["location"].digest == tables["location"].digest
+    stricter = text.replace('"value": "keep"', '"value": "note"', 1)
+    (folder / "location.json").write_text(stricter)
+    assert stricter != text
+    assert {table.name: table for table in load_tables(folder)}["location"].digest != tables["location"].digest
+    plan = replace(warehouse.plan, tables=(replace(TABLES[0], digest="other"), *TABLES[1:]))
+
+    with pytest.raises(ReleaseError, match=r"view of patient is new or changed .* rebuild --table patient`"):
+        load([warehouse.batches[0]], plan, InlineRunner(), open_gate)
+    rebuild(plan, InlineRunner(), open_gate, ["patient"])
+
+    assert load([warehouse.batches[0]], plan, InlineRunner(), open_gate).new_release is False
+
+
+def test_a_new_view_is_asked_for_from_landing_before_the_next_load(warehouse: Warehouse) -> None:
+    more = view("stay", "Encounter", {"stay_key": "getResourceKey()", "status": "status"})
+    plan = replace(warehouse.plan, tables=(*TABLES, more))
+
+    with pytest.raises(ReleaseError, match=r"view of stay is new or changed"):
+        load([warehouse.batches[0]], plan, InlineRunner(), open_gate)
+    rebuild(plan, InlineRunner(), open_gate, ["stay"])
+
+    assert open_release(plan.zones.warehouse).tables["stay"].rows == 5
 
 
 def test_rebuilding_too_little_is_refused(warehouse: Warehouse) -> None:
