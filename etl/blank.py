@@ -117,7 +117,7 @@ def _rewrite_index(sql: duckdb.DuckDBPyConnection, path: Path, his: Sequence[Pos
 
 
 def _blank_batch(landing: Path, batch: Batch, found: set[Position]) -> None:
-    """Write the files anew, then the batch's new list: from that on the change is decided, and ``finish_rewrites`` ends it."""
+    """Write the files anew, then the batch's new list: from that on the change is decided."""
     places: dict[str, dict[int, set[str]]] = {}
     for file, line, part in found:
         places.setdefault(file, {}).setdefault(line, set()).add(part)

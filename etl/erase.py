@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from etl.blank import Blanked, blank
 from etl.engine import scalar
 from etl.errors import InputError
+from etl.faults import check_whole
 from etl.files import DataFile, file_list, literal, new_path, rows_sql, stamp
 from etl.identity import LOGICAL_MARK
 from etl.pipeline import held
@@ -205,6 +206,7 @@ def _rewrite(
     sql: duckdb.DuckDBPyConnection, folder: Path, table: str, file: DataFile, erasure: Erasure
 ) -> DataFile | None:
     """The file without the patient; None where nothing is left."""
+    check_whole([str(folder / file.path)])
     source = f"read_parquet({literal(folder / file.path)}, hive_partitioning = false)"
     kept = _without(table, *_columns(sql, source), source)
     rows = scalar(sql, f"SELECT count(*) FROM ({kept})")

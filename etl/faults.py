@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 import duckdb
 from deltalake.exceptions import DeltaError
 
 from etl.errors import StorageError
+from etl.files import is_whole
 from etl.landing import storage_error
 
 _CAUSES = {
@@ -50,6 +53,13 @@ def storage_fault(error: BaseException, table: str | None = None) -> StorageErro
 
 _NAMELESS = (duckdb.Error, duckdb.SerializationException)
 """What DuckDB raises for a Parquet page or footer that makes no sense, without the name of the file."""
+
+
+def check_whole(paths: Iterable[str]) -> None:
+    """Read every byte of data files; StorageError names the table and the file that is not as it was written."""
+    for path in map(Path, paths):
+        if not is_whole(path):
+            raise damaged(path.parts[-3], "/".join(path.parts[-2:]))
 
 
 def damaged(table: str, what: str) -> StorageError:

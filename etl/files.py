@@ -33,15 +33,6 @@ class DataFile:
         first, last = Path(self.path).name[: 2 * PREFIX + 1].split("-")
         return first, last
 
-    def is_whole(self, folder: Path) -> bool:
-        """Are the bytes below the table's folder those that were written? An old name without a digest cannot tell."""
-        path = folder / self.path
-        return path.exists() and self._digest in ("", digest(path))
-
-    @property
-    def _digest(self) -> str:
-        return (*Path(self.path).stem.split("-"), "")[3]
-
 
 def new_path(bucket: int, first: str, last: str) -> str:
     """A path that no file has yet."""
@@ -52,6 +43,12 @@ def digest(path: Path) -> str:
     """The first digits of the SHA-256 of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()[:DIGITS]
+
+
+def is_whole(path: Path) -> bool:
+    """Is the file there, and are its bytes those that were written? An old name without a digest cannot tell."""
+    stamped = (*path.stem.split("-"), "")[3]
+    return path.exists() and stamped in ("", digest(path))
 
 
 def stamp(folder: Path, path: str) -> str:

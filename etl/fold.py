@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 
 from etl.engine import connect, scalar
-from etl.faults import damaged
+from etl.faults import check_whole
 from etl.files import DataFile, bucket_sql, literal, new_path, rows_sql, stamp
 from etl.identity import MOVED_COLUMNS
 from etl.settle import LOSER_COLUMNS, REPLACED_COLUMNS, SETTLED_COLUMNS, list_sql
@@ -85,9 +85,7 @@ def fold_all(tasks: Sequence[FoldTask]) -> list[Merged]:
 
 def fold(task: FoldTask) -> Merged:
     """Write the changed files of one range of buckets of one table; StorageError when a present one is damaged."""
-    for file in {*task.in_range(task.affected), *task.small}:
-        if not file.is_whole(task.folder):
-            raise damaged(task.table, file.path)
+    check_whole(task.paths([*task.in_range(task.affected), *task.small]))
     merged = Merged(task.table)
     with connect(task.memory_mb, task.scratch) as sql:
         sql.execute("SET preserve_insertion_order = true")
@@ -204,11 +202,13 @@ def _write_range(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged,
     """Write the buckets that gain or lose rows, small files taken in; other files stay."""
     names = ", ".join(f'"{name}"' for name in task.columns)
     rows = f"SELECT {names}, {_cluster(task)} AS _cluster FROM ({fresh}) {_today(task)}"
-    sql.execute(f"CREATE TEMP TABLE fresh AS {rows}")
+    held = "TABLE" if task.small else "VIEW"  # read twice where small files may be taken in, else once
+    sql.execute(f"CREATE TEMP {held} fresh AS {rows}")
     affected = task.in_range(task.affected)
     bucket = bucket_sql("_cluster", task.buckets)
-    gaining = {int(row[0]) for row in sql.execute(f"SELECT DISTINCT {bucket} FROM fresh").fetchall()}
-    taken = [file for file in task.small if file.bucket in gaining | {file.bucket for file in affected}]
+    losing = {file.bucket for file in affected}
+    gaining = sql.execute(f"SELECT DISTINCT {bucket} FROM fresh").fetchall() if task.small else []
+    taken = [file for file in task.small if file.bucket in losing.union(row[0] for row in gaining)]
     rows = f"SELECT {names} FROM ({rows_sql(task.paths(taken), task.columns)})"
     rows = f"{rows} UNION ALL SELECT {names} FROM ({kept})" if affected else rows
     clustered = f"SELECT {names}, {_cluster(task)} AS _cluster FROM ({rows}) {_today(task)}"

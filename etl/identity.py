@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from etl.faults import check_whole
 from etl.files import literal, rows_sql
 from etl.settle import LOSER_COLUMNS, REPLACED_COLUMNS, list_sql
 from etl.tables import IDENTIFIER_COLUMNS, IDENTITY_COLUMNS, LINK_COLUMNS
@@ -70,7 +71,8 @@ class Identified:
 
 
 def write_identity(sources: IdentitySources, scratch: Path) -> Identified:
-    """Write the lists ``identity`` (the new table) and ``moved``."""
+    """Write the lists ``identity`` (the new table) and ``moved``; StorageError when what stands is damaged."""
+    check_whole([*sources.identity, *sources.links, *sources.identifiers])
     with duckdb.connect(config={"temp_directory": str(scratch)}) as sql:
         _views(sql, sources)
         ends = survivors(sql.execute(_EDGES).fetchall())

@@ -92,7 +92,8 @@ def _structure(name: str, fields: Fields) -> type[msgspec.Struct]:
 
 def _views(texts: pa.Array) -> Iterator[memoryview]:
     """Each string's bytes, where they lie."""
-    _, offsets, data = texts.cast(pa.large_binary()).buffers()
-    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    bytes_ = memoryview(data)
-    return (bytes_[start:end] for start, end in pairwise(ends.tolist()))
+    wide = texts.cast(pa.large_binary())
+    _, offsets, data = wide.buffers()
+    ends = np.frombuffer(offsets, np.int64)[wide.offset : wide.offset + len(wide) + 1]
+    whole = memoryview(data)
+    return (whole[start:end] for start, end in pairwise(ends.tolist()))

@@ -24,7 +24,7 @@ from deltalake.schema import ArrayType, PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, create_table_with_add_actions
 
 from etl.errors import BusyError, ReleaseError
-from etl.faults import damaged, storage_fault
+from etl.faults import check_whole, damaged, storage_fault
 from etl.files import DataFile
 from etl.fold import Merged
 
@@ -86,9 +86,7 @@ class Release:
 
     def check(self, table: str) -> None:
         """Read every byte of the table's files; StorageError names the first that is not as it was written."""
-        for file in self.data_files(table):
-            if not file.is_whole(self.warehouse / TABLES / table):
-                raise damaged(table, file.path)
+        check_whole(self.files(table))
 
     def data_files(self, table: str) -> list[DataFile]:
         """The table's files with bucket, size and rows; ReleaseError if the table is unknown or damaged."""

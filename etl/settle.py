@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 
 from etl.engine import connect, scalar
+from etl.faults import check_whole
 from etl.files import literal, rows_sql
 from etl.staging import AGAIN, SEQ_BITS
 from etl.tables import IDENTITY_COLUMNS, LEDGER_COLUMNS, VERSION
@@ -51,7 +52,8 @@ class Settled:
 
 
 def settle(task: SettleTask) -> Settled:
-    """Decide which version of each resource stands in one range of the ledger."""
+    """Decide which version of each resource stands in one range of the ledger; StorageError when that is damaged."""
+    check_whole(task.ledger)
     settled = Settled()
     with connect(task.memory_mb, task.scratch) as sql:
         sql.execute(f"CREATE TEMP TABLE staged AS {_staged_sql(task)}")

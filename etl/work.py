@@ -25,7 +25,7 @@ from etl.settle import REPLACED_COLUMNS, SettleTask, list_sql
 from etl.staging import REFERRED, Staged
 from etl.tables import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK, WarehouseTable
 
-ROWS_PER_TASK = 400_000
+ROWS_PER_TASK = 150_000
 STAGING = ".staging"
 ROWS_OF_A_TASK = 4_000
 """What a fold costs beside its rows, in rows."""

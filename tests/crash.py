@@ -154,13 +154,12 @@ COMMANDS: dict[str, Callable[..., object]] = {
 class StillClock(datetime):
     """The landing zone's clock: batches are received on the same day, a second apart."""
 
+    landed = 0
+
     @classmethod
     def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
         """The time that the number of batches landed so far tells."""
-        return datetime(2031, 1, 1, tzinfo=UTC) + timedelta(seconds=_landed)
-
-
-_landed = 0
+        return datetime(2031, 1, 1, tzinfo=UTC) + timedelta(seconds=cls.landed)
 
 
 @dataclass
@@ -217,10 +216,9 @@ _ACTS = {"kill": _die, "raise": _fail, "dry": _run_dry, "interrupt": _interrupt}
 
 def _child(job: dict[str, Any]) -> dict[str, Any]:
     """The command, watched; its result or the error it ended with."""
-    global _landed
     home = Path(job["home"])
-    _landed = len(list((home / "landing").glob("b*")))
-    etl.landing.datetime = StillClock  # type: ignore[misc]
+    StillClock.landed = len(list((home / "landing").glob("b*")))
+    vars(etl.landing)["datetime"] = StillClock
     watch = _Watch(At(**job["at"]) if job["at"] else None)
     for step, place in STEPS.items():
         for each in [place, *LENT.get(step, ())]:

@@ -77,6 +77,34 @@ def load(spark: SparkSession) -> Load:
     return load_paths
 
 
+@pytest.fixture
+def in_process(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command line in this process: exit code, standard output, standard error."""
+    import warnings
+
+    from typer.main import get_command
+
+    from erios.cli import app
+    from erios.cli.exits import run
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        command = get_command(app)
+        capfd.readouterr()
+        with warnings.catch_warnings():
+            code = run(lambda prog_name: command([str(a) for a in arguments], prog_name=prog_name))
+        return code, *capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def at_home(module_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The home that the tests of one module share, as the home of the commands of this test."""
+    monkeypatch.setenv("ERIOS_HOME", str(module_settings.home))
+    monkeypatch.setenv("ERIOS_LOAD__BUCKETS", str(module_settings.load.buckets))
+    return module_settings
+
+
 @pytest.fixture(scope="session")
 def fresh(make_home: Callable[[Path], Settings]) -> Callable[[Path], Settings]:
     """``make_home`` under the name the tests of single faults use."""

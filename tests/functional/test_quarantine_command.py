@@ -1,0 +1,124 @@
+"""``erios etl quarantine`` as a data manager uses it: what waits, why, and again after a fix."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from etl.quarantine import refused
+from etl.release import open_release
+
+CANARY = "Canari-Martin"
+LONG = b'{"resourceType":"Patient","id":"long","text":{"status":"generated","div":"' + b"x" * (2 << 20) + b'"}}'
+WRONG = {"resourceType": "Patient", "id": "wrong", "name": {"family": CANARY}, "birthDate": CANARY}
+CUT = b'{"resourceType":"Patient","id":"' + CANARY.encode()
+KIND = "Patient.name must be a JSON array"
+NOT_JSON = "the line is not valid JSON"
+TOO_LONG = "the line is longer than 1 MB"
+
+
+@pytest.fixture(scope="module")
+def module_settings(tmp_path_factory, make_home):
+    """A home that takes lines of 1 MB at most."""
+    return make_home(tmp_path_factory.mktemp("home"), max_line_mb=1)
+
+
+@pytest.fixture(scope="module")
+def batch(module_settings, load, patient, write_ndjson, tmp_path_factory):
+    """The id of a batch of one good line and three that are refused."""
+    path = tmp_path_factory.mktemp("in") / "dirty.ndjson"
+    return load([write_ndjson(path, [patient("a"), WRONG, CUT, LONG])], module_settings).batch
+
+
+@pytest.fixture
+def quarantine(batch, at_home, in_process, monkeypatch):
+    """``erios etl quarantine``, which must never show a value of a record; the limit is still 1 MB."""
+    monkeypatch.setenv("ERIOS_LOAD__MAX_LINE_MB", "1")
+
+    def call(*arguments):
+        code, out, said = in_process("etl", "quarantine", *arguments)
+        assert CANARY not in out + said
+        return code, out, said
+
+    return call
+
+
+def test_the_list_counts_by_batch_type_and_reason(quarantine, batch):
+    code, out, said = quarantine("list")
+    rows = sorted(" ".join(line.split()) for line in said.splitlines() if batch in line)
+    assert (code, out) == (0, "")
+    assert [row.removeprefix(f"│ {batch} │ ").removesuffix(" │") for row in rows] == [
+        f"(unreadable) │ {NOT_JSON} │ 1",
+        f"(unreadable) │ {TOO_LONG} │ 1",
+        f"Patient │ {KIND} │ 1",
+    ]
+
+
+def test_the_rows_are_one_a_line_with_their_ids(quarantine, batch):
+    code, out, said = quarantine("list", "--rows")
+    assert (code, said) == (0, "")
+    assert sorted(out.splitlines()) == [
+        f"{batch}/000001:2\tPatient\twrong\t{KIND}",
+        f"{batch}/000001:3\t-\t-\t{NOT_JSON}",
+        f"{batch}/000001:4\t-\t-\t{TOO_LONG}",
+    ]
+
+
+def test_the_rows_as_json_are_one_array(quarantine, batch):
+    code, out, said = quarantine("list", "--json", "--batch", batch)
+    (row,) = (row for row in json.loads(out) if row["line"] == 2)
+    assert (code, said) == (0, "")
+    assert row == {
+        "quarantine_id": f"{batch}/000001:2",
+        "batch": batch,
+        "file": "000001",
+        "line": 2,
+        "part": "",
+        "type": "Patient",
+        "resource_id": "wrong",
+        "reason": KIND,
+    }
+
+
+def test_another_batch_is_an_empty_list(quarantine):
+    assert quarantine("list", "--json", "--batch", "b000009-00000000") == (0, "[]\n", "")
+
+
+def test_one_is_shown_with_its_reasons_in_words(quarantine, batch):
+    code, out, _ = quarantine("show", f"{batch}/000001:2")
+    assert (code, out.splitlines()[:2]) == (0, [f"{batch}/000001:2: Patient wrong", f"  - {KIND}"])
+    assert sorted(out.splitlines()[2:]) == [
+        "  - Patient.birthDate: does not have the form that FHIR asks for",
+        "  - Patient.name: must be a JSON array",
+    ]
+    code, out, _ = quarantine("show", "--json", f"{batch}/000001:3")
+    assert (code, json.loads(out)["reasons"]) == (0, [NOT_JSON])
+
+
+@pytest.mark.parametrize("wanted", ["{batch}/000001:1", "b000009-00000000/000001:1", "x"])
+def test_an_id_that_does_not_wait_is_one_sentence(quarantine, batch, wanted):
+    name = wanted.format(batch=batch)
+    code, out, said = quarantine("show", name)
+    assert (code, out) == (3, "")
+    assert said == f"erios: no '{name}' waits in quarantine; `erios etl quarantine list --rows` prints the ids\n"
+
+
+def test_replaying_another_batch_changes_nothing(quarantine, at_home):
+    code, out, said = quarantine("replay", "--batch", "b000009-00000000")
+    assert (code, out, said) == (0, "", "Nothing waits in quarantine.\n")
+    assert len(list(refused(at_home.identity / "quarantine"))) == 3
+
+
+@pytest.mark.slow
+def test_what_a_fix_lets_pass_is_loaded_and_the_rest_waits_on(quarantine, batch, at_home, monkeypatch):
+    """The fix is a higher limit on the length of a line. Last here: it changes the home."""
+    monkeypatch.setenv("ERIOS_LOAD__MAX_LINE_MB", "8")
+    code, out, _ = quarantine("replay", "--json")
+    report = json.loads(out)
+    totals = report["totals"]
+    waiting = list(refused(at_home.identity / "quarantine"))
+    assert (code, totals["in"], totals["written"], totals["quarantined"]) == (0, 3, 1, 2)
+    assert open_release(at_home.warehouse).duckdb("patient").count("*").fetchall() == [(2,)]
+    assert {row.batch for row in waiting} == {report["batch"]} != {batch}
+    assert sorted(row.reason for row in waiting) == [KIND, NOT_JSON]
