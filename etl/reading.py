@@ -182,5 +182,5 @@ def _without_blanks(table: pa.Table, block: bytes, offsets: np.ndarray) -> pa.Ta
     firsts = np.frombuffer(block, np.uint8)[offsets[:-1]]
     if not len(table) or not np.isin(firsts, np.frombuffer(b" \t\r\n", np.uint8)).any():
         return table
-    trimmed = pc.utf8_trim_whitespace(table["text"])
+    trimmed = pc.utf8_trim(table["text"], " \t\r\n")
     return table.filter(pc.greater(pc.binary_length(trimmed), 0))

@@ -260,10 +260,16 @@ class Scene:
         return True
 
     def check_after(self, home: Path, forge: Forge) -> None:
-        """What stands reads whole; the same command, run again, finishes."""
+        """What stands reads whole; the same command, run again, finishes.
+
+        An erasure killed after its very last step, when its note of what it erases is gone, says that nobody is left.
+        """
         check_readable(home, self.before, self.after)
+        finished = contents(home) == self.after
         again = forge.run(home, self.command)
-        assert "value" in again, again
+        assert "value" in again or (finished and "no kept release has a row of this patient" in again["sentence"]), (
+            again
+        )
         check_same(contents(home), self.after)
         assert beside(home) == self.beside
         check_tidy(home)

@@ -49,8 +49,8 @@ def test_the_list_counts_by_batch_type_and_reason(quarantine, batch):
     rows = sorted(" ".join(line.split()) for line in said.splitlines() if batch in line)
     assert (code, out) == (0, "")
     assert [row.removeprefix(f"│ {batch} │ ").removesuffix(" │") for row in rows] == [
-        f"(unreadable) │ {NOT_JSON} │ 1",
         f"(unreadable) │ {TOO_LONG} │ 1",
+        f"(unreadable) │ {NOT_JSON} │ 1",
         f"Patient │ {KIND} │ 1",
     ]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from erios.settings import PROJECT
-from etl import pipeline, release
+from etl import pipeline, release, work
 from etl.errors import ReleaseError
 from etl.pipeline import load, rebuild
 from etl.plan import LoadPlan
@@ -181,8 +181,8 @@ def test_a_rebuild_killed_among_its_commits_leaves_the_old_release_and_columns(
 
     with monkeypatch.context() as patched:
         patched.setattr(pipeline, "commit_table", killed)
-        patched.setattr(pipeline, "recover", lambda _root: [])
-        patched.setattr(pipeline, "sweep", lambda _root: 0)
+        patched.setattr(work, "recover", lambda _root: [])
+        patched.setattr(work, "sweep", lambda _root: 0)
         with pytest.raises(KeyboardInterrupt):
             rebuild(_wider(warehouse.plan), InlineRunner(), open_gate)
 
