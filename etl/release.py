@@ -27,6 +27,7 @@ from etl.errors import BusyError, ReleaseError
 from etl.faults import check_whole, damaged, storage_fault
 from etl.files import DataFile
 from etl.fold import Merged
+from etl.landing import storage_error
 
 if TYPE_CHECKING:
     import duckdb
@@ -161,8 +162,15 @@ def delta_files(table: DeltaTable) -> list[DataFile]:
 
 
 def release_ids(warehouse: Path) -> list[str]:
-    """Ids of the releases kept, oldest first."""
-    return sorted(p.stem for p in (warehouse / RELEASES).glob("r*.json"))
+    """Ids of the releases kept, oldest first; StorageError when their folder may not be read."""
+    folder = warehouse / RELEASES
+    try:
+        found = list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise storage_error(error, "warehouse zone") from None
+    return sorted(path.stem for path in found if path.match("r*.json"))
 
 
 def open_release(warehouse: Path, release_id: str | None = None) -> Release:

@@ -203,7 +203,6 @@ def test_a_keyring_of_another_user_is_code_4(powerless, home):
     assert said == f"no permission to read the keyring {home.keyring}: run as its owner"
 
 
-@pytest.mark.xfail(strict=True, reason="release_ids takes a folder that it may not list for one without releases")
 def test_a_warehouse_that_may_not_be_read_is_code_6(powerless, home):
     releases = home.warehouse / "releases"
     mode = releases.stat().st_mode
