@@ -1,8 +1,8 @@
 """Erasure in the landing zone and in quarantine: the patient's records blanked where they lie.
 
 Owns the only change that landing ever sees. A record is overwritten with spaces, so that every other line keeps its
-number and place; an entry of a Bundle is taken out of it. It runs in the driver's process alone: the patient's ids
-are clear text here and may not travel in a Spark plan.
+number and place; so is an entry of a Bundle, whose place then says ``null``. It runs in the driver's process alone:
+the patient's ids are clear text here and may not travel in a Spark plan.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from etl.bundles import without_parts
 from etl.files import literal
 from etl.kernel import Kernel, KernelPlan, type_plans
 from etl.landing import DECIDED, DRAFT, Batch, LandedFile, batch_ids, finish_rewrites, read_batch
 from etl.plan import LoadPlan
-from etl.reading import Chunk, packed
+from etl.reading import BOM, Chunk, packed
 
 Position = tuple[str, int, str]
 """(file, line, part): where a text stands in its batch."""
@@ -152,29 +153,7 @@ def _blanked_lines(lines: Iterator[bytes] | Sequence[bytes], places: Mapping[int
 def _blanked(line: bytes, parts: set[str]) -> bytes:
     """The line with the parts taken out, as long as it was."""
     end = b"\n" if line.endswith(b"\n") else b""
-    text = b"" if "" in parts or not (kept := _without(json.loads(line), parts)) else kept
-    return text.ljust(len(line) - len(end)) + end
-
-
-def _without(value: dict[str, object], parts: set[str]) -> bytes:
-    """A Bundle or resource as JSON without the parts, named as ``entry[2]`` or ``entry[0].contained[1]``."""
-    for part in sorted(parts, key=_place, reverse=True):
-        steps = re.findall(r"(\w+)\[(\d+)\]", part)
-        here: object = value
-        for name, number in steps[:-1]:
-            here = _inside(here, name, int(number))
-        name, number = steps[-1]
-        if isinstance(here, dict) and int(number) < len(here.get(name, [])):
-            del here[name][int(number)]
-            if not here[name]:
-                del here[name]
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _inside(value: object, name: str, number: int) -> object:
-    item = value[name][number] if isinstance(value, dict) else {}
-    return item.get("resource", item) if name == "entry" and isinstance(item, dict) else item
-
-
-def _place(part: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\[(\d+)\]", part)]
+    if "" in parts:
+        return b"".ljust(len(line) - len(end)) + end
+    start = BOM if line.startswith(BOM) else b""
+    return start + without_parts(line.removeprefix(BOM), parts)

@@ -10,10 +10,11 @@ A contained resource gets the deterministic key ``Type/ParentType/parent-id#loca
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
 _REFERENCE = re.compile(rb'("reference"\s*:\s*")((?:urn:|https?:|#)[^"\\]*)"')
 _MAX_DEPTH = 3
@@ -51,11 +52,21 @@ class _Head(msgspec.Struct):
 
 
 class _Bundle(_Head):
-    entry: list[_Entry] = []
+    entry: list[msgspec.Raw] = []
 
 
 class _Container(_Head):
     contained: list[msgspec.Raw] = []
+
+
+class _Parts(_Head):
+    entry: list[msgspec.Raw] = []
+    contained: list[msgspec.Raw] = []
+
+
+ERASED = b"null"
+"""Stands in a landed Bundle, or in a resource's ``contained``, for a part that was erased; such a part is passed
+over, and those after it keep their number."""
 
 
 def expand(text: bytes, *, part: str = "", given_id: str | None = None, depth: int = 0) -> Iterator[Document]:
@@ -74,7 +85,12 @@ def expand(text: bytes, *, part: str = "", given_id: str | None = None, depth: i
 
 
 def standing_alone(doc: Document) -> bytes:
-    """A Bundle entry's text as one line for itself; in a Bundle when the id, or the deletion, is said around it."""
+    """A Bundle entry's text as one line for itself; in a Bundle when the id, or the deletion, is said around it.
+
+    An entry that could not be used is in a Bundle too, as it was.
+    """
+    if doc.reason:
+        return _BUNDLE % doc.text
     if doc.action == "delete":
         request = _Request("DELETE", f"{doc.type}/{doc.given_id}")
         return _BUNDLE % msgspec.json.encode({"request": request})
@@ -87,19 +103,22 @@ _BUNDLE = b'{"resourceType":"Bundle","type":"collection","entry":[%s]}'
 
 
 def _entries(bundle: _Bundle, part: str, depth: int) -> Iterator[Document]:
-    entries = list(bundle.entry)
+    texts = [bytes(raw) for raw in bundle.entry]
+    entries = [_Entry() if text == ERASED else msgspec.json.decode(text, type=_Entry) for text in texts]
     heads = [_head(entry) for entry in entries]
     links = {
         entry.fullUrl.encode(): f"{head.resourceType}/{head.id}".encode()
         for entry, head in zip(entries, heads, strict=True)
         if entry.fullUrl and head.resourceType and head.id
     }
-    for number, (entry, head) in enumerate(zip(entries, heads, strict=True)):
+    for number, (raw, entry, head) in enumerate(zip(texts, entries, heads, strict=True)):
         where = f"{part}.entry[{number}]".lstrip(".")
+        if raw == ERASED:
+            continue
         if entry.request is not None and entry.request.method.upper() == "DELETE":
-            yield _deletion(where, entry.request.url)
+            yield _deletion(where, raw, entry.request.url)
         elif not bytes(entry.resource):
-            yield Document(where, b"{}", reason="the Bundle entry holds no resource")
+            yield Document(where, raw, reason="the Bundle entry holds no resource")
         else:
             text = _rewrite(bytes(entry.resource), links)
             yield from expand(text, part=where, given_id=head.id or None, depth=depth + 1)
@@ -118,10 +137,10 @@ def _head(entry: _Entry) -> _Head:
     return head
 
 
-def _deletion(where: str, url: str) -> Document:
+def _deletion(where: str, entry: bytes, url: str) -> Document:
     parts = url.split("?", maxsplit=1)[0].strip("/").split("/")
     if "?" in url or len(parts) < 2:
-        return Document(where, b"{}", reason="a DELETE entry must name Type/id")
+        return Document(where, entry, reason="a DELETE entry must name Type/id")
     return Document(where, b"{}", parts[-1], "delete", parts[-2])
 
 
@@ -130,16 +149,46 @@ def _with_contained(head: _Container, text: bytes, part: str, given_id: str | No
         yield Document(part, text, given_id)
         return
     parent = f"{head.resourceType}/{given_id or head.id}"
-    inner = [_contained_head(raw, number) for number, raw in enumerate(head.contained)]
+    contained = [(number, bytes(raw)) for number, raw in enumerate(head.contained) if bytes(raw) != ERASED]
+    inner = [_contained_head(raw, number) for number, raw in contained]
     links = {f"#{h.id}".encode(): f"{h.resourceType}/{parent}#{h.id}".encode() for h in inner}
     links[b"#"] = parent.encode()
     yield Document(part, _rewrite(text, links), given_id)
-    for number, (raw, h) in enumerate(zip(head.contained, inner, strict=True)):
+    for (number, raw), h in zip(contained, inner, strict=True):
         where = f"{part}.contained[{number}]".lstrip(".")
-        yield Document(where, _rewrite(bytes(raw), links), f"{parent}#{h.id}")
+        yield Document(where, _rewrite(raw, links), f"{parent}#{h.id}")
 
 
-def _contained_head(raw: msgspec.Raw, number: int) -> _Head:
+def without_parts(text: bytes, parts: Collection[str]) -> bytes:
+    """The text with ``ERASED`` and blanks over its parts (``entry[2]``, ``entry[0].contained[1]``), as long as it was.
+
+    Nothing else changes: the parts after one keep their numbers, and every digit stays.
+    """
+    blanked = bytearray(text)
+    for part in parts:
+        if not any(part.startswith(f"{other}.") for other in parts):
+            start, length = _span(text, part)
+            blanked[start : start + length] = ERASED.ljust(length)
+    return bytes(blanked)
+
+
+def _span(text: bytes, part: str) -> tuple[int, int]:
+    """Where a part stands in the text: its first byte and its length."""
+    here: bytes | msgspec.Raw = text
+    steps = re.findall(r"(\w+)\[(\d+)\]", part)
+    for depth, (name, number) in enumerate(steps, start=1):
+        here = getattr(msgspec.json.decode(here, type=_Parts), name)[int(number)]
+        if name == "entry" and depth < len(steps):
+            here = msgspec.json.decode(here, type=_Entry).resource
+    return _address(here) - _address(text), len(memoryview(here))
+
+
+def _address(text: bytes | msgspec.Raw) -> int:
+    """msgspec's raw parts are views of the text that was decoded."""
+    return int(np.frombuffer(text, np.uint8).ctypes.data)
+
+
+def _contained_head(raw: bytes, number: int) -> _Head:
     head = msgspec.json.decode(raw, type=_Head)
     return head if head.id else _Head(head.resourceType, str(number))
 

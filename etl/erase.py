@@ -11,7 +11,7 @@ import json
 import mmap
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -61,10 +61,18 @@ class Erasure:
     after: Scan | None = None
 
 
-def erase(plan: LoadPlan, references: Sequence[str], folders: Sequence[Path] = (), *, landing: bool) -> Erasure:
+def erase(
+    plan: LoadPlan,
+    references: Sequence[str],
+    folders: Sequence[Path] = (),
+    *,
+    landing: bool,
+    done: Callable[[Erasure], None] = lambda _: None,
+) -> Erasure:
     """Erase the patient that any of ``references`` names from every kept release and from quarantine.
 
-    ``landing``: blank the records in the landing zone too. ``folders`` are scanned beside the warehouse. InputError
+    ``landing``: blank the records in the landing zone too. ``folders`` are scanned beside the warehouse. ``done`` is
+    called before the erasure counts as ended: killed in it or before, the same command takes it up again. InputError
     when no kept release knows the patient.
     """
     warehouse = plan.zones.warehouse
@@ -80,6 +88,7 @@ def erase(plan: LoadPlan, references: Sequence[str], folders: Sequence[Path] = (
             _rewrite_all(plan, keys, erasure)
             sweep(warehouse)
             erasure.after = _scan(warehouse, folders, keys)
+            done(erasure)
     return erasure
 
 

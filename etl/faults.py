@@ -41,7 +41,7 @@ def storage_fault(error: BaseException, table: str | None = None) -> StorageErro
     text = str(error)
     for words, code in _CAUSES.items():
         if words in text:
-            return storage_error(OSError(code, words), "warehouse zone")
+            return storage_error(OSError(code, words), _place(text))
     if found := _DATA_FILE.search(text):
         return damaged(found[1], found[2])
     if found := _TABLE.search(text):
@@ -51,6 +51,15 @@ def storage_fault(error: BaseException, table: str | None = None) -> StorageErro
     return damaged("(unknown)", "a file of it") if type(error) in _NAMELESS else None
 
 
+def _place(text: str) -> str:
+    """What cannot be written: the warehouse zone, or another folder that the message names."""
+    folders = [str(Path(path).parent) for path in _PATH.findall(text)]
+    elsewhere = [folder for folder in folders if not _WAREHOUSE.search(f"{folder}/")]
+    return f"folder {elsewhere[0]}" if elsewhere else "warehouse zone"
+
+
+_PATH = re.compile(r"""["'](/[^"']+)["']""")
+_WAREHOUSE = re.compile(r"/(tables|releases|\.staging)/")
 _NAMELESS = (duckdb.Error, duckdb.SerializationException)
 """What DuckDB raises for a Parquet page or footer that makes no sense, without the name of the file."""
 

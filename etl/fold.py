@@ -259,23 +259,26 @@ GROUP BY _bucket, part ORDER BY 2
 
 
 def _fold_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged) -> None:
-    """Append what settle decided; versions of patients who object are noted as withheld."""
+    """Append what settle decided; versions that make no row (an objector's, a replaced identity's) as withheld."""
     settled = list_sql(task.lists, "settled", SETTLED_COLUMNS)
     bucket = bucket_sql("resource_key", task.buckets)
     inside = f"{bucket} BETWEEN {task.first} AND {task.last}"
     sql.execute(
-        f"CREATE TEMP TABLE standing AS SELECT s.*, coalesce(i.excluded, false) AS withheld FROM ({settled}) s"
+        f"CREATE TEMP TABLE standing AS SELECT s.*, coalesce(i.excluded, false) AS barred,"
+        f" barred OR (s.resource_type = 'Patient' AND coalesce(i.target <> i.alias, false)) AS withheld"
+        f" FROM ({settled}) s"
         f" LEFT JOIN identity i ON s.patient_key = i.alias WHERE {inside}"
     )
     for resource, count in sql.execute(_OBJECTED.format(again=AGAIN << SEQ_BITS)).fetchall():
         merged.objected[resource] += count
-    rows = f"SELECT * EXCLUDE (seq), {task.generation} AS generation FROM standing"
+    rows = f"SELECT * EXCLUDE (seq, barred), {task.generation} AS generation FROM standing"
     known = rows_sql(task.paths(task.affected), LEDGER_COLUMNS)
     barred = f"""
         SELECT * REPLACE (true AS withheld, {task.generation} AS generation)
         FROM (SELECT * FROM ({known}) QUALIFY
               row_number() OVER (PARTITION BY resource_key ORDER BY generation DESC) = 1)
-        WHERE {inside} AND NOT withheld AND patient_key IN (SELECT alias FROM moved WHERE excluded)
+        WHERE {inside} AND NOT withheld AND (patient_key IN (SELECT alias FROM moved WHERE excluded)
+              OR (resource_type = 'Patient' AND patient_key IN (SELECT alias FROM moved WHERE replaced)))
           AND resource_key NOT IN (SELECT resource_key FROM standing)"""
     names = ", ".join(LEDGER_COLUMNS)
     fresh = f"SELECT {names} FROM ({rows}) UNION ALL SELECT {names} FROM ({barred})" if task.affected else rows
@@ -299,5 +302,5 @@ def _append_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merge
 
 
 _OBJECTED = """
-SELECT resource_type, count(*) FROM standing WHERE withheld AND NOT deleted AND seq < {again} GROUP BY 1
+SELECT resource_type, count(*) FROM standing WHERE barred AND NOT deleted AND seq < {again} GROUP BY 1
 """

@@ -19,7 +19,9 @@ from etl.settle import LOSER_COLUMNS, REPLACED_COLUMNS, list_sql
 from etl.tables import IDENTIFIER_COLUMNS, IDENTITY_COLUMNS, LINK_COLUMNS
 
 LOGICAL_MARK = "?identifier="
-MOVED_COLUMNS = {"alias": "VARCHAR", "cluster": "VARCHAR", "logical": "BOOLEAN", "excluded": "BOOLEAN"}
+MOVED_COLUMNS = {"alias": "VARCHAR", "cluster": "VARCHAR"} | dict.fromkeys(
+    ("logical", "excluded", "replaced"), "BOOLEAN"
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ def _end(start: str, follows: Mapping[str, str], ends: Mapping[str, str]) -> str
 
 @dataclass(frozen=True)
 class Identified:
-    """Does the table differ from the last release's, and which patients does no objection keep out any more?"""
+    """Does the table differ from the last release's, and which patients have records to be read again?
+
+    Those whom no objection keeps out any more, and those whose identity was replaced and is their own again.
+    """
 
     changed: bool
     returning: frozenset[str]
@@ -166,10 +171,14 @@ SELECT coalesce(new.alias, old.alias) AS alias, coalesce(new.logical, old.logica
 FROM identity new FULL JOIN old ON new.alias = old.alias
 """
 _MOVED = f"""
-SELECT alias, coalesce(was, alias) AS cluster, logical, excluded FROM ({_DIFFERENCE})
+SELECT alias, coalesce(was, alias) AS cluster, logical, excluded, NOT logical AND is_now <> alias AS replaced
+FROM ({_DIFFERENCE})
 WHERE (known OR NOT logical) AND (was IS DISTINCT FROM is_now OR was_excluded <> excluded)
 """
-_RETURNING = f"SELECT alias FROM ({_DIFFERENCE}) WHERE was_excluded AND NOT excluded"
+_RETURNING = f"""
+SELECT alias FROM ({_DIFFERENCE})
+WHERE NOT excluded AND (was_excluded OR (NOT logical AND was <> alias AND is_now = alias))
+"""
 _CHANGED = """
 SELECT count(*) > 0 FROM (
     (SELECT * FROM identity EXCEPT SELECT * FROM old) UNION ALL (SELECT * FROM old EXCEPT SELECT * FROM identity))

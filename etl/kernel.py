@@ -329,7 +329,7 @@ _CLASSIFY = f"""
 CREATE OR REPLACE TEMP TABLE doc AS
 WITH heads AS (
     SELECT *, text[1] = '{{' AS is_object, TRY({_HEADS}) AS head
-    FROM (SELECT * REPLACE (ltrim(text, E' \\t') AS text) FROM lines)
+    FROM (SELECT * REPLACE (trim(text, E' \\t\\r\\n') AS text) FROM lines)
 ), named AS (
     SELECT $first + row_number() OVER () - 1 AS seq, file, line, part, action, text, given_reason,
            head IS NOT NULL AS readable, is_object AND head IS NOT NULL AS ok,

@@ -2,8 +2,9 @@
 
 One Spark task a range of resource keys, each one DuckDB connection over pseudonymised Parquet only, so that a
 resource is found again even when its patient changed. Owns the order of versions (``_last_updated``, ``_version``,
-``_hash``, newest first) and what a task tells the later stages, as short Parquet lists below. A version that an
-objection keeps out competes like any other, and gives way only to itself, read again once the objection is withdrawn.
+``_hash``, newest first) and what a task tells the later stages, as short Parquet lists below. A version that is
+withheld (of a patient who objects, or a replaced identity's own record) competes like any other, and gives way only
+to itself, read again once nothing withholds it any more.
 
 - ``losers(seq)``: staged rows whose version does not stand;
 - ``replaced(resource_type, resource_key, cluster)``: resources whose present rows go, and where these lie;
@@ -76,7 +77,8 @@ def _present_sql(task: SettleTask) -> str:
     """The version that stands of each staged resource; ``cluster`` is where its rows lie."""
     known = rows_sql(task.ledger, LEDGER_COLUMNS)
     return f"""
-        SELECT p.* EXCLUDE (generation), coalesce(i.target, p.patient_key, p.resource_key) AS cluster
+        SELECT p.* EXCLUDE (generation), coalesce(i.target, p.patient_key, p.resource_key) AS cluster,
+               withheld AND coalesce(i.excluded, false) AS objected
         FROM (SELECT * FROM ({known}) SEMI JOIN staged USING (resource_key)
               QUALIFY row_number() OVER (PARTITION BY resource_key ORDER BY generation DESC) = 1) p
         LEFT JOIN identity i ON p.patient_key = i.alias"""
@@ -98,11 +100,12 @@ def list_sql(lists: Path, name: str, columns: Mapping[str, str]) -> str:
 _SETTLE = """
 CREATE TEMP TABLE settled AS
 WITH versions AS (
-    SELECT *, CASE WHEN seq >= {again} THEN 1 ELSE 2 END AS rank, false AS withheld FROM staged
+    SELECT *, CASE WHEN seq >= {again} THEN 1 ELSE 2 END AS rank, false AS withheld, false AS objected FROM staged
     UNION ALL BY NAME
     SELECT -1::BIGINT AS seq, * EXCLUDE (cluster), CASE WHEN withheld THEN 3 ELSE 0 END AS rank FROM present
 ), copies AS (
-    SELECT *, row_number() OVER (same ORDER BY rank, seq) AS copy, bool_or(withheld) OVER same AS kept_out
+    SELECT *, row_number() OVER (same ORDER BY rank, seq) AS copy, bool_or(withheld) OVER same AS kept_out,
+           bool_or(objected) OVER same AS barred
     FROM versions
     WINDOW same AS (PARTITION BY resource_key, _last_updated, _version, _hash, deleted)
 ), ranked AS (
@@ -113,7 +116,8 @@ WITH versions AS (
 SELECT *, CASE WHEN seq = -1 THEN 'present'
                WHEN copy > 1 THEN 'duplicates'
                WHEN place > 1 THEN 'superseded'
-               WHEN kept_out AND seq < {again} THEN 'objected'
+               WHEN barred AND seq < {again} THEN 'objected'
+               WHEN kept_out AND seq < {again} THEN 'duplicates'
                WHEN deleted THEN 'deleted'
                ELSE 'written' END AS outcome
 FROM ranked;

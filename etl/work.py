@@ -170,10 +170,7 @@ def _fold_tasks(work: Work) -> Iterator[tuple[int, FoldTask]]:
     """(rows it will write, about; the task) for every range of every table that changes."""
     where = Whereabouts.read(work.lists)
     for form in (form for form in forms(work.plan) if not work.only or form.table in work.only):
-        if form.table == LEDGER:
-            affected = work.current(LEDGER) if where.barred else []
-        else:
-            affected = where.affected(work, form)
+        affected = where.affected(work, form)
         if work.staged.rows(form.table) or affected:
             known = {file.path for file in affected} if form.table != LEDGER else set()
             small = [file for file in work.current(form.table) if is_small(work, file) and file.path not in known]
@@ -211,6 +208,7 @@ class Whereabouts:
 
     replaced: Mapping[str, np.ndarray]
     moved: np.ndarray
+    merged: np.ndarray
     logical: bool
     barred: bool
 
@@ -225,11 +223,14 @@ class Whereabouts:
             replaced[""] = _prefixes(sql, "resource_key", "replaced")
             flags = "SELECT coalesce(bool_or(logical), false), coalesce(bool_or(excluded), false) FROM moved"
             logical, barred = sql.execute(flags).fetchall()[0]
-            return cls(replaced, _prefixes(sql, "cluster", "moved"), bool(logical), bool(barred))
+            moved, merged = _prefixes(sql, "cluster", "moved"), _prefixes(sql, "alias", "moved WHERE replaced")
+            return cls(replaced, moved, merged, bool(logical), bool(barred))
 
     def affected(self, work: Work, form: Form) -> list[DataFile]:
         """The table's files that hold a row that goes or moves, or may."""
         current = work.current(form.table)
+        if form.table == LEDGER:
+            return current if self.barred else [file for file in current if _holds(file, self.merged)]
         if form.resource and self.logical:
             return current
         places = [self.replaced.get(form.resource, _NOWHERE), self.moved if form.resource else _NOWHERE]

@@ -78,6 +78,8 @@ def load_suite(folder: Path, table: str, columns: Mapping[str, str], tables: Ite
     ``columns`` maps the table's columns to their DuckDB types; ``tables`` are the tables of the release: what
     needs another one is left out and named in ``skipped``. Raises SuiteError.
     """
+    if not (folder / EVERY_TABLE).is_file():
+        raise SuiteError(f"no {EVERY_TABLE} in {folder}: the rules that every table must keep would go unchecked")
     here = frozenset(tables)
     paths = [path for path in (folder / EVERY_TABLE, folder / f"{table}.json") if path.is_file()]
     parts = [_suite(_Draft(path, table, columns, _read(path)), here) for path in paths]

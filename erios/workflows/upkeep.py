@@ -76,14 +76,19 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
     plan = load_plan(settings)
     change = add(settings, [Wish(reference, f"erasure: {reason}") for reference in references])
     places = [settings.studies, settings.tracking, segments_folder(settings), settings.identity / "quarantine"]
-    erasure = erase(plan, references, [place for place in places if place.exists()], landing=landing)
     forget(settings, change.patient_keys)
-    report = _write_report(settings, erasure, reason, landing=landing)
-    details = {"landing": landing, "rows": erasure.rows, "releases": erasure.releases, "report": report.name}
-    append(settings, "warehouse.erase", object=change.patient_keys[0], reason=reason, details=details)
+    reports: list[Path] = []
+
+    def record(erasure: Erasure) -> None:
+        reports.append(_write_report(settings, erasure, reason, landing=landing))
+        details = {"landing": landing, "rows": erasure.rows, "releases": erasure.releases, "report": reports[0].name}
+        append(settings, "warehouse.erase", object=change.patient_keys[0], reason=reason, details=details)
+
+    folders = [place for place in places if place.exists()]
+    erasure = erase(plan, references, folders, landing=landing, done=record)
     if erasure.after is None or erasure.after.found:
-        raise InternalError(f"the scan after the erasure still finds the patient: see {report}")
-    return erasure, report
+        raise InternalError(f"the scan after the erasure still finds the patient: see {reports[0]}")
+    return erasure, reports[0]
 
 
 def _write_report(settings: Settings, erasure: Erasure, reason: str, *, landing: bool) -> Path:

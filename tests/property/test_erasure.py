@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from etl.erase import erase, scan
+from etl.bundles import expand
+from etl.erase import Erasure, erase, scan
 from etl.errors import InputError
 from etl.landing import batch_ids
 from etl.pipeline import load, rebuild
@@ -104,9 +105,28 @@ def test_landing_and_quarantine_keep_the_others_line_by_line(plan: LoadPlan) -> 
     assert {word: texts.count(word) for word in wanted} == wanted
     assert erasure.blanked.landed == 8
     assert erasure.blanked.quarantined == 1
+    assert [doc.part for doc in expand(_landed(plan)[-2])] == ["entry[1]"]
     report = rebuild(plan, InlineRunner(), open_gate)
     assert report.to_dict()["totals"]["quarantined"] == 0
     assert len(_rows(plan, str(report.release))) == 2
+
+
+def test_an_erasure_that_is_not_recorded_has_not_ended(plan: LoadPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill while the report is written: the same command takes it up again and records what the scan finds."""
+    monkeypatch.setattr("etl.work.shutil.rmtree", lambda *_, **__: None)  # a killed process tidies nothing up
+    recorded: list[Erasure] = []
+
+    def killed(_: Erasure) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        erase(plan, [GONE], landing=False, done=killed)
+    monkeypatch.undo()
+    erase(plan, [GONE], landing=False, done=recorded.append)
+
+    (erasure,) = recorded
+    assert erasure.after is not None
+    assert erasure.after.found == {}
 
 
 def _landed(plan: LoadPlan) -> list[bytes]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from hypothesis import HealthCheck, Phase, given, settings
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from etl.files import bucket_sql
@@ -212,7 +214,23 @@ def open_gate(_tables: Any, _fresh: Any, _batch: str) -> Verdict:
 LIMITS = settings(max_examples=25, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
 
 
+MERGED_THEN_PARTED: list[tuple[str, Any, Any]] = [
+    ("load", [("Patient", 0, 2), ("Patient", 1, 3), ("Patient", 3, 1)], []),
+    ("load", [("Encounter", 0, 2), ("Patient", 1, 4)], []),
+]
+PARTED_BY_A_BATCH_THAT_REPEATS = [MERGED_THEN_PARTED[0], ("load", [("Patient", 1, 4), ("Patient", 0, 2)], [])]
+OBJECTING_WHILE_REPLACED = [
+    ("object", "Patient/p0", None),
+    MERGED_THEN_PARTED[0],
+    ("withdraw", "Patient/p0", None),
+    MERGED_THEN_PARTED[1],
+]
+
+
 @LIMITS
+@example(MERGED_THEN_PARTED)
+@example(PARTED_BY_A_BATCH_THAT_REPEATS)
+@example(OBJECTING_WHILE_REPLACED)
 @given(st.lists(steps, min_size=1, max_size=8))
 def test_the_warehouse_and_the_model_agree_after_every_step(plan: list[tuple[str, Any, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -220,3 +238,18 @@ def test_the_warehouse_and_the_model_agree_after_every_step(plan: list[tuple[str
         for step in plan:
             warehouse.run(step)
             warehouse.check()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [lambda text: text + b"\r\n", lambda text: b'{"resourceType":"Bundle","entry":[{"resource": ' + text + b" }]}\n"],
+)
+def test_the_same_record_in_another_file_form_is_a_duplicate(form: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    plan = Warehouse(tmp_path).plan
+    text = json.dumps(make("Practitioner", 0, 1)).encode()
+    for number, content in enumerate([text + b"\n", form(text)]):
+        (tmp_path / f"{number}.ndjson").write_bytes(content)
+    first, again = (load([tmp_path / f"{n}.ndjson"], plan, InlineRunner(), open_gate) for n in range(2))
+    assert first.new_release
+    assert not again.new_release
+    assert again.accounts["Practitioner"].duplicates == 1

@@ -55,6 +55,7 @@ def suite(folder: Path, *expectations: dict[str, Any], **more: Any) -> Path:
     """A folder with one suite for patient."""
     (folder / "suites").mkdir()
     (folder / "suites" / "patient.json").write_text(json.dumps({"expectations": expectations, **more}))
+    (folder / "suites" / "every_table.json").write_text(json.dumps({"expectations": []}))
     return folder / "suites"
 
 
@@ -104,6 +105,15 @@ def test_wrong_type_blocks(tmp_path):
     assert [r.sentence for r in report.failures("block")] == [
         "A column has not the type that its name promises: birth_on."
     ]
+
+
+def test_suites_without_the_rules_of_every_table_check_nothing(tmp_path):
+    path = tmp_path / "patient.parquet"
+    write(path, f"SELECT '{KEYS[1]}' AS patient_key")
+    (tmp_path / "suites").mkdir()
+
+    with pytest.raises(SuiteError, match="the rules that every table must keep would go unchecked"):
+        check_tables({"patient": StagedTable("patient", (str(path),))}, tmp_path / "suites", tmp_path)
 
 
 def test_warn_expectation_does_not_block(tmp_path):
@@ -163,6 +173,7 @@ def test_relation_left_out_without_the_other_table(tmp_path):
     wanted = {"unknown": KEYS[9]}
     write(path, f"SELECT '{KEYS[8]}' AS specimen_key, '{wanted['unknown']}' AS patient_key")
     (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "every_table.json").write_text(json.dumps({"expectations": []}))
     (tmp_path / "suites" / "specimen.json").write_text(
         json.dumps(
             {
