@@ -5,6 +5,7 @@ An exception's message may hold a patient's value, and so may a frame's locals: 
 
 from __future__ import annotations
 
+import logging
 import os
 import traceback
 from datetime import UTC, datetime
@@ -29,6 +30,15 @@ def _chain(error: BaseException) -> list[BaseException]:
         chain.append(link)
         link = link.__cause__ or link.__context__
     return chain
+
+
+class PlacesFormatter(logging.Formatter):
+    """A log line without its arguments, which may hold what somebody typed; faults as ``describe_fault`` has them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="seconds")
+        line = f"{time} {record.levelname} {record.name}: {record.msg}"
+        return f"{line}\n{describe_fault(record.exc_info[1])}" if record.exc_info and record.exc_info[1] else line
 
 
 def write_fault(folder: Path, error: BaseException) -> Path:

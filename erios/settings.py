@@ -7,6 +7,7 @@ are in the keyring (``erios.keys``), and no setting has a place for one.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -83,6 +84,46 @@ class LoadSettings(BaseModel):
         return buckets
 
 
+class MailSettings(BaseModel):
+    """Where letters go: an SMTP server, or (without one) the console. Its password, if any, is in ``password_file``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = ""
+    port: int = Field(25, ge=1, le=65535)
+    user: str = ""
+    password_file: Folder | None = None
+    tls: bool = False
+    sender: str = "erios@localhost"
+
+
+class DirectorySettings(BaseModel):
+    """The hospital's OpenID Connect directory; ``roles``: value of the claim → role."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = ""
+    client_id: str = ""
+    secret_file: Folder | None = None
+    claim: str = "groups"
+    roles: dict[str, str] = Field(default_factory=dict)
+
+
+class PortalSettings(BaseModel):
+    """The portal: the hospital's name, who is asked about data protection, and how many votes decide."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hospital: str = "CHU de démonstration"
+    contact: str = "dpo@localhost"
+    hosts: list[str] = Field(default_factory=lambda: ["localhost", "127.0.0.1", "[::1]"])
+    proxy: bool = False
+    quorum: int = Field(3, ge=1, le=99)
+    second_factor: bool = True
+    mail: MailSettings = MailSettings()
+    directory: DirectorySettings = DirectorySettings()
+
+
 class Settings(BaseSettings):
     """All settings; paths are absolute. Zones default to folders of ``home``."""
 
@@ -97,10 +138,24 @@ class Settings(BaseSettings):
     studies: Folder = Field(default_factory=lambda known: _in_home(known, "studies"))
     tracking: Folder = Field(default_factory=lambda known: _in_home(known, "tracking"))
     governance: Folder = Field(default_factory=lambda known: _in_home(known, "governance"))
+    database: str = ""
     views_dir: Folder = PROJECT / "conf" / "views"
     suites_dir: Folder = PROJECT / "conf" / "suites"
+    legal_routes: Folder = PROJECT / "conf" / "legal_routes.toml"
     spark: SparkSettings = SparkSettings()
     load: LoadSettings = LoadSettings()
+    portal: PortalSettings = PortalSettings()
+
+    @field_validator("database")
+    @classmethod
+    def _check_database(cls, database: str) -> str:
+        """A password would stand in a file or in every process's environment."""
+        if database and not re.fullmatch(r"postgresql://([\w.-]+@)?[\w.-]*(:\d+)?/[\w-]+(\?[\w=&/.-]*)?", database):
+            raise ValueError(
+                "must be empty (SQLite in the zone governance) or postgresql://user@host:port/name without a password,"
+                " which belongs in ~/.pgpass"
+            )
+        return database
 
     @model_validator(mode="after")
     def _keep_zones_apart(self) -> Self:
@@ -201,7 +256,11 @@ def _read(source: Path) -> dict[str, Any]:
     return _from_folder(values, source.parents[1])
 
 
-_PATHS = {"home", "views_dir", "suites_dir", "local_dir", "event_log_dir", *ZONES}
+_PATHS = {
+    *("home", "views_dir", "suites_dir", "legal_routes", "local_dir", "event_log_dir"),
+    *("password_file", "secret_file"),
+    *ZONES,
+}
 
 
 def _from_folder(values: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -229,5 +288,8 @@ def _known(section: tuple[int | str, ...]) -> list[str]:
     models: dict[tuple[int | str, ...], type[BaseModel]] = {
         ("spark",): SparkSettings,
         ("load",): LoadSettings,
+        ("portal",): PortalSettings,
+        ("portal", "mail"): MailSettings,
+        ("portal", "directory"): DirectorySettings,
     }
     return list(models.get(section, Settings).model_fields)

@@ -1,9 +1,10 @@
 """The third stage: the files of a table that change, written unseen.
 
-A task holds a range of buckets of one table, in one DuckDB connection. New rows go to new files; a file is rewritten
-when a row of it goes (a newer version, a deletion, an objection) or moves (its patient's identity changed), and small
-files are taken in on the way, so that the cost follows the change and files do not crumble. Owns how a row reads
-today: the patient it belongs to after merges of identities, and the resource that a business identifier means.
+A task holds a range of buckets of one table, in one DuckDB connection. New rows go to new files, which take small
+ones in on the way, so that files do not crumble. A file is written again, less some rows, when a row of it goes (a
+newer version, a deletion, an objection) or moves (its patient's identity changed): what is left of it was validated
+when it came, and is copied without being sorted or validated again. So the cost follows the change. Owns how a row
+reads today: the patient it belongs to after merges of identities, and the resource that a business identifier means.
 Nothing is visible before the release commits the files.
 """
 
@@ -69,10 +70,14 @@ class FoldTask:
 
 @dataclass
 class Merged:
-    """Files that join a table and files that leave it; ``objected``: resources kept out, by type."""
+    """Files that join a table and files that leave it; ``objected``: resources kept out, by type.
+
+    ``added`` have rows that no release had; ``lessened`` have only rows of files that leave.
+    """
 
     table: str
     added: list[DataFile] = field(default_factory=list)
+    lessened: list[DataFile] = field(default_factory=list)
     removed: list[DataFile] = field(default_factory=list)
     objected: Counter[str] = field(default_factory=Counter)
     outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -94,7 +99,10 @@ def fold(task: FoldTask) -> Merged:
             _fold_ledger(sql, task, merged)
         else:
             moving = task.has_patient and _any(sql, "moved")
-            _write_range(sql, task, merged, _fresh(sql, task, moving=moving), _kept(task, moving=moving))
+            affected = task.in_range(task.affected)
+            small = [file for file in affected if file.rows < task.file_rows // SMALL]
+            _lessen(sql, task, merged, [file for file in affected if file not in small], moving=moving)
+            _write_range(sql, task, merged, _fresh(sql, task, moving=moving), small, moving=moving)
     return merged
 
 
@@ -123,11 +131,25 @@ SELECT map(coalesce(list(alias), []::VARCHAR[]), coalesce(list({value}), [])) FR
 _GONE = "SELECT resource_key FROM replaced"
 
 
-def _kept(task: FoldTask, *, moving: bool) -> str:
-    """Rows of this range's affected files that neither go nor move."""
-    rows = rows_sql(task.paths(task.in_range(task.affected)), task.columns)
+def _kept(task: FoldTask, files: Sequence[DataFile], *, moving: bool) -> str:
+    """Rows of these files that neither go nor move."""
+    rows = rows_sql(task.paths(files), task.columns)
     stays = f"NOT ({_MOVES})" if moving else "true"
     return f'SELECT * FROM ({rows}) WHERE "{task.key}" NOT IN ({_GONE}) AND {stays}'
+
+
+def _lessen(
+    sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged, files: Sequence[DataFile], *, moving: bool
+) -> None:
+    """Copy each file without the rows that go or move; one that loses none stays."""
+    for file in files:
+        kept = _kept(task, [file], moving=moving)
+        rows = scalar(sql, f"SELECT count(*) FROM ({kept})")
+        if rows < file.rows:
+            merged.removed.append(file)
+        if 0 < rows < file.rows:
+            low, high = file.range
+            merged.lessened.append(_copy(sql, task, kept, new_path(file.bucket, low, high), file.bucket, rows))
 
 
 _MOVES = f"""
@@ -198,19 +220,26 @@ def _meant(name: str) -> str:
     return f"""list_transform(r."{name}", lambda x: coalesce(getvariable('meaning')[x], x))"""
 
 
-def _write_range(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged, fresh: str, kept: str) -> None:
-    """Write the buckets that gain or lose rows, small files taken in; other files stay."""
+def _write_range(
+    sql: duckdb.DuckDBPyConnection,
+    task: FoldTask,
+    merged: Merged,
+    fresh: str,
+    affected: Sequence[DataFile],
+    *,
+    moving: bool,
+) -> None:
+    """Write each bucket's new rows, with what stays of small ``affected`` files; other small files are taken in."""
     names = ", ".join(f'"{name}"' for name in task.columns)
     rows = f"SELECT {names}, {_cluster(task)} AS _cluster FROM ({fresh}) {_today(task)}"
     held = "TABLE" if task.small else "VIEW"  # read twice where small files may be taken in, else once
     sql.execute(f"CREATE TEMP {held} fresh AS {rows}")
-    affected = task.in_range(task.affected)
     bucket = bucket_sql("_cluster", task.buckets)
     losing = {file.bucket for file in affected}
     gaining = sql.execute(f"SELECT DISTINCT {bucket} FROM fresh").fetchall() if task.small else []
     taken = [file for file in task.small if file.bucket in losing.union(row[0] for row in gaining)]
     rows = f"SELECT {names} FROM ({rows_sql(task.paths(taken), task.columns)})"
-    rows = f"{rows} UNION ALL SELECT {names} FROM ({kept})" if affected else rows
+    rows = f"{rows} UNION ALL SELECT {names} FROM ({_kept(task, affected, moving=moving)})" if affected else rows
     clustered = f"SELECT {names}, {_cluster(task)} AS _cluster FROM ({rows}) {_today(task)}"
     both = f"FROM fresh UNION ALL {clustered}" if affected or taken else "FROM fresh"
     sql.execute(f"CREATE TEMP TABLE sorted AS SELECT *, {bucket} AS _bucket FROM ({both}) ORDER BY _cluster")
@@ -237,13 +266,16 @@ def _write_files(sql: duckdb.DuckDBPyConnection, task: FoldTask, names: str) -> 
 def _write_file(
     sql: duckdb.DuckDBPyConnection, task: FoldTask, names: str, bucket: int, start: int, end: int, low: str, high: str
 ) -> DataFile:
-    draft = new_path(bucket, low, high)
+    query = f"SELECT {names} FROM sorted WHERE rowid BETWEEN {start} AND {end}"
+    return _copy(sql, task, query, new_path(bucket, low, high), bucket, end - start + 1)
+
+
+def _copy(sql: duckdb.DuckDBPyConnection, task: FoldTask, query: str, draft: str, bucket: int, rows: int) -> DataFile:
     target = task.folder / draft
     target.parent.mkdir(parents=True, exist_ok=True)
-    query = f"SELECT {names} FROM sorted WHERE rowid BETWEEN {start} AND {end}"
     sql.execute(f"COPY ({query}) TO {literal(target)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 16384)")
     path = stamp(task.folder, draft)
-    return DataFile(path, bucket, (task.folder / path).stat().st_size, end - start + 1)
+    return DataFile(path, bucket, (task.folder / path).stat().st_size, rows)
 
 
 _PIECES = """

@@ -322,6 +322,7 @@ def folded(
     for part in parts:
         whole = work.changes.setdefault(part.table, Merged(part.table))
         whole.added += part.added
+        whole.lessened += part.lessened
         whole.removed += part.removed
     return [_objected(part.objected) for part in parts if part.objected]
 
@@ -337,7 +338,7 @@ def future_files(base: Release | None, table: str, change: Merged | None) -> lis
     if change is None:
         return current
     removed = {file.path for file in change.removed}
-    return [*(file for file in current if file.path not in removed), *change.added]
+    return [*(file for file in current if file.path not in removed), *change.lessened, *change.added]
 
 
 def _validate(step: Step, base: Release | None, changes: Mapping[str, Merged]) -> Verdict | None:
@@ -360,7 +361,7 @@ def _validate(step: Step, base: Release | None, changes: Mapping[str, Merged]) -
 def _to_check(
     plan: LoadPlan, base: Release | None, changes: Mapping[str, Merged]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The tables' future files, and those of them that are new."""
+    """The tables' future files, and those of them with rows that no release had."""
     root = plan.zones.warehouse / TABLES
     names = [table.name for table in plan.tables]
     files = {name: [str(root / name / f.path) for f in future_files(base, name, changes.get(name))] for name in names}

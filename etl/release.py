@@ -324,7 +324,7 @@ def commit_table(
     With ``overwrite`` the new files are all there is, and the columns may be others than before.
     """
     folder = warehouse / TABLES / name
-    adds = [_add(file) for file in change.added]
+    adds = [_add(file) for file in [*change.lessened, *change.added]]
     if not DeltaTable.is_deltatable(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         schema = delta_schema(columns)

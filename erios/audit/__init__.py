@@ -5,6 +5,28 @@ governance zone.
 """
 
 from erios.audit.chain import Draft, Event
-from erios.audit.store import Verification, append, append_all, last_event, read_events, verify
+from erios.audit.store import (
+    Verification,
+    append,
+    append_all,
+    append_within,
+    last_event,
+    make,
+    read_events,
+    verify,
+    witness,
+)
 
-__all__ = ["Draft", "Event", "Verification", "append", "append_all", "last_event", "read_events", "verify"]
+__all__ = [
+    "Draft",
+    "Event",
+    "Verification",
+    "append",
+    "append_all",
+    "append_within",
+    "last_event",
+    "make",
+    "read_events",
+    "verify",
+    "witness",
+]

@@ -22,6 +22,9 @@ GROUPS = {
     "warehouse": "Look at the tables and releases of the warehouse.",
     "objections": "Keep the rows of patients who object to research out of the warehouse.",
     "reidentify": "Find the patient behind a pseudonym: two people, a reason, on record.",
+    "study": "List, submit, review and decide studies, as in the portal.",
+    "portal": "Serve the portal of studies; make its first administrator.",
+    "worker": "Do the portal's background work.",
     "audit": "Verify and export the audit chain.",
     "views": "Check, run and inventory the SQL-on-FHIR views that make the tables.",
 }

@@ -44,14 +44,14 @@ def home(settings, keyring):
 
 
 def database(home):
-    return home.governance / "audit.db"
+    return home.governance / "governance.db"
 
 
 def remove_last(home) -> None:
     with closing(sqlite3.connect(database(home))) as chain:
-        guard = chain.execute("SELECT sql FROM sqlite_master WHERE name = 'no_delete'").fetchone()[0]
-        chain.execute("DROP TRIGGER no_delete")
-        chain.execute("DELETE FROM event WHERE number = (SELECT max(number) FROM event)")
+        guard = chain.execute("SELECT sql FROM sqlite_master WHERE name = 'audit_no_delete'").fetchone()[0]
+        chain.execute("DROP TRIGGER audit_no_delete")
+        chain.execute("DELETE FROM audit_event WHERE number = (SELECT max(number) FROM audit_event)")
         chain.execute(guard)
         chain.commit()
 

@@ -128,7 +128,7 @@ def test_no_clear_identity_is_outside_the_identity_zone(home):
 
     places = [path for path in home.home.rglob("*") if path.is_file()]
     assert [path for path in places if b"canary" in path.read_bytes()] == []
-    assert home.governance / "audit.db" in places
+    assert home.governance / "governance.db" in places
 
 
 def test_many_writers_at_once_lose_nothing(home):

@@ -45,12 +45,12 @@ def copy(chain, tmp_path_factory):
     return make
 
 
-GUARDS = ("no_update", "no_delete", "next_only")
+GUARDS = ("audit_no_update", "audit_no_delete", "audit_next_only")
 
 
 def change(settings, *statements: tuple[str, tuple]) -> None:
     """Run statements behind the guards' back, and put the guards up again."""
-    with closing(sqlite3.connect(settings.governance / "audit.db")) as database:
+    with closing(sqlite3.connect(settings.governance / "governance.db")) as database:
         made = [
             row[0] for row in database.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid")
         ]
@@ -88,7 +88,7 @@ def test_one_changed_byte_of_any_field_is_found(copy, number, name, data):
         raw[place] ^= data.draw(st.integers(1, 255))
         after = bytes(raw)
     value = "?" if name == "number" else "CAST(? AS TEXT)"
-    change(settings, (f"UPDATE event SET {name} = {value} WHERE number = ?", (after, number)))
+    change(settings, (f"UPDATE audit_event SET {name} = {value} WHERE number = ?", (after, number)))
 
     assert verify(settings).faults != ()
 
@@ -97,7 +97,7 @@ def test_one_changed_byte_of_any_field_is_found(copy, number, name, data):
 def test_any_other_value_of_any_field_is_found(copy, number, name, text):
     settings = copy()
     same = row_of(settings, number)[FIELDS.index(name)] == text
-    change(settings, (f"UPDATE event SET {name} = ? WHERE number = ?", (text, number)))
+    change(settings, (f"UPDATE audit_event SET {name} = ? WHERE number = ?", (text, number)))
 
     assert (verify(settings).faults == ()) == same
 
@@ -106,10 +106,10 @@ def test_any_other_value_of_any_field_is_found(copy, number, name, text):
 def test_removed_events_are_found_also_when_the_others_close_up(copy, first, length, close):
     settings = copy()
     last = min(first + length - 1, EVENTS)
-    statements: list[tuple[str, tuple]] = [("DELETE FROM event WHERE number BETWEEN ? AND ?", (first, last))]
+    statements: list[tuple[str, tuple]] = [("DELETE FROM audit_event WHERE number BETWEEN ? AND ?", (first, last))]
     if close:
         statements += [
-            ("UPDATE event SET number = number - ? WHERE number = ?", (last - first + 1, number))
+            ("UPDATE audit_event SET number = number - ? WHERE number = ?", (last - first + 1, number))
             for number in range(last + 1, EVENTS + 1)
         ]
     change(settings, *statements)
@@ -120,7 +120,7 @@ def test_removed_events_are_found_also_when_the_others_close_up(copy, first, len
 @given(pair=st.tuples(numbers, numbers).filter(lambda pair: pair[0] < pair[1]))
 def test_two_swapped_events_are_found(copy, pair):
     settings = copy()
-    move = "UPDATE event SET number = ? WHERE number = ?"
+    move = "UPDATE audit_event SET number = ? WHERE number = ?"
     change(settings, (move, (99, pair[0])), (move, pair), (move, (pair[1], 99)))
 
     assert verify(settings).faults != ()
@@ -131,10 +131,11 @@ def test_a_copied_event_put_in_between_is_found(copy, number, source):
     settings = copy()
     row = row_of(settings, source)
     statements: list[tuple[str, tuple]] = [
-        ("UPDATE event SET number = number + 1 WHERE number = ?", (place,)) for place in range(EVENTS, number - 1, -1)
+        ("UPDATE audit_event SET number = number + 1 WHERE number = ?", (place,))
+        for place in range(EVENTS, number - 1, -1)
     ]
     marks = ", ".join("?" * len(FIELDS))
-    change(settings, *statements, (f"INSERT INTO event VALUES ({marks})", (number, *row[1:])))
+    change(settings, *statements, (f"INSERT INTO audit_event VALUES ({marks})", (number, *row[1:])))
 
     assert verify(settings).faults != ()
 
@@ -144,7 +145,7 @@ def test_a_forged_event_at_the_end_is_found(copy, number):
     settings = copy()
     row = row_of(settings, number)
     forged = (EVENTS + 1, *row[1:-2], row_of(settings, EVENTS)[-1], row[-1])
-    change(settings, (f"INSERT INTO event VALUES ({', '.join('?' * len(FIELDS))})", forged))
+    change(settings, (f"INSERT INTO audit_event VALUES ({', '.join('?' * len(FIELDS))})", forged))
 
     assert verify(settings).faults != ()
     with pytest.raises(StorageError, match="damaged or cut short"):
@@ -155,7 +156,7 @@ def test_a_forged_event_at_the_end_is_found(copy, number):
 @given(data=st.data())
 def test_any_byte_of_the_file_is_harmless_or_found(chain, copy, data):
     settings = copy()
-    file = settings.governance / "audit.db"
+    file = settings.governance / "governance.db"
     raw = bytearray(file.read_bytes())
     place = data.draw(st.integers(0, len(raw) - 1))
     raw[place] ^= data.draw(st.integers(1, 255))
@@ -168,7 +169,7 @@ def test_any_byte_of_the_file_is_harmless_or_found(chain, copy, data):
 @pytest.mark.parametrize("guard", GUARDS)
 def test_a_guard_that_was_taken_down_is_found(copy, guard):
     settings = copy()
-    with closing(sqlite3.connect(settings.governance / "audit.db")) as database:
+    with closing(sqlite3.connect(settings.governance / "governance.db")) as database:
         database.execute(f"DROP TRIGGER {guard}")
 
     assert verify(settings).faults == (f"the guard {guard} of the table is missing or changed",)
@@ -177,19 +178,19 @@ def test_a_guard_that_was_taken_down_is_found(copy, guard):
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE event SET reason = 'better' WHERE number = 3",
-        "DELETE FROM event",
-        "DELETE FROM event WHERE number = 7",
-        "INSERT OR REPLACE INTO event SELECT 3, time, actor, action, object, 'x', details, key_id, previous, seal"
-        " FROM event WHERE number = 3",
-        "INSERT INTO event SELECT 9, time, actor, action, object, 'x', details, key_id, previous, seal"
-        " FROM event WHERE number = 3",
+        "UPDATE audit_event SET reason = 'better' WHERE number = 3",
+        "DELETE FROM audit_event",
+        "DELETE FROM audit_event WHERE number = 7",
+        "INSERT OR REPLACE INTO audit_event SELECT 3, time, actor, action, object, 'x', details, key_id, previous, seal"
+        " FROM audit_event WHERE number = 3",
+        "INSERT INTO audit_event SELECT 9, time, actor, action, object, 'x', details, key_id, previous, seal"
+        " FROM audit_event WHERE number = 3",
     ],
 )
 def test_the_table_itself_refuses_changes(copy, statement):
     settings = copy()
     with (
-        closing(sqlite3.connect(settings.governance / "audit.db")) as database,
+        closing(sqlite3.connect(settings.governance / "governance.db")) as database,
         pytest.raises(sqlite3.IntegrityError, match="append-only"),
     ):
         database.execute(statement)

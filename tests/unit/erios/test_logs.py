@@ -32,3 +32,19 @@ def test_the_log_is_its_owners_alone(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert path.read_text() == describe_fault(fail())
+
+
+def test_a_log_line_holds_no_argument_and_no_message() -> None:
+    import logging
+    import sys
+
+    from erios.logs import PlacesFormatter
+
+    try:
+        raise ValueError("Étrange")
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, __file__, 1, "page %s failed", ("/Étrange",), sys.exc_info())
+    line = PlacesFormatter().format(record)
+    assert "Étrange" not in line
+    assert "page %s failed" in line
+    assert "builtins.ValueError" in line

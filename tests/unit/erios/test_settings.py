@@ -102,7 +102,8 @@ def test_a_misspelt_variable_is_refused(monkeypatch):
     monkeypatch.setenv("ERIOS_HOEM", "/x")
 
     with pytest.raises(
-        UsageError, match="unknown variable ERIOS_HOEM; known are ERIOS_CONF, ERIOS_GOVERNANCE, ERIOS_HOME"
+        UsageError,
+        match="unknown variable ERIOS_HOEM; known are ERIOS_CONF, ERIOS_DATABASE, ERIOS_GOVERNANCE, ERIOS_HOME",
     ):
         load_settings()
 

@@ -67,7 +67,7 @@ def test_a_fault_of_the_disk_is_a_sentence_without_the_name_of_the_file(code):
     assert isinstance(failure, Failure)
     error = _as_error(failure)
     assert isinstance(error, StorageError)
-    assert str(error).startswith("cannot write the warehouse zone: ")
+    assert str(error).startswith("cannot write the folder /landing: ")
     assert "Canari" not in str(error)
     assert str(error).count("The last release is untouched.") == 1
 

@@ -174,7 +174,7 @@ def test_an_entry_whose_command_was_killed_before_the_chain_had_it_is_told_later
 
 def test_a_governance_folder_that_vanished_is_noticed(home):
     add(home, [Wish("Patient/1")])
-    (home.governance / "audit.db").unlink()
+    (home.governance / "governance.db").unlink()
 
     with pytest.raises(StorageError, match=r"audit chain .* is damaged or cut short"):
         standing(home)

@@ -1,0 +1,180 @@
+"""``erios study``: the portal's actions for scripts, by the person whose login the system knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from erios.accounts.models import User
+    from erios.governance.study import Opinion
+    from erios.studies.models import Proposal
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+Number = Annotated[str, typer.Argument(metavar="STUDY", help="The study's number, such as E2031-007.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the dossier and the audit chain.")]
+For = Annotated[bool, typer.Option("--for/--against", help="Favourable, or not.")]
+
+
+@app.callback()
+def study() -> None:
+    """List and show studies; submit, vote, give the visa, decide. Everything is on record under your login."""
+
+
+@app.command("list")
+def list_studies(as_json: AsJson = False) -> None:
+    """Studies that you may read, newest first.
+
+    Example: erios study list
+    """
+    from erios.cli.output import screen, write_json
+
+    by = _by()
+    from erios.studies.selectors import visible_studies
+
+    found = [study.proposals.order_by("-version")[0] for study in visible_studies(by)]
+    lines = [{"study": p.study.number, "version": p.version, "state": p.state, "title": _title(p)} for p in found]
+    if as_json:
+        write_json(lines)
+    for line in lines:
+        screen().print(f"{line['study']}  v{line['version']}  {line['state']:<24}  {line['title']}", soft_wrap=True)
+
+
+@app.command()
+def show(number: Number, as_json: AsJson = False) -> None:
+    """One study: its state, what it waits for, votes, visa, decision, and what you may do.
+
+    Example: erios study show E2031-007
+    """
+    from erios.cli.output import screen, write_json
+
+    by = _by()
+    from erios.studies.selectors import dossier_of
+
+    known = dossier_of(_proposal(by, number), by)
+    if as_json:
+        write_json(known)
+    for name, value in known.items():
+        if name != "content":
+            screen().print(
+                f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}", soft_wrap=True
+            )
+
+
+@app.command()
+def submit(number: Number) -> None:
+    """Submit your proposal.
+
+    Example: erios study submit E2031-007
+    """
+    by = _by()
+    from erios.studies.actions import submit as act
+
+    _say(act(proposal=_proposal(by, number), by=by))
+
+
+@app.command()
+def vote(number: Number, reason: Reason = "", favourable: For = True) -> None:
+    """Vote, as a member of the committee.
+
+    Example: erios study vote E2031-007 --for --reason "a clear question"
+    """
+    by = _by()
+    from erios.studies.actions import vote as act
+
+    _say(act(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
+
+
+@app.command()
+def visa(number: Number, reason: Reason = "", favourable: For = True) -> None:
+    """Give or refuse the visa, as the DPO.
+
+    Example: erios study visa E2031-007 --against --reason "exact dates are not needed"
+    """
+    by = _by()
+    from erios.studies.actions import give_visa as act
+
+    _say(act(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
+
+
+@app.command()
+def decide(
+    number: Number,
+    reason: Reason = "",
+    condition: Annotated[list[str], typer.Option("--condition", help="A condition; give it again for more.")] = [],  # noqa: B006
+    reject: Annotated[bool, typer.Option("--reject", help="Refuse the study.")] = False,
+) -> None:
+    """Approve, with conditions or without, or reject, as the controller's delegate.
+
+    Example: erios study decide E2031-007 --condition "month instead of day" --reason "useful, proportionate"
+    """
+    from erios.governance.study import Action
+
+    by = _by()
+    from erios.studies.actions import decide as act
+
+    action = Action.REJECT if reject else Action.APPROVE_CONDITIONALLY if condition else Action.APPROVE
+    _say(act(proposal=_proposal(by, number), by=by, action=action, reason=reason, conditions=condition))
+
+
+@app.command()
+def move(
+    number: Number,
+    action: Annotated[str, typer.Argument(help="Such as triage, open-review, activate.")],
+    reason: Reason = "",
+) -> None:
+    """Do any other action of the rules: triage, open-review, withdraw, activate, suspend, close, archive.
+
+    Example: erios study move E2031-007 triage
+    """
+    from erios.errors import UsageError
+    from erios.governance.study import Action
+
+    by = _by()
+    from erios.studies.actions import MOVES
+    from erios.studies.actions import move as act
+
+    try:
+        chosen = Action(action.replace("-", " "))
+    except ValueError:
+        chosen = Action.EDIT
+    if chosen not in MOVES:
+        raise UsageError(f"no such action; choose {', '.join(sorted(name.replace(' ', '-') for name in MOVES))}")
+    _say(act(proposal=_proposal(by, number), by=by, action=chosen, reason=reason))
+
+
+def _by() -> User:
+    from erios.workflows.portal import open_database, operator
+
+    open_database()
+    return operator()
+
+
+def _proposal(by: User, number: str) -> Proposal:
+    from erios.errors import InputError
+    from erios.studies.selectors import visible_studies
+
+    found = visible_studies(by).filter(number=number).first()
+    proposal = found.proposals.order_by("-version").first() if found else None
+    if proposal is None:
+        raise InputError(f"no study {number} that you may read; `erios study list` shows them")
+    return proposal
+
+
+def _opinion(favourable: bool) -> Opinion:
+    from erios.governance.study import Opinion
+
+    return Opinion.FAVOURABLE if favourable else Opinion.UNFAVOURABLE
+
+
+def _title(proposal: Proposal) -> str:
+    return str(proposal.content.get("title", ""))
+
+
+def _say(proposal: Proposal) -> None:
+    from erios.cli.output import screen
+
+    screen().print(f"{proposal.study.number} v{proposal.version} is now {proposal.state}.", soft_wrap=True)

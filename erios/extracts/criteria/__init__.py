@@ -1,0 +1,56 @@
+"""Cohort criteria: a documented JSON form (docs/criteria.md), its canonical form, its words and its one query.
+
+Owns the meaning of a criterion. Knows no count and no study; a value reaches SQL only as a bound parameter.
+"""
+
+from erios.extracts.criteria.canonical import canonical, canonical_json, digest, dump
+from erios.extracts.criteria.compile import DUCKDB, SPARK, Dialect, Query, cohort_query, leaves_query
+from erios.extracts.criteria.model import (
+    Age,
+    And,
+    Criterion,
+    Diagnosis,
+    Laboratory,
+    Leaf,
+    Not,
+    Or,
+    Procedure,
+    Sex,
+    Stay,
+    Treatment,
+    Within,
+    leaves,
+    steps,
+)
+from erios.extracts.criteria.parse import parse
+from erios.extracts.criteria.words import describe
+
+__all__ = [
+    "DUCKDB",
+    "SPARK",
+    "Age",
+    "And",
+    "Criterion",
+    "Diagnosis",
+    "Dialect",
+    "Laboratory",
+    "Leaf",
+    "Not",
+    "Or",
+    "Procedure",
+    "Query",
+    "Sex",
+    "Stay",
+    "Treatment",
+    "Within",
+    "canonical",
+    "canonical_json",
+    "cohort_query",
+    "describe",
+    "digest",
+    "dump",
+    "leaves",
+    "leaves_query",
+    "parse",
+    "steps",
+]

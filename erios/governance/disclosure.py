@@ -1,0 +1,165 @@
+"""What a count may show: masking under a threshold, the cell-key noise, hidden companions, the budget of questions.
+
+Owns the rules and their parameters; must never see a patient's row or a key that is not handed to it. Sources: the
+cell-key method (Fraser and Wooton, UNECE 2005; ABS TableBuilder), its table of noise by greatest entropy (Giessing,
+PSD 2016), and primary and complementary suppression (Hundepool et al., Statistical Disclosure Control, 2012).
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+
+from erios.errors import RefusedError, UsageError
+
+THRESHOLD = 11
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """``variance`` (patients²) and ``bound`` (patients) of the noise; ``budget``: counts a study may be shown.
+
+    ``looks`` says how precisely a study may come to know one group by crossing its answers: never better than the
+    mean of that many fresh answers. The threshold may be raised and never lowered.
+    """
+
+    threshold: int = THRESHOLD
+    variance: float = 64.0
+    bound: int = 24
+    budget: int = 200
+    looks: float = 4.0
+
+    def __post_init__(self) -> None:
+        """UsageError for parameters that would not protect."""
+        if self.threshold < THRESHOLD:
+            raise UsageError(f"disclosure threshold {self.threshold}: {THRESHOLD} is the least allowed")
+        if self.bound < 1 or not 0 < self.variance <= self.bound**2 / 3:
+            raise UsageError("disclosure noise: bound is 1 or more, variance is above 0 and at most bound²/3")
+        if self.budget < 1 or self.looks < 1:
+            raise UsageError("disclosure budget and looks: each is 1 or more")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A count as a person may see it: ``value`` is None when it is masked."""
+
+    value: int | None
+    threshold: int = THRESHOLD
+
+    def text(self, lang: str = "fr") -> str:
+        """In words or digits, with thin spaces between thousands."""
+        if self.value is None:
+            return f"{'moins de' if lang == 'fr' else 'fewer than'} {self.threshold}"
+        return f"{self.value:,}".replace(",", "\u202f")
+
+
+def noise_table(parameters: Parameters) -> tuple[tuple[int, float], ...]:
+    """(noise, probability): the discrete law of greatest entropy with mean 0, this variance and this bound."""
+    return _noise_table(parameters.variance, parameters.bound)
+
+
+@cache
+def _noise_table(variance: float, bound: int) -> tuple[tuple[int, float], ...]:
+    low, high = 0.0, 50.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _variance(_weights(middle, bound)) > variance else (low, middle)
+    weights = _weights(low, bound)
+    total = sum(weights)
+    return tuple((noise, weight / total) for noise, weight in zip(range(-bound, bound + 1), weights, strict=True))
+
+
+def _weights(slope: float, bound: int) -> list[float]:
+    return [math.exp(-slope * noise * noise) for noise in range(-bound, bound + 1)]
+
+
+def _variance(weights: Sequence[float]) -> float:
+    bound = len(weights) // 2
+    return sum(w * (place - bound) ** 2 for place, w in enumerate(weights)) / sum(weights)
+
+
+def cell_noise(secret: bytes, count: int, key_sum: int, parameters: Parameters) -> int:
+    """The noise of a set of patients, known by its size and the sum of its record keys: a function of the set alone."""
+    digest = hmac.digest(secret, f"cell {count} {key_sum}".encode(), "sha256")
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    table = noise_table(parameters)
+    reached = accumulate(probability for _, probability in table)
+    return next((noise for (noise, _), upto in zip(table, reached, strict=True) if place < upto), parameters.bound)
+
+
+def show(secret: bytes, count: int, key_sum: int, parameters: Parameters) -> Shown:
+    """A count masked if it, or its perturbed value, is under the threshold; else perturbed."""
+    perturbed = count + cell_noise(secret, count, key_sum, parameters)
+    hidden = count < parameters.threshold or perturbed < parameters.threshold
+    return Shown(None if hidden else perturbed, parameters.threshold)
+
+
+def masked(count: int, threshold: int = THRESHOLD) -> Shown:
+    """A count masked under the threshold and not perturbed; 0 is masked too."""
+    return Shown(None if count < threshold else count, threshold)
+
+
+def protect_row(counts: Sequence[int], threshold: int = THRESHOLD) -> tuple[int | None, ...]:
+    """Cells whose total is known: those under the threshold are hidden, and as many more (the smallest) as it takes
+    for two cells at least, and ``threshold`` patients at least, to be hidden together."""
+    hidden = _companions(counts, {place for place, count in enumerate(counts) if count < threshold}, threshold)
+    return tuple(None if place in hidden else count for place, count in enumerate(counts))
+
+
+def _companions(counts: Sequence[int], hidden: set[int], threshold: int) -> set[int]:
+    hidden = set(hidden)
+    for place in sorted(range(len(counts)), key=lambda place: counts[place]):
+        if not hidden or (len(hidden) > 1 and sum(counts[h] for h in hidden) >= threshold):
+            break
+        hidden.add(place)
+    return hidden
+
+
+def protect_table(rows: Sequence[Sequence[int]], threshold: int = THRESHOLD) -> list[tuple[int | None, ...]]:
+    """``protect_row`` along rows and columns of a table whose totals are known, until neither asks for more."""
+    hidden = {(i, j) for i, row in enumerate(rows) for j, count in enumerate(row) if count < threshold}
+    while (more := _along_lines(rows, hidden, threshold)) != hidden:
+        hidden = more
+    return [tuple(None if (i, j) in hidden else count for j, count in enumerate(row)) for i, row in enumerate(rows)]
+
+
+def _along_lines(rows: Sequence[Sequence[int]], hidden: set[tuple[int, int]], threshold: int) -> set[tuple[int, int]]:
+    found = set(hidden)
+    for i, row in enumerate(rows):
+        found |= {(i, j) for j in _companions(row, {j for h, j in found if h == i}, threshold)}
+    for j in range(len(rows[0]) if rows else 0):
+        column = [row[j] for row in rows]
+        found |= {(i, j) for i in _companions(column, {i for i, h in found if h == j}, threshold)}
+    return found
+
+
+def protect_series(counts: Sequence[int], threshold: int = THRESHOLD) -> tuple[int | None, ...]:
+    """A series in which each count is part of the one before: a step that takes away 1 to ``threshold`` - 1 patients
+    repeats the count before it, so that no small group shows as a difference."""
+    kept: list[int] = []
+    for count in counts:
+        kept.append(kept[-1] if kept and 0 <= kept[-1] - count < threshold else count)
+    return tuple(None if count < threshold else count for count in kept)
+
+
+def cost(asked: Collection[str], wanted: Iterable[str]) -> int:
+    """How many counts of a question are new: a canonical form that the study was shown already costs nothing."""
+    return len(set(wanted) - set(asked))
+
+
+def left(spent: int, parameters: Parameters) -> int:
+    """Counts that a study may still be shown."""
+    return max(0, parameters.budget - spent)
+
+
+def check_budget(spent: int, price: int, parameters: Parameters) -> None:
+    """RefusedError when a question costs more than is left."""
+    if price > left(spent, parameters):
+        raise RefusedError(
+            f"this question would show {price} new counts and {left(spent, parameters)} of the study's"
+            f" {parameters.budget} are left; questions already asked stay free, and the DPO may grant more"
+        )

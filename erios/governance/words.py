@@ -1,0 +1,202 @@
+"""What the rules say, in French and English: refusals, and the names of states, actions, roles and opinions.
+
+Owns every sentence that the rules answer with, so that portal, command line and letters say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from erios.errors import RefusedError
+
+Language = Literal["fr", "en"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why something is not allowed; ``values`` fill the sentence's places."""
+
+    code: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def say(self, language: Language = "en") -> str:
+        """The sentence; values that are words of the rules are said in the language too."""
+        said = {name: _say(value, language) for name, value in self.values.items()}
+        return REFUSALS[self.code][language].format(**said)
+
+    def __str__(self) -> str:
+        return self.say()
+
+
+class RuleBroken(RefusedError):  # noqa: N818 - a decision, not a fault
+    """An action that the rules refuse; ``refusal`` says it in either language."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.say())
+        self.refusal = refusal
+
+
+def _say(value: Any, language: Language) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(_say(item, language) for item in value)
+    return word(value, language) if isinstance(value, str) else str(value)
+
+
+def word(name: str, language: Language) -> str:
+    """The name of a state, action, role or opinion as people say it; any other text as it is."""
+    return WORDS[name][language] if name in WORDS else str(name)
+
+
+def _both(french: str, english: str) -> Mapping[Language, str]:
+    return {"fr": french, "en": english}
+
+
+REFUSALS: Mapping[str, Mapping[Language, str]] = {
+    "not-now": _both(
+        "« {action} » n'est pas possible : le dossier est à l'état « {state} »",
+        "'{action}' is not possible while the proposal is {state}",
+    ),
+    "not-yours": _both("« {action} » revient à : {who}", "'{action}' is for: {who}"),
+    "involved": _both(
+        "vous portez cette étude ou faites partie de son équipe : une autre personne doit l'examiner",
+        "you propose this study or are on its team: somebody else must review it",
+    ),
+    "reviewer": _both(
+        "vous avez examiné ce dossier : vous ne pouvez pas rejoindre son équipe",
+        "you have reviewed this proposal: you cannot join its team",
+    ),
+    "incomplete": _both("il manque encore : {missing}", "still missing: {missing}"),
+    "declared": _both(
+        "finalité interdite : {purpose} ({law}) ; l'entrepôt lui est fermé",
+        "forbidden purpose: {purpose} ({law}); the warehouse is closed to it",
+    ),
+    "mentioned": _both(
+        "le texte évoque une finalité interdite, {purpose} ({law}) : modifiez-le, ou écrivez ce qu'il faut comprendre,"
+        " que les relecteurs jugeront",
+        "the text speaks of a forbidden purpose, {purpose} ({law}): change it, or write what it means there, for the"
+        " reviewers to judge",
+    ),
+    "points": _both(
+        "points des relecteurs restés sans réponse : {count}", "points of the reviewers without an answer: {count}"
+    ),
+    "conditions": _both(
+        "conditions de la décision encore à remplir : {count}", "conditions of the decision not yet met: {count}"
+    ),
+    "voted": _both("vous avez déjà voté sur ce dossier", "you have voted on this proposal already"),
+    "voter-visa": _both(
+        "vous avez voté sur ce dossier : le visa revient à une autre personne",
+        "you voted on this proposal: the visa takes somebody else",
+    ),
+    "visa-given": _both("le visa est déjà donné ou refusé", "the visa is given or refused already"),
+    "votes": _both(
+        "le comité a rendu {votes} des {quorum} votes nécessaires",
+        "the committee has given {votes} of the {quorum} votes needed",
+    ),
+    "no-visa": _both(
+        "le délégué à la protection des données n'a pas encore donné ni refusé son visa",
+        "the DPO has not yet given or refused the visa",
+    ),
+    "reviewed-already": _both(
+        "vous avez voté sur ce dossier ou donné son visa : la décision revient à une autre personne",
+        "you voted on this proposal or gave its visa: the decision takes somebody else",
+    ),
+    "vote-against": _both(
+        "l'avis du comité n'est pas favorable : le dossier ne peut être que renvoyé ou refusé",
+        "the committee's vote is not favourable: the proposal can only be returned or rejected",
+    ),
+    "visa-against": _both(
+        "le visa est refusé : le dossier ne peut être que renvoyé ou refusé",
+        "the DPO refused the visa: the proposal can only be returned or rejected",
+    ),
+    "agreed": _both(
+        "vous avez déjà donné votre accord : celui de l'autre partie manque",
+        "you have agreed already: the other must too",
+    ),
+    "reason": _both("un motif écrit est nécessaire", "a written reason is needed"),
+    "moved-on": _both(
+        "quelqu'un d'autre vient d'agir sur ce dossier, à présent à l'état « {state} » : relisez-le avant d'agir",
+        "somebody else has just acted on this proposal, which is now {state}: read it again before you act",
+    ),
+}
+
+WORDS: Mapping[str, Mapping[Language, str]] = {
+    # roles and relations
+    "clinician": _both("clinicien", "clinician"),
+    "data-scientist": _both("scientifique des données", "data scientist"),
+    "data-manager": _both("gestionnaire de données", "data manager"),
+    "committee": _both("comité scientifique", "scientific committee"),
+    "dpo": _both("délégué à la protection des données", "data protection officer"),
+    "controller": _both("délégué du responsable de traitement", "controller's delegate"),
+    "administrator": _both("administrateur des comptes", "accounts administrator"),
+    "proposer": _both("porteur de l'étude", "proposer"),
+    "system": _both("le portail lui-même", "the portal itself"),
+    # states
+    "draft": _both("brouillon", "draft"),
+    "submitted": _both("soumis", "submitted"),
+    "triaged": _both("recevable", "triaged"),
+    "under review": _both("en examen", "under review"),
+    "returned": _both("à compléter", "returned"),
+    "withdrawn": _both("retiré", "withdrawn"),
+    "approved": _both("approuvé", "approved"),
+    "approved with conditions": _both("approuvé sous conditions", "approved with conditions"),
+    "rejected": _both("refusé", "rejected"),
+    "active": _both("en cours", "active"),
+    "suspended": _both("suspendu", "suspended"),
+    "expired": _both("échu", "expired"),
+    "closed": _both("clos", "closed"),
+    "archived": _both("archivé", "archived"),
+    "replaced": _both("remplacé", "replaced"),
+    # actions
+    "edit": _both("modifier", "edit"),
+    "submit": _both("soumettre", "submit"),
+    "triage": _both("déclarer recevable", "triage"),
+    "open review": _both("ouvrir l'examen", "open review"),
+    "return": _both("renvoyer avec des points", "return"),
+    "answer": _both("répondre", "answer"),
+    "withdraw": _both("retirer", "withdraw"),
+    "vote": _both("voter", "vote"),
+    "visa": _both("donner ou refuser le visa", "visa"),
+    "approve": _both("approuver", "approve"),
+    "approve with conditions": _both("approuver sous conditions", "approve with conditions"),
+    "reject": _both("refuser", "reject"),
+    "confirm a condition": _both("constater une condition remplie", "confirm a condition"),
+    "activate": _both("activer", "activate"),
+    "suspend": _both("suspendre", "suspend"),
+    "agree to resume": _both("accepter la reprise", "agree to resume"),
+    "expire": _both("échoir", "expire"),
+    "close": _both("clore", "close"),
+    "archive": _both("archiver", "archive"),
+    "replace": _both("remplacer", "replace"),
+    "join": _both("ajouter à l'équipe", "join"),
+    # opinions
+    "favourable": _both("favorable", "favourable"),
+    "unfavourable": _both("défavorable", "unfavourable"),
+    # forbidden purposes
+    "biometric-identification": _both(
+        "reconnaissance faciale ou toute identification biométrique des personnes",
+        "facial recognition or any biometric identification of people",
+    ),
+    "re-identification": _both("réidentification des patients", "re-identification of patients"),
+    "promotion": _both(
+        "promotion de produits de santé auprès de professionnels, d'établissements ou de personnes",
+        "promotion of health products to professionals, institutions or individuals",
+    ),
+    "insurance-selection": _both(
+        "exclusion de garanties d'assurance, ou modification de cotisations ou primes selon le risque des personnes",
+        "exclusion from insurance cover, or premiums changed by the risk of a person",
+    ),
+    "social-scoring": _both("notation sociale des personnes", "social scoring of people"),
+    "manipulation": _both(
+        "manipulation des personnes, ou exploitation de leur vulnérabilité",
+        "manipulation of people, or use of their vulnerability",
+    ),
+    "crime-prediction": _both(
+        "prédiction d'infractions par le profil d'une personne", "prediction of offences from a person's profile"
+    ),
+    "emotion-at-work": _both(
+        "reconnaissance des émotions au travail ou dans l'enseignement, hors raison médicale ou de sécurité",
+        "recognition of emotions at work or in education, but for medical or safety reasons",
+    ),
+}

@@ -1,0 +1,198 @@
+"""Forms: what a person fills in, checked, as values for the actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from erios.accounts.models import User
+from erios.governance.proposal import AiClass
+from erios.governance.purposes import FORBIDDEN
+from erios.governance.roles import Role
+from erios.governance.words import word
+from erios.studies.models import PartKind, Proposal
+from erios.studies.selectors import legal_routes
+
+
+class Section(forms.Form):
+    """One page of the wizard; ``changes`` are the fields of the proposal's content that it sets."""
+
+    title: Any = ""
+    hint: Any = ""
+
+    def changes(self) -> dict[str, Any]:
+        return {name: value for name, value in self.cleaned_data.items() if value is not None}
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Initial values."""
+        return dict(content)
+
+
+def _text(label: Any, hint: Any = "", rows: int = 4) -> forms.CharField:
+    return forms.CharField(label=label, help_text=hint, required=False, widget=forms.Textarea({"rows": rows}))
+
+
+class Presentation(Section):
+    title = _("L'étude en clair")
+    hint = _("Ce que le public lira dans le registre : écrivez pour un patient.")
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.fields["title"] = forms.CharField(label=_("Titre"), max_length=200, required=False)
+        self.fields["summary"] = _text(_("Résumé en français courant"), _("Cinq à dix phrases, sans sigle."), 7)
+        self.fields["interest"] = _text(_("Intérêt public"), _("Ce que les patients ou le soin y gagnent."))
+
+
+class Method(Section):
+    title = _("Question et méthode")
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.fields["question"] = _text(_("Question de recherche"))
+        self.fields["method"] = _text(_("Méthode"), _("Critère principal, comparaisons, taille attendue, limites."), 8)
+        self.fields["starts"] = forms.CharField(
+            label=_("Début"), required=False, widget=forms.DateInput({"type": "date"}), validators=[_iso_date]
+        )
+        self.fields["ends"] = forms.CharField(
+            label=_("Fin"), required=False, widget=forms.DateInput({"type": "date"}), validators=[_iso_date]
+        )
+
+
+def _iso_date(text: str) -> None:
+    forms.DateField(input_formats=["%Y-%m-%d"]).clean(text)
+
+
+class Legal(Section):
+    title = _("Cadre juridique")
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        routes = [("", "—"), *((route.code, f"{route.code} · {route.title}") for route in legal_routes())]
+        self.fields["route"] = forms.ChoiceField(label=_("Voie juridique"), choices=routes, required=False)
+        self.fields["information"] = _text(
+            _("Information des patients"), _("Comment les patients sont informés, et comment ils peuvent s'opposer.")
+        )
+        self.fields["retention_years"] = forms.IntegerField(
+            label=_("Conservation des données (années)"), min_value=0, max_value=30, required=False
+        )
+
+
+class Ai(Section):
+    title = _("Intelligence artificielle")
+    hint = _("Classe de risque au sens du règlement (UE) 2024/1689.")
+    LABELS: ClassVar = {
+        AiClass.NONE: _("Pas d'IA"),
+        AiClass.MINIMAL: _("Risque minimal"),
+        AiClass.LIMITED: _("Risque limité : transparence"),
+        AiClass.HIGH: _("Haut risque : dispositif médical, triage des urgences…"),
+        AiClass.PROHIBITED: _("Pratique interdite (article 5)"),
+    }
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.fields["used"] = forms.BooleanField(label=_("L'étude entraîne ou emploie un modèle d'IA"), required=False)
+        self.fields["class"] = forms.ChoiceField(label=_("Classe"), choices=list(self.LABELS.items()), required=False)
+        self.fields["why"] = _text(_("Justification de la classe, contrôle humain, biais attendus"))
+
+    def changes(self) -> dict[str, Any]:
+        return {"ai": dict(self.cleaned_data)}
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(content.get("ai") or {})
+
+
+class Purposes(Section):
+    title = _("Finalités interdites")
+    hint = _("Cochez seulement si l'étude poursuit cette finalité ; l'entrepôt lui est alors fermé.")
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        for purpose in FORBIDDEN:
+            label = word(purpose.code, "fr")
+            self.fields[purpose.code] = forms.BooleanField(
+                label=label[0].upper() + label[1:], help_text=purpose.law, required=False
+            )
+            self.fields[f"{purpose.code}:why"] = forms.CharField(
+                label=_("Si vos textes l'évoquent : ce qu'il faut comprendre"), required=False
+            )
+
+    def changes(self) -> dict[str, Any]:
+        said = {
+            purpose.code: {
+                "declared": self.cleaned_data[purpose.code],
+                "explanation": self.cleaned_data[f"{purpose.code}:why"],
+            }
+            for purpose in FORBIDDEN
+        }
+        return {"purposes": said}
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        said = content.get("purposes") or {}
+        known = {code: answer.get("declared") for code, answer in said.items()}
+        return known | {f"{code}:why": answer.get("explanation") for code, answer in said.items()}
+
+
+SECTIONS: Mapping[str, type[Section]] = {
+    "presentation": Presentation,
+    "methode": Method,
+    "cadre": Legal,
+    "ia": Ai,
+    "finalites": Purposes,
+}
+
+
+class Member(forms.Form):
+    """Somebody for the team: an account that has no other part in the proposal."""
+
+    member = forms.ModelChoiceField(queryset=User.objects.none(), label=_("Ajouter une personne"))
+
+    def __init__(self, proposal: Proposal, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        taken = proposal.parts.values("person")
+        free = User.objects.filter(is_active=True, is_dpo=False, is_controller=False, is_administrator=False)
+        field: Any = self.fields["member"]
+        field.queryset = free.exclude(pk__in=taken)
+        field.label_from_instance = lambda user: f"{user.name} ({user.username})"
+
+
+class Account(forms.Form):
+    """A new account, or the roles of one that there is."""
+
+    login = forms.SlugField(label=_("Identifiant"), max_length=60)
+    name = forms.CharField(label=_("Prénom et nom"), max_length=120)
+    email = forms.EmailField(label=_("Adresse électronique"), required=False)
+    title = forms.CharField(label=_("Fonction"), max_length=120, required=False)
+    roles = forms.MultipleChoiceField(
+        label=_("Rôles"),
+        choices=[(role.value, word(role, "fr")) for role in Role],
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
+class CitizenRequest(forms.Form):
+    """What a citizen asks the data protection office; it goes to the identity zone, sealed."""
+
+    kind = forms.ChoiceField(
+        label=_("Votre demande"),
+        choices=[
+            ("objection", _("M'opposer à l'utilisation de mes données pour la recherche")),
+            ("access", _("Savoir quelles données me concernent")),
+            ("erasure", _("Demander l'effacement")),
+            ("question", _("Poser une question")),
+        ],
+    )
+    name = forms.CharField(label=_("Nom, prénom"), max_length=120)
+    birth_date = forms.CharField(
+        label=_("Date de naissance"), widget=forms.DateInput({"type": "date"}), validators=[_iso_date]
+    )
+    contact = forms.CharField(label=_("Adresse électronique ou postale, pour vous répondre"), max_length=300)
+    text = _text(_("Précisions"), rows=5)
+
+
+PARTS_SHOWN = {PartKind.VOTE: _("Vote"), PartKind.VISA: _("Visa"), PartKind.DECISION: _("Décision")}

@@ -1,0 +1,62 @@
+"""Filters that say the rules' words in the reader's language."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import template
+from django.utils.translation import get_language, ngettext
+
+from erios.governance import words
+
+register = template.Library()
+
+
+@register.filter
+def said(name: str) -> str:
+    """The name of a state, action, role or opinion."""
+    return words.word(str(name), "en" if get_language() == "en" else "fr")
+
+
+@register.filter
+def said_all(names: Any) -> str:
+    """Several names, with commas."""
+    return ", ".join(said(name) for name in names)
+
+
+@register.filter
+def slug(name: str) -> str:
+    """A name as part of a class or an address."""
+    return str(name).replace(" ", "-")
+
+
+@register.filter
+def days(age: timedelta) -> str:
+    """An age in days."""
+    count = age.days
+    return ngettext("%d jour", "%d jours", count) % count
+
+
+@register.filter
+def field(mapping: Any, name: str) -> Any:
+    """A value of a mapping by its key."""
+    return mapping.get(name, "") if mapping else ""
+
+
+@register.filter
+def joined(first: str, second: str) -> str:
+    """Two texts with a colon between them, as the names of form fields are made."""
+    return f"{first}:{second}"
+
+
+@register.filter
+def spaced(number: Any) -> str:
+    """A whole number with thin spaces between thousands."""
+    return "–" if number is None else f"{number:,}".replace(",", "\u202f")
+
+
+@register.filter
+def times(number: float, factor: float) -> str:
+    """A product, with a point, for the measures of a picture."""
+    return f"{number * factor:.1f}"

@@ -1,0 +1,42 @@
+"""The audit chain for the DPO: search, and whether it is whole."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from erios.audit import Event, read_events, verify
+from erios.governance.roles import Permission
+from erios.portal.audience import StaffRequest, needs
+from erios.portal.requests import open_requests
+from erios.settings import load_settings
+
+SHOWN = 200
+
+
+@needs(Permission.AUDIT)
+@require_GET
+def audit(request: StaffRequest) -> HttpResponse:
+    """The newest events that fit, and the chain's own verdict when asked."""
+    wanted = {name: request.GET.get(name, "").strip() for name in ("actor", "action", "object", "since")}
+    settings = load_settings()
+    events = (e for e in read_events(settings, wanted["since"], wanted["action"]) if _fits(e, wanted))
+    newest = list(reversed(deque(events, maxlen=SHOWN)))
+    verdict = verify(settings) if request.GET.get("verify") else None
+    return render(request, "portal/audit.html", {"events": newest, "wanted": wanted, "verdict": verdict})
+
+
+def _fits(event: Event, wanted: dict[str, str]) -> bool:
+    return wanted["actor"] in event.actor and wanted["object"] in event.object
+
+
+@needs(Permission.CITIZENS)
+@require_GET
+def citizens(request: StaffRequest) -> HttpResponse:
+    """What citizens asked, opened from the identity zone for the DPO alone."""
+    asked = list(islice(open_requests(load_settings(), by=request.user.username), 500))
+    return render(request, "portal/citizens.html", {"asked": asked})

@@ -1,0 +1,77 @@
+"""Feasibility: the criteria builder, and a masked count while one edits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from erios.errors import EriosError
+from erios.extracts.counts import Feasibility, load_parameters
+from erios.extracts.criteria import describe
+from erios.governance.roles import Permission
+from erios.portal.audience import StaffRequest, needs
+from erios.portal.criteria_form import KINDS, Row, criteria_of, rows_from, rows_of
+from erios.studies import actions, selectors
+from erios.studies.models import Proposal
+from etl.errors import EtlError
+
+
+def _proposal(request: StaffRequest, number: str, version: int) -> Proposal:
+    studies = selectors.visible_studies(request.user)
+    return get_object_or_404(Proposal, study__in=studies, study__number=number, version=version)
+
+
+@needs(Permission.COUNT)
+@require_http_methods(["GET", "POST"])
+def feasibility(request: StaffRequest, number: str, version: int) -> HttpResponse:
+    """Build the cohort; saving keeps the criteria as the proposal's cohort."""
+    proposal = _proposal(request, number, version)
+    rows = rows_of(request.POST) if request.method == "POST" else rows_from(proposal.content.get("cohort"))
+    if "add" in request.POST:
+        rows.append(Row({"kind": request.POST["add"] if request.POST["add"] in KINDS else "diagnosis"}))
+    elif request.POST.get("drop", "").isdigit():
+        del rows[int(request.POST["drop"]) : int(request.POST["drop"]) + 1]
+    elif "save" in request.POST:
+        actions.save_content(proposal=proposal, by=request.user, changes={"cohort": criteria_of(rows)})
+        messages.success(request, _("Cohorte enregistrée."))
+        return redirect("feasibility", number, version)
+    left = load_parameters().budget - selectors.spent(proposal.study)
+    known = {"proposal": proposal, "rows": rows, "kinds": KINDS, "left": left, "section": "cohorte"}
+    return render(request, "portal/feasibility.html", known)
+
+
+@needs(Permission.COUNT)
+@require_POST
+def count(request: StaffRequest, number: str, version: int) -> HttpResponse:
+    """The masked count of what stands in the form, with the attrition of each criterion; a part of the page."""
+    proposal = _proposal(request, number, version)
+    language = "en" if get_language() == "en" else "fr"
+    try:
+        answer = actions.ask_count(study=proposal.study, by=request.user, criteria=_criteria(request))
+    except (EriosError, EtlError) as error:
+        return render(request, "portal/count.html", {"fault": str(error)})
+    left = load_parameters().budget - selectors.spent(proposal.study)
+    return render(request, "portal/count.html", {"answer": answer, "left": left, **_shown(answer, language)})
+
+
+def _criteria(request: StaffRequest) -> Any:
+    written = request.POST.get("json", "").strip()
+    return json.loads(written) if written else json.loads(json.dumps(criteria_of(rows_of(request.POST))))
+
+
+def _shown(answer: Feasibility, language: str) -> dict[str, Any]:
+    """Bars of the attrition picture: widths in percent of everybody, masked ones as a hairline."""
+    whole = answer.everybody.value or 1
+    bars = [{"label": _("Tous les patients"), "text": answer.everybody.text(language), "width": 100.0}]
+    for step in answer.steps:
+        width = 100.0 * min(1.0, (step.shown.value or 0) / whole)
+        text = step.shown.text(language)
+        bars.append({"label": describe(step.criterion, language), "text": text, "width": max(width, 0.6)})
+    return {"bars": bars, "total": answer.total.text(language)}

@@ -1,0 +1,55 @@
+"""Pages for everybody: the register of studies, refusals in figures, rights, and a form to the DPO."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from erios.portal.audience import public
+from erios.portal.catalogue import tables
+from erios.portal.forms import CitizenRequest
+from erios.portal.requests import keep_request
+from erios.settings import load_settings
+from erios.studies.selectors import legal_routes, refusals, register
+
+
+@public
+@require_GET
+def studies(request: HttpRequest) -> HttpResponse:
+    """The register."""
+    return render(request, "portal/register.html", {"studies": register(), "refusals": refusals()})
+
+
+@public
+@require_GET
+def study(request: HttpRequest, number: str) -> HttpResponse:
+    """One study, in plain French."""
+    found = next((study for study in register() if study.number == number), None)
+    if found is None:
+        raise Http404
+    titles = {table.name: table.title for table in tables()}
+    route = next((route for route in legal_routes() if route.code == found.route), None)
+    known = {"study": found, "tables": [titles.get(name, name) for name in found.tables], "route": route}
+    return render(request, "portal/register_study.html", known)
+
+
+@public
+@require_GET
+def feed(_request: HttpRequest) -> JsonResponse:
+    """The register for machines."""
+    return JsonResponse({"studies": [asdict(study) for study in register()], "refusals": refusals()})
+
+
+@public
+@require_http_methods(["GET", "POST"])
+def rights(request: HttpRequest) -> HttpResponse:
+    """Rights, how to object, and a form that reaches the data protection office."""
+    form = CitizenRequest(request.POST or None)
+    number = ""
+    if request.method == "POST" and form.is_valid():
+        number = keep_request(load_settings(), form.cleaned_data)
+        form = CitizenRequest()
+    return render(request, "portal/rights.html", {"form": form, "number": number})

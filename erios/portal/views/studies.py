@@ -1,0 +1,293 @@
+"""Studies: mine, the queue, the dossier, the wizard, and everything one does to a proposal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from erios.accounts.models import User
+from erios.governance.roles import Permission
+from erios.governance.study import Action, Opinion, next_actors
+from erios.portal.audience import StaffRequest, needs, staff
+from erios.portal.catalogue import Table, tables
+from erios.portal.forms import SECTIONS, Member, Section
+from erios.studies import actions, selectors
+from erios.studies.models import PartKind, Proposal, Study
+
+
+@staff
+@require_GET
+def home(request: StaffRequest) -> HttpResponse:
+    """Where one's work starts: the queue for reviewers, the own studies for everybody else."""
+    known: dict[str, Any] = {"queue": [], "studies": selectors.own_studies(request.user)}
+    if request.user.person.may(Permission.REVIEW):
+        known["queue"] = selectors.queue(request.user)
+    return render(request, "portal/home.html", known)
+
+
+@needs(Permission.PROPOSE)
+@require_POST
+def start(request: StaffRequest) -> HttpResponse:
+    """A new study."""
+    proposal = actions.start_study(by=request.user, title=request.POST.get("title", "").strip()[:200])
+    return redirect("wizard", proposal.study.number, proposal.version, "presentation")
+
+
+def _study(request: StaffRequest, number: str) -> Study:
+    return get_object_or_404(selectors.visible_studies(request.user), number=number)
+
+
+def _proposal(request: StaffRequest, number: str, version: int) -> Proposal:
+    return get_object_or_404(Proposal, study=_study(request, number), version=version)
+
+
+@staff
+@require_GET
+def dossier(request: StaffRequest, number: str, version: int | None = None) -> HttpResponse:
+    """The dossier on one page, with what the reader may do now."""
+    study = _study(request, number)
+    proposal = _proposal(request, number, version) if version else study.proposals.order_by("-version").first()
+    if proposal is None:
+        raise Http404
+    facts = selectors.facts_of(proposal)
+    reviews = [PartKind.VOTE, PartKind.VISA, PartKind.DECISION]
+    known = {
+        "study": study,
+        "proposal": proposal,
+        "facts": facts,
+        "actions": selectors.actions_for(proposal, request.user),
+        "findings": _findings(proposal),
+        "team": proposal.parts.filter(kind__in=[PartKind.PROPOSER, PartKind.TEAM]).select_related("person"),
+        "reviews": proposal.parts.filter(kind__in=reviews).select_related("person"),
+        "waits_for": next_actors(facts.state),
+        "sections": SECTIONS,
+        "route": next((r for r in selectors.legal_routes() if r.code == proposal.content.get("route")), None),
+    }
+    return render(request, "portal/dossier.html", known)
+
+
+def _findings(proposal: Proposal) -> list[Mapping[str, Any]]:
+    language = "en" if get_language() == "en" else "fr"
+    return [
+        {
+            "field": f.field,
+            "blocks": f.blocks,
+            "sentence": selectors.finding_sentence(f, language),
+            "section": _WHERE[f.field],
+        }
+        for f in selectors.findings(proposal)
+    ]
+
+
+_WHERE = {
+    **dict.fromkeys(("title", "summary", "interest"), "presentation"),
+    **dict.fromkeys(("question", "method", "starts", "ends"), "methode"),
+    **dict.fromkeys(("route", "information", "retention_years"), "cadre"),
+    "ai": "ia",
+    "data": "donnees",
+    "cohort": "cohorte",
+    "team": "equipe",
+}
+"""Field of a proposal → section of the wizard."""
+_STEPS = ("presentation", "methode", "cadre", "donnees", "cohorte", "ia", "finalites", "equipe")
+
+
+@staff
+@require_http_methods(["GET", "POST"])
+def wizard(request: StaffRequest, number: str, version: int, section: str) -> HttpResponse:
+    """One section of the proposal; what is filled in is kept at each step, whatever is still missing."""
+    proposal = _proposal(request, number, version)
+    if section not in _STEPS:
+        raise Http404
+    if Action.EDIT not in selectors.actions_for(proposal, request.user):
+        return redirect("dossier", number, version)
+    if section == "donnees":
+        return _data(request, proposal)
+    if section == "equipe":
+        return _team(request, proposal)
+    if section == "cohorte":
+        return redirect("feasibility", number, version)
+    kind = SECTIONS[section]
+    form = kind(request.POST) if request.method == "POST" else kind(initial=kind.from_content(proposal.content))
+    if request.method == "POST" and form.is_valid():
+        actions.save_content(proposal=proposal, by=request.user, changes=form.changes())
+        return _saved(request, proposal, section)
+    return render(request, "portal/wizard.html", _wizard(proposal, section, form))
+
+
+def _wizard(proposal: Proposal, section: str, form: Section | None, **more: Any) -> dict[str, Any]:
+    open_fields = {finding["section"] for finding in _findings(proposal) if finding["blocks"]}
+    steps = [{"name": name, "open": name in open_fields, "here": name == section} for name in _STEPS]
+    return {"proposal": proposal, "section": section, "form": form, "steps": steps, **more}
+
+
+def _saved(request: StaffRequest, proposal: Proposal, section: str) -> HttpResponse:
+    """Back to the same page if it saved by itself, else on to the next step."""
+    if request.headers.get("HX-Request"):
+        return render(request, "portal/saved.html", {"at": timezone.now()})
+    messages.success(request, _("Enregistré."))
+    after = _STEPS[_STEPS.index(section) + 1 :]
+    if not after:
+        return redirect("dossier", proposal.study.number, proposal.version)
+    return redirect("wizard", proposal.study.number, proposal.version, after[0])
+
+
+def _data(request: StaffRequest, proposal: Proposal) -> HttpResponse:
+    """Tables and columns, each with why."""
+    if request.method == "POST":
+        wanted = [found for table in tables() if (found := _wanted(request, table))]
+        actions.save_content(proposal=proposal, by=request.user, changes={"data": wanted})
+        return _saved(request, proposal, "donnees")
+    asked = {
+        table["table"]: {column["name"]: column for column in table["columns"]}
+        for table in proposal.content.get("data") or ()
+    }
+    return render(request, "portal/data.html", _wizard(proposal, "donnees", None, tables=tables(), asked=asked))
+
+
+def _wanted(request: StaffRequest, table: Table) -> dict[str, Any] | None:
+    columns = [
+        {"name": column.name, "why": request.POST.get(f"why:{table.name}:{column.name}", "").strip()}
+        for column in table.columns
+        if request.POST.get(f"want:{table.name}:{column.name}")
+    ]
+    return {"table": table.name, "columns": columns} if columns else None
+
+
+def _team(request: StaffRequest, proposal: Proposal) -> HttpResponse:
+    form = Member(proposal, request.POST or None)
+    if request.method == "POST" and "remove" in request.POST:
+        member = get_object_or_404(User, pk=request.POST["remove"])
+        actions.remove_member(proposal=proposal, by=request.user, member=member)
+        return redirect("wizard", proposal.study.number, proposal.version, "equipe")
+    if request.method == "POST" and form.is_valid():
+        actions.add_member(proposal=proposal, by=request.user, member=form.cleaned_data["member"])
+        return redirect("wizard", proposal.study.number, proposal.version, "equipe")
+    members = proposal.parts.filter(kind=PartKind.TEAM).select_related("person")
+    return render(request, "portal/team.html", _wizard(proposal, "equipe", None, member=form, members=members))
+
+
+@staff
+@require_POST
+def act(request: StaffRequest, number: str, version: int, action: str) -> HttpResponse:
+    """Do one action of the rules on the proposal that the reader saw."""
+    proposal = _proposal(request, number, version)
+    try:
+        doing = Action(action)
+        run = _ACTS[doing]
+    except (ValueError, KeyError):
+        raise Http404 from None
+    revision = request.POST.get("revision", "")
+    run(request, proposal, doing, int(revision) if revision.isdigit() else None)
+    messages.success(request, _("C'est fait."))
+    return redirect("dossier", number, version)
+
+
+Act = Callable[[StaffRequest, Proposal, Action, int | None], Any]
+
+
+def _move(request: StaffRequest, proposal: Proposal, action: Action, revision: int | None) -> None:
+    reason = request.POST.get("reason", "")
+    actions.move(proposal=proposal, by=request.user, action=action, reason=reason, revision=revision)
+
+
+def _submit(request: StaffRequest, proposal: Proposal, _action: Action, revision: int | None) -> None:
+    actions.submit(proposal=proposal, by=request.user, revision=revision)
+
+
+def _return(request: StaffRequest, proposal: Proposal, _action: Action, revision: int | None) -> None:
+    points = request.POST.get("reason", "").splitlines()
+    actions.return_with_points(proposal=proposal, by=request.user, points=points, revision=revision)
+
+
+def _opinion(request: StaffRequest, proposal: Proposal, action: Action, revision: int | None) -> None:
+    act = actions.vote if action is Action.VOTE else actions.give_visa
+    try:
+        opinion = Opinion(request.POST.get("opinion", ""))
+    except ValueError:
+        raise Http404 from None
+    act(proposal=proposal, by=request.user, opinion=opinion, reason=request.POST.get("reason", ""), revision=revision)
+
+
+def _decide(request: StaffRequest, proposal: Proposal, action: Action, revision: int | None) -> None:
+    actions.decide(
+        proposal=proposal,
+        by=request.user,
+        action=action,
+        reason=request.POST.get("reason", ""),
+        conditions=request.POST.get("conditions", "").splitlines(),
+        revision=revision,
+    )
+
+
+def _resume(request: StaffRequest, proposal: Proposal, _action: Action, revision: int | None) -> None:
+    reason = request.POST.get("reason", "")
+    actions.agree_to_resume(proposal=proposal, by=request.user, reason=reason, revision=revision)
+
+
+def _answer(request: StaffRequest, proposal: Proposal, _action: Action, _revision: int | None) -> None:
+    point = get_object_or_404(proposal.points, pk=request.POST.get("point", 0))
+    actions.answer_point(point=point, by=request.user, answer=request.POST.get("reason", ""))
+
+
+def _meet(request: StaffRequest, proposal: Proposal, _action: Action, _revision: int | None) -> None:
+    condition = get_object_or_404(proposal.conditions, pk=request.POST.get("condition", 0))
+    actions.meet_condition(condition=condition, by=request.user)
+
+
+_ACTS: Mapping[Action, Act] = {
+    Action.SUBMIT: _submit,
+    Action.RETURN: _return,
+    Action.VOTE: _opinion,
+    Action.VISA: _opinion,
+    Action.APPROVE: _decide,
+    Action.APPROVE_CONDITIONALLY: _decide,
+    Action.REJECT: _decide,
+    Action.AGREE_TO_RESUME: _resume,
+    Action.ANSWER: _answer,
+    Action.MEET_CONDITION: _meet,
+    **dict.fromkeys(actions.MOVES, _move),
+}
+
+
+@staff
+@require_POST
+def amend(request: StaffRequest, number: str) -> HttpResponse:
+    """Start an amendment of an active study."""
+    proposal = actions.amend(study=_study(request, number), by=request.user)
+    return redirect("wizard", number, proposal.version, "presentation")
+
+
+@staff
+@require_POST
+def comment(request: StaffRequest, number: str) -> HttpResponse:
+    """A word in the thread."""
+    actions.comment(study=_study(request, number), by=request.user, text=request.POST.get("text", ""))
+    return redirect("dossier", number)
+
+
+@staff
+@require_POST
+def results(request: StaffRequest, number: str) -> HttpResponse:
+    """What came of the study, for the public."""
+    actions.publish_results(study=_study(request, number), by=request.user, text=request.POST.get("text", ""))
+    return redirect("dossier", number)
+
+
+@staff
+@require_http_methods(["GET", "POST"])
+def notifications(request: StaffRequest) -> HttpResponse:
+    """What the reader should know; reading the page marks it read."""
+    notes = list(request.user.notifications.select_related("proposal__study")[:100])
+    if request.method == "POST":
+        request.user.notifications.filter(read__isnull=True).update(read=timezone.now())
+        return redirect("notifications")
+    return render(request, "portal/notifications.html", {"notes": notes})

@@ -1,0 +1,368 @@
+"""Every write on a study: one keyword-only function each, one transaction that changes the data and appends the event.
+
+Owns the order: the row is locked, the rules are asked on what stands now, the change is made, the audit event appended,
+notifications are kept; letters go out after the commit. Who calls has identified ``by``; nothing is trusted of what a
+page said it showed, but the ``revision`` that its reader had read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from erios.accounts.models import User
+from erios.accounts.record import record
+from erios.audit import Draft
+from erios.errors import InputError
+from erios.extracts.counts import Cell, Feasibility, open_counter
+from erios.extracts.criteria import parse
+from erios.governance.proposal import declarations
+from erios.governance.roles import Permission, Role
+from erios.governance.study import SYSTEM, Action, Opinion, State, check, target, transition
+from erios.governance.words import Refusal, RuleBroken
+from erios.settings import load_settings
+from erios.studies.letters import send_letters
+from erios.studies.models import (
+    Agreement,
+    Comment,
+    Condition,
+    Notification,
+    Part,
+    PartKind,
+    Point,
+    Proposal,
+    ShownCount,
+    Study,
+)
+from erios.studies.selectors import blocking_fields, facts_of, watchers
+
+DECISIONS = {
+    Action.APPROVE: State.APPROVED,
+    Action.APPROVE_CONDITIONALLY: State.CONDITIONAL,
+    Action.REJECT: State.REJECTED,
+}
+MOVES = frozenset(
+    {Action.TRIAGE, Action.OPEN_REVIEW, Action.WITHDRAW, Action.ACTIVATE, Action.SUSPEND, Action.CLOSE, Action.ARCHIVE}
+)
+"""Actions that only move the proposal."""
+
+
+def start_study(*, by: User, title: str = "") -> Proposal:
+    """A new study with an empty first proposal."""
+    if not by.person.may(Permission.PROPOSE):
+        raise RuleBroken(Refusal("not-yours", {"action": Action.EDIT, "who": (Role.CLINICIAN, Role.DATA_SCIENTIST)}))
+    with transaction.atomic():
+        study = Study.objects.create(number=_next_number(), proposer=by)
+        proposal = Proposal.objects.create(study=study, content={"title": title} if title else {})
+        Part.objects.create(proposal=proposal, person=by, kind=PartKind.PROPOSER)
+        record([Draft("study.start", study.number)], by=by)
+    return proposal
+
+
+def _next_number() -> str:
+    """E2031-007: the seventh study of 2031. Numbers are never used again; the unique column settles a race."""
+    year = timezone.now().year
+    last = Study.objects.filter(number__startswith=f"E{year}-").order_by("-number").first()
+    return f"E{year}-{int(last.number.split('-')[1]) + 1 if last else 1:03d}"
+
+
+def amend(*, study: Study, by: User) -> Proposal:
+    """A new version of an active study, to go the whole way while the old one stays active."""
+    with transaction.atomic():
+        last = study.proposals.select_for_update().order_by("-version").first()
+        if last is None or last.state != State.ACTIVE or study.proposer_id != by.pk:
+            state = last.state if last else State.DRAFT
+            raise RuleBroken(Refusal("not-now", {"action": "amend", "state": state}))
+        proposal = Proposal.objects.create(study=study, version=last.version + 1, content=last.content)
+        kept = last.parts.filter(kind__in=[PartKind.PROPOSER, PartKind.TEAM])
+        Part.objects.bulk_create(Part(proposal=proposal, person=part.person, kind=part.kind) for part in kept)
+        record([Draft("study.amend", study.number, details={"version": proposal.version})], by=by)
+    return proposal
+
+
+def save_content(*, proposal: Proposal, by: User, changes: Mapping[str, Any]) -> Proposal:
+    """Change fields of a draft; the wizard saves as it goes. The event names the fields, not what they say."""
+    with _acting(proposal, Action.EDIT, by) as locked:
+        locked.content = {**locked.content, **changes}
+        _keep(locked)
+        record([_draft(Action.EDIT, locked, fields=sorted(changes))], by=by)
+    return locked
+
+
+def add_member(*, proposal: Proposal, by: User, member: User) -> Part:
+    """Put somebody on the team; somebody who has a part already is refused by the database itself."""
+    with _acting(proposal, Action.EDIT, by) as locked:
+        try:
+            with transaction.atomic():
+                part = Part.objects.create(proposal=locked, person=member, kind=PartKind.TEAM)
+        except IntegrityError:
+            raise RuleBroken(Refusal("reviewer")) from None
+        _keep(locked)
+        record([_draft("team.add", locked, member=member.username)], by=by)
+    return part
+
+
+def remove_member(*, proposal: Proposal, by: User, member: User) -> None:
+    """Take somebody off the team."""
+    with _acting(proposal, Action.EDIT, by) as locked:
+        locked.parts.filter(person=member, kind=PartKind.TEAM).delete()
+        _keep(locked)
+        record([_draft("team.remove", locked, member=member.username)], by=by)
+
+
+def submit(*, proposal: Proposal, by: User, revision: int | None = None) -> Proposal:
+    """Hand the proposal in; what reviewers said of an earlier round is kept beside it, and they start anew."""
+    with _acting(proposal, Action.SUBMIT, by, revision) as locked:
+        reviews = locked.parts.filter(kind__in=[PartKind.VOTE, PartKind.VISA])
+        locked.earlier_reviews = [*locked.earlier_reviews, *map(_said, reviews)]
+        reviews.delete()
+        locked.submitted = timezone.now()
+        _move(locked, Action.SUBMIT, by)
+    return locked
+
+
+def _said(part: Part) -> dict[str, str]:
+    at = part.at.isoformat(timespec="seconds")
+    return {"who": part.person.username, "kind": part.kind, "opinion": part.opinion, "reason": part.reason, "at": at}
+
+
+def move(*, proposal: Proposal, by: User, action: Action, reason: str = "", revision: int | None = None) -> Proposal:
+    """An action that only moves the proposal: triage, open review, withdraw, activate, suspend, close, archive."""
+    if action not in MOVES:
+        raise ValueError(f"'{action}' is an action of its own")
+    with _acting(proposal, action, by, revision, reason) as locked:
+        if action is Action.ACTIVATE:
+            _replace_active(locked, by)
+        _move(locked, action, by, reason)
+    return locked
+
+
+def _replace_active(proposal: Proposal, by: User) -> None:
+    """An amendment takes the place of the version in force."""
+    for active in proposal.study.proposals.select_for_update().filter(state=State.ACTIVE).exclude(pk=proposal.pk):
+        _move(active, Action.REPLACE, by)
+
+
+def return_with_points(*, proposal: Proposal, by: User, points: Sequence[str], revision: int | None = None) -> Proposal:
+    """Send the proposal back with written points, each to be answered."""
+    texts = [text.strip() for text in points if text.strip()]
+    with _acting(proposal, Action.RETURN, by, revision, reason="\n".join(texts)) as locked:
+        Point.objects.bulk_create(Point(proposal=locked, author=by, text=text) for text in texts)
+        _move(locked, Action.RETURN, by, f"{len(texts)} points")
+    return locked
+
+
+def answer_point(*, point: Point, by: User, answer: str) -> Point:
+    """Answer a reviewer's point."""
+    with _acting(point.proposal, Action.ANSWER, by, reason=answer, wants_reason=True) as locked:
+        point.answer, point.answered = answer.strip(), timezone.now()
+        point.save(update_fields=["answer", "answered"])
+        _keep(locked)
+        record([_draft(Action.ANSWER, locked, point=point.pk)], by=by)
+    return point
+
+
+def vote(*, proposal: Proposal, by: User, opinion: Opinion, reason: str, revision: int | None = None) -> Proposal:
+    """A committee member's vote."""
+    return _opine(proposal, Action.VOTE, PartKind.VOTE, by, opinion, reason, revision)
+
+
+def give_visa(*, proposal: Proposal, by: User, opinion: Opinion, reason: str, revision: int | None = None) -> Proposal:
+    """The DPO's visa, given or refused."""
+    return _opine(proposal, Action.VISA, PartKind.VISA, by, opinion, reason, revision)
+
+
+def _opine(
+    proposal: Proposal,
+    action: Action,
+    kind: PartKind,
+    by: User,
+    opinion: Opinion,
+    reason: str,
+    revision: int | None,
+) -> Proposal:
+    with _acting(proposal, action, by, revision, reason) as locked:
+        _take_part(locked, by, kind, opinion, reason)
+        _move(locked, action, by, reason, opinion=opinion)
+    return locked
+
+
+def decide(
+    *,
+    proposal: Proposal,
+    by: User,
+    action: Action,
+    reason: str,
+    conditions: Sequence[str] = (),
+    revision: int | None = None,
+) -> Proposal:
+    """The controller's delegate decides: approve, approve with conditions, reject."""
+    asked = [text.strip() for text in conditions if text.strip()]
+    if action is Action.APPROVE_CONDITIONALLY and not asked:
+        raise InputError("an approval with conditions needs at least one condition")
+    with _acting(proposal, action, by, revision, reason) as locked:
+        _take_part(locked, by, PartKind.DECISION, DECISIONS[action], reason)
+        Condition.objects.bulk_create(Condition(proposal=locked, text=text) for text in asked)
+        locked.decided = timezone.now()
+        _move(locked, action, by, reason, conditions=len(asked))
+    return locked
+
+
+def _take_part(proposal: Proposal, person: User, kind: PartKind, opinion: str, reason: str) -> None:
+    """The rules have let it pass; where two act at one instant, the database lets the first."""
+    try:
+        with transaction.atomic():
+            Part.objects.create(proposal=proposal, person=person, kind=kind, opinion=opinion, reason=reason.strip())
+    except IntegrityError:
+        raise RuleBroken(Refusal("moved-on", {"state": proposal.state})) from None
+
+
+def meet_condition(*, condition: Condition, by: User) -> Condition:
+    """Note that a condition of the decision is met."""
+    with _acting(condition.proposal, Action.MEET_CONDITION, by) as locked:
+        condition.met, condition.met_by = timezone.now(), by
+        condition.save(update_fields=["met", "met_by"])
+        _keep(locked)
+        record([_draft(Action.MEET_CONDITION, locked, condition=condition.pk)], by=by)
+    return condition
+
+
+def agree_to_resume(*, proposal: Proposal, by: User, reason: str, revision: int | None = None) -> Proposal:
+    """One of the two agrees to resume; with both, the study is active again."""
+    with _acting(proposal, Action.AGREE_TO_RESUME, by, revision, reason) as locked:
+        role = next(iter(by.roles & {Role.DPO, Role.CONTROLLER}))
+        _move(locked, Action.AGREE_TO_RESUME, by, reason)
+        if locked.state == State.ACTIVE:
+            locked.agreements.all().delete()
+        else:
+            Agreement.objects.create(proposal=locked, role=role, person=by)
+    return locked
+
+
+def expire_studies(*, today: date) -> list[Proposal]:
+    """Active and suspended studies whose end has passed; run every night."""
+    due = Proposal.objects.filter(state__in=[State.ACTIVE, State.SUSPENDED], ends__lt=today)
+    expired = []
+    for proposal in due:
+        with transaction.atomic():
+            locked = Proposal.objects.select_for_update().get(pk=proposal.pk)
+            check(facts_of(locked), Action.EXPIRE, SYSTEM)
+            _move(locked, Action.EXPIRE, None)
+            expired.append(locked)
+    return expired
+
+
+def comment(*, study: Study, by: User, text: str) -> Comment:
+    """A word in the study's thread."""
+    if not text.strip():
+        raise InputError("an empty comment says nothing")
+    with transaction.atomic():
+        said = Comment.objects.create(study=study, author=by, text=text.strip())
+        record([Draft("study.comment", study.number, details={"comment": said.pk})], by=by)
+    return said
+
+
+def publish_results(*, study: Study, by: User, text: str) -> Study:
+    """What came of the study, in plain French, for the public register."""
+    if study.proposer_id != by.pk:
+        raise RuleBroken(Refusal("not-yours", {"action": Action.EDIT, "who": ("proposer",)}))
+    with transaction.atomic():
+        study.results = text.strip()
+        study.save(update_fields=["results"])
+        record([Draft("study.results", study.number)], by=by)
+    return study
+
+
+def ask_count(*, study: Study, by: User, criteria: Any) -> Feasibility:
+    """Count patients for a study: what may be shown, paid for from its budget, and on the record.
+
+    The count is made outside the transaction; where somebody of the team asked at the same instant, it is made again
+    with what they were shown.
+    """
+    if not by.person.may(Permission.COUNT):
+        raise RuleBroken(Refusal("not-yours", {"action": "count", "who": (Role.CLINICIAN, Role.DATA_MANAGER)}))
+    criterion = parse(criteria)
+    counter = open_counter(load_settings())
+    while True:
+        history = [_cell(shown) for shown in study.counts.all()]
+        answer = counter.count(criterion, history)
+        with transaction.atomic():
+            Study.objects.select_for_update().get(pk=study.pk)
+            if study.counts.count() == len(history):
+                _keep_answer(study, by, answer)
+                return answer
+
+
+def _cell(shown: ShownCount) -> Cell:
+    return Cell(shown.release, shown.canonical, shown.digest, shown.value, shown.fresh)
+
+
+def _keep_answer(study: Study, by: User, answer: Feasibility) -> None:
+    ShownCount.objects.bulk_create(ShownCount(study=study, asked_by=by, **asdict(cell)) for cell in answer.cells)
+    details = {"digest": answer.digest, "release": answer.release, "cost": answer.cost}
+    record([Draft("study.count", study.number, details=details)], by=by)
+
+
+@contextmanager
+def _acting(
+    proposal: Proposal,
+    action: Action,
+    by: User,
+    revision: int | None = None,
+    reason: str = "",
+    *,
+    wants_reason: bool = False,
+) -> Iterator[Proposal]:
+    """The proposal, locked and found open to this action by this person; RuleBroken says why not."""
+    with transaction.atomic():
+        locked = Proposal.objects.select_for_update().select_related("study").get(pk=proposal.pk)
+        if revision is not None and revision != locked.revision:
+            raise RuleBroken(Refusal("moved-on", {"state": locked.state}))
+        missing = blocking_fields(locked) if action is Action.SUBMIT else ()
+        row = check(facts_of(locked, missing, declarations(locked.content)), action, by.person)
+        if (row.reason or wants_reason) and not reason.strip():
+            raise RuleBroken(Refusal("reason"))
+        yield locked
+
+
+def _move(proposal: Proposal, action: Action, by: User | None, reason: str = "", **details: Any) -> None:
+    """Bring the proposal where the rules say, tell those concerned, and append the event."""
+    before = proposal.state
+    row = transition(State(before), action)
+    assert row is not None
+    proposal.state = target(facts_of(proposal), row, by.person if by else SYSTEM)
+    if proposal.state != before:
+        proposal.since = timezone.now()
+    if action is Action.ACTIVATE:
+        proposal.ends = date.fromisoformat(proposal.content["ends"])
+    _keep(proposal)
+    _notify(proposal, action, by)
+    record([_draft(action, proposal, reason, before=before, after=proposal.state, **details)], by=by)
+
+
+def _keep(proposal: Proposal) -> None:
+    proposal.revision += 1
+    proposal.save()
+
+
+def _draft(action: str, proposal: Proposal, reason: str = "", **details: Any) -> Draft:
+    known = {"version": proposal.version, **details}
+    return Draft(f"study.{action.replace(' ', '-')}", proposal.study.number, reason, known)
+
+
+def _notify(proposal: Proposal, action: Action, by: User | None) -> None:
+    actor = by.username if by else "system"
+    people: Collection[User] = watchers(proposal)
+    notes = Notification.objects.bulk_create(
+        Notification(person=person, proposal=proposal, action=action, state=proposal.state, actor=actor)
+        for person in people
+        if by is None or person.pk != by.pk
+    )
+    ids = [note.pk for note in notes]
+    transaction.on_commit(lambda: send_letters.enqueue(ids))

@@ -1,0 +1,36 @@
+"""Letters: each notification by e-mail, in the background, once what it tells of has lasted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.core.mail import send_mail
+from django_tasks import task
+
+from erios.governance.words import word
+from erios.settings import load_settings
+from erios.studies.models import Notification
+
+_SUBJECT = "[Erios] {study} : {state}"
+_TEXT = """Bonjour,
+
+L'étude {study} est maintenant à l'état « {state} » (dernière action : {action}, par {actor}).
+
+Le dossier vous attend dans le portail : mes notifications.
+
+{hospital}
+"""
+
+
+@task()
+def send_letters(ids: Sequence[int]) -> int:
+    """Send the letters of these notifications; answers how many had an address."""
+    hospital = load_settings().portal.hospital
+    sent = 0
+    for note in Notification.objects.filter(pk__in=ids).select_related("person", "proposal__study"):
+        if note.person.email:
+            words = {name: word(value, "fr") for name, value in (("state", note.state), ("action", note.action))}
+            filled = {"study": note.proposal.study.number, "actor": note.actor, "hospital": hospital, **words}
+            send_mail(_SUBJECT.format(**filled), _TEXT.format(**filled), None, [note.person.email])
+            sent += 1
+    return sent

@@ -1,0 +1,214 @@
+"""The tables of studies. What the rules forbid, the database refuses too: one part a person a proposal.
+
+No model decides anything: ``erios.governance`` does, and ``erios.studies.actions`` alone writes.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from erios.governance.study import Opinion, State
+
+
+class Study(models.Model):
+    """A study, known by its number; what it is lies in its proposals."""
+
+    number = models.CharField(max_length=16, unique=True)
+    proposer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="studies")
+    created = models.DateTimeField(default=timezone.now)
+    results = models.TextField(blank=True, help_text="in plain French, for the public register")
+
+    class Meta:
+        ordering = ("-created",)
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class Proposal(models.Model):
+    """One version of a study: the first, or an amendment. ``content`` is what ``erios.governance.proposal`` describes.
+
+    ``revision`` counts every change, so that two people who act at the same instant are not both obeyed.
+    """
+
+    study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="proposals")
+    version = models.PositiveIntegerField(default=1)
+    state = models.CharField(max_length=32, choices=[(s.value, s.value) for s in State], default=State.DRAFT.value)
+    since = models.DateTimeField(default=timezone.now)
+    submitted = models.DateTimeField(null=True, blank=True)
+    decided = models.DateTimeField(null=True, blank=True)
+    ends = models.DateField(null=True, blank=True)
+    content = models.JSONField(default=dict)
+    earlier_reviews = models.JSONField(default=list)
+    revision = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ("study", "version")
+        constraints = (
+            models.UniqueConstraint(fields=["study", "version"], name="one_proposal_a_version"),
+            models.UniqueConstraint(
+                fields=["study"],
+                condition=Q(state__in=[State.ACTIVE.value, State.SUSPENDED.value]),
+                name="one_active_proposal",
+            ),
+            models.CheckConstraint(condition=Q(state__in=[state.value for state in State]), name="known_state"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.study} v{self.version}"
+
+
+class PartKind(models.TextChoices):
+    """What somebody is to a proposal; nobody is two things."""
+
+    PROPOSER = "proposer"
+    TEAM = "team"
+    VOTE = "vote"
+    VISA = "visa"
+    DECISION = "decision"
+
+
+class Part(models.Model):
+    """A person's one part in a proposal: four eyes, as a unique pair of columns."""
+
+    proposal = models.ForeignKey(Proposal, on_delete=models.CASCADE, related_name="parts")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="parts")
+    kind = models.CharField(max_length=16, choices=PartKind)
+    opinion = models.CharField(max_length=16, blank=True)
+    reason = models.TextField(blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("at",)
+        constraints = (
+            models.UniqueConstraint(fields=["proposal", "person"], name="one_part_a_person"),
+            models.UniqueConstraint(
+                fields=["proposal", "kind"],
+                condition=Q(kind__in=[PartKind.PROPOSER.value, PartKind.VISA.value, PartKind.DECISION.value]),
+                name="one_proposer_visa_decision",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=[PartKind.PROPOSER.value, PartKind.TEAM.value], opinion="")
+                | Q(kind__in=[PartKind.VOTE.value, PartKind.VISA.value], opinion__in=[o.value for o in Opinion])
+                | Q(
+                    kind=PartKind.DECISION.value,
+                    opinion__in=[s.value for s in (State.APPROVED, State.CONDITIONAL, State.REJECTED)],
+                ),
+                name="opinion_fits_part",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.proposal}: {self.kind} of {self.person}"
+
+
+class Point(models.Model):
+    """What a reviewer wants answered before the proposal comes again."""
+
+    proposal = models.ForeignKey(Proposal, on_delete=models.CASCADE, related_name="points")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    text = models.TextField()
+    at = models.DateTimeField(default=timezone.now)
+    answer = models.TextField(blank=True)
+    answered = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("at",)
+
+    def __str__(self) -> str:
+        return f"{self.proposal}: point {self.pk}"
+
+
+class Condition(models.Model):
+    """What the decision asks for before the study starts."""
+
+    proposal = models.ForeignKey(Proposal, on_delete=models.CASCADE, related_name="conditions")
+    text = models.TextField()
+    met = models.DateTimeField(null=True, blank=True)
+    met_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(met__isnull=True, met_by__isnull=True) | Q(met__isnull=False, met_by__isnull=False),
+                name="met_by_somebody",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.proposal}: condition {self.pk}"
+
+
+class Agreement(models.Model):
+    """That one of the two who must agree to resume a suspended study has agreed."""
+
+    proposal = models.ForeignKey(Proposal, on_delete=models.CASCADE, related_name="agreements")
+    role = models.CharField(max_length=16)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["proposal", "role"], name="one_agreement_a_role"),)
+
+    def __str__(self) -> str:
+        return f"{self.proposal}: {self.role} agrees"
+
+
+class Comment(models.Model):
+    """A word between those who see a study."""
+
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="comments")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    text = models.TextField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("at",)
+
+    def __str__(self) -> str:
+        return f"{self.study}: comment {self.pk}"
+
+
+class Notification(models.Model):
+    """What somebody should know; ``action`` and ``state`` are words of the rules, said in the reader's language."""
+
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
+    proposal = models.ForeignKey(Proposal, on_delete=models.CASCADE, related_name="+")
+    action = models.CharField(max_length=32)
+    state = models.CharField(max_length=32)
+    actor = models.CharField(max_length=150)
+    at = models.DateTimeField(default=timezone.now)
+    read = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-at",)
+
+    def __str__(self) -> str:
+        return f"{self.person}: {self.action} {self.proposal}"
+
+
+class ShownCount(models.Model):
+    """A count that a study was shown of a release: what its budget has paid for, and must stay consistent with.
+
+    ``value`` None is a masked one; ``fresh`` as in ``erios.extracts.counts.Cell``.
+    """
+
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="counts")
+    release = models.CharField(max_length=32)
+    digest = models.CharField(max_length=64)
+    canonical = models.TextField()
+    value = models.BigIntegerField(null=True)
+    fresh = models.BooleanField()
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = (models.UniqueConstraint(fields=["study", "release", "digest"], name="one_answer_a_question"),)
+
+    def __str__(self) -> str:
+        return f"{self.study}: count {self.digest[:8]}"

@@ -1,0 +1,142 @@
+"""The portal as processes: its database made ready, the web server, the worker of background work.
+
+Owns the order of starting: settings and keyring first, then the chain, then Django and its migrations.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from erios.errors import UsageError
+from erios.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from erios.accounts.models import User
+
+
+def open_database(*, migrate: bool = False) -> Settings:
+    """Make Django ready in this process; on SQLite, or when asked, bring the database's tables up to date.
+
+    Raises UsageError when a server's database has not been migrated, KeyringError, StorageError.
+    """
+    from erios.audit import make
+
+    settings = load_settings()
+    settings.make_zones()
+    make(settings)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "erios.site")
+    import django
+
+    django.setup()
+    if _is_behind():
+        if settings.database and not migrate:
+            raise UsageError("the governance database is not up to date: run `erios portal --migrate`")
+        _migrate()
+    return settings
+
+
+def _is_behind() -> bool:
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def _migrate() -> None:
+    from django.core.management import call_command
+
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("createcachetable", verbosity=0)
+
+
+def operator() -> User:
+    """The account of the person at the keyboard, by login; UsageError without one."""
+    from erios.accounts.models import User
+    from erios.operators import current_operator
+
+    login = current_operator()
+    found = User.objects.filter(username=login, is_active=True).first()
+    if found is None:
+        raise UsageError(f"no open account '{login}' in the portal: an administrator makes one with your login")
+    return found
+
+
+def make_administrator(login: str, password: str) -> User:
+    """The first administrator."""
+    from django.contrib.auth.password_validation import validate_password
+    from django.core.exceptions import ValidationError
+
+    from erios.accounts.actions import make_first_administrator
+
+    try:
+        validate_password(password)
+    except ValidationError as error:
+        raise UsageError(f"this password will not do: {' '.join(error.messages)}") from None
+    return make_first_administrator(login=login, password=password)
+
+
+def serve(host: str, port: int, *, threads: int = 8, processes: int = 1) -> None:
+    """Run the portal until it is stopped, with a worker for background work beside it."""
+    open_database()
+    with _worker_beside():
+        _server({"bind": f"{host}:{port}", "workers": processes, "threads": threads}).run()
+
+
+def _server(options: dict[str, Any]) -> Any:
+    from gunicorn.app.base import BaseApplication
+
+    class Server(BaseApplication):  # type: ignore[misc]
+        """gunicorn, told what to do by us and by no file."""
+
+        def load_config(self) -> None:
+            quiet = {
+                "worker_class": "gthread",
+                "accesslog": None,
+                "loglevel": "warning",
+                "control_socket_disable": True,
+            }
+            for name, value in {**quiet, **options}.items():
+                if name in self.cfg.settings:
+                    self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            from erios.portal.wsgi import application
+
+            return application
+
+    return Server()
+
+
+@contextmanager
+def _worker_beside() -> Iterator[None]:
+    worker = subprocess.Popen([sys.executable, "-m", "erios", "worker"])
+    try:
+        yield
+    finally:
+        worker.send_signal(signal.SIGINT)
+        worker.wait(timeout=30)
+
+
+def work(*, until_empty: bool = False) -> None:
+    """Do background work: letters today, extracts tomorrow; and what is due every night."""
+    from django.core.management import call_command
+
+    open_database()
+    nightly()
+    call_command("db_worker", verbosity=0, interval=2, batch=until_empty)
+
+
+def nightly() -> None:
+    """Let studies expire whose end has passed."""
+    from django.utils import timezone
+
+    from erios.studies.actions import expire_studies
+
+    expire_studies(today=timezone.localdate())

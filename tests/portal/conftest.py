@@ -1,0 +1,141 @@
+"""A governance database for each test, on SQLite and on a real PostgreSQL.
+
+Each test gets its own copy of a database that was migrated once, so that commits are real and triggers stand.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import django
+import psycopg
+import pytest
+from django.db import connections
+
+from erios.governance.roles import Role
+from erios.settings import Settings
+from tests.portal.postgres import running
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.site")
+django.setup()
+CAST = {
+    "ada": {Role.CLINICIAN},
+    "bob": {Role.DATA_SCIENTIST},
+    "dan": {Role.DATA_MANAGER},
+    **{f"com{n}": {Role.COMMITTEE} for n in range(1, 5)},
+    "dpo": {Role.DPO},
+    "dpo2": {Role.DPO},
+    "chief": {Role.CONTROLLER},
+    "admin": {Role.ADMINISTRATOR},
+}
+"""Who works in these tests, by login."""
+CONTENT = {
+    "title": "Insuffisance cardiaque : qui revient à l'hôpital dans le mois ?",
+    "summary": "Un patient sur cinq revient à l'hôpital dans le mois. " * 6,
+    "question": "Quels facteurs, connus à la sortie, annoncent un retour dans les trente jours ? " * 2,
+    "method": "Étude de cohorte rétrospective sur les séjours ; modèle logistique, validation temporelle. " * 3,
+    "interest": "Mieux préparer les sorties, et éviter des retours aux urgences. " * 2,
+    "route": "MR-004",
+    "information": "Information individuelle à l'admission, et portail de transparence.",
+    "retention_years": 2,
+    "starts": "2031-01-01",
+    "ends": "2032-12-31",
+    "data": [{"table": "encounter", "columns": [{"name": "starts_at", "why": "dater le retour"}]}],
+    "cohort": {"and": [{"diagnosis": {"codes": ["I50"]}}]},
+}
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL on a socket and a loopback port of its own; answers the URL of its first database."""
+    folder = tmp_path_factory.mktemp("postgres")
+    with running(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """A home with a keyring, a migrated database, the chain, and the cast's accounts."""
+    url = request.getfixturevalue("server") if request.param == "postgresql" else ""
+    home = tmp_path_factory.mktemp(f"template-{request.param}") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ERIOS_HOME", str(home))
+        patch.setenv("ERIOS_DATABASE", url)
+        _make_template()
+    return Template(home, url)
+
+
+@dataclass(frozen=True)
+class Template:
+    """What each test's database is a copy of; ``url`` is empty for SQLite."""
+
+    home: Path
+    url: str
+
+    def copy(self, home: Path, name: str) -> str:
+        """A copy of home and database; answers the URL of the new one."""
+        shutil.copytree(self.home, home)
+        if not self.url:
+            return ""
+        start, _slash, own = self.url.rpartition("/")
+        with psycopg.connect(f"{start}/template1", autocommit=True) as server:
+            server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{own}"')
+        return f"{start}/{name}"
+
+
+def _make_template() -> None:
+    from erios.accounts.actions import make_first_administrator
+    from erios.accounts.models import User
+    from erios.keys import init_keyring
+    from erios.settings import load_settings
+    from erios.workflows.portal import open_database
+
+    settings = load_settings()
+    settings.make_zones()
+    init_keyring(settings.keyring)
+    _point_to(settings)
+    open_database(migrate=True)
+    make_first_administrator(login="admin", password="a long enough password")
+    for login, roles in CAST.items():
+        user = User.objects.filter(username=login).first() or User(username=login, email=f"{login}@example.org")
+        user.set_roles(roles)
+        user.save()
+    _close()
+
+
+def _point_to(settings: Settings) -> None:
+    from erios.site import database_of
+
+    _close()
+    connections.settings = connections.configure_settings({"default": database_of(settings)})
+
+
+def _close() -> None:
+    connections.close_all()
+    if hasattr(connections._connections, "default"):  # type: ignore[attr-defined]
+        del connections["default"]
+
+
+@pytest.fixture
+def database(template: Template, erios_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A copy of the template, this test's own; Django and the chain both write in it."""
+    from erios.settings import load_settings
+
+    monkeypatch.setenv("ERIOS_DATABASE", template.copy(erios_home, f"test_{uuid.uuid4().hex[:12]}"))
+    settings = load_settings()
+    _point_to(settings)
+    yield settings
+    _close()
+
+
+@pytest.fixture
+def person(database: Settings) -> Callable[[str], object]:
+    """An account of the cast by login."""
+    from erios.accounts.models import User
+
+    return lambda login: User.objects.get(username=login)

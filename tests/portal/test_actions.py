@@ -1,0 +1,293 @@
+"""Every write of the portal: what the rules refuse is refused, what they allow is done and on the record."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from typing import Any
+
+import pytest
+
+from erios.audit import read_events, verify
+from erios.errors import InputError
+from erios.governance.study import TRANSITIONS, Action, Opinion, State, refusal
+from erios.governance.words import RuleBroken
+from tests.portal.conftest import CAST, CONTENT
+
+
+def did(settings: Any) -> list[str]:
+    return [event.action for event in read_events(settings) if event.action.startswith("study.")]
+
+
+CALLS = {
+    Action.EDIT: lambda a, p, by: a.save_content(proposal=p, by=by, changes={"title": "x"}),
+    Action.SUBMIT: lambda a, p, by: a.submit(proposal=p, by=by),
+    Action.RETURN: lambda a, p, by: a.return_with_points(proposal=p, by=by, points=["a point"]),
+    Action.VOTE: lambda a, p, by: a.vote(proposal=p, by=by, opinion=Opinion.FAVOURABLE, reason="r"),
+    Action.VISA: lambda a, p, by: a.give_visa(proposal=p, by=by, opinion=Opinion.FAVOURABLE, reason="r"),
+    Action.APPROVE: lambda a, p, by: a.decide(proposal=p, by=by, action=Action.APPROVE, reason="r"),
+    Action.APPROVE_CONDITIONALLY: lambda a, p, by: a.decide(
+        proposal=p, by=by, action=Action.APPROVE_CONDITIONALLY, reason="r", conditions=["c"]
+    ),
+    Action.REJECT: lambda a, p, by: a.decide(proposal=p, by=by, action=Action.REJECT, reason="r"),
+    Action.ANSWER: lambda a, p, by: a.answer_point(point=_point(p), by=by, answer="because"),
+    Action.MEET_CONDITION: lambda a, p, by: a.meet_condition(condition=_condition(p), by=by),
+    Action.AGREE_TO_RESUME: lambda a, p, by: a.agree_to_resume(proposal=p, by=by, reason="r"),
+}
+
+
+def _point(proposal: Any) -> Any:
+    from erios.studies.models import Point
+
+    return proposal.points.first() or Point.objects.create(proposal=proposal, author=proposal.study.proposer, text="x")
+
+
+def _condition(proposal: Any) -> Any:
+    from erios.studies.models import Condition
+
+    return proposal.conditions.first() or Condition.objects.create(proposal=proposal, text="x")
+
+
+def call(action: Action, proposal: Any, by: Any) -> None:
+    from erios.studies import actions
+
+    if action in CALLS:
+        CALLS[action](actions, proposal, by)
+    else:
+        actions.move(proposal=proposal, by=by, action=action, reason="because")
+
+
+@pytest.mark.parametrize("state", State)
+def test_what_the_rules_refuse_is_refused_and_what_they_allow_is_on_record(state: State, database, person) -> None:
+    """Every action by every member of the cast, on a study that ada proposes with bob on the team."""
+
+    from erios.studies.models import Proposal
+    from erios.studies.selectors import facts_of
+    from tests.portal.stories import at
+
+    proposal = at(state)
+    by_hand = {row.action for row in TRANSITIONS if not row.system}
+    for action in sorted(by_hand):
+        for login in CAST:
+            by = person(login)
+            fresh = Proposal.objects.get(pk=proposal.pk)
+            _point(fresh), _condition(fresh)
+            expected = refusal(facts_of(fresh), action, by.person)
+            before = len(did(database))
+            assert _tried(action, fresh, by) == expected, (action, login)
+            assert len(did(database)) == before
+
+
+def _tried(action: Action, proposal: Any, by: Any) -> Any:
+    """The refusal of an action that is undone in any case."""
+    from django.db import transaction
+
+    try:
+        with transaction.atomic():
+            call(action, proposal, by)
+            raise _Undo
+    except _Undo:
+        return None
+    except RuleBroken as error:
+        return error.refusal
+
+
+class _Undo(Exception):  # noqa: N818
+    """Undoes what was done."""
+
+
+def test_a_study_goes_its_way_and_every_step_is_on_record(database) -> None:
+    from tests.portal.stories import at
+
+    at(State.ARCHIVED)
+    steps = ["start", "edit", "team.add", "submit", "triage", "open-review", "vote", "vote", "vote", "visa"]
+    steps += ["approve", "activate", "close", "archive"]
+    assert did(database) == [f"study.{step}" for step in steps]
+    assert verify(database).faults == ()
+
+
+def test_every_action_of_studies_and_accounts_appends_an_event() -> None:
+    from erios.accounts import actions as accounts
+    from erios.studies import actions as studies
+
+    for module in (studies, accounts):
+        writes = [f for name, f in inspect.getmembers(module, inspect.isfunction) if _is_write(module, name, f)]
+        silent = [write.__name__ for write in writes if not _records(module, write)]
+        assert silent == []
+        assert len(writes) >= 5
+
+
+def _is_write(module: Any, name: str, function: Any) -> bool:
+    return function.__module__ == module.__name__ and not name.startswith("_") and name != "end_sessions"
+
+
+def _records(module: Any, function: Any) -> bool:
+    """Does the function call ``record``, itself or through the module's own helpers?"""
+    source = inspect.getsource(function)
+    helpers = [h for h in ("_move", "_opine", "_keep_answer") if f"{h}(" in source and hasattr(module, h)]
+    return "record(" in source or any(_records(module, getattr(module, helper)) for helper in helpers)
+
+
+def test_a_member_of_the_team_may_not_be_a_reviewer_even_in_the_database(database, person) -> None:
+    from django.db import IntegrityError
+
+    from erios.studies.models import Part
+    from tests.portal.stories import at
+
+    proposal = at(State.UNDER_REVIEW)
+    for login in ("ada", "bob"):
+        with pytest.raises(IntegrityError):
+            Part.objects.create(proposal=proposal, person=person(login), kind="vote", opinion="favourable")
+
+
+def test_nobody_is_two_reviewers_of_a_proposal_even_in_the_database(database, person) -> None:
+    from django.db import IntegrityError
+
+    from erios.studies.models import Part
+    from tests.portal.stories import at, review
+
+    proposal = at(State.UNDER_REVIEW)
+    review(proposal)
+    for login in ("com1", "dpo"):
+        with pytest.raises(IntegrityError):
+            Part.objects.create(proposal=proposal, person=person(login), kind="decision", opinion="approved")
+
+
+def test_roles_that_exclude_each_other_are_refused_by_the_database(database, person) -> None:
+    from django.db import IntegrityError
+
+    user = person("dpo")
+    user.is_committee = True
+    with pytest.raises(IntegrityError):
+        user.save()
+
+
+def test_two_who_decide_at_the_same_instant_one_wins_and_the_other_is_told(database, person) -> None:
+    from django.db import connection
+
+    from erios.accounts.models import User
+    from erios.studies import actions
+    from erios.studies.models import Part
+    from tests.portal.stories import at, review
+
+    second = User(username="chief2")
+    second.set_roles({next(iter(person("chief").roles))})
+    second.save()
+    proposal = at(State.UNDER_REVIEW)
+    review(proposal)
+    proposal.refresh_from_db()
+    start, outcomes = threading.Barrier(2), {}
+
+    def decide(login: str, action: Action) -> None:
+        try:
+            by = person(login)
+            start.wait(10)
+            actions.decide(proposal=proposal, by=by, action=action, reason="r", revision=proposal.revision)
+            outcomes[login] = "done"
+        except RuleBroken as error:
+            outcomes[login] = error.refusal.code
+        finally:
+            connection.close()
+
+    sides = [("chief", Action.APPROVE), ("chief2", Action.REJECT)]
+    threads = [threading.Thread(target=decide, args=side) for side in sides]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes.values()) == ["done", "moved-on"]
+    assert Part.objects.filter(proposal=proposal, kind="decision").count() == 1
+    assert verify(database).faults == ()
+
+
+def test_a_page_that_was_read_before_somebody_acted_does_nothing(database, person) -> None:
+    from erios.studies import actions
+    from tests.portal.stories import at
+
+    proposal = at(State.SUBMITTED)
+    with pytest.raises(RuleBroken, match="somebody else has just acted"):
+        actions.move(proposal=proposal, by=person("dan"), action=Action.TRIAGE, revision=proposal.revision - 1)
+
+
+def test_votes_of_an_earlier_round_are_kept_beside_the_new_ones(database, person) -> None:
+    from erios.studies import actions
+    from tests.portal.stories import at
+
+    proposal = at(State.UNDER_REVIEW)
+    actions.vote(proposal=proposal, by=person("com1"), opinion=Opinion.UNFAVOURABLE, reason="unclear")
+    actions.return_with_points(proposal=proposal, by=person("com2"), points=["clarify", ""])
+    with pytest.raises(RuleBroken, match="without an answer: 1"):
+        actions.submit(proposal=proposal, by=person("ada"))
+    actions.answer_point(point=proposal.points.get(), by=person("ada"), answer="clarified")
+    again = actions.submit(proposal=proposal, by=person("ada"))
+    assert again.parts.filter(kind="vote").count() == 0
+    assert [(said["who"], said["opinion"]) for said in again.earlier_reviews] == [("com1", "unfavourable")]
+
+
+def test_an_amendment_replaces_the_active_version_when_it_is_activated(database, person) -> None:
+    from erios.studies import actions
+    from erios.studies.models import Proposal
+    from tests.portal.stories import at, review
+
+    first = at(State.ACTIVE)
+    second = actions.amend(study=first.study, by=person("ada"))
+    actions.save_content(proposal=second, by=person("ada"), changes={"retention_years": 1})
+    actions.submit(proposal=second, by=person("ada"))
+    actions.move(proposal=second, by=person("dan"), action=Action.TRIAGE)
+    actions.move(proposal=second, by=person("com1"), action=Action.OPEN_REVIEW)
+    review(second)
+    actions.decide(proposal=second, by=person("chief"), action=Action.APPROVE, reason="r")
+    assert Proposal.objects.get(pk=first.pk).state == State.ACTIVE
+    actions.move(proposal=second, by=person("dpo"), action=Action.ACTIVATE)
+    states = list(Proposal.objects.filter(study=first.study).values_list("version", "state"))
+    assert states == [(1, "replaced"), (2, "active")]
+
+
+@pytest.mark.parametrize("code", ["biometric-identification", "insurance-selection"])
+def test_a_forbidden_purpose_stops_the_submission_with_its_law(code: str, database, person) -> None:
+    from erios.studies import actions
+    from tests.portal.stories import at
+
+    proposal = at(State.DRAFT)
+    actions.save_content(proposal=proposal, by=person("ada"), changes={"purposes": {code: {"declared": True}}})
+    with pytest.raises(RuleBroken, match=r"forbidden purpose.*(AI Act|CSP)"):
+        actions.submit(proposal=proposal, by=person("ada"))
+
+
+def test_an_expired_study_is_closed_by_the_night(database) -> None:
+    from datetime import date
+
+    from erios.studies import actions
+    from tests.portal.stories import at
+
+    proposal = at(State.ACTIVE)
+    assert actions.expire_studies(today=date.fromisoformat(str(CONTENT["ends"]))) == []
+    assert [p.state for p in actions.expire_studies(today=date(2033, 1, 1))] == [State.EXPIRED]
+    proposal.refresh_from_db()
+    assert proposal.state == State.EXPIRED
+
+
+def test_a_letter_goes_out_once_the_change_has_lasted(database, person) -> None:
+    from django.core import mail
+
+    from erios.studies.letters import send_letters
+    from erios.studies.models import Notification
+    from tests.portal.stories import at
+
+    at(State.SUBMITTED)
+    waiting = Notification.objects.filter(action="submit")
+    assert sorted(note.person.username for note in waiting) == ["bob", "dan"]
+    mail.outbox = []
+    assert send_letters.func([note.pk for note in waiting]) == 2
+    assert {letter.to[0] for letter in mail.outbox} == {"bob@example.org", "dan@example.org"}
+    assert "soumis" in mail.outbox[0].subject
+
+
+def test_nobody_changes_their_own_roles_or_closes_their_own_account(database, person) -> None:
+    from erios.accounts import actions
+
+    admin = person("admin")
+    with pytest.raises(InputError, match="their own roles"):
+        actions.set_roles(by=admin, user=admin, roles=[])
+    with pytest.raises(InputError, match="their own account"):
+        actions.close_account(by=admin, user=admin, reason="x")

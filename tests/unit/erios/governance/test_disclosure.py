@@ -1,0 +1,107 @@
+"""Disclosure rules: what is masked, what noise may be, what hides beside a masked cell, what a question costs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+
+from erios.errors import RefusedError, UsageError
+from erios.governance import disclosure
+from erios.governance.disclosure import Parameters, Shown
+
+SECRET = b"a secret of thirty-two bytes ....."
+DEFAULTS = Parameters()
+
+
+@pytest.mark.parametrize("count", range(11))
+def test_count_under_eleven_is_masked_zero_included(count):
+    assert disclosure.masked(count).text() == "moins de 11"
+    assert all(disclosure.show(SECRET, count, key, DEFAULTS).value is None for key in range(200))
+
+
+def test_count_shown_reads_with_thin_spaces():
+    assert Shown(12345).text() == "12\u202f345"
+    assert Shown(None).text("en") == "fewer than 11"
+
+
+def test_noise_law_has_mean_zero_its_variance_and_its_bound():
+    table = disclosure.noise_table(DEFAULTS)
+
+    assert sum(p for _, p in table) == pytest.approx(1)
+    assert sum(n * p for n, p in table) == pytest.approx(0, abs=1e-12)
+    assert sum(n * n * p for n, p in table) == pytest.approx(DEFAULTS.variance)
+    assert (table[0][0], table[-1][0]) == (-DEFAULTS.bound, DEFAULTS.bound)
+
+
+def test_noise_drawn_follows_its_law():
+    drawn = Counter(disclosure.cell_noise(SECRET, 100, key, DEFAULTS) for key in range(20_000))
+
+    mean = sum(n * times for n, times in drawn.items()) / 20_000
+    variance = sum(n * n * times for n, times in drawn.items()) / 20_000
+    assert abs(mean) < 4 * math.sqrt(DEFAULTS.variance / 20_000)
+    assert variance == pytest.approx(DEFAULTS.variance, rel=0.05)
+
+
+def test_same_set_has_the_same_noise_and_another_secret_another():
+    values = [disclosure.cell_noise(SECRET, 50, key, DEFAULTS) for key in range(50)]
+
+    assert values == [disclosure.cell_noise(SECRET, 50, key, DEFAULTS) for key in range(50)]
+    assert values != [disclosure.cell_noise(SECRET + b"x", 50, key, DEFAULTS) for key in range(50)]
+
+
+@pytest.mark.parametrize("count", [11, 12, 15, 20, 40, 1000])
+def test_shown_count_is_never_under_the_threshold_and_within_the_bound(count):
+    shown = [disclosure.show(SECRET, count, key, DEFAULTS).value for key in range(1000)]
+
+    assert all(value is None or (value >= 11 and abs(value - count) <= DEFAULTS.bound) for value in shown)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"threshold": 10}, {"variance": 0.0}, {"variance": 200.0}, {"bound": 0}, {"budget": 0}, {"looks": 0.5}]
+)
+def test_parameters_that_would_not_protect_are_refused(wrong):
+    with pytest.raises(UsageError, match="disclosure"):
+        Parameters(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [
+        ((50, 40, 30), (50, 40, 30)),
+        ((50, 40, 3), (50, None, None)),
+        ((50, 40, 3, 4), (50, None, None, None)),
+        ((50, 9, 8), (50, None, None)),
+        ((3,), (None,)),
+        ((0, 50, 60), (None, None, 60)),
+    ],
+)
+def test_row_hides_a_companion_of_a_masked_cell(counts, shown):
+    assert disclosure.protect_row(counts) == shown
+
+
+def test_table_hides_no_cell_alone_in_its_row_or_column():
+    shown = disclosure.protect_table([[100, 3, 50], [40, 60, 70], [90, 80, 20]])
+
+    lines = [*shown, *zip(*shown, strict=True)]
+    assert shown[0][1] is None
+    assert all(sum(cell is None for cell in line) != 1 for line in lines)
+
+
+def test_series_repeats_the_count_before_a_small_step():
+    assert disclosure.protect_series((500, 495, 480, 470, 8)) == (500, 500, 480, 480, None)
+
+
+def test_question_already_asked_is_free():
+    assert disclosure.cost({"a", "b"}, ["a", "c", "c"]) == 1
+    assert disclosure.cost({"a"}, ["a"]) == 0
+
+
+def test_budget_refuses_what_is_not_left():
+    small = Parameters(budget=3)
+
+    disclosure.check_budget(2, 1, small)
+    with pytest.raises(RefusedError, match="1 of the study's 3 are left"):
+        disclosure.check_budget(2, 2, small)
+    assert disclosure.left(9, small) == 0

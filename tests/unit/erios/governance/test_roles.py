@@ -1,0 +1,39 @@
+"""Roles that exclude each other, and what each opens."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from erios.errors import UsageError
+from erios.governance.roles import PERMISSIONS, Permission, Person, Role, check_roles
+
+
+@pytest.mark.parametrize("pair", list(combinations(sorted(Role), 2)), ids="+".join)
+def test_who_stops_decides_or_hands_out_roles_is_nobody_else(pair: tuple[Role, Role]) -> None:
+    alone = {Role.DPO, Role.CONTROLLER, Role.ADMINISTRATOR}
+    if alone & set(pair) or set(pair) == {Role.COMMITTEE, Role.DATA_MANAGER}:
+        with pytest.raises(UsageError, match=f"nobody is both {pair[0]} and {pair[1]}"):
+            check_roles(pair)
+    else:
+        check_roles(pair)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_one_role_is_always_allowed(role: Role) -> None:
+    check_roles([role])
+
+
+def test_a_person_may_what_one_of_the_roles_opens() -> None:
+    both = Person("a", frozenset({Role.CLINICIAN, Role.COMMITTEE}))
+    assert both.may(Permission.PROPOSE)
+    assert both.may(Permission.REVIEW)
+    assert not both.may(Permission.AUDIT)
+    assert not Person("b", frozenset()).may(Permission.CATALOGUE)
+
+
+def test_every_role_opens_something_and_the_administrator_accounts_alone() -> None:
+    assert set(PERMISSIONS) == set(Role)
+    assert PERMISSIONS[Role.ADMINISTRATOR] == {Permission.ACCOUNTS}
+    assert all(PERMISSIONS.values())
