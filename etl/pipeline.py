@@ -130,7 +130,14 @@ def held(plan: LoadPlan) -> Iterator[tuple[float, tuple[str, ...]]]:
         mended = recover(plan.zones.warehouse)
         if mended or (plan.zones.warehouse / STAGING).exists():
             sweep(plan.zones.warehouse)
+            _sweep_drafts(plan.segments)
         yield started, tuple(mended)
+
+
+def _sweep_drafts(segments: Path | None) -> None:
+    """What a killed run was writing beside the sealed segments."""
+    for draft in segments.rglob(".*") if segments else ():
+        draft.unlink()
 
 
 @contextmanager

@@ -40,6 +40,7 @@ from erios.extracts.exposure import (
     evaluate,
     evaluate_named,
     is_overexposed,
+    nodes,
     without_small_parts,
 )
 from erios.governance import disclosure
@@ -94,11 +95,11 @@ class Feasibility:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Of one question: who meets each leaf, who is in the parts too small to count, and how many meet it."""
+    """Of one question: who meets each leaf, who is in the small parts left out of each node, how many meet it all."""
 
     question: Criterion
     leaves: dict[Leaf, Packed]
-    small_parts: Packed
+    small_parts: dict[Criterion, Packed]
     exact: int
 
 
@@ -241,8 +242,7 @@ class Counter:
     def _answered(self, groups: _Groups, record: _Record) -> Flags:
         """Whom the answer is about: groups taken for those they nearly are, small parts left out."""
         of = {leaf: self._unpack(who) for leaf, who in groups.leaves.items()}
-        who = evaluate_named(groups.question, of, self._everybody, record.named)
-        return record.named.nearest(who ^ self._unpack(groups.small_parts))
+        return evaluate_named(groups.question, of, groups.small_parts, self._everybody, record.named)
 
     def _replayed(self, history: Sequence[Cell]) -> _Record:
         """The record of a history, from the longest beginning of it that is remembered."""
@@ -283,10 +283,13 @@ class Counter:
         found = list(dict.fromkeys(leaves(question)))
         if len(found) > MAX_LEAVES:
             raise InputError(f"a question has at most {MAX_LEAVES} different criteria, this one {len(found)}")
-        exact = evaluate(question, of, self._everybody)
-        smooth = without_small_parts(question, found, of, self._everybody, self.parameters.threshold)
+        small = {node: np.packbits(self._small_parts(node, found, of)) for node in nodes(question)}
         packed = {leaf: np.packbits(of[leaf]) for leaf in found}
-        return _Groups(question, packed, np.packbits(exact ^ smooth), int(np.count_nonzero(exact)))
+        return _Groups(question, packed, small, int(np.count_nonzero(evaluate(question, of, self._everybody))))
+
+    def _small_parts(self, node: Criterion, found: Sequence[Leaf], of: dict[Leaf, Flags]) -> Flags:
+        smooth = without_small_parts(node, found, of, self._everybody, self.parameters.threshold)
+        return smooth ^ evaluate(node, of, self._everybody)
 
     def _check_exposure(self, record: _Record) -> None:
         shown = [self._unpack(who) for _, who in record.anchors]

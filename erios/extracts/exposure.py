@@ -114,18 +114,46 @@ class Named:
         return self.known[found[0]] if len(found) else None
 
 
-def evaluate_named(criterion: Criterion, of: Mapping[Leaf, Flags], everybody: Flags, named: Named) -> Flags:
-    """``evaluate``, each group inside taken for the earlier one that it nearly is."""
+def evaluate_named(
+    criterion: Criterion,
+    of: Mapping[Leaf, Flags],
+    small_parts: Mapping[Criterion, Packed],
+    everybody: Flags,
+    named: Named,
+) -> Flags:
+    """``evaluate``, each group inside without its small parts and taken for the earlier one that it nearly is."""
+
+    def inner(part: Criterion) -> Flags:
+        return evaluate_named(part, of, small_parts, everybody, named)
+
     match criterion:
         case And(parts):
-            who = reduce(np.logical_and, (evaluate_named(p, of, everybody, named) for p in parts), everybody)
+            who = reduce(np.logical_and, map(inner, parts), everybody)
         case Or(parts):
-            who = reduce(np.logical_or, (evaluate_named(p, of, everybody, named) for p in parts))
-        case Not(inner):
-            who = ~evaluate_named(inner, of, everybody, named)
+            who = reduce(np.logical_or, map(inner, parts))
+        case Not(part):
+            who = ~inner(part)
         case _:
             who = of[criterion]
-    return named.nearest(who)
+    changed = np.unpackbits(small_parts[criterion], count=len(everybody)).view(bool)
+    # A part inside has lost its small parts already; what is left to change is where it still meets the question.
+    return named.nearest(_without(who, changed, evaluate(criterion, of, everybody)))
+
+
+def _without(who: Flags, changed: Flags, exact: Flags) -> Flags:
+    """Patients of the small parts are answered against what the question says of them."""
+    return np.where(changed, ~exact, who)
+
+
+def nodes(criterion: Criterion) -> list[Criterion]:
+    """The criterion and every criterion inside it."""
+    match criterion:
+        case And(parts) | Or(parts):
+            return [criterion, *(node for part in parts for node in nodes(part))]
+        case Not(inner):
+            return [criterion, *nodes(inner)]
+        case _:
+            return [criterion]
 
 
 def is_overexposed(shown: Sequence[Flags], watched: Sequence[Flags], variance: float, looks: float) -> bool:
@@ -134,7 +162,7 @@ def is_overexposed(shown: Sequence[Flags], watched: Sequence[Flags], variance: f
 
     For one who holds each patient's presence uncertain with variance 1, the best linear estimate of |X| has the
     variance |X| - g' (G + variance I)⁻¹ g, G the sizes of the intersections of what was shown, g those with X
-    (Gaussian regression; Rasmussen and Williams 2006, equation 2.26).
+    (Gaussian process regression, the posterior variance).
     """
     answers, groups = (np.stack(sets).astype(np.float32) for sets in (shown, watched))
     seen = (answers @ groups.T).astype(np.float64)

@@ -1,8 +1,9 @@
 """What a count may show: masking under a threshold, the cell-key noise, hidden companions, the budget of questions.
 
 Owns the rules and their parameters; must never see a patient's row or a key that is not handed to it. Sources: the
-cell-key method (Fraser and Wooton, UNECE 2005; ABS TableBuilder), its table of noise by greatest entropy (Giessing,
-PSD 2016), and primary and complementary suppression (Hundepool et al., Statistical Disclosure Control, 2012).
+cell-key method of the Australian Bureau of Statistics (TableBuilder) and of Eurostat's guidelines for the 2021 census,
+whose table of noise has the greatest entropy for its mean, variance and bound; primary and complementary suppression
+as in the handbook of the European centre of excellence on statistical disclosure control.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Parameters:
     """
 
     threshold: int = THRESHOLD
-    variance: float = 64.0
-    bound: int = 24
+    variance: float = 100.0
+    bound: int = 30
     budget: int = 200
     looks: float = 4.0
 

@@ -20,7 +20,7 @@ from erios.studies.selectors import legal_routes
 class Section(forms.Form):
     """One page of the wizard; ``changes`` are the fields of the proposal's content that it sets."""
 
-    title: Any = ""
+    heading: Any = ""
     hint: Any = ""
 
     def changes(self) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _text(label: Any, hint: Any = "", rows: int = 4) -> forms.CharField:
 
 
 class Presentation(Section):
-    title = _("L'étude en clair")
+    heading = _("L'étude en clair")
     hint = _("Ce que le public lira dans le registre : écrivez pour un patient.")
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -48,7 +48,7 @@ class Presentation(Section):
 
 
 class Method(Section):
-    title = _("Question et méthode")
+    heading = _("Question et méthode")
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -67,7 +67,7 @@ def _iso_date(text: str) -> None:
 
 
 class Legal(Section):
-    title = _("Cadre juridique")
+    heading = _("Cadre juridique")
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -82,7 +82,7 @@ class Legal(Section):
 
 
 class Ai(Section):
-    title = _("Intelligence artificielle")
+    heading = _("Intelligence artificielle")
     hint = _("Classe de risque au sens du règlement (UE) 2024/1689.")
     LABELS: ClassVar = {
         AiClass.NONE: _("Pas d'IA"),
@@ -107,7 +107,7 @@ class Ai(Section):
 
 
 class Purposes(Section):
-    title = _("Finalités interdites")
+    heading = _("Finalités interdites")
     hint = _("Cochez seulement si l'étude poursuit cette finalité ; l'entrepôt lui est alors fermé.")
 
     def __init__(self, *arguments: Any, **named: Any) -> None:

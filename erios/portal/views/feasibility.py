@@ -15,9 +15,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 from erios.errors import EriosError
 from erios.extracts.counts import Feasibility, load_parameters
 from erios.extracts.criteria import describe
+from erios.extracts.criteria.model import CLASSES, COMPARATORS
 from erios.governance.roles import Permission
 from erios.portal.audience import StaffRequest, needs
 from erios.portal.criteria_form import KINDS, Row, criteria_of, rows_from, rows_of
+from erios.portal.views.studies import wizard_page
 from erios.studies import actions, selectors
 from erios.studies.models import Proposal
 from etl.errors import EtlError
@@ -43,8 +45,8 @@ def feasibility(request: StaffRequest, number: str, version: int) -> HttpRespons
         messages.success(request, _("Cohorte enregistrée."))
         return redirect("feasibility", number, version)
     left = load_parameters().budget - selectors.spent(proposal.study)
-    known = {"proposal": proposal, "rows": rows, "kinds": KINDS, "left": left, "section": "cohorte"}
-    return render(request, "portal/feasibility.html", known)
+    known = {"rows": rows, "kinds": KINDS, "left": left, "classes": CLASSES, "operators": COMPARATORS}
+    return render(request, "portal/feasibility.html", wizard_page(proposal, "cohorte", None, **known))
 
 
 @needs(Permission.COUNT)

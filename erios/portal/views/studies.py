@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from erios.accounts.models import User
+from erios.extracts.criteria import describe, parse, steps
 from erios.governance.roles import Permission
 from erios.governance.study import Action, Opinion, next_actors
 from erios.portal.audience import StaffRequest, needs, staff
@@ -68,10 +69,18 @@ def dossier(request: StaffRequest, number: str, version: int | None = None) -> H
         "team": proposal.parts.filter(kind__in=[PartKind.PROPOSER, PartKind.TEAM]).select_related("person"),
         "reviews": proposal.parts.filter(kind__in=reviews).select_related("person"),
         "waits_for": next_actors(facts.state),
-        "sections": SECTIONS,
+        "cohort": _cohort(proposal),
         "route": next((r for r in selectors.legal_routes() if r.code == proposal.content.get("route")), None),
     }
     return render(request, "portal/dossier.html", known)
+
+
+def _cohort(proposal: Proposal) -> list[str]:
+    """The criteria in words, one a line."""
+    if not proposal.content.get("cohort"):
+        return []
+    language = "en" if get_language() == "en" else "fr"
+    return [describe(step, language) for step in steps(parse(proposal.content["cohort"]))]
 
 
 def _findings(proposal: Proposal) -> list[Mapping[str, Any]]:
@@ -120,13 +129,13 @@ def wizard(request: StaffRequest, number: str, version: int, section: str) -> Ht
     if request.method == "POST" and form.is_valid():
         actions.save_content(proposal=proposal, by=request.user, changes=form.changes())
         return _saved(request, proposal, section)
-    return render(request, "portal/wizard.html", _wizard(proposal, section, form))
+    return render(request, "portal/wizard.html", wizard_page(proposal, section, form))
 
 
-def _wizard(proposal: Proposal, section: str, form: Section | None, **more: Any) -> dict[str, Any]:
+def wizard_page(proposal: Proposal, section: str, form: Section | None, **more: Any) -> dict[str, Any]:
     open_fields = {finding["section"] for finding in _findings(proposal) if finding["blocks"]}
-    steps = [{"name": name, "open": name in open_fields, "here": name == section} for name in _STEPS]
-    return {"proposal": proposal, "section": section, "form": form, "steps": steps, **more}
+    way = [{"name": name, "open": name in open_fields, "here": name == section} for name in _STEPS]
+    return {"proposal": proposal, "section": section, "form": form, "steps": way, **more}
 
 
 def _saved(request: StaffRequest, proposal: Proposal, section: str) -> HttpResponse:
@@ -150,7 +159,7 @@ def _data(request: StaffRequest, proposal: Proposal) -> HttpResponse:
         table["table"]: {column["name"]: column for column in table["columns"]}
         for table in proposal.content.get("data") or ()
     }
-    return render(request, "portal/data.html", _wizard(proposal, "donnees", None, tables=tables(), asked=asked))
+    return render(request, "portal/data.html", wizard_page(proposal, "donnees", None, tables=tables(), asked=asked))
 
 
 def _wanted(request: StaffRequest, table: Table) -> dict[str, Any] | None:
@@ -172,7 +181,7 @@ def _team(request: StaffRequest, proposal: Proposal) -> HttpResponse:
         actions.add_member(proposal=proposal, by=request.user, member=form.cleaned_data["member"])
         return redirect("wizard", proposal.study.number, proposal.version, "equipe")
     members = proposal.parts.filter(kind=PartKind.TEAM).select_related("person")
-    return render(request, "portal/team.html", _wizard(proposal, "equipe", None, member=form, members=members))
+    return render(request, "portal/team.html", wizard_page(proposal, "equipe", None, member=form, members=members))
 
 
 @staff

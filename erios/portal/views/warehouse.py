@@ -50,7 +50,7 @@ def _fill_rates(release: Any, name: str) -> dict[str, float]:
     if release.tables[name].rows < 100:
         return {}
     relation = release.duckdb(name)
-    counts = relation.aggregate(", ".join(f'count("{column}")' for column in relation.columns)).fetchone()
+    counts = relation.aggregate(", ".join(f'count("{column}")' for column in relation.columns)).fetchall()[0]
     return {
         column: 100.0 * count / release.tables[name].rows
         for column, count in zip(relation.columns, counts, strict=True)

@@ -59,7 +59,7 @@ def test_shown_count_is_never_under_the_threshold_and_within_the_bound(count):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"threshold": 10}, {"variance": 0.0}, {"variance": 200.0}, {"bound": 0}, {"budget": 0}, {"looks": 0.5}]
+    "wrong", [{"threshold": 10}, {"variance": 0.0}, {"variance": 301.0}, {"bound": 0}, {"budget": 0}, {"looks": 0.5}]
 )
 def test_parameters_that_would_not_protect_are_refused(wrong):
     with pytest.raises(UsageError, match="disclosure"):

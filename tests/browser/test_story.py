@@ -1,0 +1,297 @@
+"""The whole story in a real Chromium, in French: propose, count, submit, triage, vote, visa, decide, activate, read.
+
+Pictures of every page are kept in ``var/pictures``, at a desk's width and at a phone's; axe-core looks at each.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "var" / "pictures"
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+PASSWORD = "un mot de passe assez long"
+CAST = {
+    "ada": ("clinician", "Ada Lambert", "cardiologue"),
+    "bob": ("data-scientist", "Bob Meunier", "méthodologiste"),
+    "dan": ("data-manager", "Dan Roche", "gestionnaire de données"),
+    "com1": ("committee", "Cléo Un", "membre du comité"),
+    "com2": ("committee", "Cléo Deux", "membre du comité"),
+    "com3": ("committee", "Cléo Trois", "membre du comité"),
+    "dpo": ("dpo", "Délia Prévost", "déléguée à la protection des données"),
+    "chief": ("controller", "Charles Hubert", "délégué du responsable de traitement"),
+}
+SEED = """
+import sys
+from erios.workflows.portal import open_database
+open_database(migrate=True)
+from allauth.mfa.totp.internal.auth import TOTP
+from erios.accounts.actions import make_account, make_first_administrator
+from erios.governance.roles import Role
+admin = make_first_administrator(login="admin", password=sys.argv[1])
+TOTP.activate(admin, "A" * 32)
+for entry in sys.argv[2:]:
+    login, role, name, title = entry.split("|")
+    user = make_account(by=admin, login=login, name=name, email=f"{login}@example.org", title=title, roles=[Role(role)])
+    user.set_password(sys.argv[1])
+    user.save()
+    TOTP.activate(user, "A" * 32)
+"""
+
+
+def run(home: Path, *command: str) -> None:
+    subprocess.run([sys.executable, *command], env=_environment(home), check=True, capture_output=True)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "ERIOS_HOME": str(home), "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A portal over the release of a generated hospital, with the cast's accounts; answers its address."""
+    home = tmp_path_factory.mktemp("portal") / "home"
+    export = home.parent / "export"
+    run(home, "-m", "erios", "synth", str(export), "--patients", "150", "--seed", "7")
+    run(home, "-m", "erios", "keys", "init")
+    run(home, "-m", "erios", "etl", "load", str(export))
+    run(home, "-c", SEED, PASSWORD, *(f"{login}|{'|'.join(said)}" for login, said in CAST.items()))
+    port = _free_port()
+    server = subprocess.Popen([sys.executable, "-m", "erios", "portal", "--port", str(port)], env=_environment(home))
+    try:
+        yield _awaited(f"http://localhost:{port}")
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _awaited(address: str) -> str:
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(address, timeout=1).close()
+            return address
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    raise AssertionError("the portal does not answer")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert program, "Chromium is missing: run `make test`, which installs it where it may"
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Desk:
+    """A person at a browser of their own."""
+
+    def __init__(self, browser: Browser, address: str, login: str | None = None) -> None:
+        self.address = address
+        self.context = browser.new_context(viewport=DESK, locale="fr-FR")  # type: ignore[arg-type]
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.refused: list[str] = []
+        self.page.on("console", self._note)
+        if login:
+            self._log_in(login)
+
+    def _note(self, said: Any) -> None:
+        if said.type == "error":
+            self.refused.append(f"{said.location.get('url')}: {said.text}")
+
+    def _log_in(self, login: str) -> None:
+        self.open("/compte/login/")
+        self.page.fill("[name=login]", login)
+        self.page.fill("[name=password]", PASSWORD)
+        self.page.click("main button[type=submit]")
+        self.page.fill("[name=code]", _code())
+        self.page.click("main button[type=submit] >> nth=0")
+        expect(self.page.locator("h1")).to_contain_text("Bonjour")
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.address + path)
+
+    def keep(self, name: str) -> None:
+        """Two pictures of the page, and nothing serious that axe-core finds in it."""
+        for width, viewport in (("bureau", DESK), ("telephone", PHONE)):
+            self.page.set_viewport_size(viewport)  # type: ignore[arg-type]
+            self.page.screenshot(path=PICTURES / f"{name}-{width}.png", full_page=True)
+            spread = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert spread <= 0, f"{name} is {spread} pixels wider than a {width}"
+        found = Axe().run(self.page).response["violations"]
+        serious = [
+            (one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], f"{name}: {serious}"
+        self.page.set_viewport_size(DESK)  # type: ignore[arg-type]
+
+    def act(self, label: str, **fields: str) -> None:
+        """Open one of the dossier's actions, fill it in, and do it."""
+        box = self.page.locator("details.act", has=self.page.get_by_text(label, exact=True).first).first
+        box.locator("summary").click()
+        for name, value in fields.items():
+            target = box.locator(f"[name={name}]")
+            target.first.check() if name == "opinion" else target.fill(value)
+        box.locator("form button").click()
+        expect(self.page.locator(".note.good")).to_contain_text("C'est fait")
+
+    def close(self) -> None:
+        assert self.refused == [], self.refused
+        self.context.close()
+
+
+def _code() -> str:
+    """A one-time code of the secret that all have here."""
+    from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+
+    return str(format_hotp_value(hotp_value("A" * 32, int(time.time()) // 30)))
+
+
+def test_the_whole_story(portal: str, browser: Browser) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.site")
+    import django
+
+    django.setup()
+    ada = Desk(browser, portal, "ada")
+    number = _propose(ada)
+    _count(ada, number)
+    ada.open(f"/etudes/{number}/")
+    ada.keep("dossier-brouillon")
+    ada.act("Soumettre")
+    _review(browser, portal, number)
+    ada.open(f"/etudes/{number}/")
+    expect(ada.page.locator(".state").first).to_have_text("en cours")
+    ada.keep("dossier-en-cours")
+    ada.close()
+    _read(browser, portal, number)
+
+
+def _propose(ada: Desk) -> str:
+    page = ada.page
+    ada.keep("accueil-clinicien")
+    page.fill("#titre", "Insuffisance cardiaque : qui revient à l'hôpital dans le mois ?")
+    page.click("text=Commencer")
+    number = re.search(r"/etudes/(E\d+-\d+)/", page.url)[1]  # type: ignore[index]
+    page.fill("[name=summary]", "Un patient sur cinq revient à l'hôpital dans le mois qui suit sa sortie. " * 4)
+    page.fill("[name=interest]", "Mieux préparer les sorties, éviter des retours aux urgences et des angoisses. " * 2)
+    expect(page.locator("#garde")).to_contain_text("Enregistré à")
+    ada.keep("assistant-presentation")
+    page.click("text=Enregistrer et continuer")
+    page.fill("[name=question]", "Quels facteurs connus à la sortie annoncent un retour dans les trente jours ? " * 2)
+    page.fill("[name=method]", "Cohorte rétrospective ; modèle logistique ; validation sur la dernière année. " * 3)
+    page.fill("[name=starts]", "2031-01-01")
+    page.fill("[name=ends]", "2032-12-31")
+    page.click("text=Enregistrer et continuer")
+    page.select_option("[name=route]", "MR-004")
+    page.fill("[name=information]", "Information individuelle à l'admission et portail de transparence.")
+    page.fill("[name=retention_years]", "2")
+    ada.keep("assistant-cadre")
+    page.click("text=Enregistrer et continuer")
+    page.locator("summary", has_text="encounter").first.click()
+    page.check("[name='want:encounter:starts_at']") if page.locator(
+        "[name='want:encounter:starts_at']"
+    ).count() else None
+    page.locator("[name^='want:encounter:']").first.check()
+    for name in page.locator("[name^='want:encounter:']:checked").evaluate_all("boxes => boxes.map(b => b.name)"):
+        page.fill(f"[name='{name.replace('want', 'why', 1)}']", "dater le retour")
+    ada.keep("assistant-donnees")
+    page.locator("form.card > button").click()
+    return str(number)
+
+
+def _count(ada: Desk, number: str) -> None:
+    page = ada.page
+    ada.open(f"/etudes/{number}/v1/faisabilite/")
+    page.locator("button[name=add][value=sex]").click()
+    page.locator("button[name=add][value=age]").click()
+    page.fill("[name='1:min']", "40")
+    page.fill("[name='1:max']", "120")
+    page.get_by_role("button", name="Compter").click()
+    expect(page.locator("#compte .big")).to_be_visible()
+    assert re.fullmatch(r"moins de 11|\d+", page.locator("#compte .big").inner_text())
+    ada.keep("faisabilite")
+    page.click("text=Enregistrer la cohorte")
+    expect(page.locator(".note.good")).to_contain_text("Cohorte enregistrée")
+    ada.open(f"/etudes/{number}/v1/equipe/")
+    page.select_option("[name=member]", label="Bob Meunier (bob)")
+    page.get_by_role("button", name="Ajouter").click()
+    ada.keep("assistant-equipe")
+
+
+def _review(browser: Browser, portal: str, number: str) -> None:
+    steps: list[tuple[str, str, dict[str, str]]] = [
+        ("dan", "Déclarer recevable", {}),
+        ("com1", "Ouvrir l'examen", {}),
+        *(
+            (login, "Voter", {"opinion": "favourable", "reason": "Question claire."})
+            for login in ("com1", "com2", "com3")
+        ),
+        ("dpo", "Donner ou refuser le visa", {"opinion": "favourable", "reason": "Données proportionnées."}),
+        ("chief", "Approuver", {"reason": "Utile et proportionné."}),
+        ("dpo", "Activer", {}),
+    ]
+    desks: dict[str, Desk] = {}
+    for login, label, fields in steps:
+        if login not in desks:
+            desks[login] = Desk(browser, portal, login)
+            desks[login].keep(f"accueil-{login}")
+        desks[login].open(f"/etudes/{number}/")
+        desks[login].keep(f"dossier-{login}-{label.split()[0].lower()}")
+        desks[login].act(label, **fields)
+    _look_around(desks)
+    for desk in desks.values():
+        desk.close()
+
+
+def _look_around(desks: dict[str, Desk]) -> None:
+    for login, path, name in (
+        ("dpo", "/journal/?verify=1", "journal"),
+        ("dpo", "/demandes/", "demandes"),
+        ("dan", "/catalogue/", "catalogue"),
+        ("dan", "/catalogue/observation/", "catalogue-table"),
+        ("dan", "/versions/", "versions"),
+        ("com1", "/notifications/", "notifications"),
+    ):
+        desks[login].open(path)
+        desks[login].keep(name)
+
+
+def _read(browser: Browser, portal: str, number: str) -> None:
+    citizen = Desk(browser, portal)
+    citizen.open("/")
+    expect(citizen.page.locator(".study")).to_contain_text("Insuffisance cardiaque")
+    citizen.keep("registre")
+    citizen.page.click(".study")
+    expect(citizen.page).to_have_url(re.compile(f"/registre/{number}/"))
+    citizen.keep("registre-etude")
+    citizen.open("/droits/")
+    citizen.keep("droits")
+    citizen.open("/compte/login/")
+    citizen.keep("connexion")
+    citizen.close()
