@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.functional import lazy
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from erios.accounts.models import User
 from erios.governance.proposal import AiClass
 from erios.governance.purposes import FORBIDDEN
 from erios.governance.roles import Role
-from erios.governance.words import word
+from erios.portal.templatetags.words import said
 from erios.studies.models import PartKind, Proposal
 from erios.studies.selectors import legal_routes
+
+_said = lazy(said, str)
 
 
 class Section(forms.Form):
@@ -113,9 +117,8 @@ class Purposes(Section):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         for purpose in FORBIDDEN:
-            label = word(purpose.code, "fr")
             self.fields[purpose.code] = forms.BooleanField(
-                label=label[0].upper() + label[1:], help_text=purpose.law, required=False
+                label=capfirst(said(purpose.code)), help_text=purpose.law, required=False
             )
             self.fields[f"{purpose.code}:why"] = forms.CharField(
                 label=_("Si vos textes l'évoquent : ce qu'il faut comprendre"), required=False
@@ -170,7 +173,7 @@ class Account(forms.Form):
     title = forms.CharField(label=_("Fonction"), max_length=120, required=False)
     roles = forms.MultipleChoiceField(
         label=_("Rôles"),
-        choices=[(role.value, word(role, "fr")) for role in Role],
+        choices=[(role.value, _said(role)) for role in Role],
         widget=forms.CheckboxSelectMultiple,
     )
 

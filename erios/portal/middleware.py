@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from erios.errors import EriosError
 from erios.governance.words import RuleBroken
@@ -27,7 +28,7 @@ class SecondFactorMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if _wants_second_factor(request):
-            messages.info(request, "Avant de continuer, activez un second facteur d'authentification.")
+            messages.info(request, _("Avant de continuer, activez un second facteur d'authentification."))
             return redirect("mfa_activate_totp")
         return self.handle(request)
 

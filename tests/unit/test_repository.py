@@ -17,6 +17,8 @@ OURS = {"erios", "etl", "validation", "tests"}
 DISTRIBUTIONS = {
     "fhir": "fhir-resources",
     "antlr4": "antlr4-python3-runtime",
+    "allauth": "django-allauth",
+    "csp": "django-csp",
 }  # module → distribution, where the names differ
 
 
@@ -28,7 +30,7 @@ def wanted() -> list[str]:
 
 def names_of(lines: list[str]) -> list[str]:
     """The names of requirements, as the lock spells them."""
-    return [re.split("[=<>]", line)[0].replace(".", "-").replace("_", "-") for line in lines]
+    return [re.split(r"[\[=<>]", line)[0].replace(".", "-").replace("_", "-") for line in lines]
 
 
 def test_every_dependency_is_pinned():

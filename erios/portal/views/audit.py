@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from erios.audit import Event, read_events, verify
 from erios.governance.roles import Permission
 from erios.portal.audience import StaffRequest, needs
-from erios.portal.requests import open_requests
+from erios.portal.citizens import open_requests
 from erios.settings import load_settings
 
 SHOWN = 200

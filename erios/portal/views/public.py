@@ -10,8 +10,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from erios.portal.audience import public
 from erios.portal.catalogue import tables
+from erios.portal.citizens import keep_request
 from erios.portal.forms import CitizenRequest
-from erios.portal.requests import keep_request
 from erios.settings import load_settings
 from erios.studies.selectors import legal_routes, refusals, register
 
