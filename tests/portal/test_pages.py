@@ -198,3 +198,25 @@ def test_a_refusal_of_the_rules_is_a_sentence_in_french(database: Any) -> None:
     found = client("com1").post(f"/etudes/{proposal.study.number}/v1/action/triage/", secure=True)
     assert found.status_code == 409
     assert "« déclarer recevable » revient à : gestionnaire de données" in found.content.decode().replace("&#x27;", "'")
+
+
+def test_the_dossier_is_a_pdf_and_json_with_its_decision(database: Any) -> None:
+    proposal = at(State.ACTIVE)
+    browser, here = client("dan"), f"/etudes/{proposal.study.number}/v1"
+    said = json.loads(browser.get(f"{here}/dossier.json", secure=True).content)
+    assert [one["part"] for one in said["reviews"]] == ["vote", "vote", "vote", "visa", "decision"]
+    assert said["cohort"]
+    assert len(said["record"]["audit_seal"]) == 64
+    pdf = browser.get(f"{here}/dossier.pdf", secure=True)
+    assert pdf.headers["Content-Type"] == "application/pdf"
+    assert pdf.content.startswith(b"%PDF-")
+    assert len(pdf.content) > 2000
+
+
+def test_the_register_of_processing_has_every_study_in_force(database: Any) -> None:
+    at(State.UNDER_REVIEW)
+    shown = at(State.ACTIVE)
+    register = json.loads(client("dpo").get("/journal/article-30.json", secure=True).content)
+    (entry,) = register["activities"]
+    assert entry["reference"] == f"{shown.study.number} v1"
+    assert all(entry.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
@@ -13,6 +13,7 @@ from erios.audit import Event, read_events, verify
 from erios.governance.roles import Permission
 from erios.portal.audience import StaffRequest, needs
 from erios.portal.citizens import open_requests
+from erios.portal.records import article_30
 from erios.settings import load_settings
 
 SHOWN = 200
@@ -32,6 +33,13 @@ def audit(request: StaffRequest) -> HttpResponse:
 
 def _fits(event: Event, wanted: dict[str, str]) -> bool:
     return wanted["actor"] in event.actor and wanted["object"] in event.object
+
+
+@needs(Permission.AUDIT)
+@require_GET
+def processing(_request: StaffRequest) -> JsonResponse:
+    """The GDPR article 30 register, as JSON."""
+    return JsonResponse(article_30(), json_dumps_params={"ensure_ascii": False, "indent": 1})
 
 
 @needs(Permission.CITIZENS)

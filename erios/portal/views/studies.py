@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import get_language
@@ -17,6 +17,7 @@ from erios.accounts.models import User
 from erios.extracts.criteria import describe, parse, steps
 from erios.governance.roles import Permission
 from erios.governance.study import Action, Opinion, next_actors
+from erios.portal import records
 from erios.portal.audience import StaffRequest, needs, staff
 from erios.portal.catalogue import Table, tables
 from erios.portal.forms import SECTIONS, Member, Section
@@ -265,6 +266,22 @@ _ACTS: Mapping[Action, Act] = {
     Action.MEET_CONDITION: _meet,
     **dict.fromkeys(actions.MOVES, _move),
 }
+
+
+@staff
+@require_GET
+def dossier_json(request: StaffRequest, number: str, version: int) -> HttpResponse:
+    """The dossier for machines."""
+    return JsonResponse(records.dossier(_proposal(request, number, version)), json_dumps_params={"ensure_ascii": False})
+
+
+@staff
+@require_GET
+def dossier_pdf(request: StaffRequest, number: str, version: int) -> HttpResponse:
+    """The dossier and its decision, to print or to file."""
+    response = HttpResponse(records.dossier_pdf(_proposal(request, number, version)), content_type="application/pdf")
+    response["Content-Disposition"] = f'inline; filename="{number}-v{version}.pdf"'
+    return response
 
 
 @staff
