@@ -77,7 +77,7 @@ class Part(models.Model):
     proposal = models.ForeignKey(Proposal, on_delete=models.CASCADE, related_name="parts")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="parts")
     kind = models.CharField(max_length=16, choices=PartKind)
-    opinion = models.CharField(max_length=16, blank=True)
+    opinion = models.CharField(max_length=32, blank=True)
     reason = models.TextField(blank=True)
     at = models.DateTimeField(default=timezone.now)
 

@@ -54,11 +54,14 @@ for entry in sys.argv[2:]:
 
 
 def run(home: Path, *command: str) -> None:
-    subprocess.run([sys.executable, *command], env=_environment(home), check=True, capture_output=True)
+    program = [sys.executable, *command]
+    done = subprocess.run(program, env=_environment(home), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def _environment(home: Path) -> dict[str, str]:
-    return {**os.environ, "ERIOS_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    named = {"ERIOS_HOME": str(home), "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "erios.site"}
+    return {**os.environ, **named}
 
 
 @pytest.fixture(scope="module")

@@ -173,7 +173,7 @@ class Migration(migrations.Migration):
                         max_length=16,
                     ),
                 ),
-                ("opinion", models.CharField(blank=True, max_length=16)),
+                ("opinion", models.CharField(blank=True, max_length=32)),
                 ("reason", models.TextField(blank=True)),
                 ("at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
