@@ -24,6 +24,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "var" / "pictures"
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+PATIENCE = 60_000
+"""Milliseconds to wait for anything: a busy machine is slow, not wrong."""
+expect.set_options(timeout=PATIENCE)
 PASSWORD = "un mot de passe assez long"
 CAST = {
     "ada": ("clinician", "Ada Lambert", "cardiologue"),
@@ -118,7 +121,7 @@ class Desk:
         self.address = address
         self.context = browser.new_context(viewport=DESK, locale="fr-FR")  # type: ignore[arg-type]
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(PATIENCE)
         self.refused: list[str] = []
         self.page.on("console", self._note)
         if login:
