@@ -8,8 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from erios.governance.study import TRANSITIONS, State, Transition
+from erios.governance.study import TRANSITIONS, State
+from erios.governance.workflow import Transition
 
 _OPENING = """# The life of a study
 
@@ -40,8 +42,8 @@ def _table() -> Iterator[str]:
         yield f"| {row.action} | {', '.join(row.sources)} | {target} | {_who(row)} | {'yes' if row.reason else ''} |"
 
 
-def _who(row: Transition) -> str:
-    own = ["the proposer"] if row.proposer else []
+def _who(row: Transition[Any, Any, Any]) -> str:
+    own = ["the proposer"] if row.owner else []
     return ", ".join([*own, *row.roles, *(["a date or another action"] if row.system else [])])
 
 
