@@ -21,22 +21,22 @@ from erios.governance.words import REFUSALS, WORDS
 from erios.governance.workflow import SYSTEM
 
 TABLE = """
-specify                   | requested                                                    | =                      | requester
-abandon                   | requested, specification approved                            | abandoned              | requester
-approve the specification | requested                                                    | specification approved | dpo
-build                     | specification approved                                       | built                  | data-manager
-assess                    | built                                                        | assessed               | system
-ask for changes           | requested, specification approved, assessed                  | requested              | dpo
-clear                     | assessed                                                     | cleared                | dpo
-ask for an exception      | assessed                                                     | =                      | dpo
-grant the exception       | assessed                                                     | cleared by exception   | controller
-refuse                    | requested, specification approved, assessed                  | refused                | dpo
-release                   | cleared, cleared by exception                                | released               | data-manager
-revoke                    | cleared, cleared by exception, released                      | revoked                | dpo, controller
-expire                    | cleared, cleared by exception, released                      | expired                | system
-quarantine                | built, assessed, cleared, cleared by exception, released     | quarantined            | data-manager, dpo, system
-turn stale                | built, assessed, cleared, cleared by exception, released     | stale                  | system
-destroy                   | refused, revoked, expired, quarantined, stale                | destroyed              | data-manager
+specify | requested | = | requester
+abandon | requested, specification approved | abandoned | requester
+approve the specification | requested | specification approved | dpo
+build | specification approved | built | data-manager
+assess | built | assessed | system
+ask for changes | requested, specification approved, assessed | requested | dpo
+clear | assessed | cleared | dpo
+ask for an exception | assessed | = | dpo
+grant the exception | assessed | cleared by exception | controller
+refuse | requested, specification approved, assessed | refused | dpo
+release | cleared, cleared by exception | released | data-manager
+revoke | cleared, cleared by exception, released | revoked | dpo, controller
+expire | cleared, cleared by exception, released | expired | system
+quarantine | built, assessed, cleared, cleared by exception, released | quarantined | data-manager, dpo, system
+turn stale | built, assessed, cleared, cleared by exception, released | stale | system
+destroy | refused, revoked, expired, quarantined, stale | destroyed | data-manager
 """
 REQUESTER, MEMBER, STRANGER = "requester", "member", "stranger"
 NOT_FOR_THE_TEAM = {
