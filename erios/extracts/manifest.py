@@ -144,7 +144,7 @@ def _check_signature(folder: Path, public: str) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        signature = base64.b64decode((folder / SIGNATURE).read_text(), validate=True)
+        signature = base64.b64decode((folder / SIGNATURE).read_text().strip(), validate=True)
         Ed25519PublicKey.from_public_bytes(base64.b64decode(public)).verify(signature, (folder / NAME).read_bytes())
     except FileNotFoundError:
         raise InputError(f"the manifest of {folder.name} is not signed: do not use it") from None

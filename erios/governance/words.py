@@ -149,6 +149,13 @@ REFUSALS: Mapping[str, Mapping[Language, str]] = {
         "une exception est déjà demandée : elle attend le délégué du responsable de traitement",
         "an exception is asked for already: it waits for the controller's delegate",
     ),
+    "extract-busy": _both(
+        "cet extrait est en construction : attendez qu'elle se termine", "this extract is being built: wait for its end"
+    ),
+    "other-root": _both(
+        "l'empreinte donnée n'est pas celle de l'extrait tel qu'il est construit : relisez-le avant d'agir",
+        "the root given is not that of the extract as it is built: read it again before you act",
+    ),
     "not-released": _both(
         "cet extrait n'est pas diffusé : il est à l'état « {state} »", "this extract is not released: it is {state}"
     ),
@@ -240,6 +247,7 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "quarantined": _both("en quarantaine", "quarantined"),
     "stale": _both("périmé", "stale"),
     "destroyed": _both("détruit", "destroyed"),
+    "request": _both("demander un extrait", "request"),
     "specify": _both("modifier la demande", "specify"),
     "abandon": _both("abandonner", "abandon"),
     "approve the specification": _both("approuver la spécification", "approve the specification"),
