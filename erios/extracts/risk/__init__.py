@@ -1,0 +1,24 @@
+"""The risk of an extract: how well its patients can be told apart, what would help, and two attacks as evidence.
+
+Owns the report that the DPO reads before clearance and its pictures. It is pure: files in, figures out; it knows no
+study, no key and no audit, and must never hand out a row or a value that fewer than the threshold's patients share.
+"""
+
+from erios.extracts.risk.assessment import assess
+from erios.extracts.risk.knowledge import Knowledge, Quasi, Sensitive, load_knowledge
+from erios.extracts.risk.linkage import link
+from erios.extracts.risk.metrics import METRICS, Metric
+from erios.extracts.risk.report import Linkage, RiskReport
+
+__all__ = [
+    "METRICS",
+    "Knowledge",
+    "Linkage",
+    "Metric",
+    "Quasi",
+    "RiskReport",
+    "Sensitive",
+    "assess",
+    "link",
+    "load_knowledge",
+]

@@ -1,0 +1,147 @@
+"""The risk report of an extract: one pass over its files, then only aggregates.
+
+Owns the order of the work. No row and no patient's value comes into Python; what is held there are class sizes, sums,
+and the values that at least ``threshold`` patients share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from erios.errors import UsageError
+from erios.extracts.risk.classes import Lattice
+from erios.extracts.risk.diversity import sensitive_columns
+from erios.extracts.risk.facts import make_pairs, sources
+from erios.extracts.risk.figures import risk_of, rounded
+from erios.extracts.risk.knowledge import Knowledge, Quasi, Sensitive
+from erios.extracts.risk.patients import Known, make_coded, make_persons
+from erios.extracts.risk.reading import Extract, open_folder
+from erios.extracts.risk.report import (
+    VERSION,
+    CommonValue,
+    Contribution,
+    QuasiIdentifier,
+    RiskReport,
+    RungLoss,
+    TableRows,
+)
+from erios.extracts.risk.search import proposals
+from erios.extracts.risk.singling import attacks
+from erios.governance.disclosure import THRESHOLD
+
+TARGETS = 500
+_COMMON = 5
+
+
+def assess(
+    folder: Path,
+    tables: Mapping[str, Sequence[str]],
+    knowledge: Knowledge,
+    *,
+    threshold: int = THRESHOLD,
+    seed: int,
+    memory_mb: int = 1024,
+    population: int | None = None,
+    targets: int = TARGETS,
+    scratch: Path | None = None,
+) -> RiskReport:
+    """The report of the extract in ``folder``, whose tables are its sub-folders.
+
+    ``population``: people whom the extract's patients were drawn from, for the journalist's risk. ``scratch``: where a
+    working folder is made and removed (default: ``folder``). InputError for a folder that lacks a table or column,
+    StorageError when disk or memory do not suffice.
+    """
+    if threshold < 1 or targets < 1 or (population is not None and population < 1):
+        raise UsageError("threshold, targets and population of a risk report are 1 or more")
+    with open_folder(folder, tables, memory_mb, scratch) as extract:
+        return _report(extract, knowledge, threshold, seed, memory_mb, population, targets)
+
+
+def _report(
+    extract: Extract,
+    knowledge: Knowledge,
+    threshold: int,
+    seed: int,
+    memory_mb: int,
+    population: int | None,
+    targets: int,
+) -> RiskReport:
+    patients = make_persons(extract)
+    known = make_coded(extract, knowledge, patients)
+    lattice = Lattice(extract, known, patients)
+    sizes = lattice.sizes(lattice.bottom)
+    contributions = _contributions(lattice, threshold, population)
+    proposed, search = proposals(lattice, threshold, population, knowledge.suppression_limit)
+    pairs = make_pairs(extract, sources(extract, knowledge))
+    return RiskReport(
+        version=VERSION,
+        threshold=threshold,
+        seed=seed,
+        population=population,
+        patients=patients,
+        tables=_rows(extract),
+        unweighed=_unweighed(extract, knowledge),
+        quasi=tuple(_quasi(extract, n, one, threshold) for n, one in enumerate(known)),
+        risk=risk_of(sizes, threshold, population),
+        histogram=sizes,
+        sensitive=sensitive_columns(extract, knowledge, lattice, pairs),
+        contributions=contributions,
+        proposals=proposed,
+        search=search,
+        attacks=attacks(
+            extract,
+            [pair.table for pair in pairs],
+            patients,
+            targets=targets,
+            threshold=threshold,
+            seed=seed,
+            memory_mb=memory_mb,
+        ),
+    )
+
+
+def _contributions(lattice: Lattice, threshold: int, population: int | None) -> tuple[Contribution, ...]:
+    return tuple(
+        Contribution(
+            known.quasi.name,
+            without=risk_of(lattice.sizes(lattice.without(n)), threshold, population),
+            alone=risk_of(lattice.sizes(lattice.alone(n)), threshold, population),
+        )
+        for n, known in enumerate(lattice.known)
+    )
+
+
+def _rows(extract: Extract) -> tuple[TableRows, ...]:
+    return tuple(
+        TableRows(name, int(extract.scalar(f"SELECT count(*) FROM {table.view}")) if table.types else 0)
+        for name, table in extract.tables.items()
+    )
+
+
+def _unweighed(extract: Extract, knowledge: Knowledge) -> tuple[str, ...]:
+    entries: list[Quasi | Sensitive] = [*knowledge.quasi, *knowledge.sensitive]
+    weighed = {(entry.table, column) for entry in entries for column in entry.columns}
+    return tuple(
+        f"{name}.{column}"
+        for name, table in extract.tables.items()
+        if table.has_patients
+        for column in table.types
+        if (name, column) not in weighed and not column.endswith(("_key", "_keys"))
+    )
+
+
+def _quasi(extract: Extract, n: int, known: Known, threshold: int) -> QuasiIdentifier:
+    quasi = known.quasi
+    rare, patients = extract.rows(f"SELECT count(*), coalesce(sum(n), 0) FROM dim{n} WHERE n < ?", [threshold])[0]
+    rungs = tuple(RungLoss(rung.name, rung.distinct, rounded(rung.ncp), rounded(rung.entropy)) for rung in known.rungs)
+    labels = (quasi.name, quasi.fr, quasi.en, quasi.table, quasi.columns, quasi.how)
+    return QuasiIdentifier(*labels, rungs, int(rare), int(patients), _common_values(extract, n, threshold))
+
+
+def _common_values(extract: Extract, n: int, threshold: int) -> tuple[CommonValue, ...]:
+    """The commonest values of a quasi-identifier, as far as enough patients share them."""
+    rows = extract.rows(
+        f"SELECT x, n FROM dim{n} WHERE n >= ? AND starts_with(x, '=') ORDER BY n DESC, x LIMIT {_COMMON}", [threshold]
+    )
+    return tuple(CommonValue(x[1:].replace("\x1f=", " · ").replace("\x1f", ""), int(count)) for x, count in rows)

@@ -1,0 +1,196 @@
+"""What the classes tell of sensitive columns: l-diversity, confidence, t-closeness.
+
+Owns how many values of a patient are one sensitive value: a set column is the set of the patient's distinct values, and
+in t-closeness each of them has an equal part of the patient. Null, or no value at all, is a value of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from erios.extracts.risk.classes import Lattice
+from erios.extracts.risk.facts import Pair
+from erios.extracts.risk.figures import rounded
+from erios.extracts.risk.knowledge import Knowledge, Sensitive
+from erios.extracts.risk.ladders import EXACT, rung_sql
+from erios.extracts.risk.patients import present, value_sql
+from erios.extracts.risk.reading import KEY, Extract
+from erios.extracts.risk.report import SensitiveColumn
+
+
+@dataclass(frozen=True)
+class _Distance:
+    """t-closeness: greatest over the classes, and mean over the patients."""
+
+    greatest: float
+    mean: float
+
+
+def sensitive_columns(
+    extract: Extract, knowledge: Knowledge, lattice: Lattice, pairs: Sequence[Pair]
+) -> tuple[SensitiveColumn, ...]:
+    """A line for each sensitive column that the extract has."""
+    found = present(extract, knowledge.sensitive) if lattice.patients else []
+    return tuple(_column(extract, one, lattice, _said(extract, one, knowledge, pairs)) for one in found)
+
+
+def _column(extract: Extract, one: Sensitive, lattice: Lattice, said: str) -> SensitiveColumn:
+    _make_values(extract, one, said)
+    besides = _besides(one, lattice)
+    _make_classes(extract, lattice, besides)
+    distinct, entropy, homogeneous = _diversity(extract)
+    confidence = _confidence(extract)
+    distance = _ordered_distance(extract) if one.kind == "number" else _distance(extract)
+    for table in ("classed", "member", "meaning", "total"):
+        extract.run(f"DROP TABLE {table}")
+    names = tuple(lattice.known[n].quasi.name for n in besides)
+    labels = (one.name, one.fr, one.en, one.table, one.columns, one.kind, names)
+    shares = (rounded(confidence), rounded(distance.greatest), rounded(distance.mean))
+    return SensitiveColumn(*labels, distinct, rounded(entropy), homogeneous, *shares)
+
+
+def _besides(one: Sensitive, lattice: Lattice) -> list[int]:
+    """Quasi-identifiers made of the same columns: what an attacker knows cannot be what is to be found out."""
+    return [
+        n
+        for n, known in enumerate(lattice.known)
+        if known.quasi.table == one.table and set(known.quasi.columns) & set(one.columns)
+    ]
+
+
+def _make_values(extract: Extract, one: Sensitive, said: str) -> None:
+    """``meaning``: pid, v (a dense code in order of value), w (its part of the patient); 0 is null or nothing."""
+    extract.run(f"CREATE TABLE said AS {said}")
+    number = "TRY_CAST(v AS DOUBLE)" if one.kind == "number" else "v"
+    extract.run(
+        f"CREATE TABLE spoken AS SELECT v, CAST(dense_rank() OVER (ORDER BY {number}) AS INTEGER) AS code"
+        f" FROM (SELECT DISTINCT v FROM said WHERE {number} IS NOT NULL)"
+    )
+    part = "1.0::DOUBLE / count(*) OVER (PARTITION BY pid)" if one.kind == "set" else "1.0::DOUBLE"
+    extract.run(
+        f"CREATE TABLE meaning AS SELECT pid, coalesce(code, 0) AS v, {part} AS w"
+        " FROM person LEFT JOIN (SELECT pid, code FROM said JOIN spoken USING (v)) USING (pid)"
+    )
+    for table in ("said", "spoken"):
+        extract.run(f"DROP TABLE {table}")
+
+
+def _said(extract: Extract, one: Sensitive, knowledge: Knowledge, pairs: Sequence[Pair]) -> str:
+    """SELECT of pid and v: each distinct value of a set, else one value of a patient."""
+    table = extract.tables[one.table]
+    if one.kind == "set":
+        told = [
+            p.table
+            for p in pairs
+            if p.source.exact and (one.table, one.columns) == (p.source.table, (p.source.column,))
+        ]
+        if told and one.at == EXACT:
+            return f"SELECT pid, v FROM {told[0]}"
+        if told:
+            return f"SELECT DISTINCT pid, {rung_sql(one.at, 'v', knowledge.hierarchies)} AS v FROM {told[0]}"
+        value = _joined([rung_sql(one.at, table.text(column), knowledge.hierarchies) for column in one.columns])
+        rows = f"SELECT DISTINCT {KEY}, {value} AS v FROM {table.view}"
+    else:
+        columns = [value_sql(one, table, column) for column in one.columns]
+        value = "CAST(count(*) AS VARCHAR)" if one.how == "count" else _joined(columns)
+        rows = f"SELECT {KEY}, {value} AS v FROM {table.view} GROUP BY {KEY}"
+        rows = f"SELECT {KEY}, {rung_sql(one.at, 'v', knowledge.hierarchies)} AS v FROM ({rows})"
+    return f"SELECT pid, v FROM ({rows}) JOIN person USING ({KEY}) WHERE v IS NOT NULL"
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"nullif(concat_ws(chr(31), {', '.join(texts)}), '')"
+
+
+def _make_classes(extract: Extract, lattice: Lattice, besides: Sequence[int]) -> None:
+    """``member``: pid, class; ``classed``: class, v, p (patients), w (parts of patients); ``total``: v, w of all."""
+    node = tuple(known.top if n in besides else 0 for n, known in enumerate(lattice.known))
+    order = f"ORDER BY {columns}" if (columns := lattice.columns(node)) else "ORDER BY NULL"
+    extract.run(
+        "CREATE TABLE member AS SELECT pid, class FROM placed JOIN"
+        f" (SELECT cell, CAST(dense_rank() OVER ({order}) AS INTEGER) AS class FROM cell) USING (cell)"
+    )
+    extract.run(
+        "CREATE TABLE classed AS SELECT class, v, count(*) AS p, sum(w) AS w"
+        " FROM meaning JOIN member USING (pid) GROUP BY class, v"
+    )
+    extract.run("CREATE TABLE total AS SELECT v, sum(w) AS w FROM classed GROUP BY v")
+
+
+def _diversity(extract: Extract) -> tuple[int, float, int]:
+    """Fewest distinct sets of a class, least exp(entropy) of its sets, patients in classes with one set alone.
+
+    A set goes by its number of values and two sums of their 64-bit hashes.
+    """
+    extract.run(
+        "CREATE TABLE worded AS SELECT class, s, count(*) AS p FROM (SELECT pid, {'n': count(*),"
+        " 'a': sum(hash(v)::HUGEINT), 'b': bit_xor(hash(v::BIGINT * 2654435761 + 1))} AS s FROM meaning GROUP BY pid)"
+        " JOIN member USING (pid) GROUP BY class, s"
+    )
+    distinct, entropy, homogeneous = extract.rows(
+        "SELECT min(l), min(e), coalesce(sum(n) FILTER (l = 1), 0) FROM (SELECT class, count(*) AS l, sum(p) AS n,"
+        " exp(ln(sum(p)) - sum(p * ln(p)) / sum(p)) AS e FROM worded GROUP BY class)"
+    )[0]
+    extract.run("DROP TABLE worded")
+    return int(distinct), float(entropy), int(homogeneous)
+
+
+def _confidence(extract: Extract) -> float:
+    """The greatest share of a class whose patients have one value (not: no value)."""
+    sizes = "SELECT class, count(*) AS n FROM member GROUP BY class"
+    found = extract.scalar(f"SELECT max(p / n) FROM classed JOIN ({sizes}) USING (class) WHERE v > 0")
+    return float(found or 0.0)
+
+
+def _distance(extract: Extract) -> _Distance:
+    """Total variation: half the sum of |p - q|; values that a class lacks add all of their q."""
+    return _summed(
+        extract,
+        "SELECT class, sum(c.w) AS n, (sum(abs(c.w / s.n - t.w / a.n)) + 1 - sum(t.w) / any_value(a.n)) / 2 AS d"
+        " FROM classed c JOIN total t USING (v) JOIN (SELECT class, sum(w) AS n FROM classed GROUP BY class) s"
+        " USING (class), (SELECT sum(w) AS n FROM total) a GROUP BY class",
+    )
+
+
+def _ordered_distance(extract: Extract) -> _Distance:
+    """Earth mover's distance on ordered values: the mean gap between the cumulated shares, over m - 1 steps.
+
+    From one value of a class to its next the class's cumulated share P stands still while that of everybody, Q, grows;
+    ``even`` is where Q passes P, so two differences of running sums of Q give the gaps on either side.
+    """
+    values = int(extract.scalar("SELECT count(*) FROM total"))
+    if values < 2:
+        return _Distance(0.0, 0.0)
+    extract.run(
+        "CREATE TABLE climb AS SELECT v, place, q, sum(q) OVER (ORDER BY place) AS area FROM (SELECT v,"
+        " row_number() OVER (ORDER BY v) AS place, sum(w) OVER (ORDER BY v) / sum(w) OVER () AS q FROM total)"
+    )
+    stretches = (
+        "SELECT class, n, sum(w) OVER so_far / n AS p, place AS start, area AS area_start, q AS q_start,"
+        f" coalesce(lead(place) OVER so_far, {values}) AS stop FROM classed JOIN climb USING (v)"
+        " JOIN (SELECT class, sum(w) AS n FROM classed GROUP BY class) USING (class)"
+        " WINDOW so_far AS (PARTITION BY class ORDER BY v)"
+    )
+    extract.run(f"CREATE TABLE stretch AS {stretches}")
+    passed = "greatest(least(coalesce(e.place, 0), s.stop - 1), s.start - 1)"
+    gap = (  # the sum of |P - Q| over the places start … stop - 1; Q is at most P up to ``even``
+        "p * (even - start + 1) - (area_even - area_start + q_start) + (area_last - area_even) - p * (stop - 1 - even)"
+    )
+    within = (
+        f"SELECT class, n, CASE WHEN stop > start THEN {gap} ELSE 0 END AS gap FROM (SELECT s.*, l.area AS area_last,"
+        f" {passed} AS even, coalesce(m.area, 0) AS area_even FROM stretch s ASOF LEFT JOIN climb e ON s.p >= e.q"
+        f" LEFT JOIN climb l ON l.place = s.stop - 1 LEFT JOIN climb m ON m.place = {passed})"
+    )
+    # the first values of everybody, before the first of the class: P is 0
+    before = "SELECT class, any_value(n) AS n, min(area_start - q_start) AS gap FROM stretch GROUP BY class"
+    gaps = f"SELECT class, any_value(n) AS n, sum(gap) / {values - 1} AS d FROM ({within} UNION ALL {before})"
+    found = _summed(extract, gaps + " GROUP BY class")
+    for table in ("climb", "stretch"):
+        extract.run(f"DROP TABLE {table}")
+    return found
+
+
+def _summed(extract: Extract, distances: str) -> _Distance:
+    greatest, mean = extract.rows(f"SELECT max(d), sum(n * d) / sum(n) FROM ({distances})")[0]
+    return _Distance(max(0.0, float(greatest)), max(0.0, float(mean)))

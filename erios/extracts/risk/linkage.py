@@ -1,0 +1,239 @@
+"""The linkage attack: two extracts of the same patients for two studies, joined by whatever they share.
+
+Owns the attacker, who knows both extracts and the method, and looks for each drawn patient of the first extract among
+all of the second; and the check that no pseudonym joins. Compared is every fact that both extracts have, on the finest
+rung where their values meet, and the days between a patient's events, which a constant shift of dates keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from erios.errors import InputError
+from erios.extracts.risk.facts import Source, make_pairs, sources
+from erios.extracts.risk.figures import rounded, wilson
+from erios.extracts.risk.keys import shared_keys
+from erios.extracts.risk.knowledge import Knowledge
+from erios.extracts.risk.ladders import EXACT, SUPPRESS, rung_sql
+from erios.extracts.risk.patients import make_persons
+from erios.extracts.risk.reading import Extract, add_table, open_folder
+from erios.extracts.risk.report import Linkage
+
+TARGETS = 300
+CANDIDATES = 3000
+"""So many patients of the second extract are weighed for each target, those with its rarest facts first."""
+_MEETING = 0.5
+Truth = Callable[[str], str | None] | Path
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """A fact that both extracts have: the tables of its pairs, the rung that they meet on, does a patient have one?"""
+
+    label: str
+    pairs: tuple[str, str]
+    single: bool
+
+
+def link(
+    folder_a: Path,
+    tables_a: Mapping[str, Sequence[str]],
+    folder_b: Path,
+    tables_b: Mapping[str, Sequence[str]],
+    knowledge: Knowledge,
+    truth: Truth,
+    *,
+    seed: int,
+    targets: int = TARGETS,
+    memory_mb: int = 1024,
+    scratch: Path | None = None,
+) -> Linkage:
+    """Success of the attack on at most ``targets`` patients that are in both extracts, drawn with ``seed``.
+
+    ``truth`` tells who is who: a function from a key of the first extract to that of the second (None: not there), or
+    a Parquet file of ``key_a`` and ``key_b``; it only judges the attacker's guesses. InputError for a bad file.
+    """
+    with open_folder(folder_a, tables_a, memory_mb, scratch) as a:
+        found = {name: add_table(a.sql, folder_b, name, columns, f"b_{name}") for name, columns in tables_b.items()}
+        return _link(a, Extract(a.sql, found), knowledge, truth, seed, targets)
+
+
+def _link(a: Extract, b: Extract, knowledge: Knowledge, truth: Truth, seed: int, targets: int) -> Linkage:
+    patients_a, patients_b = make_persons(a, "person_a"), make_persons(b, "person_b")
+    drawn = _draw(a, truth, seed, targets)
+    shared = _shared(a, b, knowledge)
+    _make_facts(a, shared, max(1, patients_b))
+    _make_candidates(a, seed)
+    correct = _correct(a, seed) if drawn and shared else 0
+    share = wilson(correct, drawn)
+    chance = rounded(1 / patients_b) if patients_b else 0.0
+    names = tuple(one.label for one in shared)
+    return Linkage(drawn, correct, *share, chance, patients_a, patients_b, names, shared_keys(a, b), seed)
+
+
+def _draw(a: Extract, truth: Truth, seed: int, targets: int) -> int:
+    """``target``: pid (of the first extract) and hers of the second; how many there are."""
+    a.run("CREATE TABLE truth (key_a VARCHAR, key_b VARCHAR)")
+    if isinstance(truth, Path):
+        _read_truth(a, truth)
+    else:
+        _ask_truth(a, truth, seed, targets)
+    a.run(
+        "CREATE TABLE target AS SELECT a.pid, b.pid AS hers FROM truth JOIN person_a a ON a.patient_key = key_a"
+        " JOIN person_b b ON b.patient_key = key_b ORDER BY hash(key_a || chr(31) || ?), a.pid LIMIT ?",
+        [str(seed), targets],
+    )
+    return int(a.scalar("SELECT count(*) FROM target"))
+
+
+def _read_truth(a: Extract, file: Path) -> None:
+    import duckdb
+
+    try:
+        a.run("INSERT INTO truth SELECT DISTINCT key_a, key_b FROM read_parquet(?)", [str(file)])
+    except (duckdb.IOException, duckdb.BinderException):
+        raise InputError(f"{file.name} must be a Parquet file with the columns key_a and key_b") from None
+
+
+def _ask_truth(a: Extract, truth: Callable[[str], str | None], seed: int, targets: int) -> None:
+    """The function is asked of a bounded sample, enough where one patient in twenty is in both extracts."""
+    rows = a.rows(
+        "SELECT patient_key FROM person_a ORDER BY hash(patient_key || chr(31) || ?), pid LIMIT ?",
+        [str(seed), 20 * targets],
+    )
+    told = [[key, hers] for (key,) in rows if (hers := truth(key)) is not None]
+    if told:
+        a.sql.executemany("INSERT INTO truth VALUES (?, ?)", told)
+
+
+def _shared(a: Extract, b: Extract, knowledge: Knowledge) -> list[_Shared]:
+    """What both have and can compare; its pairs are on the rung where they meet."""
+    of_a = {source.name: source for source in sources(a, knowledge, "person_a")}
+    of_b = {source.name: source for source in sources(b, knowledge, "person_b")}
+    found = []
+    for place, name in enumerate(name for name in of_a if name in of_b):
+        both = [of_a[name], of_b[name]]
+        pairs = [make_pairs(a, [source], f"{side}{place}_")[0].table for side, source in zip("ab", both, strict=True)]
+        if both[0].dated and both[1].dated:
+            found.append(_intervals(a, both[0], pairs))
+        rung = _meeting_rung(a, both[0].ladder, pairs, knowledge)
+        if rung != SUPPRESS:
+            for pair in pairs:
+                a.run(f"CREATE TABLE met_{pair} AS {_on_rung(pair, both[0].ladder, rung, knowledge)}")
+            label = f"{both[0].table}.{both[0].column}" + (f" ({rung})" if rung != EXACT else "")
+            met = (f"met_{pairs[0]}", f"met_{pairs[1]}")
+            found.append(_Shared(label, met, both[0].single and both[1].single))
+    return found
+
+
+def _rungs(ladder: Sequence[str]) -> list[str]:
+    """The rungs on which values can be compared."""
+    return [EXACT, *(rung for rung in ladder if rung not in (EXACT, SUPPRESS))]
+
+
+def _meeting_rung(a: Extract, ladder: Sequence[str], pairs: Sequence[str], knowledge: Knowledge) -> str:
+    """The finest rung where at least half of what the first extract says is a value of the second."""
+    for rung in _rungs(ladder):
+        first, second = (_on_rung(pair, ladder, rung, knowledge) for pair in pairs)
+        share = a.scalar(
+            f"SELECT avg(CASE WHEN s.v IS NULL THEN 0 ELSE 1 END) FROM ({first}) f"
+            f" LEFT JOIN (SELECT DISTINCT v FROM ({second})) s ON s.v = f.v"
+        )
+        if share is not None and share >= _MEETING:
+            return rung
+    return SUPPRESS
+
+
+def _on_rung(pair: str, ladder: Sequence[str], rung: str, knowledge: Knowledge) -> str:
+    """SELECT of the distinct pid and v on a rung, which stands on all rungs below it."""
+    rungs = _rungs(ladder)
+    select = f"SELECT pid, v FROM {pair}"
+    for name in rungs[1 : rungs.index(rung) + 1]:
+        select = f"SELECT pid, {rung_sql(name, 'v', knowledge.hierarchies)} AS v FROM ({select})"
+    return f"SELECT DISTINCT pid, v FROM ({select})"
+
+
+def _intervals(a: Extract, source: Source, pairs: Sequence[str]) -> _Shared:
+    """Days from one of a patient's dates to the next, which tell as much as the dates where these are shifted."""
+    for pair in pairs:
+        day = "SELECT pid, TRY_CAST(v AS DATE) AS day FROM " + pair
+        a.run(
+            f"CREATE TABLE gap_{pair} AS SELECT DISTINCT pid, CAST(gap AS VARCHAR) AS v FROM (SELECT pid, day"
+            f" - lag(day) OVER (PARTITION BY pid ORDER BY day) AS gap FROM ({day}) WHERE day IS NOT NULL)"
+            " WHERE gap IS NOT NULL"
+        )
+    label = f"{source.table}.{source.column} (intervals)"
+    return _Shared(label, (f"gap_{pairs[0]}", f"gap_{pairs[1]}"), single=False)
+
+
+def _make_facts(a: Extract, shared: Sequence[_Shared], patients_b: int) -> None:
+    """``weight``: source, v, support in the second extract, and what it tells, ln(patients / support);
+    ``told``: each target's facts; ``mass``: what all facts of a patient of the second extract tell together."""
+    theirs = [f"SELECT {n} AS source, pid, v FROM {one.pairs[1]}" for n, one in enumerate(shared)]
+    ours = [f"SELECT {n} AS source, pid, v FROM {one.pairs[0]}" for n, one in enumerate(shared)]
+    none = "SELECT 0 AS source, 0 AS pid, '' AS v LIMIT 0"
+    a.run(f"CREATE VIEW theirs AS {' UNION ALL '.join(theirs) or none}")
+    a.run(
+        f"CREATE TABLE weight AS SELECT source, v, count(*) AS support, ln({patients_b}.0 / count(*)) AS w"
+        " FROM theirs GROUP BY source, v"
+    )
+    rows = " UNION ALL ".join(ours) or none
+    a.run(f"CREATE TABLE told AS SELECT source, pid, v FROM ({rows}) SEMI JOIN target USING (pid)")
+    single = ", ".join(str(n) for n, one in enumerate(shared) if one.single) or "-1"
+    for name, rows in (("our_profile", "told"), ("their_profile", "theirs")):
+        a.run(
+            f"CREATE TABLE {name} AS SELECT pid, string_agg(source || '=' || v, chr(31) ORDER BY source) AS v"
+            f" FROM {rows} WHERE source IN ({single}) GROUP BY pid"
+        )
+
+
+def _make_candidates(a: Extract, seed: int) -> None:
+    """``candidate``: target and pid, of those who have the target's rarest facts, or all of its single ones."""
+    a.run(
+        "CREATE TABLE clue AS SELECT pid AS target, source, v, support FROM told JOIN weight USING (source, v)"
+        " UNION ALL SELECT o.pid, -1, v, n FROM our_profile o"
+        " JOIN (SELECT v, count(*) AS n FROM their_profile GROUP BY v) USING (v)"
+    )
+    a.run(
+        "CREATE TABLE followed AS SELECT target, source, v FROM clue"
+        f" QUALIFY row_number() OVER rarest = 1 OR sum(support) OVER rarest <= {CANDIDATES}"
+        " WINDOW rarest AS (PARTITION BY target ORDER BY support, source, v)"
+    )
+    followed = (
+        "SELECT target, t.pid FROM followed f JOIN theirs t USING (source, v)"
+        " UNION SELECT target, t.pid FROM followed f JOIN their_profile t USING (v) WHERE f.source = -1"
+    )
+    a.run(
+        f"CREATE TABLE candidate AS SELECT target, pid FROM ({followed})"
+        f" QUALIFY row_number() OVER (PARTITION BY target ORDER BY {_lot('pid')}, pid) <= {CANDIDATES}",
+        [str(seed)],
+    )
+
+
+def _lot(pid: str) -> str:
+    """An order by chance, the same for the same seed (its parameter)."""
+    return f"hash(target::VARCHAR || chr(31) || {pid}::VARCHAR || chr(31) || ?)"
+
+
+def _correct(a: Extract, seed: int) -> int:
+    """Targets whose best candidate is the right one. The score is what the two have in common over what either has
+    (weighted Jaccard); of several best, one is drawn."""
+    a.run(
+        "CREATE TABLE mass AS SELECT pid, sum(w) AS w FROM theirs JOIN weight USING (source, v)"
+        " SEMI JOIN candidate USING (pid) GROUP BY pid"
+    )
+    a.run(
+        "CREATE TABLE scored AS SELECT target, c.pid, sum(w) AS common FROM candidate c JOIN theirs t ON t.pid = c.pid"
+        " JOIN (SELECT pid AS target, source, v FROM told) o USING (target, source, v) JOIN weight USING (source, v)"
+        " GROUP BY target, c.pid"
+    )
+    ours = "SELECT pid AS target, sum(coalesce(w, 0)) AS w FROM told LEFT JOIN weight USING (source, v) GROUP BY pid"
+    score = "round(common / greatest(o.w + m.w - common, 1e-9), 9)"
+    best = (
+        f"SELECT target, s.pid FROM scored s JOIN mass m ON m.pid = s.pid JOIN ({ours}) o USING (target)"
+        f" QUALIFY row_number() OVER (PARTITION BY target ORDER BY {score} DESC, {_lot('s.pid')}, s.pid) = 1"
+    )
+    right = f"SELECT count(*) FROM ({best}) best JOIN target t ON t.pid = target AND t.hers = best.pid"
+    return int(a.scalar(right, [str(seed)]))

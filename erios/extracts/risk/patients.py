@@ -1,0 +1,180 @@
+"""One row a patient: every quasi-identifier as a code, and what stands above each code on its ladder.
+
+Owns how many rows of a patient become one value, and the tables ``person`` (pid, key), ``coded`` (pid, c0, c1, …) and
+``dim<n>`` (code of an exact value, its codes on each rung, patients). Values stay in the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from erios.extracts.risk.knowledge import Knowledge, Quasi, Sensitive
+from erios.extracts.risk.ladders import EXACT, SUPPRESS, Hierarchies, rung_sql
+from erios.extracts.risk.reading import KEY, Extract, Table, identifier
+
+Entry = TypeVar("Entry", Quasi, Sensitive)
+_BETWEEN, _LATE = "chr(31)", "chr(1114111)"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A generalisation that changes something: distinct values on it, and what it loses (0 to 1), two ways."""
+
+    name: str
+    distinct: int
+    ncp: float
+    entropy: float
+
+
+@dataclass(frozen=True)
+class Known:
+    """A quasi-identifier that the extract has; ``rungs`` from the values as they are to suppression."""
+
+    quasi: Quasi
+    rungs: tuple[Rung, ...]
+
+    @property
+    def top(self) -> int:
+        """Place of the last rung."""
+        return len(self.rungs) - 1
+
+
+def present(extract: Extract, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries whose columns the extract has, with only those columns."""
+    found: list[Entry] = []
+    for entry in entries:
+        table = extract.tables.get(entry.table)
+        if table is None or not table.has_patients:
+            continue
+        columns = tuple(column for column in entry.columns if column in table.types)
+        if columns or entry.how == "count":
+            order = tuple(column for column in entry.order if column in table.types)
+            found.append(replace(entry, columns=columns, order=order))
+    return found
+
+
+def make_persons(extract: Extract, person: str = "person") -> int:
+    """The table ``person`` of everybody whom a row is about; how many they are."""
+    parts = [f"SELECT {KEY} FROM {table.view}" for table in extract.tables.values() if table.has_patients]
+    union = " UNION ALL ".join(f"SELECT DISTINCT {KEY} FROM ({part})" for part in parts) or f"SELECT NULL AS {KEY}"
+    extract.run(
+        f"CREATE TABLE {person} AS SELECT CAST(row_number() OVER (ORDER BY {KEY}) - 1 AS INTEGER) AS pid, {KEY}"
+        f" FROM (SELECT DISTINCT CAST({KEY} AS VARCHAR) AS {KEY} FROM ({union})) WHERE {KEY} IS NOT NULL"
+    )
+    return int(extract.scalar(f"SELECT count(*) FROM {person}"))
+
+
+def value_sql(entry: Quasi | Sensitive, table: Table, column: str) -> str:
+    """SQL aggregate of one column over the rows of a patient: text, or null where no row says anything."""
+    text = table.text(column)
+    if entry.how == "distinct":
+        return f"CAST(count(DISTINCT {text}) AS VARCHAR)"
+    if entry.how in ("first", "last"):
+        return _placed(entry, table, text)
+    return f"min({text})"
+
+
+def _placed(entry: Quasi | Sensitive, table: Table, text: str) -> str:
+    """The value of the earliest (or latest) row that has one; the smallest (greatest) of several, or without a date."""
+    choose, missing = ("arg_min", _LATE) if entry.how == "first" else ("arg_max", "''")
+    if not entry.order:
+        return f"{'min' if entry.how == 'first' else 'max'}({text})"
+    when = ", ".join(table.text(column) for column in entry.order)
+    place = f"coalesce({when}, {missing}) || {_BETWEEN} || {text}"
+    return f"{choose}({text}, {place}) FILTER ({text} IS NOT NULL)"
+
+
+def make_coded(extract: Extract, knowledge: Knowledge, patients: int) -> list[Known]:
+    """The tables ``coded`` and ``dim<n>``; the quasi-identifiers in their order."""
+    found = present(extract, knowledge.quasi)
+    _make_values(extract, found)
+    known = [_make_dimension(extract, n, quasi, knowledge.hierarchies, patients) for n, quasi in enumerate(found)]
+    codes = "".join(f", d{n}.r0 AS c{n}" for n in range(len(found)))
+    joins = " ".join(f"JOIN dim{n} d{n} ON d{n}.x = v.x{n}" for n in range(len(found)))
+    extract.run(f"CREATE TABLE coded AS SELECT pid{codes} FROM valued v {joins}")
+    extract.run("DROP TABLE valued")
+    return known
+
+
+def _make_values(extract: Extract, found: Sequence[Quasi]) -> None:
+    """``valued``: pid and the text x<n> of every quasi-identifier, never null."""
+    names = sorted({quasi.table for quasi in found})
+    for name in names:
+        _aggregate(extract, extract.tables[name], [(n, quasi) for n, quasi in enumerate(found) if quasi.table == name])
+    texts = "".join(f", {_text(quasi, n)} AS x{n}" for n, quasi in enumerate(found))
+    joins = " ".join(f"LEFT JOIN {identifier('of_' + name)} USING ({KEY})" for name in names)
+    extract.run(f"CREATE TABLE valued AS SELECT pid{texts} FROM person {joins}")
+    for name in names:
+        extract.run(f"DROP TABLE {identifier('of_' + name)}")
+
+
+def _aggregate(extract: Extract, table: Table, wanted: Sequence[tuple[int, Quasi]]) -> None:
+    columns = [KEY]
+    for n, quasi in wanted:
+        if quasi.how == "count":
+            columns.append(f"CAST(count(*) AS VARCHAR) AS v{n}_0")
+        else:
+            columns += [f"{value_sql(quasi, table, c)} AS v{n}_{place}" for place, c in enumerate(quasi.columns)]
+    extract.run(
+        f"CREATE TABLE {identifier('of_' + table.name)} AS SELECT {', '.join(columns)} FROM {table.view} GROUP BY {KEY}"
+    )
+
+
+def _parts(quasi: Quasi) -> int:
+    return 1 if quasi.how == "count" else len(quasi.columns)
+
+
+def _text(quasi: Quasi, n: int) -> str:
+    """One text of the columns' values that tells null from every text."""
+    zero = "'0'" if quasi.how in ("count", "distinct") else "NULL"
+    parts = (f"coalesce('=' || replace(coalesce(v{n}_{p}, {zero}), {_BETWEEN}, ' '), '')" for p in range(_parts(quasi)))
+    return f" || {_BETWEEN} || ".join(parts)
+
+
+def _make_dimension(extract: Extract, n: int, quasi: Quasi, hierarchies: Hierarchies, patients: int) -> Known:
+    """``dim<n>``: x, r0 … r<top> (codes), n (patients); rungs that change nothing are left out."""
+    ladder = (EXACT, *(rung for rung in quasi.ladder if rung not in (EXACT, SUPPRESS)), SUPPRESS)
+    counted = f"SELECT x{n} AS x, count(*) AS n FROM valued GROUP BY x{n}"
+    extract.run(f"CREATE TABLE ladder AS {_ladder_sql(ladder, quasi, hierarchies, counted)}")
+    sizes = [int(extract.scalar(f"SELECT count(DISTINCT t{place}) FROM ladder")) for place in range(len(ladder))]
+    kept = [p for p in range(len(ladder)) if p in (0, len(ladder) - 1) or sizes[p] < sizes[p - 1]]
+    rungs = tuple(_rung(extract, ladder[place], place, sizes[place], patients) for place in kept)
+    codes = ", ".join(
+        f"CAST(dense_rank() OVER (ORDER BY t{place}) AS INTEGER) AS r{new}" for new, place in enumerate(kept)
+    )
+    extract.run(f"CREATE TABLE dim{n} AS SELECT x, {codes}, n FROM ladder")
+    extract.run("DROP TABLE ladder")
+    return Known(quasi, rungs)
+
+
+def _ladder_sql(ladder: Sequence[str], quasi: Quasi, hierarchies: Hierarchies, counted: str) -> str:
+    """SELECT of x, n, t0, t1, …: each rung is put on the one below it, so it never parts what that one joined.
+
+    A subquery a rung, since the expressions would double in length with each if they were put into each other.
+    """
+    parts = range(_parts(quasi))
+    split = (f"split_part(x, {_BETWEEN}, {part + 1})" for part in parts)
+    first = (f"CASE WHEN {e} = '' THEN NULL ELSE substr({e}, 2) END AS p0_{part}" for part, e in enumerate(split))
+    select = f"SELECT x, n, {', '.join(first)} FROM ({counted})"
+    for place, rung in enumerate(ladder[1:]):
+        higher = (f"{rung_sql(rung, f'p{place}_{part}', hierarchies)} AS p{place + 1}_{part}" for part in parts)
+        select = f"SELECT *, {', '.join(higher)} FROM ({select})"
+    texts = (
+        f" || {_BETWEEN} || ".join(f"coalesce('=' || p{place}_{part}, '')" for part in parts) + f" AS t{place}"
+        for place in range(len(ladder))
+    )
+    return f"SELECT x, n, {', '.join(texts)} FROM ({select})"
+
+
+def _rung(extract: Extract, name: str, place: int, distinct: int, patients: int) -> Rung:
+    """What a rung loses: normalised certainty penalty, and the share of the entropy that is gone."""
+    groups = f"SELECT sum(n) AS n, count(*) AS m FROM ladder GROUP BY t{place}"
+    values, covered, left = extract.rows(
+        f"SELECT sum(m), sum(n * (m - 1)), -sum(n / {patients}.0 * ln(n / {patients}.0)) FROM ({groups})"
+    )[0]
+    if not values or values == 1:
+        return Rung(name, distinct, 0.0, 0.0)
+    (whole,) = extract.rows(f"SELECT -sum(n / {patients}.0 * ln(n / {patients}.0)) FROM ladder")[0]
+    return Rung(name, distinct, float(covered) / patients / (values - 1), 1 - float(left) / float(whole))

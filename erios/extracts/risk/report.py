@@ -1,0 +1,259 @@
+"""The report that the DPO reads: frozen values, JSON and back.
+
+It holds counts of patients, never a row. The value of a column stands in it only where ``threshold`` patients or more
+share it. It is for the DPO alone: counts under the threshold are in it, since they are what the report is about.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from erios.errors import InputError
+
+VERSION = "1"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ClassSize:
+    """How many equivalence classes have this many patients."""
+
+    size: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Risk:
+    """Risk of one set of quasi-identifiers, each on one rung; definitions in ``metrics.METRICS``.
+
+    ``k`` is None without patients; the journalist's figures are None when the population is not told.
+    """
+
+    patients: int
+    classes: int
+    k: int | None
+    under_threshold: int
+    share_under: float
+    uniques: int
+    mean_class: float
+    prosecutor_max: float
+    prosecutor_mean: float
+    marketer: float
+    journalist_max: float | None = None
+    journalist_mean: float | None = None
+    population_marketer: float | None = None
+    population_uniques: float | None = None
+
+
+@dataclass(frozen=True)
+class RungLoss:
+    """A generalisation of a quasi-identifier: distinct values on it and what it loses, from 0 to 1."""
+
+    rung: str
+    distinct: int
+    ncp: float
+    entropy_loss: float
+
+
+@dataclass(frozen=True)
+class CommonValue:
+    """A value that at least ``threshold`` patients share."""
+
+    value: str
+    patients: int
+
+
+@dataclass(frozen=True)
+class QuasiIdentifier:
+    """A quasi-identifier of the extract. ``rare_values``: values that fewer than ``threshold`` patients share."""
+
+    name: str
+    fr: str
+    en: str
+    table: str
+    columns: tuple[str, ...]
+    how: str
+    rungs: tuple[RungLoss, ...]
+    rare_values: int
+    rare_patients: int
+    common: tuple[CommonValue, ...]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """Risk when a quasi-identifier is left out, and when it alone is kept."""
+
+    name: str
+    without: Risk
+    alone: Risk
+
+
+@dataclass(frozen=True)
+class SensitiveColumn:
+    """What the classes tell of a sensitive column. ``besides``: quasi-identifiers left out of the classes because they
+    come from the same column. ``confidence``: the greatest share of a class that has one value."""
+
+    name: str
+    fr: str
+    en: str
+    table: str
+    columns: tuple[str, ...]
+    kind: str
+    besides: tuple[str, ...]
+    distinct_l: int
+    entropy_l: float
+    homogeneous_patients: int
+    confidence: float
+    t: float
+    mean_t: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """One quasi-identifier from a rung to another."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Generalisations, with ``suppressed`` patients left out, that bring the smallest class to the threshold."""
+
+    changes: tuple[Change, ...]
+    suppressed: int
+    suppressed_share: float
+    ncp: float
+    entropy_loss: float
+    loss: float
+    before: Risk
+    after: Risk
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the proposals were looked for. ``complete``: no cheaper combination without suppression exists."""
+
+    combinations: int
+    evaluated: int
+    complete: bool
+    suppression_limit: float
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Of ``targets`` drawn patients, how many one who knows ``known`` facts singles out, or brings to a few."""
+
+    attacker: str
+    known: int
+    targets: int
+    singled: int
+    singled_share: float
+    singled_low: float
+    singled_high: float
+    under: int
+    under_share: float
+    under_low: float
+    under_high: float
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of a table."""
+
+    table: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class RiskReport:
+    """All of it. ``unweighed``: columns of patients' tables that conf/risk.toml does not name (keys left out)."""
+
+    version: str
+    threshold: int
+    seed: int
+    population: int | None
+    patients: int
+    tables: tuple[TableRows, ...]
+    unweighed: tuple[str, ...]
+    quasi: tuple[QuasiIdentifier, ...]
+    risk: Risk
+    histogram: tuple[ClassSize, ...]
+    sensitive: tuple[SensitiveColumn, ...]
+    contributions: tuple[Contribution, ...]
+    proposals: tuple[Proposal, ...]
+    search: Search
+    attacks: tuple[Attack, ...]
+
+    @property
+    def enough(self) -> bool:
+        """Does every class have the threshold's number of patients? An extract without patients has no class."""
+        return self.risk.k is None or self.risk.k >= self.threshold
+
+    def to_json(self) -> str:
+        """The report as JSON text: the same bytes for the same extract, knowledge and seed."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> RiskReport:
+        """From ``to_json``; InputError for anything else."""
+        return read_json(RiskReport, text, "risk report")
+
+
+@dataclass(frozen=True)
+class SharedKey:
+    """Two columns of two extracts whose values join, as they are or by their ends (``how``)."""
+
+    table_a: str
+    column_a: str
+    table_b: str
+    column_b: str
+    how: str
+    values: int
+
+
+@dataclass(frozen=True)
+class Linkage:
+    """How often an attacker who joins two extracts by what they share finds the right patient first.
+
+    ``columns``: what was compared and on which rung; ``chance``: the share that a blind guess would find.
+    """
+
+    targets: int
+    correct: int
+    share: float
+    low: float
+    high: float
+    chance: float
+    patients_a: int
+    patients_b: int
+    columns: tuple[str, ...]
+    shared_keys: tuple[SharedKey, ...]
+    seed: int
+
+    @property
+    def above_chance(self) -> bool:
+        """Is even the low end of the interval above a blind guess?"""
+        return self.low > self.chance
+
+    def to_json(self) -> str:
+        """The result as JSON text."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Linkage:
+        """From ``to_json``; InputError for anything else."""
+        return read_json(Linkage, text, "linkage result")
+
+
+def read_json(kind: type[T], text: str | bytes, what: str) -> T:
+    """A frozen value from its JSON."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError:
+        raise InputError(f"this is no {what} of this version; assess the extract again") from None
