@@ -234,6 +234,10 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "join": _both("ajouter à l'équipe", "join"),
     # extracts: states and actions
     "requester": _both("demandeur", "requester"),
+    "builder": _both("a construit", "builder"),
+    "clearer": _both("a autorisé", "clearing officer"),
+    "exception": _both("a accordé l'exception", "granted the exception"),
+    "releaser": _both("a diffusé", "releaser"),
     "requested": _both("demandé", "requested"),
     "specification approved": _both("spécification approuvée", "specification approved"),
     "built": _both("construit", "built"),

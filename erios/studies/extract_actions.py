@@ -93,7 +93,8 @@ def ask_changes(*, extract: Extract, by: User, reason: str, revision: int | None
     with _acting(extract, Action.ASK_CHANGES, by, revision, reason) as locked:
         locked.parts.exclude(kind=ExtractPartKind.REQUESTER).delete()
         locked.root = locked.public_key = locked.exception_reason = locked.release = ""
-        locked.report, locked.overlaps, locked.rows, locked.expires = {}, [], {}, None
+        locked.report, locked.overlaps, locked.linkage, locked.rows = {}, [], {}, {}
+        locked.expires = None
         _move(locked, Action.ASK_CHANGES, by, reason)
     return locked
 
@@ -143,10 +144,17 @@ def finish_build(
     return locked
 
 
-def assess(*, extract: Extract, report: Mapping[str, Any], overlaps: Sequence[Mapping[str, Any]]) -> Extract:
-    """Keep the risk report and the overlaps with earlier releases; the DPO's turn."""
+def assess(
+    *,
+    extract: Extract,
+    report: Mapping[str, Any],
+    overlaps: Sequence[Mapping[str, Any]],
+    linkage: Mapping[str, Any],
+) -> Extract:
+    """Keep the risk report, the overlaps with earlier releases and the linkage attack; the DPO's turn."""
     with _acting(extract, Action.ASSESS, None) as locked:
-        locked.report, locked.overlaps, locked.busy, locked.progress = dict(report), list(overlaps), None, ""
+        locked.report, locked.overlaps, locked.linkage = dict(report), list(overlaps), dict(linkage)
+        locked.busy, locked.progress = None, ""
         isolating = sum(bool(one["isolates"]) for one in overlaps)
         _move(locked, Action.ASSESS, None, k=report["risk"]["k"], isolating=isolating)
     return locked

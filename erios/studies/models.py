@@ -240,6 +240,7 @@ class Extract(models.Model):
     rows = models.JSONField(default=dict)
     report = models.JSONField(default=dict, help_text="the risk report")
     overlaps = models.JSONField(default=list, help_text="patients told apart by crossing this with earlier releases")
+    linkage = models.JSONField(default=dict, help_text="the linkage attack against another study's extract")
     expires = models.DateField(null=True, blank=True)
     exception_reason = models.TextField(blank=True)
     busy = models.DateTimeField(null=True, blank=True)

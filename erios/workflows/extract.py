@@ -130,7 +130,9 @@ def _assess(extract: Extract, settings: Settings) -> Extract:
     specification = specification_of(extract)
     release = open_release(settings.warehouse, extract.release)
     report = _assess_risk(workshop_of(extract.number, settings), specification, settings)
-    return assess(extract=extract, report=report, overlaps=find_overlaps(extract, specification, release, settings))
+    overlaps = find_overlaps(extract, specification, release, settings)
+    linkage = attack_by_linkage(extract, specification, release, settings)
+    return assess(extract=extract, report=report, overlaps=overlaps, linkage=linkage)
 
 
 def _build(
@@ -287,6 +289,43 @@ def find_overlaps(
         ]
 
 
+def attack_by_linkage(
+    extract: Extract, specification: Specification, release: Release, settings: Settings
+) -> dict[str, Any]:
+    """Try to find this extract's patients in the last one of another study by what both hold; {} without another.
+
+    Who is who is known here only: the truth is written in the extract's private folder, and deleted at once.
+    """
+    from erios.extracts.members import write_truth
+    from erios.extracts.risk import link, load_knowledge
+    from erios.studies.extract_selectors import extracts_with_data, folder_of, specification_of, workshop_of
+
+    other = extracts_with_data().exclude(study=extract.study).order_by("-pk").first()
+    if other is None:
+        return {}
+    theirs, keys = (
+        specification_of(other),
+        [study_key(settings.keyring, one.study.number, one.key_id) for one in (extract, other)],
+    )
+    truth = _draft(workshop_of(extract.number, settings)).with_suffix(".truth")
+    try:
+        write_truth(truth, release, specification.cohort, keys, settings.load.task_memory_mb)
+        found = link(
+            workshop_of(extract.number, settings) / "data",
+            {table.name: table.names() for table in specification.tables},
+            folder_of(other, settings) / "data",
+            {table.name: table.names() for table in theirs.tables},
+            load_knowledge(PROJECT / "conf" / "risk.toml"),
+            truth,
+            seed=RISK_SEED,
+            memory_mb=settings.load.task_memory_mb,
+            scratch=truth.parent,
+        )
+    finally:
+        truth.unlink(missing_ok=True)
+    return {"with": other.number, **json.loads(found.to_json())}
+
+
 def release_extract(extract: Extract, by: User, root: str) -> Extract:
     """Copy the cleared files to the study's folder, verify every byte there, and let the team open them.
 
@@ -381,7 +420,7 @@ def open_extract(number: str, login: str | None = None) -> OpenedExtract:
             raise UsageError(f"no open account '{who}' in the portal: an administrator makes one with your login")
         clearance = clearance_of(extract)
         seen = datetime.fromisoformat(last.time) if last else None
-        check_opening(number, clearance, user.person, datetime.now(UTC), seen)
+        check_opening(number, clearance, user.person, _now(), seen)
         opened = open_verified(number, clearance)
     except EriosError as error:
         record_opening(extract=extract, login=who, refused=str(error))
@@ -390,6 +429,10 @@ def open_extract(number: str, login: str | None = None) -> OpenedExtract:
         raise
     record_opening(extract=extract, login=who)
     return opened
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def turn_touched_stale(settings: Settings, patient_keys: Sequence[str] = ()) -> list[str]:
