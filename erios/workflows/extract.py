@@ -403,15 +403,16 @@ def open_extract(number: str, login: str | None = None) -> OpenedExtract:
     ``login``: who opens it (default: the person at the keyboard). Raises RuleBroken, RefusedError or InputError, each
     with its own sentence; a refusal is on record too, and a damaged extract is put in quarantine.
     """
+    from erios.workflows.portal import open_database
+
+    settings = open_database()
     from erios.accounts.models import User
     from erios.audit import last_event
     from erios.extracts.opening import check_opening, open_verified
     from erios.operators import current_operator
     from erios.studies.extract_actions import quarantine_damaged, record_opening
     from erios.studies.extract_selectors import clearance_of, find_extract
-    from erios.workflows.portal import open_database
 
-    settings = open_database()
     extract, who = find_extract(number), login or current_operator()
     user = User.objects.filter(username=who, is_active=True).first()
     last = last_event(settings, "")

@@ -197,12 +197,12 @@ def test_the_whole_story(home: Path, portal: str, browser: Browser) -> None:
     ada.open(f"/etudes/{number}/")
     ada.keep("dossier-brouillon")
     ada.act("Soumettre")
-    _review(browser, portal, number)
+    desks = _review(browser, portal, number)
     ada.open(f"/etudes/{number}/")
     expect(ada.page.locator(".state").first).to_have_text("en cours")
     ada.keep("dossier-en-cours")
     extract = _ask_for_extract(ada)
-    _clear_extract(browser, portal, extract)
+    _clear_extract(browser, portal, extract, desks)
     ada.open(f"/extraits/{extract}/")
     expect(ada.page.locator(".state").first).to_have_text("diffusé")
     ada.keep("extrait-diffuse")
@@ -263,7 +263,7 @@ def _count(ada: Desk, number: str) -> None:
     ada.keep("assistant-equipe")
 
 
-def _review(browser: Browser, portal: str, number: str) -> None:
+def _review(browser: Browser, portal: str, number: str) -> dict[str, Desk]:
     steps: list[tuple[str, str, dict[str, str]]] = [
         ("dan", "Déclarer recevable", {}),
         ("com1", "Ouvrir l'examen", {}),
@@ -284,8 +284,7 @@ def _review(browser: Browser, portal: str, number: str) -> None:
         desks[login].keep(f"dossier-{login}-{label.split()[0].lower()}")
         desks[login].act(label, **fields)
     _look_around(desks)
-    for desk in desks.values():
-        desk.close()
+    return desks
 
 
 def _ask_for_extract(ada: Desk) -> str:
@@ -301,7 +300,7 @@ def _ask_for_extract(ada: Desk) -> str:
     return str(number)
 
 
-def _clear_extract(browser: Browser, portal: str, number: str) -> None:
+def _clear_extract(browser: Browser, portal: str, number: str, desks: dict[str, Desk]) -> None:
     """Specification approved, built by the worker, assessed, cleared by exception, released: five people."""
     steps: list[tuple[str, str, dict[str, str]]] = [
         ("dpo", "Approuver la spécification", {}),
@@ -310,7 +309,6 @@ def _clear_extract(browser: Browser, portal: str, number: str) -> None:
         ("chief", "Accorder l'exception", {"reason": "Étude utile, lecture courte."}),
         ("dora", "Diffuser", {}),
     ]
-    desks: dict[str, Desk] = {}
     for login, label, fields in steps:
         if login not in desks:
             desks[login] = Desk(browser, portal, login)

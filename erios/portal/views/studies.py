@@ -316,7 +316,7 @@ def results(request: StaffRequest, number: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def notifications(request: StaffRequest) -> HttpResponse:
     """What the reader should know; reading the page marks it read."""
-    notes = list(request.user.notifications.select_related("proposal__study")[:100])
+    notes = list(request.user.notifications.select_related("proposal__study", "extract")[:100])
     if request.method == "POST":
         request.user.notifications.filter(read__isnull=True).update(read=timezone.now())
         return redirect("notifications")
