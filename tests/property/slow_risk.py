@@ -228,7 +228,8 @@ def closeness(
     domain = sorted(q, key=lambda v: (v is not None, v if v is not None else 0))
     distances = []
     for members in groups:
-        gaps = [(p := parts(members, sets)) and p.get(v, 0.0) - q[v] for v in domain]
+        p = parts(members, sets)
+        gaps = [p.get(v, 0.0) - q[v] for v in domain]
         if ordered:
             total = sum(abs(sum(gaps[: n + 1])) for n in range(len(gaps)))
             distances.append(total / (len(domain) - 1) if len(domain) > 1 else 0.0)
