@@ -116,7 +116,7 @@ def _shared(a: Extract, b: Extract, knowledge: Knowledge) -> list[_Shared]:
     for place, name in enumerate(name for name in of_a if name in of_b):
         both = [of_a[name], of_b[name]]
         pairs = [make_pairs(a, [source], f"{side}{place}_")[0].table for side, source in zip("ab", both, strict=True)]
-        if both[0].dated and both[1].dated:
+        if both[0].dated and both[1].dated and not both[0].single:
             found.append(_intervals(a, both[0], pairs))
         rung = _meeting_rung(a, both[0].ladder, pairs, knowledge)
         if rung != SUPPRESS:
@@ -198,8 +198,8 @@ def _make_candidates(a: Extract, seed: int) -> None:
     )
     a.run(
         "CREATE TABLE followed AS SELECT target, source, v FROM clue"
-        f" QUALIFY row_number() OVER rarest = 1 OR sum(support) OVER rarest <= {CANDIDATES}"
         " WINDOW rarest AS (PARTITION BY target ORDER BY support, source, v)"
+        f" QUALIFY row_number() OVER rarest = 1 OR sum(support) OVER rarest <= {CANDIDATES}"
     )
     followed = (
         "SELECT target, t.pid FROM followed f JOIN theirs t USING (source, v)"

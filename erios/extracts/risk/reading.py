@@ -111,12 +111,14 @@ def _connect(place: Path, memory_mb: int) -> Iterator[duckdb.DuckDBPyConnection]
             yield connection
     except duckdb.OutOfMemoryException:
         raise StorageError(f"the risk report needs more than {memory_mb} MB; allow it more memory") from None
-    except duckdb.IOException:
+    except (duckdb.IOException, duckdb.InvalidInputException):
         raise StorageError("an extract's file cannot be read, or the disk is full; check both and run again") from None
 
 
 def add_table(sql: duckdb.DuckDBPyConnection, folder: Path, name: str, columns: Sequence[str], as_: str = "") -> Table:
     """A view over the files of a table; a table without files has no columns."""
+    import duckdb
+
     files = sorted((folder / name).glob("part-*.parquet"))
     if not (folder / name).is_dir():
         raise InputError(f"the extract has no folder for its table {name}; build it again")
@@ -125,7 +127,10 @@ def add_table(sql: duckdb.DuckDBPyConnection, folder: Path, name: str, columns: 
         return Table(name, identifier(view), {})
     paths = ", ".join(quoted(str(file)) for file in files)
     source = f"read_parquet([{paths}], hive_partitioning = false)"
-    sql.execute(f"CREATE VIEW {identifier(view)} AS SELECT * FROM {source}")
+    try:
+        sql.execute(f"CREATE VIEW {identifier(view)} AS SELECT * FROM {source}")
+    except duckdb.Error:
+        raise StorageError(f"a file of the extract's table {name} cannot be read; build the extract again") from None
     found = sql.execute(f"DESCRIBE {identifier(view)}").fetchall()
     types = {str(row[0]): str(row[1]) for row in found}
     for column in columns:
