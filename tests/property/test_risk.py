@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erios.extracts.risk import RiskReport, assess, load_knowledge
-from erios.extracts.risk.facts import make_pairs, sources
+from erios.extracts.risk.facts import Pair, make_pairs, sources
 from erios.extracts.risk.figures import expected_inverse, risk_of
 from erios.extracts.risk.patients import make_persons
-from erios.extracts.risk.reading import open_folder
+from erios.extracts.risk.reading import Extract, open_folder
 from erios.extracts.risk.report import ClassSize, Risk
 from erios.extracts.risk.singling import attacks
 from tests.property import slow_risk as slow
@@ -246,15 +246,18 @@ def test_singling_out_equals_the_slow_one_for_the_same_facts(knowledge, tables, 
     with TemporaryDirectory() as folder, open_folder(Path(folder), write(Path(folder), tables), 256, None) as extract:
         patients = make_persons(extract)
         found = sources(extract, knowledge)
-        pairs = [pair.table for pair in make_pairs(extract, found)]
+        pairs = make_pairs(extract, found)
         told = attacks(extract, pairs, patients, targets=50, threshold=threshold, seed=3, memory_mb=256)
-        chosen = (
-            extract.rows("SELECT patient_key, source, v, drawn FROM choice JOIN person USING (pid) JOIN fact USING (f)")
-            if patients
-            else []
-        )
+        chosen = [row for n, pair in enumerate(pairs) for row in chosen_of(extract, n, pair)] if patients else []
     facts = facts_of(tables, [(source.table, source.column) for source in found])
     check_attacks(told, facts, chosen, threshold)
+
+
+def chosen_of(extract: Extract, source: int, pair: Pair) -> list[Any]:
+    """Key, source, value and place in the random order of what an attacker may know of one source."""
+    words = f"fact JOIN {pair.words} USING (c) WHERE source = {source}"
+    chosen = f"choice JOIN person USING (pid) JOIN (SELECT f, source, v FROM {words}) USING (f)"
+    return extract.rows(f"SELECT patient_key, source, v, drawn FROM {chosen}")
 
 
 def check_attacks(told: Any, facts: dict[str, set[Any]], chosen: list[Any], threshold: int) -> None:

@@ -91,7 +91,7 @@ def _report(
         search=search,
         attacks=attacks(
             extract,
-            [pair.table for pair in pairs],
+            pairs,
             patients,
             targets=targets,
             threshold=threshold,

@@ -13,7 +13,7 @@ from erios.extracts.risk.classes import Lattice
 from erios.extracts.risk.facts import Pair
 from erios.extracts.risk.figures import rounded
 from erios.extracts.risk.knowledge import Knowledge, Sensitive
-from erios.extracts.risk.ladders import EXACT, rung_sql
+from erios.extracts.risk.ladders import rung_sql
 from erios.extracts.risk.patients import present, value_sql
 from erios.extracts.risk.reading import KEY, Extract
 from erios.extracts.risk.report import SensitiveColumn
@@ -32,11 +32,11 @@ def sensitive_columns(
 ) -> tuple[SensitiveColumn, ...]:
     """A line for each sensitive column that the extract has."""
     found = present(extract, knowledge.sensitive) if lattice.patients else []
-    return tuple(_column(extract, one, lattice, _said(extract, one, knowledge, pairs)) for one in found)
+    return tuple(_column(extract, one, lattice, _coded(extract, one, knowledge, pairs)) for one in found)
 
 
-def _column(extract: Extract, one: Sensitive, lattice: Lattice, said: str) -> SensitiveColumn:
-    _make_values(extract, one, said)
+def _column(extract: Extract, one: Sensitive, lattice: Lattice, coded: str) -> SensitiveColumn:
+    _make_values(extract, one, coded)
     besides = _besides(one, lattice)
     _make_classes(extract, lattice, besides)
     distinct, entropy, homogeneous = _diversity(extract)
@@ -59,48 +59,50 @@ def _besides(one: Sensitive, lattice: Lattice) -> list[int]:
     ]
 
 
-def _make_values(extract: Extract, one: Sensitive, said: str) -> None:
-    """``meaning``: pid, v (a dense code in order of value), w (its part of the patient); 0 is null or nothing."""
-    extract.run(f"CREATE TABLE said AS {said}")
-    number = "TRY_CAST(v AS DOUBLE)" if one.kind == "number" else "v"
-    extract.run(
-        f"CREATE TABLE spoken AS SELECT v, CAST(dense_rank() OVER (ORDER BY {number}) AS INTEGER) AS code"
-        f" FROM (SELECT DISTINCT v FROM said WHERE {number} IS NOT NULL)"
-    )
-    part = "1.0::DOUBLE / count(*) OVER (PARTITION BY pid)" if one.kind == "set" else "1.0::DOUBLE"
+def _make_values(extract: Extract, one: Sensitive, coded: str) -> None:
+    """``meaning``: pid, v (a number in order of value), w (its part of the patient); 0 is null or nothing."""
+    extract.run(f"CREATE TABLE said AS {coded}")
+    parts = "SELECT pid, 1.0::DOUBLE / count(*) AS w FROM said GROUP BY pid"
+    shared = f"LEFT JOIN ({parts}) USING (pid)" if one.kind == "set" else ""
+    part = "coalesce(w, 1.0::DOUBLE)" if one.kind == "set" else "1.0::DOUBLE"
     extract.run(
         f"CREATE TABLE meaning AS SELECT pid, coalesce(code, 0) AS v, {part} AS w"
-        " FROM person LEFT JOIN (SELECT pid, code FROM said JOIN spoken USING (v)) USING (pid)"
+        f" FROM person LEFT JOIN said USING (pid) {shared}"
     )
-    for table in ("said", "spoken"):
-        extract.run(f"DROP TABLE {table}")
+    extract.run("DROP TABLE said")
 
 
-def _said(extract: Extract, one: Sensitive, knowledge: Knowledge, pairs: Sequence[Pair]) -> str:
-    """SELECT of pid and v: each distinct value of a set, else one value of a patient."""
+def _coded(extract: Extract, one: Sensitive, knowledge: Knowledge, pairs: Sequence[Pair]) -> str:
+    """SELECT of pid and code, from 1 on: each distinct value of a set, else one value of a patient."""
+    same = (pair for pair in pairs if pair.source.exact and pair.source.place == (one.table, one.columns))
+    pair = next(same, None) if one.kind == "set" else None
+    if pair is not None:
+        value = rung_sql(one.at, "v", knowledge.hierarchies)
+        codes = f"SELECT c, CAST(dense_rank() OVER (ORDER BY {value}) AS INTEGER) AS code FROM {pair.words}"
+        return f"SELECT DISTINCT pid, code FROM {pair.table} JOIN ({codes}) USING (c)"
+    number = "TRY_CAST(v AS DOUBLE)" if one.kind == "number" else "v"
+    said = _said(extract, one, knowledge)
+    codes = (
+        f"SELECT v, CAST(dense_rank() OVER (ORDER BY {number}) AS INTEGER) AS code"
+        f" FROM (SELECT DISTINCT v FROM ({said}) WHERE {number} IS NOT NULL)"
+    )
+    return f"SELECT pid, code FROM ({said}) JOIN person USING ({KEY}) JOIN ({codes}) USING (v)"
+
+
+def _said(extract: Extract, one: Sensitive, knowledge: Knowledge) -> str:
+    """SELECT of patient_key and v."""
     table = extract.tables[one.table]
     if one.kind == "set":
-        told = [
-            p.table
-            for p in pairs
-            if p.source.exact and (one.table, one.columns) == (p.source.table, (p.source.column,))
-        ]
-        if told and one.at == EXACT:
-            return f"SELECT pid, v FROM {told[0]}"
-        if told:
-            return f"SELECT DISTINCT pid, {rung_sql(one.at, 'v', knowledge.hierarchies)} AS v FROM {told[0]}"
         value = _joined([rung_sql(one.at, table.text(column), knowledge.hierarchies) for column in one.columns])
-        rows = f"SELECT DISTINCT {KEY}, {value} AS v FROM {table.view}"
-    else:
-        columns = [value_sql(one, table, column) for column in one.columns]
-        value = "CAST(count(*) AS VARCHAR)" if one.how == "count" else _joined(columns)
-        rows = f"SELECT {KEY}, {value} AS v FROM {table.view} GROUP BY {KEY}"
-        rows = f"SELECT {KEY}, {rung_sql(one.at, 'v', knowledge.hierarchies)} AS v FROM ({rows})"
-    return f"SELECT pid, v FROM ({rows}) JOIN person USING ({KEY}) WHERE v IS NOT NULL"
+        return f"SELECT DISTINCT {KEY}, {value} AS v FROM {table.view}"
+    value = _joined([value_sql(one, table, column) for column in one.columns])
+    value = "CAST(count(*) AS VARCHAR)" if one.how == "count" else value
+    rows = f"SELECT {KEY}, {value} AS v FROM {table.view} GROUP BY {KEY}"
+    return f"SELECT {KEY}, {rung_sql(one.at, 'v', knowledge.hierarchies)} AS v FROM ({rows})"
 
 
 def _joined(texts: Sequence[str]) -> str:
-    return texts[0] if len(texts) == 1 else f"nullif(concat_ws(chr(31), {', '.join(texts)}), '')"
+    return "".join(texts) if len(texts) < 2 else f"nullif(concat_ws(chr(31), {', '.join(texts)}), '')"
 
 
 def _make_classes(extract: Extract, lattice: Lattice, besides: Sequence[int]) -> None:

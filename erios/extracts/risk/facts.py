@@ -1,4 +1,4 @@
-"""Facts of patients as the attacks see them: one value of one column, as (pid, value) pairs on disk.
+"""Facts of patients as the attacks see them: one value of one column, as pairs of numbers on disk.
 
 Owns which columns are facts: every quasi-identifier and sensitive column of conf/risk.toml that the extract has, dates
 as precise as ``fact`` says; and for a number of rows, that number. A null is no fact: nobody knows it.
@@ -17,7 +17,7 @@ from erios.extracts.risk.reading import KEY, Extract, Table
 
 @dataclass(frozen=True)
 class Source:
-    """A column that facts come from; ``select`` is SQL of its distinct (pid, value).
+    """A column that facts come from; ``select`` is SQL of (patient_key, v), in which rows repeat.
 
     ``single``: a patient has one such fact; ``dated``: it is a day; ``exact``: it is the value as it is.
     """
@@ -31,34 +31,48 @@ class Source:
     dated: bool
     exact: bool
 
+    @property
+    def place(self) -> tuple[str, tuple[str, ...]]:
+        """Table and columns, as an entry of conf/risk.toml has them."""
+        return self.table, (self.column,)
+
 
 @dataclass(frozen=True)
 class Pair:
-    """The table of a source's facts."""
+    """A source's facts: ``table`` has the distinct (pid, c), ``words`` what each number c stands for, (c, v), in order
+    of v."""
 
     source: Source
     table: str
 
+    @property
+    def words(self) -> str:
+        """The table of values."""
+        return f"{self.table}_words"
 
-def sources(extract: Extract, knowledge: Knowledge, person: str = "person") -> list[Source]:
+    @property
+    def spelled(self) -> str:
+        """SELECT of the distinct (pid, v)."""
+        return f"SELECT pid, v FROM {self.table} JOIN {self.words} USING (c)"
+
+
+def sources(extract: Extract, knowledge: Knowledge) -> list[Source]:
     """The columns that facts come from, each once; a column's twins are left out, since they say the same."""
     entries: list[Quasi | Sensitive] = [*present(extract, knowledge.quasi), *present(extract, knowledge.sensitive)]
     found: dict[tuple[str, str], Source] = {}
     for entry in entries:
-        source = _source(extract.tables[entry.table], entry, knowledge, person)
+        source = _source(extract.tables[entry.table], entry, knowledge)
         found.setdefault((source.table, source.column), source)
     return list(found.values())
 
 
-def _source(table: Table, entry: Quasi | Sensitive, knowledge: Knowledge, person: str) -> Source:
+def _source(table: Table, entry: Quasi | Sensitive, knowledge: Knowledge) -> Source:
     ladder = entry.ladder if isinstance(entry, Quasi) else (EXACT,)
     if entry.how in ("count", "distinct"):
         what = "count(*)" if entry.how == "count" else f"count(DISTINCT {table.text(entry.columns[0])})"
         rows = f"SELECT {KEY}, CAST({what} AS VARCHAR) AS v FROM {table.view} GROUP BY {KEY}"
         column = f"{entry.how} {entry.columns[0] if entry.columns else 'rows'}"
-        return Source(
-            entry.name, table.name, column, _select(rows, person), ladder, single=True, dated=False, exact=False
-        )
+        return Source(entry.name, table.name, column, rows, ladder, single=True, dated=False, exact=False)
     fact = entry.fact if isinstance(entry, Quasi) else EXACT
     value = rung_sql(fact, table.text(entry.columns[0]), knowledge.hierarchies)
     rows = f"SELECT {KEY}, {value} AS v FROM {table.view}"
@@ -67,7 +81,7 @@ def _source(table: Table, entry: Quasi | Sensitive, knowledge: Knowledge, person
         entry.name,
         table.name,
         entry.columns[0],
-        _select(rows, person),
+        rows,
         ladder,
         single=single,
         dated=fact == "day",
@@ -75,12 +89,16 @@ def _source(table: Table, entry: Quasi | Sensitive, knowledge: Knowledge, person
     )
 
 
-def _select(rows: str, person: str) -> str:
-    return f"SELECT DISTINCT pid, v FROM ({rows}) JOIN {person} USING ({KEY}) WHERE v IS NOT NULL"
-
-
-def make_pairs(extract: Extract, found: Sequence[Source], prefix: str = "pair") -> list[Pair]:
-    """The tables ``<prefix><n>`` of (pid, v), one a source."""
-    for n, source in enumerate(found):
-        extract.run(f"CREATE TABLE {prefix}{n} AS {source.select}")
-    return [Pair(source, f"{prefix}{n}") for n, source in enumerate(found)]
+def make_pairs(extract: Extract, found: Sequence[Source], prefix: str = "pair", person: str = "person") -> list[Pair]:
+    """The tables of each source; numbers, since making text distinct takes several times as long."""
+    pairs = [Pair(source, f"{prefix}{n}") for n, source in enumerate(found)]
+    for pair in pairs:
+        extract.run(
+            f"CREATE TABLE {pair.words} AS SELECT v, CAST(row_number() OVER (ORDER BY v) AS INTEGER) AS c"
+            f" FROM (SELECT DISTINCT v FROM ({pair.source.select}) WHERE v IS NOT NULL)"
+        )
+        extract.run(
+            f"CREATE TABLE {pair.table} AS SELECT DISTINCT pid, c FROM ({pair.source.select})"
+            f" JOIN {pair.words} USING (v) JOIN {person} USING ({KEY})"
+        )
+    return pairs

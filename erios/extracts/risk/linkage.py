@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erios.errors import InputError
-from erios.extracts.risk.facts import Source, make_pairs, sources
+from erios.extracts.risk.facts import Pair, Source, make_pairs, sources
 from erios.extracts.risk.figures import rounded, wilson
 from erios.extracts.risk.keys import shared_keys
 from erios.extracts.risk.knowledge import Knowledge
@@ -110,20 +110,23 @@ def _ask_truth(a: Extract, truth: Callable[[str], str | None], seed: int, target
 
 def _shared(a: Extract, b: Extract, knowledge: Knowledge) -> list[_Shared]:
     """What both have and can compare; its pairs are on the rung where they meet."""
-    of_a = {source.name: source for source in sources(a, knowledge, "person_a")}
-    of_b = {source.name: source for source in sources(b, knowledge, "person_b")}
+    of_a = {source.name: source for source in sources(a, knowledge)}
+    of_b = {source.name: source for source in sources(b, knowledge)}
     found = []
     for place, name in enumerate(name for name in of_a if name in of_b):
         both = [of_a[name], of_b[name]]
-        pairs = [make_pairs(a, [source], f"{side}{place}_")[0].table for side, source in zip("ab", both, strict=True)]
+        pairs = [
+            make_pairs(a, [source], f"{side}{place}_", f"person_{side}")[0]
+            for side, source in zip("ab", both, strict=True)
+        ]
         if both[0].dated and both[1].dated and not both[0].single:
             found.append(_intervals(a, both[0], pairs))
         rung = _meeting_rung(a, both[0].ladder, pairs, knowledge)
         if rung != SUPPRESS:
             for pair in pairs:
-                a.run(f"CREATE TABLE met_{pair} AS {_on_rung(pair, both[0].ladder, rung, knowledge)}")
+                a.run(f"CREATE TABLE met_{pair.table} AS {_on_rung(pair, both[0].ladder, rung, knowledge)}")
             label = f"{both[0].table}.{both[0].column}" + (f" ({rung})" if rung != EXACT else "")
-            met = (f"met_{pairs[0]}", f"met_{pairs[1]}")
+            met = (f"met_{pairs[0].table}", f"met_{pairs[1].table}")
             found.append(_Shared(label, met, both[0].single and both[1].single))
     return found
 
@@ -133,7 +136,7 @@ def _rungs(ladder: Sequence[str]) -> list[str]:
     return [EXACT, *(rung for rung in ladder if rung not in (EXACT, SUPPRESS))]
 
 
-def _meeting_rung(a: Extract, ladder: Sequence[str], pairs: Sequence[str], knowledge: Knowledge) -> str:
+def _meeting_rung(a: Extract, ladder: Sequence[str], pairs: Sequence[Pair], knowledge: Knowledge) -> str:
     """The finest rung where at least half of what the first extract says is a value of the second."""
     for rung in _rungs(ladder):
         first, second = (_on_rung(pair, ladder, rung, knowledge) for pair in pairs)
@@ -146,26 +149,26 @@ def _meeting_rung(a: Extract, ladder: Sequence[str], pairs: Sequence[str], knowl
     return SUPPRESS
 
 
-def _on_rung(pair: str, ladder: Sequence[str], rung: str, knowledge: Knowledge) -> str:
+def _on_rung(pair: Pair, ladder: Sequence[str], rung: str, knowledge: Knowledge) -> str:
     """SELECT of the distinct pid and v on a rung, which stands on all rungs below it."""
     rungs = _rungs(ladder)
-    select = f"SELECT pid, v FROM {pair}"
+    select = pair.spelled
     for name in rungs[1 : rungs.index(rung) + 1]:
         select = f"SELECT pid, {rung_sql(name, 'v', knowledge.hierarchies)} AS v FROM ({select})"
     return f"SELECT DISTINCT pid, v FROM ({select})"
 
 
-def _intervals(a: Extract, source: Source, pairs: Sequence[str]) -> _Shared:
+def _intervals(a: Extract, source: Source, pairs: Sequence[Pair]) -> _Shared:
     """Days from one of a patient's dates to the next, which tell as much as the dates where these are shifted."""
     for pair in pairs:
-        day = "SELECT pid, TRY_CAST(v AS DATE) AS day FROM " + pair
+        day = f"SELECT pid, TRY_CAST(v AS DATE) AS day FROM ({pair.spelled})"
         a.run(
-            f"CREATE TABLE gap_{pair} AS SELECT DISTINCT pid, CAST(gap AS VARCHAR) AS v FROM (SELECT pid, day"
+            f"CREATE TABLE gap_{pair.table} AS SELECT DISTINCT pid, CAST(gap AS VARCHAR) AS v FROM (SELECT pid, day"
             f" - lag(day) OVER (PARTITION BY pid ORDER BY day) AS gap FROM ({day}) WHERE day IS NOT NULL)"
             " WHERE gap IS NOT NULL"
         )
     label = f"{source.table}.{source.column} (intervals)"
-    return _Shared(label, (f"gap_{pairs[0]}", f"gap_{pairs[1]}"), single=False)
+    return _Shared(label, (f"gap_{pairs[0].table}", f"gap_{pairs[1].table}"), single=False)
 
 
 def _make_facts(a: Extract, shared: Sequence[_Shared], patients_b: int) -> None:

@@ -7,6 +7,9 @@ strings, one a block of patients, so matching is an "and" of bits whatever the s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from erios.extracts.risk.facts import Pair
 from erios.extracts.risk.figures import wilson
 from erios.extracts.risk.reading import Extract
 from erios.extracts.risk.report import Attack
@@ -19,7 +22,7 @@ _BYTES_SHARE = 8
 
 
 def attacks(
-    extract: Extract, pairs: list[str], patients: int, *, targets: int, threshold: int, seed: int, memory_mb: int
+    extract: Extract, pairs: Sequence[Pair], patients: int, *, targets: int, threshold: int, seed: int, memory_mb: int
 ) -> tuple[Attack, ...]:
     """Both attackers, with 1 to ``MOST_KNOWN`` facts, on at most ``targets`` patients."""
     if not patients:
@@ -32,26 +35,26 @@ def attacks(
     return tuple(attack for attacker in found for attack in attacker)
 
 
-def _make_target_facts(extract: Extract, pairs: list[str], targets: int, seed: int) -> None:
-    """``target``: drawn pids; ``fact``: f, source, v, support; ``holds``: which target has which fact."""
+def _make_target_facts(extract: Extract, pairs: Sequence[Pair], targets: int, seed: int) -> None:
+    """``target``: drawn pids; ``fact``: f, source, c, support; ``holds``: which target has which fact."""
     extract.run(
         "CREATE TABLE target AS SELECT pid FROM person ORDER BY hash(patient_key || chr(31) || ?), pid LIMIT ?",
         [str(seed), targets],
     )
-    theirs = [f"SELECT pid, {n} AS source, v FROM {pair} SEMI JOIN target USING (pid)" for n, pair in enumerate(pairs)]
-    union = " UNION ALL ".join(theirs) or "SELECT 0 AS pid, 0 AS source, '' AS v LIMIT 0"
+    theirs = [f"SELECT pid, {n} AS source, c FROM {p.table} SEMI JOIN target USING (pid)" for n, p in enumerate(pairs)]
+    union = " UNION ALL ".join(theirs) or "SELECT 0 AS pid, 0 AS source, 0 AS c LIMIT 0"
     extract.run(f"CREATE TABLE told AS {union}")
     counts = [
-        f"SELECT {n} AS source, v, count(*) AS support FROM {pair}"
-        f" SEMI JOIN (SELECT v FROM told WHERE source = {n}) USING (v) GROUP BY v"
+        f"SELECT {n} AS source, c, count(*) AS support FROM {pair.table}"
+        f" SEMI JOIN (SELECT c FROM told WHERE source = {n}) USING (c) GROUP BY c"
         for n, pair in enumerate(pairs)
     ]
-    supports = " UNION ALL ".join(counts) or "SELECT 0 AS source, '' AS v, 0 AS support LIMIT 0"
+    supports = " UNION ALL ".join(counts) or "SELECT 0 AS source, 0 AS c, 0 AS support LIMIT 0"
     extract.run(
-        "CREATE TABLE fact AS SELECT CAST(row_number() OVER (ORDER BY source, v) - 1 AS INTEGER) AS f, source, v,"
+        "CREATE TABLE fact AS SELECT CAST(row_number() OVER (ORDER BY source, c) - 1 AS INTEGER) AS f, source, c,"
         f" support FROM ({supports})"
     )
-    extract.run("CREATE TABLE holds AS SELECT pid, f, support FROM told JOIN fact USING (source, v)")
+    extract.run("CREATE TABLE holds AS SELECT pid, f, support FROM told JOIN fact USING (source, c)")
 
 
 def _make_ranks(extract: Extract, seed: int) -> None:
@@ -65,11 +68,11 @@ def _make_ranks(extract: Extract, seed: int) -> None:
     )
 
 
-def _make_bits(extract: Extract, pairs: list[str], patients: int, memory_mb: int) -> None:
+def _make_bits(extract: Extract, pairs: Sequence[Pair], patients: int, memory_mb: int) -> None:
     """``bits``: f, block, b, for the facts that an attacker may know; so many blocks at once as memory bears."""
-    extract.run("CREATE TABLE wanted AS SELECT f, source, v FROM fact SEMI JOIN choice USING (f)")
+    extract.run("CREATE TABLE wanted AS SELECT f, source, c FROM fact SEMI JOIN choice USING (f)")
     hits = [
-        f"SELECT f, pid FROM {pair} JOIN (SELECT f, v FROM wanted WHERE source = {n}) USING (v)"
+        f"SELECT f, pid FROM {pair.table} JOIN (SELECT f, c FROM wanted WHERE source = {n}) USING (c)"
         for n, pair in enumerate(pairs)
     ]
     extract.run(f"CREATE TABLE hit AS {' UNION ALL '.join(hits) or 'SELECT 0 AS f, 0 AS pid LIMIT 0'}")

@@ -66,7 +66,7 @@ def extract(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(extract, knowledge):
-    return assess(*extract, knowledge, seed=5, population=600)
+    return assess(extract[0], extract[1], knowledge, seed=5, population=600)
 
 
 def test_a_report_comes_back_from_json(report):
@@ -74,7 +74,7 @@ def test_a_report_comes_back_from_json(report):
 
 
 def test_the_same_seed_gives_the_same_bytes(report, extract, knowledge):
-    assert assess(*extract, knowledge, seed=5, population=600).to_json() == report.to_json()
+    assert assess(extract[0], extract[1], knowledge, seed=5, population=600).to_json() == report.to_json()
 
 
 def test_json_of_another_form_is_refused():
@@ -87,7 +87,7 @@ def test_nothing_is_left_in_the_folder(extract, report):
 
 
 def test_a_working_folder_of_the_caller_is_used_and_emptied(extract, knowledge, tmp_path):
-    assess(*extract, replace(knowledge, quasi=knowledge.quasi[:3]), seed=1, targets=1, scratch=tmp_path)
+    assess(extract[0], extract[1], replace(knowledge, quasi=knowledge.quasi[:3]), seed=1, targets=1, scratch=tmp_path)
 
     assert list(tmp_path.iterdir()) == []
 
