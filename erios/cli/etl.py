@@ -150,21 +150,23 @@ def watch(
 
 
 def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
-    from erios.extracts.touched import sentence, touched
+    from erios.settings import load_settings
+    from erios.workflows.extract import follow_objections, say_stale
 
     assert erasure.before is not None
     assert erasure.after is not None
+    stale = follow_objections(load_settings())
     if as_json:
         counts = {"rows": erasure.rows, "files": erasure.files, "landed": erasure.blanked.landed}
         found = {"found_before": erasure.before.hits, "found_after": erasure.after.hits}
-        write_json({**counts, **found, "releases": erasure.releases, "report": str(report), "extracts": touched(())})
+        write_json({**counts, **found, "releases": erasure.releases, "report": str(report), "extracts": stale})
         return
     for line in (
         f"Erased {erasure.rows:,} rows; {erasure.files:,} files of {len(erasure.releases)} releases are written anew.",
         f"Landing: {erasure.blanked.landed:,} texts blanked. Quarantine: {erasure.blanked.quarantined:,} rows gone.",
         f"Scan: {erasure.before.hits:,} finds before, {erasure.after.hits:,} in {erasure.after.files:,} files after.",
         f"Report: {report}",
-        sentence(()),
+        say_stale(stale),
     ):
         screen().print(line, soft_wrap=True, highlight=False)
 

@@ -436,14 +436,35 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def turn_touched_stale(settings: Settings, patient_keys: Sequence[str] = ()) -> list[str]:
-    """Turn stale every extract that holds somebody who objects today, or one of these; answers which did now."""
+def follow_objections(settings: Settings) -> list[str]:
+    """After objections or an erasure: turn stale every extract that holds such a patient; answers which did now.
+
+    Without any extract's files the governance database is not opened.
+    """
+    from erios.workflows.portal import open_database
+
+    places = [settings.warehouse / "extracts", settings.studies]
+    if not any(place.is_dir() and any(place.iterdir()) for place in places):
+        return []
+    open_database()
+    return turn_touched_stale(settings)
+
+
+def say_stale(numbers: Sequence[str]) -> str:
+    """What to print of the extracts that turned stale."""
+    if not numbers:
+        return "Extracts touched: none."
+    return f"Extracts touched, which nobody can open any more: {', '.join(numbers)}. Have them destroyed."
+
+
+def turn_touched_stale(settings: Settings) -> list[str]:
+    """Turn stale every extract that holds somebody who objects today; answers which did now."""
     from erios.studies.extract_actions import turn_stale
     from erios.studies.extract_selectors import extracts_with_data
 
     stale = []
     for extract in extracts_with_data():
-        keys = {*patient_keys, *_excluded(settings, extract.key_id)}
+        keys = _excluded(settings, extract.key_id)
         if keys and holds(extract, keys, settings):
             turn_stale(extract=extract, reason="a patient in it has objected or was erased")
             stale.append(extract.number)

@@ -355,7 +355,7 @@ def test_an_objection_after_the_release_closes_the_door(with_export: Settings) -
     extract = released()
     _object(with_export)
 
-    assert work.turn_touched_stale(with_export) == [extract.number]
+    assert work.follow_objections(with_export) == [extract.number]
     with pytest.raises(RuleBroken, match="ask for a new one"):
         work.open_extract(extract.number, "bob")
 
