@@ -334,7 +334,7 @@ OPEN = """
 import sys
 from erios.workflows.extract import open_extract
 opened = open_extract(sys.argv[1], "bob")
-print(opened.duckdb("encounter").count("*").fetchone()[0])
+print(opened.duckdb("encounter").count("*").fetchall()[0][0])
 """
 
 

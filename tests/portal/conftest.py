@@ -98,24 +98,24 @@ def _make_template() -> None:
     settings = load_settings()
     settings.make_zones()
     init_keyring(settings.keyring)
-    _point_to(settings)
+    point_to(settings)
     open_database(migrate=True)
     make_first_administrator(login="admin", password="a long enough password")
     for login, roles in CAST.items():
         user = User.objects.filter(username=login).first() or User(username=login, email=f"{login}@example.org")
         user.set_roles(roles)
         user.save()
-    _close()
+    close_database()
 
 
-def _point_to(settings: Settings) -> None:
+def point_to(settings: Settings) -> None:
     from erios.site import database_of
 
-    _close()
+    close_database()
     connections.settings = connections.configure_settings({"default": database_of(settings)})
 
 
-def _close() -> None:
+def close_database() -> None:
     connections.close_all()
     if hasattr(connections._connections, "default"):  # type: ignore[attr-defined]
         del connections["default"]
@@ -128,9 +128,9 @@ def database(template: Template, erios_home: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setenv("ERIOS_DATABASE", template.copy(erios_home, f"test_{uuid.uuid4().hex[:12]}"))
     settings = load_settings()
-    _point_to(settings)
+    point_to(settings)
     yield settings
-    _close()
+    close_database()
 
 
 @pytest.fixture
@@ -139,3 +139,35 @@ def person(database: Settings) -> Callable[[str], object]:
     from erios.accounts.models import User
 
     return lambda login: User.objects.get(username=login)
+
+
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a keyring, the cast, a second data manager, and a release of a generated hospital."""
+    from erios.settings import load_settings
+    from etl.pipeline import load
+    from etl.plan import Verdict
+    from etl.synthetic import generate
+    from tests.inline import InlineRunner
+
+    home = tmp_path_factory.mktemp("loaded") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ERIOS_HOME", str(home))
+        _make_template()
+        _add_second_keeper()
+        generate(home.parent / "export", 150, seed=7)
+        from erios.workflows.load import load_plan
+
+        load([home.parent / "export"], load_plan(load_settings()), InlineRunner(), lambda *_: Verdict(False, (), {}))
+    return home
+
+
+def _add_second_keeper() -> None:
+    from erios.accounts.models import User
+    from erios.settings import load_settings
+
+    point_to(load_settings())
+    keeper = User(username="dora", email="dora@example.org")
+    keeper.set_roles({Role.DATA_MANAGER})
+    keeper.save()
+    close_database()

@@ -18,7 +18,6 @@ from django.utils import timezone
 from erios.audit import read_events, verify
 from erios.errors import BusyError, EriosError, InputError, RefusedError
 from erios.governance.extract import Action, State
-from erios.governance.roles import Role
 from erios.governance.study import Action as StudyAction
 from erios.governance.study import State as StudyState
 from erios.governance.words import RuleBroken
@@ -28,7 +27,7 @@ from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, ExtractPart, ExtractPartKind
 from erios.workflows import extract as work
 from tests.inline import InlineRunner
-from tests.portal.conftest import _close, _make_template, _point_to
+from tests.portal.conftest import close_database, point_to
 from tests.portal.stories import at, who
 
 SPECIFICATION: dict[str, Any] = {
@@ -52,35 +51,6 @@ CONTENT = {
 UNTIL = timezone.localdate() + timedelta(days=30)
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a keyring, the cast, a second data manager, and a release of a generated hospital."""
-    from etl.pipeline import load
-    from etl.plan import Verdict
-    from etl.synthetic import generate
-
-    home = tmp_path_factory.mktemp("loaded") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ERIOS_HOME", str(home))
-        _make_template()
-        _add_second_keeper()
-        generate(home.parent / "export", 150, seed=7)
-        from erios.workflows.load import load_plan
-
-        load([home.parent / "export"], load_plan(load_settings()), InlineRunner(), lambda *_: Verdict(False, (), {}))
-    return home
-
-
-def _add_second_keeper() -> None:
-    from erios.accounts.models import User
-
-    _point_to(load_settings())
-    keeper = User(username="dora", email="dora@example.org")
-    keeper.set_roles({Role.DATA_MANAGER})
-    keeper.save()
-    _close()
-
-
 @pytest.fixture
 def home(loaded: Path, erios_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A copy of the loaded home; builds run in this process instead of Spark's."""
@@ -88,9 +58,9 @@ def home(loaded: Path, erios_home: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr("erios.workflows.session.spark_session", _no_spark)
     monkeypatch.setattr("etl.tasks.SparkRunner", lambda _spark: InlineRunner())
     settings = load_settings()
-    _point_to(settings)
+    point_to(settings)
     yield settings
-    _close()
+    close_database()
 
 
 @contextmanager
@@ -291,9 +261,9 @@ def after_release(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         patch.setattr("erios.workflows.session.spark_session", _no_spark)
         patch.setattr("etl.tasks.SparkRunner", lambda _spark: InlineRunner())
         shutil.copytree(loaded, place)
-        _point_to(load_settings())
+        point_to(load_settings())
         released()
-        _close()
+        close_database()
     return place
 
 
@@ -303,7 +273,7 @@ def test_what_does_not_hold_is_refused_with_its_own_sentence_and_on_record(
 ) -> None:
     shutil.copytree(after_release, erios_home)
     settings = load_settings()
-    _point_to(settings)
+    point_to(settings)
     monkeypatch.setattr(work, "_now", work._now)
     extract = Extract.objects.get()
     break_it, login, sentence = CASES[name]
@@ -317,7 +287,7 @@ def test_what_does_not_hold_is_refused_with_its_own_sentence_and_on_record(
     assert last.reason == str(refused.value)
     is_damaged = isinstance(refused.value, InputError)
     assert (Extract.objects.get().state == State.QUARANTINED) == is_damaged
-    _close()
+    close_database()
 
 
 def test_every_refusal_has_a_sentence_of_its_own() -> None:
