@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads only wait for each other on small matrices
+
 import erios  # noqa: F401 - first, because it switches the telemetry of all dependencies off
 
 if TYPE_CHECKING:

@@ -108,16 +108,17 @@ class _Record:
     """What a study has been told of a release: the groups it named, and its own answers with whom they are about."""
 
     named: Named
-    anchors: list[tuple[Cell, Packed]] = field(default_factory=list)
+    anchors: dict[int, Cell] = field(default_factory=dict)
+    """Own answers by the place of their group among the named ones."""
     texts: list[str] = field(default_factory=list)
 
     def add(self, cell: Cell, who: Packed) -> None:
         self.texts.append(cell.canonical)
         if cell.fresh:
-            self.anchors.append((cell, who))
+            self.anchors.setdefault(self.named.place(who), cell)
 
     def copy(self) -> _Record:
-        return _Record(self.named.copy(), list(self.anchors), list(self.texts))
+        return _Record(self.named.copy(), dict(self.anchors), list(self.texts))
 
 
 class Engine(Protocol):
@@ -232,7 +233,7 @@ class Counter:
         who = self._answered(groups, record)
         packed, value, fresh = np.packbits(who), None, False
         if min(int(np.count_nonzero(who)), groups.exact) >= self.parameters.threshold:
-            near = next((cell for cell, known in record.anchors if np.array_equal(known, packed)), None)
+            near = record.anchors.get(record.named.place(packed))
             fresh = near is None
             value = near.value if near else self._shown(who)
         cell = Cell(self.release.id, text, digest(question), value, fresh)
@@ -250,7 +251,7 @@ class Counter:
         with self._lock:
             known = next((n for n in range(len(texts), 0, -1) if texts[:n] in self._records), 0)
             start = self._records.get(texts[:known])
-        record = start.copy() if start else _Record(Named(self.parameters.threshold, [np.packbits(self._everybody)]))
+        record = start.copy() if start else _Record(Named(self.parameters.threshold, np.packbits(self._everybody)))
         groups = self._groups(texts[known:])
         for cell in history[known:]:
             record.add(cell, np.packbits(self._answered(groups[cell.canonical], record)))
@@ -292,10 +293,8 @@ class Counter:
         return smooth ^ evaluate(node, of, self._everybody)
 
     def _check_exposure(self, record: _Record) -> None:
-        shown = [self._unpack(who) for _, who in record.anchors]
-        watched = [self._unpack(who) for who in record.named.known[1:]]
-        variance, looks = self.parameters.variance, self.parameters.looks
-        if watched and is_overexposed(shown, watched, variance, looks):
+        shared, (variance, looks) = record.named.shared, (self.parameters.variance, self.parameters.looks)
+        if len(shared) > 1 and is_overexposed(shared, list(record.anchors), variance, looks):
             raise RefusedError(
                 "this count, crossed with those the study was shown already, would say too precisely how many patients"
                 " one of its groups has; keep to the questions already asked, or ask the DPO"

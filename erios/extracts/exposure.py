@@ -10,6 +10,7 @@ than ``looks`` fresh answers would tell. It must never decide by the size of a g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import reduce
 from typing import TypeAlias
 
@@ -83,35 +84,56 @@ def _as_neighbours(small: NDArray[np.intp], big: NDArray[np.intp], truth: Flags,
 
 
 class Named:
-    """The groups that a study has named so far, each once: one that is nearly another is taken for it."""
+    """The groups that a study has named so far, each once: one that is nearly another is taken for it.
 
-    def __init__(self, threshold: int, known: Sequence[Packed] = ()) -> None:
-        self.known: list[Packed] = list(known)
+    ``shared`` says of any two, by their places, how many patients they have in common. It grows by a row a group: on a
+    large hospital, reckoning all of it anew is what would make a person wait.
+    """
+
+    def __init__(self, threshold: int, everybody: Packed) -> None:
         self._threshold = threshold
-        self._table = np.stack(known) if known else None
+        self._table = np.empty((0, len(everybody)), dtype=np.uint8)
+        self.shared = np.empty((0, 0), dtype=np.int64)
+        self._name(everybody, self._overlaps(everybody))
 
     def copy(self) -> Named:
         """The same, to go on from."""
-        return Named(self._threshold, self.known)
+        return copy(self)  # arrays are replaced when they grow, never changed
 
     def nearest(self, who: Flags) -> Flags:
         """The earliest named group that differs by fewer than the threshold, else this one, named from now on."""
         if np.count_nonzero(who) < self._threshold:
             return who
         packed = np.packbits(who)
-        near = self._near(packed)
-        if near is not None:
-            return np.unpackbits(near, count=len(who)).view(bool)
-        self.known.append(packed)
-        self._table = packed[None] if self._table is None else np.vstack([self._table, packed])
+        overlaps = self._overlaps(packed)
+        found = np.flatnonzero(self._apart(overlaps) < self._threshold)
+        if len(found):
+            return np.unpackbits(self._table[found[0]], count=len(who)).view(bool)
+        self._name(packed, overlaps)
         return who
 
-    def _near(self, packed: Packed) -> Packed | None:
-        if self._table is None:
-            return None
-        apart = np.bitwise_count(self._table ^ packed).sum(axis=1, dtype=np.int64)
-        found = np.flatnonzero(apart < self._threshold)
-        return self.known[found[0]] if len(found) else None
+    def place(self, packed: Packed) -> int:
+        """Where exactly this group stands, which is named from now on if it was not."""
+        overlaps = self._overlaps(packed)
+        found = np.flatnonzero(self._apart(overlaps) == 0)
+        if not len(found):
+            self._name(packed, overlaps)
+        return int(found[0]) if len(found) else len(self._table) - 1
+
+    def _overlaps(self, packed: Packed) -> NDArray[np.int64]:
+        """How many patients the group has in common with each named one, and last with itself."""
+        common = np.bitwise_count(np.vstack([self._table & packed, packed]))
+        counted: NDArray[np.int64] = common.sum(axis=1, dtype=np.int64)
+        return counted
+
+    def _apart(self, overlaps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """In how many patients each named group and the one of these overlaps differ."""
+        apart: NDArray[np.int64] = self.shared.diagonal() + overlaps[-1] - 2 * overlaps[:-1]
+        return apart
+
+    def _name(self, packed: Packed, overlaps: NDArray[np.int64]) -> None:
+        self._table = np.vstack([self._table, packed])
+        self.shared = np.block([[self.shared, overlaps[:-1, None]], [overlaps[None]]])
 
 
 def evaluate_named(
@@ -156,18 +178,18 @@ def nodes(criterion: Criterion) -> list[Criterion]:
             return [criterion]
 
 
-def is_overexposed(shown: Sequence[Flags], watched: Sequence[Flags], variance: float, looks: float) -> bool:
-    """Would answers about the sets ``shown`` (each with noise of this variance) tell the size of one of the sets
-    ``watched`` better than ``looks`` independent answers about that set would?
+def is_overexposed(shared: NDArray[np.int64], shown: Sequence[int], variance: float, looks: float) -> bool:
+    """Would answers about the groups ``shown`` (each with noise of this variance) tell the size of a named group but
+    everybody's, the first, better than ``looks`` independent answers about that group would?
 
-    For one who holds each patient's presence uncertain with variance 1, the best linear estimate of |X| has the
-    variance |X| - g' (G + variance I)⁻¹ g, G the sizes of the intersections of what was shown, g those with X
-    (Gaussian process regression, the posterior variance).
+    ``shown`` are places in ``shared`` (``Named``). For one who holds each patient's presence uncertain with variance 1,
+    the best linear estimate of |X| has the variance |X| - g' (G + variance I)⁻¹ g, G the sizes of the intersections of
+    what was shown, g those with X (Gaussian process regression, the posterior variance).
     """
-    answers, groups = (np.stack(sets).astype(np.float32) for sets in (shown, watched))
-    seen = (answers @ groups.T).astype(np.float64)
-    gram = (answers @ answers.T).astype(np.float64)
-    precision = np.linalg.solve(gram + variance * np.eye(len(answers)), seen)
-    sizes = groups.sum(axis=1, dtype=np.float64)
+    places = np.array(shown)
+    seen = shared[places, 1:].astype(np.float64)
+    gram = shared[np.ix_(places, places)].astype(np.float64)
+    precision = np.linalg.solve(gram + variance * np.eye(len(places)), seen)
+    sizes = shared.diagonal()[1:].astype(np.float64)
     left = sizes - np.einsum("ij,ij->j", seen, precision)
     return bool(np.any(left < 1 / (1 / sizes + looks / variance)))

@@ -1,5 +1,5 @@
 """The benchmark of the main job: data source, whole load and bare DuckDB on 1×, 2× and 4× the same hospital; then the
-nightly increment: the same change on warehouses of 1×, 2× and 4× the size.
+nightly increment: the same change on warehouses of 1×, 2× and 4× the size; last the wait for a feasibility count.
 
 Every measurement runs in a process of its own, whose memory (with Spark's JVM and its workers) is sampled from here.
 Prints a table and writes JSON. Figures of one run on one machine compare with each other only.
@@ -31,6 +31,9 @@ MODES = {
 }
 
 
+COUNTS = ("first", "cold", "warm", "again")
+
+
 def main() -> None:
     """Measure every mode at every scale."""
     options = _options()
@@ -48,6 +51,9 @@ def main() -> None:
         for scale in options.scales if options.day_patients else ():
             rows.append(_measure_increment(scale, Path(folder), options))
             print(_line(rows[-1]), flush=True)
+        if options.count_patients:
+            rows.append(_measure_counts(Path(folder), options))
+            print(_line(rows[-1]), flush=True)
     result = {"cores": os.cpu_count(), "patients": options.patients, "rows": rows, "ratios": _ratios(rows)}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1))
@@ -64,7 +70,22 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--scales", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--out", type=Path, default=Path("var/bench.json"))
     parser.add_argument("--folder", type=Path, default=None, help="where the data lie while it runs")
-    return parser.parse_args()
+    parser.add_argument("--count-patients", type=int, default=20_000, help="of the feasibility counts; 0: none")
+    parser.add_argument("--counts", action="store_true", help="measure feasibility counts alone")
+    parser.add_argument("--home", type=Path, help="count on the release of this home instead of a new one")
+    options = parser.parse_args()
+    if options.counts:
+        options.modes, options.day_patients = [], 0
+    return options
+
+
+def _measure_counts(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """The wait for a feasibility count, on a hospital of its own unless a home is named."""
+    export, home = folder / "count-export", options.home or folder / "load-1"
+    if not options.home:
+        counts = generate(export, options.count_patients, seed=1)
+        _measure("load", 1, export, folder, sum(counts.types.values()), 1)
+    return _run("counts", export, home)
 
 
 def _measure_increment(scale: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -80,15 +101,20 @@ def _measure_increment(scale: int, folder: Path, options: argparse.Namespace) ->
 
 
 def _measure(mode: str, scale: int, export: Path, folder: Path, resources: int, size: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.bench.modes", mode, str(export), str(folder / f"{mode}-{scale}")]
+    figures = _run(mode, export, folder / f"{mode}-{scale}")
+    rate = {"resources_per_s": resources / figures["seconds"], "mb_per_s": size / 1e6 / figures["seconds"]}
+    return {**figures, "scale": scale, "resources": resources, **rate}
+
+
+def _run(mode: str, export: Path, home: Path) -> dict[str, Any]:
+    """One measurement in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench.modes", mode, str(export), str(home)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = _Peak(child.pid)
     output, _ = child.communicate()
     if child.returncode:
-        raise SystemExit(f"the measurement {mode} at {scale}x failed; its messages are above")
-    figures = json.loads(output.splitlines()[-1])
-    rate = {"resources_per_s": resources / figures["seconds"], "mb_per_s": size / 1e6 / figures["seconds"]}
-    return {"mode": mode, "scale": scale, "resources": resources, **figures, **rate, "peak_mb": peak.stop()}
+        raise SystemExit(f"the measurement {mode} of {export.name} failed; its messages are above")
+    return {"mode": mode, **json.loads(output.splitlines()[-1]), "peak_mb": peak.stop()}
 
 
 class _Peak:
@@ -131,6 +157,9 @@ def _line(row: dict[str, Any]) -> str:
             f"(d) the day after: {row['resources']:,} resources into {row['warehouse']:,} {row['scale']}x"
             f" {row['seconds']:>7.1f} s, {row['share']:.1%} of the full load's {row['full_seconds']:.1f} s"
         )
+    if row["mode"] == "counts":
+        waits = ", ".join(f"{name} {row[f'{name}_p50_ms']:.0f}/{row[f'{name}_p95_ms']:.0f}" for name in COUNTS)
+        return f"(e) feasibility counts of {row['patients']:,} patients, median/95 % in ms: {waits}"
     share = f", validation {row['validation_share']:.0%}" if "validation_share" in row else ""
     return (
         f"{MODES[row['mode']]:<62} {row['scale']}x {row['resources']:>9,} resources {row['seconds']:>7.1f} s"
@@ -139,8 +168,10 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _ratios(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    by = {(row["mode"], row["scale"]): row for row in rows}
-    scales = sorted({row["scale"] for row in rows})
+    by = {(row["mode"], row["scale"]): row for row in rows if "scale" in row}
+    scales = sorted({row["scale"] for row in rows if "scale" in row})
+    if not scales:
+        return {}
     last, first = scales[-1], scales[0]
     ratios: dict[str, Any] = {}
     if ("bare", first) in by and ("source", first) in by:

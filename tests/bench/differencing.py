@@ -5,16 +5,24 @@ method, every parameter and which groups are disjoint, and not a size of a small
 on questions of one family, reckons |T| by least squares, and guesses the likeliest size, by what half of the trials
 taught about such estimates; it is scored on the other half. Every size is tried equally often, so the best guess
 without a question is right once in eleven.
+
+Trials are spread over processes, each with one thread of algebra: the matrices are small, and more would only wait for
+each other.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import islice
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -202,11 +210,12 @@ def _least_squares(rows: Sequence[tuple[dict[Leaf, float], int]], parameters: Pa
     return float((mean + np.linalg.solve(precision, design.T @ gap / parameters.variance))[UNKNOWN.index(TARGET)])
 
 
-def measure(attack: str, trials: int, parameters: Parameters, seed: int = 1) -> Measure:
-    """``trials`` hospitals, each size equally often."""
+def measure(attack: str, trials: int, parameters: Parameters, seed: int = 1, run: Callable[..., Any] = map) -> Measure:
+    """``trials`` hospitals, each size equally often; ``run`` is ``map``, or that of a pool of processes."""
     sizes = [n % SIZES for n in range(trials)]
     random.Random(seed).shuffle(sizes)
-    found = [estimate(attack, size, seed * 1_000_000 + n, parameters) for n, size in enumerate(sizes)]
+    trial = partial(estimate, attack, parameters=parameters)
+    found = list(run(trial, sizes, range(seed * 1_000_000, seed * 1_000_000 + trials)))
     hits = _hits([value for value, _, _ in found], sizes)
     share = hits / trials
     margin = 2 * (max(share, 1 / SIZES) * (1 - share) / trials) ** 0.5
@@ -235,11 +244,16 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=Parameters().budget)
     parser.add_argument("--variance", type=float, default=Parameters().variance)
     parser.add_argument("--looks", type=float, default=Parameters().looks)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
     more = {"budget": options.budget, "variance": options.variance, "looks": options.looks}
     parameters = replace(Parameters(bound=max(18, round(3 * options.variance**0.5))), **more)
-    for attack in options.attack:
-        print(json.dumps(asdict(measure(attack, options.trials, parameters))), flush=True)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read by the processes that are started below
+    started = time.monotonic()
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        for attack in options.attack:
+            print(json.dumps(asdict(measure(attack, options.trials, parameters, run=pool.map))), flush=True)
+    print(f"{options.trials} trials an attack, {options.processes} processes, {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from etl.landing import receive
 from etl.pipeline import load, stage_all, staging_tasks
 from etl.tables import load_tables
 from etl.tasks import SparkRunner
+from tests.bench.counts import measure_counts
 
 
 def main() -> None:
@@ -28,7 +29,8 @@ def main() -> None:
     os.environ["ERIOS_HOME"] = str(home)
     settings = load_settings()
     settings.make_zones()
-    init_keyring(settings.keyring)
+    if not settings.keyring.exists():
+        init_keyring(settings.keyring)
     print(json.dumps(MODES[mode](export, settings)))
 
 
@@ -99,6 +101,7 @@ MODES: dict[str, Callable[[Path, Settings], dict[str, Any]]] = {
     "load": _load,
     "bare": _bare,
     "increment": _increment,
+    "counts": measure_counts,
 }
 
 if __name__ == "__main__":
