@@ -56,7 +56,8 @@ bench: setup ## resources/s, MB/s and peak memory on 1x, 2x and 4x data; takes m
 docs: setup ## the generated pages
 	@$(BIN)/python -m erios.cli.reference docs/reference/commands.md
 	@$(BIN)/python -m etl.views_reference conf/views docs/warehouse.md
-	@$(BIN)/python -m erios.governance.diagram docs/reference/study-states.md
+	@$(BIN)/python -m erios.governance.diagram study docs/reference/study-states.md
+	@$(BIN)/python -m erios.governance.diagram extract docs/reference/extract-states.md
 
 lock: setup ## pin the environment anew from pyproject.toml
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev --generate-hashes --python-version 3.11 \

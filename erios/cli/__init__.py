@@ -23,6 +23,7 @@ GROUPS = {
     "objections": "Keep the rows of patients who object to research out of the warehouse.",
     "reidentify": "Find the patient behind a pseudonym: two people, a reason, on record.",
     "study": "List, submit, review and decide studies, as in the portal.",
+    "extract": "Ask for, build, clear, release and verify the datasets that leave the warehouse for a study.",
     "portal": "Serve the portal of studies; make its first administrator.",
     "worker": "Do the portal's background work.",
     "audit": "Verify and export the audit chain.",

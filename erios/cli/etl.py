@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from erios.cli.output import print_table, screen, write_json
+from erios.cli.output import Progress, print_table, screen, write_json
 from erios.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def load(
     from erios.settings import load_settings
     from erios.workflows.load import load_export
 
-    with _Progress() as progress:
+    with Progress() as progress:
         report = load_export(paths, load_settings(), progress.update)
     _show(report, as_json)
 
@@ -58,7 +57,7 @@ def refresh(as_json: Json = False) -> None:
     from erios.settings import load_settings
     from erios.workflows.load import refresh_release
 
-    with _Progress() as progress:
+    with Progress() as progress:
         report = refresh_release(load_settings(), progress.update)
     _show(report, as_json)
 
@@ -75,7 +74,7 @@ def delete(
     from erios.settings import load_settings
     from erios.workflows.load import delete_resources
 
-    with _Progress() as progress:
+    with Progress() as progress:
         report = delete_resources(resources, load_settings(), progress.update)
     _show(report, as_json)
 
@@ -94,7 +93,7 @@ def rebuild(
     from erios.settings import load_settings
     from erios.workflows.load import rebuild_release
 
-    with _Progress() as progress:
+    with Progress() as progress:
         report = rebuild_release(load_settings(), table or (), progress.update)
     _show(report, as_json)
 
@@ -151,21 +150,23 @@ def watch(
 
 
 def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
-    from erios.extracts.touched import sentence, touched
+    from erios.settings import load_settings
+    from erios.workflows.extract import follow_objections, say_stale
 
     assert erasure.before is not None
     assert erasure.after is not None
+    stale = follow_objections(load_settings())
     if as_json:
         counts = {"rows": erasure.rows, "files": erasure.files, "landed": erasure.blanked.landed}
         found = {"found_before": erasure.before.hits, "found_after": erasure.after.hits}
-        write_json({**counts, **found, "releases": erasure.releases, "report": str(report), "extracts": touched(())})
+        write_json({**counts, **found, "releases": erasure.releases, "report": str(report), "extracts": stale})
         return
     for line in (
         f"Erased {erasure.rows:,} rows; {erasure.files:,} files of {len(erasure.releases)} releases are written anew.",
         f"Landing: {erasure.blanked.landed:,} texts blanked. Quarantine: {erasure.blanked.quarantined:,} rows gone.",
         f"Scan: {erasure.before.hits:,} finds before, {erasure.after.hits:,} in {erasure.after.files:,} files after.",
         f"Report: {report}",
-        sentence(()),
+        say_stale(stale),
     ):
         screen().print(line, soft_wrap=True, highlight=False)
 
@@ -226,46 +227,12 @@ def replay(batch: BatchOption = None, as_json: Json = False) -> None:
     from erios.settings import load_settings
     from erios.workflows.load import replay_quarantine
 
-    with _Progress() as progress:
+    with Progress() as progress:
         report = replay_quarantine(load_settings(), batch, progress.update)
     if report is None:
         screen().print("Nothing waits in quarantine.")
     else:
         _show(report, as_json)
-
-
-class _Progress:
-    """A bar a step on a terminal, one plain line a finished step elsewhere."""
-
-    def __enter__(self) -> _Progress:
-        self._bars: Any = None
-        self._tasks: dict[str, Any] = {}
-        if sys.stderr.isatty():
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (
-                TextColumn("{task.description:<10}"),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f} %"),
-            )
-            self._bars = Progress(*columns, TimeElapsedColumn(), console=screen())
-            self._bars.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-
-    def update(self, step: str, done: int, total: int) -> None:
-        """Show how far a step is."""
-        if self._bars is None:
-            if done >= total and step not in self._tasks:
-                self._tasks[step] = True
-                screen().print(f"{step}: done")
-            return
-        if step not in self._tasks:
-            self._tasks[step] = self._bars.add_task(step, total=max(total, 1))
-        self._bars.update(self._tasks[step], completed=done if total else 1)
 
 
 def _show(report: LoadReport, as_json: bool) -> None:

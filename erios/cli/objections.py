@@ -131,16 +131,17 @@ def _text(file: Path) -> str:
 
 def _show(change: Change, next_step: str, as_json: bool) -> None:
     from erios.cli.output import screen, write_json
-    from erios.extracts.touched import sentence, touched
+    from erios.settings import load_settings
+    from erios.workflows.extract import follow_objections, say_stale
 
     entered = len(change.patient_keys) - change.unchanged
+    found = follow_objections(load_settings())
     if as_json:
-        found = list(touched(change.patient_keys))
         write_json({"entered": entered, "unchanged": change.unchanged, "standing": change.standing, "extracts": found})
     known = f" ({change.unchanged} were so already)" if change.unchanged else ""
     lines = [
         f"Entered {entered}{known}; patients who object now: {change.standing}.",
-        sentence(change.patient_keys),
+        say_stale(found),
         next_step,
     ]
     screen().print("\n".join(lines), soft_wrap=True)

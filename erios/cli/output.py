@@ -44,3 +44,38 @@ def write_json(value: Any) -> None:
     """One JSON value on standard output, ending in a newline; accents stay as they are."""
     json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
     sys.stdout.write("\n")
+
+
+class Progress:
+    """A bar a step on a terminal, one plain line a finished step elsewhere."""
+
+    def __enter__(self) -> Progress:
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bars
+
+            columns = (
+                TextColumn("{task.description:<10}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f} %"),
+            )
+            self._bars = Bars(*columns, TimeElapsedColumn(), console=screen())
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def update(self, step: str, done: int, total: int) -> None:
+        """Show how far a step is."""
+        if self._bars is None:
+            if done >= total and step not in self._tasks:
+                self._tasks[step] = True
+                screen().print(f"{step}: done")
+            return
+        if step not in self._tasks:
+            self._tasks[step] = self._bars.add_task(step, total=max(total, 1))
+        self._bars.update(self._tasks[step], completed=done if total else 1)

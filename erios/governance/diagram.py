@@ -1,53 +1,74 @@
-"""The state diagram of a study, as Mermaid text, written from the table of transitions.
+"""The state diagrams of studies and extracts, as Mermaid text, written from the tables of transitions.
 
-``python -m erios.governance.diagram FILE`` writes the page; a test holds it to the rules.
+``python -m erios.governance.diagram study|extract FILE`` writes a page; tests hold the pages to the rules.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from erios.governance.study import TRANSITIONS, State, Transition
+from erios.governance import extract, study
+from erios.governance.workflow import Transition, Workflow
 
-_OPENING = """# The life of a study
+PAGES: dict[str, tuple[Workflow[Any, Any, Any], StrEnum, str]] = {
+    "study": (
+        study.WORKFLOW,
+        study.State.DRAFT,
+        """# The life of a study
 
 This page is written by `make docs` from the rules (`erios/governance/study.py`). A proposal moves along the arrows; an
 amendment is a proposal of its own beside the one in force, which it replaces when it is activated.
-"""
+""",
+    ),
+    "extract": (
+        extract.WORKFLOW,
+        extract.State.REQUESTED,
+        """# The life of an extract
+
+This page is written by `make docs` from the rules (`erios/governance/extract.py`). Whoever asks, builds, clears and
+releases an extract are four people, and none of the last three is on the study's team. Experiments read an extract in
+the state `released` only.
+""",
+    ),
+}
 
 
-def page() -> str:
-    """The diagram, and a table of who does what where."""
-    return "\n".join([_OPENING, "```mermaid", *_diagram(), "```", "", *_table(), ""])
+def page(name: str) -> str:
+    """The diagram of a workflow, and a table of who does what where."""
+    workflow, first, opening = PAGES[name]
+    return "\n".join([opening, "```mermaid", *_diagram(workflow, first), "```", "", *_table(workflow), ""])
 
 
-def _diagram() -> Iterator[str]:
+def _diagram(workflow: Workflow[Any, Any, Any], first: StrEnum) -> Iterator[str]:
     yield "stateDiagram-v2"
-    yield f"    [*] --> {_name(State.DRAFT)}"
-    for row in TRANSITIONS:
+    yield f"    [*] --> {_name(first)}"
+    for row in workflow.transitions:
         for source in row.sources:
             if row.target:
                 yield f"    {_name(source)} --> {_name(row.target)}: {row.action}"
 
 
-def _table() -> Iterator[str]:
+def _table(workflow: Workflow[Any, Any, Any]) -> Iterator[str]:
     yield "| action | while | then | by | takes a reason |"
     yield "|---|---|---|---|---|"
-    for row in TRANSITIONS:
+    for row in workflow.transitions:
         target = row.target or "stays"
-        yield f"| {row.action} | {', '.join(row.sources)} | {target} | {_who(row)} | {'yes' if row.reason else ''} |"
+        who = _who(workflow, row)
+        yield f"| {row.action} | {', '.join(row.sources)} | {target} | {who} | {'yes' if row.reason else ''} |"
 
 
-def _who(row: Transition) -> str:
-    own = ["the proposer"] if row.proposer else []
+def _who(workflow: Workflow[Any, Any, Any], row: Transition[Any, Any, Any]) -> str:
+    own = [f"the {workflow.owner}"] if row.owner else []
     return ", ".join([*own, *row.roles, *(["a date or another action"] if row.system else [])])
 
 
-def _name(state: State) -> str:
+def _name(state: str) -> str:
     return state.replace(" ", "_")
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
+    Path(sys.argv[2]).write_text(page(sys.argv[1]), encoding="utf-8")

@@ -1,19 +1,19 @@
 """The life of a study's proposal: states, actions, who may act, and what each action needs first.
 
-Owns one table of transitions, from which the portal's buttons, the actions, the state diagram and the tests are all
-read, and one answer, ``refusal``, to "why may this person not do this now?". An amendment is a proposal of its own
+Owns the table of transitions and its rules (mechanism: ``workflow``). An amendment is a proposal of its own
 that goes the same way; the one in force stays active until the amendment is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from erios.governance.purposes import Declaration, forbidden
 from erios.governance.roles import Person, Role
-from erios.governance.words import Refusal, RuleBroken
+from erios.governance.words import Refusal
+from erios.governance.workflow import Transition, Workflow
 
 
 class State(StrEnum):
@@ -69,10 +69,6 @@ class Relation(StrEnum):
     NONE = "none"
 
 
-SYSTEM = Person("system", frozenset())
-"""Who acts where a date or another action does."""
-
-
 class Opinion(StrEnum):
     """A vote, or a visa."""
 
@@ -100,6 +96,11 @@ class Facts:
     agreed: frozenset[Role] = frozenset()
     quorum: int = 3
 
+    @property
+    def owner(self) -> str:
+        """See ``workflow.Facts``."""
+        return self.proposer
+
     def relation(self, person: Person) -> Relation:
         if person.login == self.proposer:
             return Relation.PROPOSER
@@ -112,10 +113,6 @@ class Facts:
             return None
         in_favour = sum(opinion is Opinion.FAVOURABLE for opinion in self.votes.values())
         return Opinion.FAVOURABLE if 2 * in_favour > len(self.votes) else Opinion.UNFAVOURABLE
-
-
-Rule = Callable[[Facts, Person], Refusal | None]
-"""Why not, or None."""
 
 
 def _not_involved(facts: Facts, person: Person) -> Refusal | None:
@@ -167,37 +164,19 @@ def _not_agreed(facts: Facts, person: Person) -> Refusal | None:
     return Refusal("agreed") if person.roles & facts.agreed else None
 
 
-@dataclass(frozen=True)
-class Transition:
-    """One row of the table: from where to where, by whom, on what terms.
-
-    ``roles`` act from outside the study; ``proposer`` and ``system`` say that they may, too. ``reason``: it takes a
-    written reason.
-    """
-
-    action: Action
-    sources: tuple[State, ...]
-    target: State | None
-    roles: tuple[Role, ...] = ()
-    proposer: bool = False
-    system: bool = False
-    rules: tuple[Rule, ...] = ()
-    reason: bool = False
-
-
 S, A, R = State, Action, Role
 _REVIEWERS = (R.COMMITTEE, R.DPO, R.CONTROLLER)
 _BEFORE_DECISION = (S.DRAFT, S.SUBMITTED, S.TRIAGED, S.UNDER_REVIEW, S.RETURNED)
 _DECISION = (_not_involved, _reviewed)
-TRANSITIONS: tuple[Transition, ...] = (
-    Transition(A.EDIT, (S.DRAFT, S.RETURNED), None, proposer=True),
-    Transition(A.SUBMIT, (S.DRAFT, S.RETURNED), S.SUBMITTED, proposer=True, rules=(_complete, _lawful, _answered)),
+TRANSITIONS: tuple[Transition[Facts, Action, State], ...] = (
+    Transition(A.EDIT, (S.DRAFT, S.RETURNED), None, owner=True),
+    Transition(A.SUBMIT, (S.DRAFT, S.RETURNED), S.SUBMITTED, owner=True, rules=(_complete, _lawful, _answered)),
     Transition(A.TRIAGE, (S.SUBMITTED,), S.TRIAGED, (R.DATA_MANAGER,), rules=(_not_involved,)),
     Transition(A.OPEN_REVIEW, (S.TRIAGED,), S.UNDER_REVIEW, (R.COMMITTEE,), rules=(_not_involved,)),
     Transition(A.RETURN, (S.SUBMITTED, S.TRIAGED), S.RETURNED, (R.DATA_MANAGER,), rules=(_not_involved,), reason=True),
     Transition(A.RETURN, (S.UNDER_REVIEW,), S.RETURNED, _REVIEWERS, rules=(_not_involved,), reason=True),
-    Transition(A.ANSWER, (S.RETURNED,), None, proposer=True),
-    Transition(A.WITHDRAW, _BEFORE_DECISION, S.WITHDRAWN, proposer=True),
+    Transition(A.ANSWER, (S.RETURNED,), None, owner=True),
+    Transition(A.WITHDRAW, _BEFORE_DECISION, S.WITHDRAWN, owner=True),
     Transition(A.VOTE, (S.UNDER_REVIEW,), None, (R.COMMITTEE,), rules=(_not_involved, _not_voted), reason=True),
     Transition(A.VISA, (S.UNDER_REVIEW,), None, (R.DPO,), rules=(_not_involved, _no_visa), reason=True),
     Transition(A.APPROVE, (S.UNDER_REVIEW,), S.APPROVED, (R.CONTROLLER,), rules=(*_DECISION, _favoured), reason=True),
@@ -222,53 +201,27 @@ TRANSITIONS: tuple[Transition, ...] = (
         reason=True,
     ),
     Transition(A.EXPIRE, (S.ACTIVE, S.SUSPENDED), S.EXPIRED, system=True),
-    Transition(A.CLOSE, (S.ACTIVE, S.EXPIRED), S.CLOSED, (R.DPO,), proposer=True),
+    Transition(A.CLOSE, (S.ACTIVE, S.EXPIRED), S.CLOSED, (R.DPO,), owner=True),
     Transition(A.ARCHIVE, (S.CLOSED,), S.ARCHIVED, (R.DATA_MANAGER,), rules=(_not_involved,)),
     Transition(A.REPLACE, (S.ACTIVE,), S.REPLACED, system=True),
 )
 """Every action in every state that allows it; ``target`` None stays where it is."""
 
 
-def transition(state: State, action: Action) -> Transition | None:
-    """The row for an action in a state."""
-    return next((row for row in TRANSITIONS if row.action is action and state in row.sources), None)
+WORKFLOW = Workflow("proposer", TRANSITIONS)
+transition, refusal, check, possible = WORKFLOW.row, WORKFLOW.refusal, WORKFLOW.check, WORKFLOW.possible
 
 
-def refusal(facts: Facts, action: Action, person: Person) -> Refusal | None:
-    """Why this person may not do this now; None if they may."""
-    row = transition(facts.state, action)
-    if row is None:
-        return Refusal("not-now", {"action": action, "state": facts.state})
-    if not _is_entitled(row, facts, person):
-        return Refusal("not-yours", {"action": action, "who": _names(row)})
-    return next((found for rule in row.rules if (found := rule(facts, person))), None)
-
-
-def check(facts: Facts, action: Action, person: Person) -> Transition:
-    """The row to apply; RuleBroken with the refusal."""
-    if found := refusal(facts, action, person):
-        raise RuleBroken(found)
-    return next(row for row in TRANSITIONS if row.action is action and facts.state in row.sources)
-
-
-def target(facts: Facts, row: Transition, person: Person) -> State:
+def target(facts: Facts, row: Transition[Facts, Action, State], person: Person) -> State:
     """Where the proposal stands afterwards: a suspended one is resumed once both have agreed."""
     if row.action is Action.AGREE_TO_RESUME and not {Role.DPO, Role.CONTROLLER} <= facts.agreed | person.roles:
         return facts.state
     return row.target or facts.state
 
 
-def possible(facts: Facts, person: Person) -> list[Action]:
-    """What this person may do now, in the table's order."""
-    actions = [row.action for row in TRANSITIONS if facts.state in row.sources]
-    return [action for action in actions if refusal(facts, action, person) is None]
-
-
 def next_actors(state: State) -> tuple[str, ...]:
     """Whom the proposal waits for: those who can move it on, or add what a decision needs."""
-    waiting = _WAITS_FOR.get(state, ())
-    rows = [row for action in waiting if (row := transition(state, action))]
-    return tuple(dict.fromkeys(name for row in rows for name in _names(row)))
+    return WORKFLOW.actors(state, _WAITS_FOR.get(state, ()))
 
 
 _WAITS_FOR: Mapping[State, tuple[Action, ...]] = {
@@ -283,14 +236,3 @@ _WAITS_FOR: Mapping[State, tuple[Action, ...]] = {
     S.EXPIRED: (A.CLOSE,),
     S.CLOSED: (A.ARCHIVE,),
 }
-
-
-def _is_entitled(row: Transition, facts: Facts, person: Person) -> bool:
-    if person is SYSTEM:
-        return row.system
-    is_proposer = facts.relation(person) is Relation.PROPOSER
-    return (row.proposer and is_proposer) or bool(person.roles.intersection(row.roles))
-
-
-def _names(row: Transition) -> list[str]:
-    return [*(["proposer"] if row.proposer else []), *row.roles, *(["system"] if row.system else [])]

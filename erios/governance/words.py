@@ -55,8 +55,8 @@ def _both(french: str, english: str) -> Mapping[Language, str]:
 
 REFUSALS: Mapping[str, Mapping[Language, str]] = {
     "not-now": _both(
-        "« {action} » n'est pas possible : le dossier est à l'état « {state} »",
-        "'{action}' is not possible while the proposal is {state}",
+        "« {action} » n'est pas possible à l'état « {state} »",
+        "'{action}' is not possible while it is {state}",
     ),
     "not-yours": _both("« {action} » revient à : {who}", "'{action}' is for: {who}"),
     "involved": _both(
@@ -114,6 +114,68 @@ REFUSALS: Mapping[str, Mapping[Language, str]] = {
         "vous avez déjà donné votre accord : celui de l'autre partie manque",
         "you have agreed already: the other must too",
     ),
+    "study-not-active": _both(
+        "l'étude n'est pas en cours : aucun extrait n'en sort", "the study is not active: no extract leaves for it"
+    ),
+    "not-on-team": _both("vous ne faites pas partie de l'équipe de cette étude", "you are not on this study's team"),
+    "extract-involved": _both(
+        "vous avez demandé cet extrait ou faites partie de l'équipe : une autre personne doit s'en charger",
+        "you asked for this extract or are on its team: somebody else must do this",
+    ),
+    "beyond-approval": _both(
+        "le dossier approuvé ne prévoit pas : {columns} ; retirez-le de la demande, ou déposez un amendement",
+        "the approved proposal does not provide for: {columns}; leave it out, or submit an amendment",
+    ),
+    "extract-hands": _both(
+        "vous avez construit ou autorisé cet extrait : une autre personne doit s'en charger",
+        "you built or cleared this extract: somebody else must do this",
+    ),
+    "risk-too-high": _both(
+        "la plus petite classe compte {k} patients, il en faut {threshold} : généralisez davantage, ou demandez une"
+        " exception",
+        "the smallest class has {k} patients, {threshold} are wanted: generalise further, or ask for an exception",
+    ),
+    "isolating": _both(
+        "croisé avec des diffusions antérieures, cet extrait isole trop peu de patients ({count} recoupements) :"
+        " demandez des changements, ou une exception",
+        "crossed with earlier releases this extract isolates too few patients ({count} overlaps): ask for changes, or"
+        " for an exception",
+    ),
+    "exception-not-asked": _both(
+        "aucune exception n'est demandée : elle revient d'abord au délégué à la protection des données",
+        "no exception is asked for: the data protection officer must, first",
+    ),
+    "exception-asked": _both(
+        "une exception est déjà demandée : elle attend le délégué du responsable de traitement",
+        "an exception is asked for already: it waits for the controller's delegate",
+    ),
+    "extract-busy": _both(
+        "cet extrait est en construction : attendez qu'elle se termine", "this extract is being built: wait for its end"
+    ),
+    "other-root": _both(
+        "l'empreinte donnée n'est pas celle de l'extrait tel qu'il est construit : relisez-le avant d'agir",
+        "the root given is not that of the extract as it is built: read it again before you act",
+    ),
+    "not-released": _both(
+        "cet extrait n'est pas diffusé : il est à l'état « {state} »", "this extract is not released: it is {state}"
+    ),
+    "extract-refused": _both("cet extrait a été refusé", "this extract was refused"),
+    "extract-revoked": _both(
+        "l'autorisation de cet extrait a été révoquée : arrêtez ce qui le lit",
+        "the clearance of this extract was revoked: stop what reads it",
+    ),
+    "extract-expired": _both(
+        "l'autorisation de cet extrait est échue : demandez-en un nouveau",
+        "the clearance of this extract has expired: ask for a new one",
+    ),
+    "extract-quarantined": _both(
+        "cet extrait est en quarantaine : attendez ce qu'en dit le délégué à la protection des données",
+        "this extract is in quarantine: wait for the data protection officer's word",
+    ),
+    "extract-stale": _both(
+        "un patient de cet extrait s'est opposé ou a été effacé : demandez-en un nouveau",
+        "a patient in this extract has objected or was erased: ask for a new one",
+    ),
     "reason": _both("un motif écrit est nécessaire", "a written reason is needed"),
     "moved-on": _both(
         "quelqu'un d'autre vient d'agir sur ce dossier, à présent à l'état « {state} » : relisez-le avant d'agir",
@@ -170,6 +232,41 @@ WORDS: Mapping[str, Mapping[Language, str]] = {
     "archive": _both("archiver", "archive"),
     "replace": _both("remplacer", "replace"),
     "join": _both("ajouter à l'équipe", "join"),
+    # extracts: states and actions
+    "requester": _both("demandeur", "requester"),
+    "builder": _both("a construit", "builder"),
+    "clearer": _both("a autorisé", "clearing officer"),
+    "exception": _both("a accordé l'exception", "granted the exception"),
+    "releaser": _both("a diffusé", "releaser"),
+    "requested": _both("demandé", "requested"),
+    "specification approved": _both("spécification approuvée", "specification approved"),
+    "built": _both("construit", "built"),
+    "assessed": _both("évalué", "assessed"),
+    "cleared": _both("autorisé", "cleared"),
+    "cleared by exception": _both("autorisé par exception", "cleared by exception"),
+    "refused": _both("refusé", "refused"),
+    "abandoned": _both("abandonné", "abandoned"),
+    "released": _both("diffusé", "released"),
+    "revoked": _both("révoqué", "revoked"),
+    "quarantined": _both("en quarantaine", "quarantined"),
+    "stale": _both("périmé", "stale"),
+    "destroyed": _both("détruit", "destroyed"),
+    "request": _both("demander un extrait", "request"),
+    "specify": _both("modifier la demande", "specify"),
+    "abandon": _both("abandonner", "abandon"),
+    "approve the specification": _both("approuver la spécification", "approve the specification"),
+    "build": _both("construire", "build"),
+    "assess": _both("évaluer", "assess"),
+    "ask for changes": _both("demander des changements", "ask for changes"),
+    "clear": _both("autoriser", "clear"),
+    "ask for an exception": _both("demander une exception", "ask for an exception"),
+    "grant the exception": _both("accorder l'exception", "grant the exception"),
+    "refuse": _both("refuser la diffusion", "refuse"),
+    "release": _both("diffuser", "release"),
+    "revoke": _both("révoquer", "revoke"),
+    "quarantine": _both("mettre en quarantaine", "quarantine"),
+    "turn stale": _both("périmer", "turn stale"),
+    "destroy": _both("détruire", "destroy"),
     # opinions
     "favourable": _both("favorable", "favourable"),
     "unfavourable": _both("défavorable", "unfavourable"),

@@ -4,7 +4,7 @@ from django.urls import include, path
 from django.views.i18n import set_language
 
 from erios.portal.audience import public
-from erios.portal.views import accounts, audit, feasibility, studies, warehouse
+from erios.portal.views import accounts, audit, extracts, feasibility, studies, warehouse
 from erios.portal.views import public as open_pages
 
 PROPOSAL = "etudes/<slug:number>/v<int:version>/"
@@ -26,6 +26,10 @@ urlpatterns = [
     path(f"{PROPOSAL}faisabilite/", feasibility.feasibility, name="feasibility"),
     path(f"{PROPOSAL}faisabilite/compte/", feasibility.count, name="count"),
     path(f"{PROPOSAL}<slug:section>/", studies.wizard, name="wizard"),
+    path("etudes/<slug:number>/extraits/", extracts.request_extract, name="request_extract"),
+    path("extraits/<slug:number>/", extracts.extract, name="extract"),
+    path("extraits/<slug:number>/specification/", extracts.specification, name="specification"),
+    path("extraits/<slug:number>/action/<str:action>/", extracts.act, name="extract_act"),
     path("notifications/", studies.notifications, name="notifications"),
     path("catalogue/", warehouse.catalogue, name="catalogue"),
     path("catalogue/<slug:name>/", warehouse.table, name="table"),

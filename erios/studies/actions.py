@@ -24,8 +24,9 @@ from erios.extracts.counts import Cell, Feasibility, open_counter
 from erios.extracts.criteria import parse
 from erios.governance.proposal import declarations
 from erios.governance.roles import Permission, Role
-from erios.governance.study import SYSTEM, Action, Opinion, State, check, target, transition
+from erios.governance.study import Action, Opinion, State, check, target, transition
 from erios.governance.words import Refusal, RuleBroken
+from erios.governance.workflow import SYSTEM
 from erios.settings import load_settings
 from erios.studies.letters import send_letters
 from erios.studies.models import (

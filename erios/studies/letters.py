@@ -11,10 +11,10 @@ from erios.governance.words import word
 from erios.settings import load_settings
 from erios.studies.models import Notification
 
-_SUBJECT = "[Erios] {study} : {state}"
+_SUBJECT = "[Erios] {about} : {state}"
 _TEXT = """Bonjour,
 
-L'étude {study} est maintenant à l'état « {state} » (dernière action : {action}, par {actor}).
+{what} {about} est maintenant à l'état « {state} » (dernière action : {action}, par {actor}).
 
 Le dossier vous attend dans le portail : mes notifications.
 
@@ -27,10 +27,11 @@ def send_letters(ids: Sequence[int]) -> int:
     """Send the letters of these notifications; answers how many had an address."""
     hospital = load_settings().portal.hospital
     sent = 0
-    for note in Notification.objects.filter(pk__in=ids).select_related("person", "proposal__study"):
+    for note in Notification.objects.filter(pk__in=ids).select_related("person", "proposal__study", "extract"):
         if note.person.email:
             words = {name: word(value, "fr") for name, value in (("state", note.state), ("action", note.action))}
-            filled = {"study": note.proposal.study.number, "actor": note.actor, "hospital": hospital, **words}
+            what, about = ("L'extrait", note.extract) if note.extract else ("L'étude", note.proposal.study)
+            filled = {"what": what, "about": str(about), "actor": note.actor, "hospital": hospital, **words}
             send_mail(_SUBJECT.format(**filled), _TEXT.format(**filled), None, [note.person.email])
             sent += 1
     return sent

@@ -1,4 +1,4 @@
-"""The tables of studies. What the rules forbid, the database refuses too: one part a person a proposal.
+"""The tables of studies and extracts. What the rules forbid, the database refuses too: one part a person.
 
 No model decides anything: ``erios.governance`` does, and ``erios.studies.actions`` alone writes.
 """
@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from erios.governance.extract import BUILT_STATES
+from erios.governance.extract import State as ExtractState
 from erios.governance.study import Opinion, State
 
 
@@ -178,6 +180,7 @@ class Notification(models.Model):
 
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
     proposal = models.ForeignKey(Proposal, on_delete=models.CASCADE, related_name="+")
+    extract = models.ForeignKey("Extract", on_delete=models.CASCADE, related_name="+", null=True)
     action = models.CharField(max_length=32)
     state = models.CharField(max_length=32)
     actor = models.CharField(max_length=150)
@@ -212,3 +215,99 @@ class ShownCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.study}: count {self.digest[:8]}"
+
+
+class Extract(models.Model):
+    """A dataset that leaves the warehouse for a study, known by its number; what it holds is in its versions.
+
+    ``proposal``: the approved version of the study that it serves. ``busy``: since when it is being built. ``problem``:
+    why the last build failed. ``root`` and ``public_key``: what was built, and what a clearance is bound to.
+    """
+
+    number = models.CharField(max_length=24, unique=True)
+    study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="extracts")
+    proposal = models.ForeignKey(Proposal, on_delete=models.PROTECT, related_name="extracts")
+    state = models.CharField(
+        max_length=32, choices=[(s.value, s.value) for s in ExtractState], default=ExtractState.REQUESTED.value
+    )
+    since = models.DateTimeField(default=timezone.now)
+    created = models.DateTimeField(default=timezone.now)
+    release = models.CharField(max_length=32, blank=True)
+    key_id = models.CharField(max_length=32, blank=True)
+    root = models.CharField(max_length=64, blank=True)
+    public_key = models.CharField(max_length=64, blank=True)
+    patients = models.BigIntegerField(null=True)
+    rows = models.JSONField(default=dict)
+    report = models.JSONField(default=dict, help_text="the risk report")
+    overlaps = models.JSONField(default=list, help_text="patients told apart by crossing this with earlier releases")
+    linkage = models.JSONField(default=dict, help_text="the linkage attack against another study's extract")
+    expires = models.DateField(null=True, blank=True)
+    exception_reason = models.TextField(blank=True)
+    busy = models.DateTimeField(null=True, blank=True)
+    progress = models.CharField(max_length=100, blank=True)
+    problem = models.TextField(blank=True)
+    revision = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-created",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(state__in=[state.value for state in ExtractState]), name="known_extract_state"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=[state.value for state in BUILT_STATES]) | ~Q(root=""), name="built_has_root"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=ExtractState.RELEASED.value) | Q(expires__isnull=False), name="released_expires"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class ExtractVersion(models.Model):
+    """One version of an extract's specification, in its JSON form."""
+
+    extract = models.ForeignKey(Extract, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    content = models.JSONField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("number",)
+        constraints = (models.UniqueConstraint(fields=["extract", "number"], name="one_version_a_number"),)
+
+    def __str__(self) -> str:
+        return f"{self.extract} v{self.number}"
+
+
+class ExtractPartKind(models.TextChoices):
+    """What somebody is to an extract; nobody is two things."""
+
+    REQUESTER = "requester"
+    BUILDER = "builder"
+    CLEARER = "clearer"
+    EXCEPTION = "exception"
+    RELEASER = "releaser"
+
+
+class ExtractPart(models.Model):
+    """A person's one part in an extract: requester, builder, clearing officer and releaser differ."""
+
+    extract = models.ForeignKey(Extract, on_delete=models.CASCADE, related_name="parts")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="extract_parts")
+    kind = models.CharField(max_length=16, choices=ExtractPartKind)
+    reason = models.TextField(blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("at",)
+        constraints = (
+            models.UniqueConstraint(fields=["extract", "person"], name="one_part_a_person_of_an_extract"),
+            models.UniqueConstraint(fields=["extract", "kind"], name="one_person_a_part_of_an_extract"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.extract}: {self.kind} {self.person}"

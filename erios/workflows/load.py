@@ -114,9 +114,11 @@ def _prepared(settings: Settings) -> Iterator[tuple[LoadPlan, Runner]]:
 
 def _audit(settings: Settings, action: str, report: LoadReport) -> None:
     from erios.audit import append
+    from erios.workflows.extract import follow_objections
 
     details = {"release": report.release, "new": report.new_release, **report.to_dict()["totals"]}
     append(settings, f"warehouse.{action}", object=report.batch, details=details)
+    follow_objections(settings)
 
 
 def start_validation() -> None:

@@ -107,9 +107,9 @@ def _server(options: dict[str, Any]) -> Any:
                     self.cfg.set(name, value)
 
         def load(self) -> Any:
-            from erios.portal.wsgi import application
+            from gunicorn.util import import_app
 
-            return application
+            return import_app("erios.portal.wsgi:application")
 
     return Server()
 
@@ -125,7 +125,7 @@ def _worker_beside() -> Iterator[None]:
 
 
 def work(*, until_empty: bool = False) -> None:
-    """Do background work: letters today, extracts tomorrow; and what is due every night."""
+    """Do background work, letters and builds of extracts; and what is due every night."""
     from django.core.management import call_command
 
     open_database()
@@ -134,9 +134,11 @@ def work(*, until_empty: bool = False) -> None:
 
 
 def nightly() -> None:
-    """Let studies expire whose end has passed."""
+    """Let studies and extracts expire whose end has passed."""
     from django.utils import timezone
 
     from erios.studies.actions import expire_studies
+    from erios.studies.extract_actions import expire_extracts
 
     expire_studies(today=timezone.localdate())
+    expire_extracts(today=timezone.localdate())

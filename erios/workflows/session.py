@@ -7,7 +7,9 @@ event logs and shows it on its pages.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -35,12 +37,24 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
 
     running = SparkSession.getActiveSession()
-    spark = running or _build(settings)
+    with _own_interrupts():
+        spark = running or _build(settings)
+        try:
+            yield spark
+        finally:
+            if running is None:
+                spark.stop()
+
+
+@contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Spark takes Ctrl-C for itself and keeps it after its end: give it back."""
+    kept = signal.getsignal(signal.SIGINT)
     try:
-        yield spark
+        yield
     finally:
-        if running is None:
-            spark.stop()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, kept)
 
 
 def _build(settings: Settings) -> SparkSession:

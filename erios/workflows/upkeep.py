@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 
 
 def pinned_releases(settings: Settings) -> dict[str, str]:
-    """Releases that a released extract was built from; there are no extracts yet, so none."""
-    return {}
+    """Releases that a living extract was built from, each with one of them."""
+    from erios.workflows.portal import open_database
+
+    open_database()
+    from erios.studies.extract_selectors import pinned_by_extracts
+
+    return pinned_by_extracts()
 
 
 def keep_release(settings: Settings, release: str, reason: str | None) -> dict[str, str]:

@@ -32,6 +32,7 @@ CAST = {
     "ada": ("clinician", "Ada Lambert", "cardiologue"),
     "bob": ("data-scientist", "Bob Meunier", "méthodologiste"),
     "dan": ("data-manager", "Dan Roche", "gestionnaire de données"),
+    "dora": ("data-manager", "Dora Blin", "gestionnaire de données"),
     "com1": ("committee", "Cléo Un", "membre du comité"),
     "com2": ("committee", "Cléo Deux", "membre du comité"),
     "com3": ("committee", "Cléo Trois", "membre du comité"),
@@ -56,10 +57,11 @@ for entry in sys.argv[2:]:
 """
 
 
-def run(home: Path, *command: str) -> None:
+def run(home: Path, *command: str) -> str:
     program = [sys.executable, *command]
     done = subprocess.run(program, env=_environment(home), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -68,9 +70,14 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the portal's data lie."""
+    return tmp_path_factory.mktemp("portal") / "home"
+
+
+@pytest.fixture(scope="module")
+def portal(home: Path) -> Iterator[str]:
     """A portal over the release of a generated hospital, with the cast's accounts; answers its address."""
-    home = tmp_path_factory.mktemp("portal") / "home"
     export = home.parent / "export"
     run(home, "-m", "erios", "synth", str(export), "--patients", "150", "--seed", "7")
     run(home, "-m", "erios", "keys", "init")
@@ -179,7 +186,7 @@ def _code() -> str:
     return str(format_hotp_value(hotp_value("A" * 32, int(time.time()) // 30)))
 
 
-def test_the_whole_story(portal: str, browser: Browser) -> None:
+def test_the_whole_story(home: Path, portal: str, browser: Browser) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.site")
     import django
 
@@ -190,11 +197,17 @@ def test_the_whole_story(portal: str, browser: Browser) -> None:
     ada.open(f"/etudes/{number}/")
     ada.keep("dossier-brouillon")
     ada.act("Soumettre")
-    _review(browser, portal, number)
+    desks = _review(browser, portal, number)
     ada.open(f"/etudes/{number}/")
     expect(ada.page.locator(".state").first).to_have_text("en cours")
     ada.keep("dossier-en-cours")
+    extract = _ask_for_extract(ada)
+    _clear_extract(browser, portal, extract, desks)
+    ada.open(f"/extraits/{extract}/")
+    expect(ada.page.locator(".state").first).to_have_text("diffusé")
+    ada.keep("extrait-diffuse")
     ada.close()
+    assert _opened(home, extract) > 0
     _read(browser, portal, number)
 
 
@@ -250,7 +263,7 @@ def _count(ada: Desk, number: str) -> None:
     ada.keep("assistant-equipe")
 
 
-def _review(browser: Browser, portal: str, number: str) -> None:
+def _review(browser: Browser, portal: str, number: str) -> dict[str, Desk]:
     steps: list[tuple[str, str, dict[str, str]]] = [
         ("dan", "Déclarer recevable", {}),
         ("com1", "Ouvrir l'examen", {}),
@@ -271,8 +284,63 @@ def _review(browser: Browser, portal: str, number: str) -> None:
         desks[login].keep(f"dossier-{login}-{label.split()[0].lower()}")
         desks[login].act(label, **fields)
     _look_around(desks)
+    return desks
+
+
+def _ask_for_extract(ada: Desk) -> str:
+    page = ada.page
+    page.get_by_role("button", name="Demander un extrait").click()
+    number = re.search(r"/extraits/([\w-]+)/", page.url)[1]  # type: ignore[index]
+    ada.keep("extrait-demande")
+    page.click("text=Préciser la demande")
+    page.select_option("[name=dates]", "month")
+    page.fill("[name=destination]", "grappe de calcul du CHU")
+    ada.keep("extrait-specification")
+    page.get_by_role("button", name="Enregistrer la spécification").click()
+    return str(number)
+
+
+def _clear_extract(browser: Browser, portal: str, number: str, desks: dict[str, Desk]) -> None:
+    """Specification approved, built by the worker, assessed, cleared by exception, released: five people."""
+    steps: list[tuple[str, str, dict[str, str]]] = [
+        ("dpo", "Approuver la spécification", {}),
+        ("dan", "Construire", {}),
+        ("dpo", "Demander une exception", {"reason": "Petit hôpital de démonstration."}),
+        ("chief", "Accorder l'exception", {"reason": "Étude utile, lecture courte."}),
+        ("dora", "Diffuser", {}),
+    ]
+    for login, label, fields in steps:
+        if login not in desks:
+            desks[login] = Desk(browser, portal, login)
+        desks[login].open(f"/extraits/{number}/")
+        desks[login].keep(f"extrait-{login}-{label.split()[0].lower()}")
+        desks[login].act(label, **fields)
+        if label == "Construire":
+            _await_state(desks[login], number, "évalué")
     for desk in desks.values():
         desk.close()
+
+
+def _await_state(desk: Desk, number: str, state: str) -> None:
+    for _ in range(120):
+        desk.open(f"/extraits/{number}/")
+        if desk.page.locator(".state").first.inner_text() == state:
+            return
+        time.sleep(1)
+    raise AssertionError(desk.page.locator("main").inner_text())
+
+
+OPEN = """
+import sys
+from erios.workflows.extract import open_extract
+opened = open_extract(sys.argv[1], "bob")
+print(opened.duckdb("encounter").count("*").fetchone()[0])
+"""
+
+
+def _opened(home: Path, number: str) -> int:
+    """Rows that somebody on the team reads through the door."""
+    return int(run(home, "-c", OPEN, number))
 
 
 def _look_around(desks: dict[str, Desk]) -> None:

@@ -49,7 +49,7 @@ def test_a_patient_is_added_listed_and_removed(home):
     assert (added.returncode, added.stdout) == (0, "")
     assert added.stderr == (
         "Entered 1; patients who object now: 1.\n"
-        "Extracts touched: none, no extract exists yet.\n"
+        "Extracts touched: none.\n"
         "Their rows leave with the next `erios etl load`, or at once with `erios etl refresh`.\n"
     )
     (row,) = json.loads(erios("list", "--json").stdout)

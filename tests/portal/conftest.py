@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import django
 import psycopg
@@ -51,10 +52,9 @@ CONTENT = {
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """A real PostgreSQL on a socket and a loopback port of its own; answers the URL of its first database."""
-    folder = tmp_path_factory.mktemp("postgres")
-    with running(folder) as url:
+    with TemporaryDirectory(prefix="erios-postgres-") as folder, running(Path(folder)) as url:
         yield url
 
 

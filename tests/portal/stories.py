@@ -17,10 +17,10 @@ def who(login: str) -> User:
     return User.objects.get(username=login)
 
 
-def at(state: State) -> Proposal:
-    """A proposal of ada's, bob on its team, in the state."""
+def at(state: State, **content: Any) -> Proposal:
+    """A proposal of ada's, bob on its team, in the state; ``content``: fields that differ from the usual."""
     proposal = actions.start_study(by=who("ada"))
-    actions.save_content(proposal=proposal, by=who("ada"), changes=CONTENT)
+    actions.save_content(proposal=proposal, by=who("ada"), changes={**CONTENT, **content})
     actions.add_member(proposal=proposal, by=who("ada"), member=who("bob"))
     for here, step in _WAY:
         if state is here:

@@ -11,8 +11,9 @@ from itertools import product
 import pytest
 
 from erios.governance.roles import Person, Role
-from erios.governance.study import SYSTEM, Action, Facts, Opinion, State, check, possible, refusal, target
+from erios.governance.study import Action, Facts, Opinion, State, check, possible, refusal, target
 from erios.governance.words import Refusal
+from erios.governance.workflow import SYSTEM
 
 TABLE = """
 edit                    | draft, returned                                   | =                        | proposer

@@ -22,6 +22,7 @@ from erios.portal.audience import StaffRequest, needs, staff
 from erios.portal.catalogue import Table, tables
 from erios.portal.forms import SECTIONS, Member, Section
 from erios.studies import actions, selectors
+from erios.studies.extract_selectors import active_proposal, extract_queue, team_of
 from erios.studies.models import PartKind, Proposal, Study
 
 
@@ -30,6 +31,7 @@ from erios.studies.models import PartKind, Proposal, Study
 def home(request: StaffRequest) -> HttpResponse:
     """Where one's work starts: the queue for reviewers, the own studies for everybody else."""
     known: dict[str, Any] = {"queue": [], "studies": selectors.own_studies(request.user)}
+    known["extracts"] = extract_queue(request.user)
     if request.user.person.may(Permission.REVIEW):
         known["queue"] = selectors.queue(request.user)
     return render(request, "portal/home.html", known)
@@ -70,6 +72,8 @@ def dossier(request: StaffRequest, number: str, version: int | None = None) -> H
         "team": proposal.parts.filter(kind__in=[PartKind.PROPOSER, PartKind.TEAM]).select_related("person"),
         "reviews": proposal.parts.filter(kind__in=reviews).select_related("person"),
         "waits_for": next_actors(facts.state),
+        "extracts": study.extracts.all(),
+        "may_request": request.user.username in team_of(study) and active_proposal(study) is not None,
         "cohort": _cohort(proposal),
         "route": next((r for r in selectors.legal_routes() if r.code == proposal.content.get("route")), None),
     }
@@ -312,7 +316,7 @@ def results(request: StaffRequest, number: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def notifications(request: StaffRequest) -> HttpResponse:
     """What the reader should know; reading the page marks it read."""
-    notes = list(request.user.notifications.select_related("proposal__study")[:100])
+    notes = list(request.user.notifications.select_related("proposal__study", "extract")[:100])
     if request.method == "POST":
         request.user.notifications.filter(read__isnull=True).update(read=timezone.now())
         return redirect("notifications")

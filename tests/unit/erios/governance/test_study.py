@@ -6,10 +6,11 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erios.governance.diagram import page
+from erios.governance.diagram import PAGES, page
 from erios.governance.roles import Person, Role
 from erios.governance.study import (
     TRANSITIONS,
@@ -95,9 +96,11 @@ def test_every_name_is_said_in_both_languages() -> None:
 def test_a_refusal_is_said_in_french_with_the_names_in_french() -> None:
     found = refusal(Facts(State.ACTIVE, "proposer"), Action.VOTE, PEOPLE[2])
     assert found == Refusal("not-now", {"action": Action.VOTE, "state": State.ACTIVE})
-    assert found.say("fr") == "« voter » n'est pas possible : le dossier est à l'état « en cours »"
-    assert found.say("en") == "'vote' is not possible while the proposal is active"
+    assert found.say("fr") == "« voter » n'est pas possible à l'état « en cours »"
+    assert found.say("en") == "'vote' is not possible while it is active"
 
 
-def test_the_diagram_in_the_docs_is_that_of_the_rules() -> None:
-    assert (ROOT / "docs" / "reference" / "study-states.md").read_text(encoding="utf-8") == page(), "run `make docs`"
+@pytest.mark.parametrize("name", PAGES)
+def test_the_diagram_in_the_docs_is_that_of_the_rules(name: str) -> None:
+    written = (ROOT / "docs" / "reference" / f"{name}-states.md").read_text(encoding="utf-8")
+    assert written == page(name), "run `make docs`"

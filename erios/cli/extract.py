@@ -1,0 +1,325 @@
+"""``erios extract``: the datasets of studies, by the person whose login the system knows; the portal's actions."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from erios.accounts.models import User
+    from erios.studies.models import Extract
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+Number = Annotated[str, typer.Argument(metavar="EXTRACT", help="The extract's number, such as E2031-007-X01.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the record.")]
+Root = Annotated[
+    str, typer.Option("--root", help="The root that `erios extract show` prints: you act on what you read.")
+]
+Until = Annotated[datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day on which it may be read.")]
+
+
+@app.callback()
+def extract() -> None:
+    """Datasets that leave the warehouse for a study. Everything is on record under your login."""
+
+
+@app.command("list")
+def list_extracts(as_json: AsJson = False) -> None:
+    """Extracts that you may see, newest first.
+
+    Example: erios extract list
+    """
+    from erios.cli.output import screen, write_json
+
+    by = _by()
+    from erios.studies.extract_selectors import visible_extracts
+
+    lines = [{"extract": x.number, "study": x.study.number, "state": x.state} for x in visible_extracts(by)]
+    if as_json:
+        write_json(lines)
+        return
+    for line in lines:
+        screen().print(f"{line['extract']:<16} {line['state']}", soft_wrap=True)
+
+
+@app.command()
+def show(number: Number, as_json: AsJson = False) -> None:
+    """One extract: its state, what it waits for, its risk, its root, and what you may do.
+
+    Example: erios extract show E2031-007-X01
+    """
+    from erios.cli.output import screen, write_json
+
+    by = _by()
+    known = _summary(_find(by, number), by)
+    if as_json:
+        write_json(known)
+        return
+    for name, value in known.items():
+        screen().print(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}", soft_wrap=True)
+
+
+@app.command()
+def request(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's number.")],
+    specification: Annotated[
+        Path | None, typer.Option("--specification", help="A specification (JSON); without one, what was approved.")
+    ] = None,
+) -> None:
+    """Ask for an extract of an active study, as somebody on its team.
+
+    Example: erios extract request E2031-007
+    """
+    by = _by()
+    from erios.studies.extract_actions import request_extract
+    from erios.studies.selectors import visible_studies
+
+    found = visible_studies(by).filter(number=study).first()
+    if found is None:
+        from erios.errors import UsageError
+
+        raise UsageError(f"no study '{study}' that you may see; `erios study list` shows them")
+    _say(request_extract(study=found, by=by, content=_read(specification) if specification else None))
+
+
+@app.command()
+def specify(
+    number: Number, specification: Annotated[Path, typer.Argument(help="The specification (JSON; docs/extracts.md).")]
+) -> None:
+    """Change what you asked for, until the DPO has approved it.
+
+    Example: erios extract specify E2031-007-X01 specification.json
+    """
+    by = _by()
+    from erios.studies.extract_actions import specify as act
+
+    _say(act(extract=_find(by, number), by=by, content=_read(specification)))
+
+
+@app.command()
+def build(number: Number) -> None:
+    """Build the extract of the latest release and assess its risk, as a data manager.
+
+    Example: erios extract build E2031-007-X01
+    """
+    from erios.cli.output import Progress
+
+    by = _by()
+    from erios.workflows.extract import build_extract
+
+    with Progress() as progress:
+        built = build_extract(_find(by, number), by, progress.update)
+    _say(built)
+
+
+@app.command()
+def approve(number: Number) -> None:
+    """Approve the specification, as the DPO; then a data manager builds.
+
+    Example: erios extract approve E2031-007-X01
+    """
+    _move(number, "approve the specification")
+
+
+@app.command("ask-changes")
+def ask_changes(number: Number, reason: Reason = "") -> None:
+    """Send the extract back to whoever asked, as the DPO.
+
+    Example: erios extract ask-changes E2031-007-X01 --reason "month instead of day"
+    """
+    by = _by()
+    from erios.studies.extract_actions import ask_changes as act
+
+    _say(act(extract=_find(by, number), by=by, reason=reason))
+
+
+@app.command()
+def clear(number: Number, root: Root, until: Until) -> None:
+    """Clear exactly these bytes until a day, as the DPO.
+
+    Example: erios extract clear E2031-007-X01 --root 5f0c… --until 2032-06-30
+    """
+    by = _by()
+    from erios.studies.extract_actions import clear as act
+
+    _say(act(extract=_find(by, number), by=by, root=root, expires=_day(until)))
+
+
+@app.command("ask-exception")
+def ask_exception(number: Number, root: Root, until: Until, reason: Reason = "") -> None:
+    """Ask the controller's delegate to agree to a clearance in spite of the risk, as the DPO.
+
+    Example: erios extract ask-exception E2031-007-X01 --root 5f0c… --until 2031-12-31 --reason "rare disease"
+    """
+    by = _by()
+    from erios.studies.extract_actions import ask_exception as act
+
+    _say(act(extract=_find(by, number), by=by, root=root, expires=_day(until), reason=reason))
+
+
+@app.command("grant-exception")
+def grant_exception(number: Number, root: Root, reason: Reason = "") -> None:
+    """Agree to the exception, as the controller's delegate.
+
+    Example: erios extract grant-exception E2031-007-X01 --root 5f0c… --reason "no other way, kept short"
+    """
+    by = _by()
+    from erios.studies.extract_actions import grant_exception as act
+
+    _say(act(extract=_find(by, number), by=by, root=root, reason=reason))
+
+
+@app.command()
+def release(number: Number, root: Root) -> None:
+    """Copy the cleared files to the study, verify them there, and let its team open them; another data manager.
+
+    Example: erios extract release E2031-007-X01 --root 5f0c…
+    """
+    by = _by()
+    from erios.workflows.extract import release_extract
+
+    _say(release_extract(_find(by, number), by, root))
+
+
+@app.command()
+def verify(number: Number, as_json: AsJson = False) -> None:
+    """Check signature, root and every byte of an extract's files.
+
+    Example: erios extract verify E2031-007-X01
+    """
+    from erios.cli.output import screen, write_json
+
+    by = _by()
+    from erios.workflows.extract import verify_extract
+
+    manifest = verify_extract(_find(by, number))
+    if as_json:
+        write_json({"extract": number, "root": manifest.root, "files": len(manifest.files)})
+        return
+    screen().print(f"{number}: {len(manifest.files)} files as signed; root {manifest.root}", soft_wrap=True)
+
+
+@app.command()
+def revoke(number: Number, reason: Reason = "") -> None:
+    """Take a clearance back, as the DPO or the controller's delegate.
+
+    Example: erios extract revoke E2031-007-X01 --reason "the study was suspended"
+    """
+    _move(number, "revoke", reason)
+
+
+@app.command()
+def refuse(number: Number, reason: Reason = "") -> None:
+    """Refuse the extract, as the DPO.
+
+    Example: erios extract refuse E2031-007-X01 --reason "too few patients"
+    """
+    _move(number, "refuse", reason)
+
+
+@app.command()
+def abandon(number: Number) -> None:
+    """Give up what you asked for.
+
+    Example: erios extract abandon E2031-007-X01
+    """
+    _move(number, "abandon")
+
+
+@app.command()
+def quarantine(number: Number, reason: Reason = "") -> None:
+    """Set an extract aside at once, as a data manager or the DPO: nobody opens it any more.
+
+    Example: erios extract quarantine E2031-007-X01 --reason "a file was found elsewhere"
+    """
+    _move(number, "quarantine", reason)
+
+
+@app.command()
+def destroy(number: Number) -> None:
+    """Delete every file of an extract that is over, as a data manager; what is gone stays on record.
+
+    Example: erios extract destroy E2031-007-X01
+    """
+    by = _by()
+    from erios.workflows.extract import destroy_extract
+
+    _say(destroy_extract(_find(by, number), by))
+
+
+def _by() -> User:
+    from erios.workflows.portal import open_database, operator
+
+    open_database()
+    return operator()
+
+
+def _find(by: User, number: str) -> Extract:
+    from erios.errors import UsageError
+    from erios.studies.extract_selectors import visible_extracts
+
+    found = visible_extracts(by).filter(number=number).first()
+    if found is None:
+        raise UsageError(f"no extract '{number}' that you may see; `erios extract list` shows them")
+    return found
+
+
+def _move(number: str, action: str, reason: str = "") -> None:
+    from erios.governance.extract import Action
+
+    by = _by()
+    from erios.studies.extract_actions import move_extract
+
+    _say(move_extract(extract=_find(by, number), by=by, action=Action(action), reason=reason))
+
+
+def _summary(extract: Extract, by: User) -> dict[str, Any]:
+    from erios.governance.extract import State, next_actors
+    from erios.studies.extract_selectors import extract_actions_for
+
+    return {
+        "extract": extract.number,
+        "study": extract.study.number,
+        "state": extract.state,
+        "waits for": list(next_actors(State(extract.state))),
+        "root": extract.root,
+        "release": extract.release,
+        "rows": [f"{name} {count:,}" for name, count in extract.rows.items()],
+        "smallest class": extract.report["risk"]["k"] if extract.report else None,
+        "expires": extract.expires.isoformat() if extract.expires else None,
+        "problem": extract.problem,
+        "you may": [str(action) for action in extract_actions_for(extract, by)],
+    }
+
+
+def _read(path: Path) -> Any:
+    import json
+
+    from erios.errors import InputError
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise InputError(f"{path} is not JSON; docs/extracts.md shows the form of a specification") from None
+
+
+def _day(until: datetime) -> date:
+    return until.date()
+
+
+def _say(extract: Extract) -> None:
+    from erios.cli.output import screen
+    from erios.governance.extract import State, next_actors
+
+    waits = ", ".join(next_actors(State(extract.state)))
+    root = f" Root: {extract.root}." if extract.root else ""
+    screen().print(
+        f"{extract.number} is {extract.state}.{root}" + (f" It waits for: {waits}." if waits else ""), soft_wrap=True
+    )

@@ -1,0 +1,259 @@
+"""Building an extract: the cohort's rows of one release, in the forms that the specification names, as Parquet.
+
+Owns the order of the work and its SQL. Rows are dealt out anew by study pseudonym and sorted by it, so that neither
+the order of rows nor which rows share a file says anything of the warehouse or of another study's extract. A key is
+read inside each task only; a fault tells no value. What is written between lies in the given folder, gone at the end.
+"""
+
+from __future__ import annotations
+
+import hmac
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from erios.errors import InputError
+from erios.extracts.criteria import Leaf, cohort_query, leaves
+from erios.extracts.criteria.compile import tables as tables_of
+from erios.extracts.forms import OTHER, Terms, column_sql
+from erios.extracts.specification import PATIENT_KEY, Choice, Specification, TableChoice
+from etl.engine import connect, scalar
+from etl.files import file_list, literal, rows_sql
+from etl.privacy import PseudonymKey, bind_key
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from etl.release import Release
+    from etl.tables import WarehouseTable
+    from etl.tasks import Progress, Runner
+
+ROWS_OF_A_FILE = 1_000_000
+ROWS_OF_A_TASK = 500_000
+SHIFT_DAYS = 182
+"""A patient's dates are moved by at most this many days, and by at least one."""
+DATA = "data"
+KeyReader = Callable[[], PseudonymKey]
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What every task of a build knows; ``folder`` is private to it. ``read_key`` gives the study's own key."""
+
+    folder: Path
+    specification: Specification
+    tables: Mapping[str, WarehouseTable]
+    terms: Terms
+    threshold: int
+    memory_mb: int
+    read_key: KeyReader
+
+    @property
+    def cohort(self) -> Path:
+        return self.folder / "work" / "cohort.parquet"
+
+    def kept_values(self, table: str, column: str) -> Path:
+        """Values of a column that enough patients share."""
+        return self.folder / "work" / f"kept-{table}.{column}.parquet"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some files of a table, to be dealt out into ``parts`` parts."""
+
+    table: str
+    number: int
+    files: tuple[str, ...]
+    parts: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of the extract to be."""
+
+    table: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was built: rows of each table, patients in the cohort."""
+
+    rows: Mapping[str, int]
+    patients: int
+
+
+def build(plan: BuildPlan, release: Release, runner: Runner, progress: Progress | None = None) -> Built:
+    """Write ``plan.folder/data/TABLE/part-….parquet``; raises InputError for tables that the release lacks."""
+    _check_tables(plan, release)
+    with _workshop(plan.folder):
+        patients = _choose_cohort(plan, release)
+        slices = [piece for table in plan.specification.tables for piece in _slices(release, table.name)]
+        rare = [
+            (table, choice) for table in plan.specification.tables for choice in table.columns if choice.form == "rare"
+        ]
+        runner.run("rare values", partial(_keep_values, plan, _paths(release, rare)), rare, progress)
+        runner.run("choose rows", partial(_deal, plan), slices, progress)
+        parts = sorted({Part(piece.table, n) for piece in slices for n in range(piece.parts)}, key=repr)
+        rows = runner.run("write extract", partial(_write, plan), parts, progress)
+    counts = {table.name: 0 for table in plan.specification.tables}
+    for part, count in zip(parts, rows, strict=True):
+        counts[part.table] += count
+    return Built(counts, patients)
+
+
+def _check_tables(plan: BuildPlan, release: Release) -> None:
+    found: set[Leaf] = set(leaves(plan.specification.cohort))
+    wanted = {table.name for table in plan.specification.tables} | tables_of(found)
+    if missing := sorted(wanted - set(release.names())):
+        raise InputError(
+            f"release {release.id} has no table {', '.join(missing)}: load such records first, or leave it out"
+        )
+
+
+@contextmanager
+def _workshop(folder: Path) -> Iterator[None]:
+    work = folder / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    for path in (work, work / "spill", folder / DATA):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(work)
+
+
+@contextmanager
+def _engine(plan: BuildPlan) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that can make the study's pseudonyms."""
+    key = plan.read_key()
+    with connect(plan.memory_mb, plan.folder / "work" / "spill") as connection:
+        bind_key(connection, key)
+        salt = hmac.digest(key.secret, b"row order", "sha256").hex()
+        connection.execute("SET VARIABLE erios_salt = ?", [salt])
+        yield connection
+
+
+def _choose_cohort(plan: BuildPlan, release: Release) -> int:
+    """The cohort with, for each patient, the study's pseudonym and the days by which dates are moved."""
+    query = cohort_query(plan.specification.cohort)
+    with _engine(plan) as connection:
+        for name in release.names():
+            release.duckdb(name, connection).create_view(name)
+        draw = "CAST('0x' || left(pseudonym('shift/' || patient_key), 8) AS UBIGINT)"
+        days = f"CAST({draw} % {2 * SHIFT_DAYS} AS INTEGER) - {SHIFT_DAYS}"
+        sql = (
+            f"SELECT patient_key, pseudonym(patient_key) AS study_key, {days} + CAST({days} >= 0 AS INTEGER) AS shift"
+            f" FROM ({query.sql}) cohort"
+        )
+        connection.execute("CREATE TEMP TABLE cohort AS " + sql, list(query.parameters))
+        connection.execute(f"COPY cohort TO {literal(plan.cohort)} (FORMAT parquet)")
+        return scalar(connection, "SELECT count(*) FROM cohort")
+
+
+def _slices(release: Release, table: str) -> list[Slice]:
+    """A table's files in groups of about ``ROWS_OF_A_TASK`` rows; a table without rows has one, without files."""
+    root = {file.path: path for file, path in zip(release.data_files(table), release.files(table), strict=True)}
+    total = sum(file.rows for file in release.data_files(table))
+    parts = max(1, -(-total // ROWS_OF_A_FILE))
+    groups: list[list[str]] = [[]]
+    rows = 0
+    for file in release.data_files(table):
+        if rows >= ROWS_OF_A_TASK:
+            groups.append([])
+            rows = 0
+        groups[-1].append(root[file.path])
+        rows += file.rows
+    return [Slice(table, number, tuple(files), parts) for number, files in enumerate(groups)]
+
+
+def _paths(release: Release, rare: Sequence[tuple[TableChoice, Choice]]) -> dict[str, tuple[str, ...]]:
+    return {table.name: tuple(release.files(table.name)) for table, _ in rare}
+
+
+def _keep_values(plan: BuildPlan, files: Mapping[str, tuple[str, ...]], wanted: tuple[TableChoice, Choice]) -> int:
+    """Note the values that at least ``threshold`` patients of the cohort share."""
+    table, choice = wanted
+    rows = rows_sql(files[table.name], plan.tables[table.name].column_types())
+    sql = (
+        f'SELECT t."{choice.name}" AS value FROM ({rows}) t'
+        f" JOIN read_parquet({literal(plan.cohort)}) m ON t.patient_key = m.patient_key"
+        f" WHERE value IS NOT NULL GROUP BY value HAVING count(DISTINCT t.patient_key) >= {plan.threshold}"
+    )
+    with _engine(plan) as connection:
+        connection.execute(f"COPY ({sql}) TO {literal(plan.kept_values(table.name, choice.name))} (FORMAT parquet)")
+    return 1
+
+
+def _deal(plan: BuildPlan, piece: Slice) -> int:
+    """The slice's rows in their forms, dealt out into parts by study pseudonym."""
+    folder = plan.folder / "work" / piece.table / f"{piece.number:05d}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _engine(plan) as connection:
+        return scalar(
+            connection,
+            f"COPY ({_rows_in_form(plan, piece)}) TO {literal(folder)}"
+            " (FORMAT parquet, COMPRESSION lz4, PARTITION_BY (_part))",
+        )
+
+
+def _rows_in_form(plan: BuildPlan, piece: Slice) -> str:
+    table = plan.tables[piece.table]
+    choice = next(one for one in plan.specification.tables if one.name == piece.table)
+    order, group = _order(table), _group(table)
+    columns = [_column(plan, table, one) for one in choice.columns]
+    part = f"CAST(CAST('0x' || left({group}, 8) AS UBIGINT) % {piece.parts} AS INTEGER) AS _part"
+    join = (
+        f" JOIN read_parquet({literal(plan.cohort)}) m ON t.patient_key = m.patient_key" if _has_patient(table) else ""
+    )
+    rows = rows_sql(piece.files, table.column_types())
+    return f"SELECT {', '.join([*columns, f'{group} AS _group', f'{order} AS _order', part])} FROM ({rows}) t{join}"
+
+
+def _column(plan: BuildPlan, table: WarehouseTable, choice: Choice) -> str:
+    column = next(one for one in table.view.columns if one.name == choice.name)
+    if choice.form == "rare":
+        kept = f"(SELECT value FROM read_parquet({literal(plan.kept_values(table.name, choice.name))}))"
+        value = f't."{choice.name}"'
+        sql = f"CASE WHEN {value} IS NULL OR {value} IN {kept} THEN {value} ELSE {literal(OTHER)} END"
+    else:
+        sql = column_sql(table.name, column, choice.form, plan.terms)
+    return f'{sql} AS "{choice.name}"'
+
+
+def _has_patient(table: WarehouseTable) -> bool:
+    return PATIENT_KEY in table.column_types()
+
+
+def _group(table: WarehouseTable) -> str:
+    """What rows are dealt out and sorted by: the patient, or the row's own key where it has none."""
+    return "m.study_key" if _has_patient(table) else f'pseudonym(t."{table.key}")'
+
+
+def _order(table: WarehouseTable) -> str:
+    """A patient's rows follow a keyed hash of their own keys: no order of time or entry is left."""
+    names = [table.key, *(name for name in table.column_types() if name.endswith("_index"))]
+    row = ", ".join(f't."{name}"' for name in names)
+    return f"hash({row}, getvariable('erios_salt'))"
+
+
+def _write(plan: BuildPlan, part: Part) -> int:
+    """One file of the extract, sorted; a table without rows still has its columns."""
+    choice = next(one for one in plan.specification.tables if one.name == part.table)
+    dealt = sorted(str(path) for path in (plan.folder / "work" / part.table).glob(f"*/_part={part.number}/*.parquet"))
+    target = plan.folder / DATA / part.table / f"part-{part.number:05d}.parquet"
+    target.parent.mkdir(exist_ok=True, mode=0o700)
+    names = ", ".join(f'"{choice.name}"' for choice in choice.columns)
+    rows = f"read_parquet({file_list(dealt)})" if dealt else f"({_rows_in_form(plan, Slice(part.table, 0, (), 1))})"
+    with _engine(plan) as connection:
+        connection.execute("SET preserve_insertion_order = true")
+        return scalar(
+            connection,
+            f"COPY (SELECT {names} FROM {rows} ORDER BY _group, _order) TO {literal(target)}"
+            " (FORMAT parquet, COMPRESSION zstd)",
+        )

@@ -1,0 +1,251 @@
+"""The forms in which a column may leave the warehouse: as it is, or generalised; each as SQL.
+
+Owns the vocabulary of a specification's ``as`` and which column may take which. A pseudonym leaves only under the
+study's own key, a birth date never finer than its year of birth unless the specification says ``month``, and years of
+birth of people of ninety and over are one (HIPAA Safe Harbor, 45 CFR 164.514(b)(2)(i)(C)).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING
+
+from erios.errors import InputError
+from erios.settings import PROJECT
+from etl.files import literal
+
+if TYPE_CHECKING:
+    from etl.tables import WarehouseTable
+    from etl.views.compiler import Column
+
+HIERARCHIES = PROJECT / "conf" / "hierarchies"
+OLD_AGE = 90
+OTHER = "autre"
+"""What stands for values that too few patients share."""
+_DATES = {"date", "dateTime", "instant"}
+
+
+class DatePolicy(StrEnum):
+    """What the dates of an extract keep; ``SHIFTED``: moved by a constant of the patient's, so intervals stay."""
+
+    EXACT = "exact"
+    SHIFTED = "shifted"
+    MONTH = "month"
+    YEAR = "year"
+
+
+class Kind(StrEnum):
+    """What a column is, as far as forms go."""
+
+    KEY = "key"
+    BIRTH = "birth"
+    DATE = "date"
+    AGE = "age"
+    PLACE = "place"
+    DIAGNOSIS = "diagnosis"
+    TREATMENT = "treatment"
+    NUMBER = "number"
+    FLAG = "flag"
+    TEXT = "text"
+    NOTHING = "nothing"
+
+
+FORMS: Mapping[Kind, tuple[str, ...]] = {
+    Kind.KEY: ("study-key",),
+    Kind.BIRTH: ("year", "month", "band:5", "band:10"),
+    Kind.DATE: ("policy", "month", "year"),
+    Kind.AGE: ("keep", "band:5", "band:10"),
+    Kind.PLACE: ("keep", "region", "rare"),
+    Kind.DIAGNOSIS: ("keep", "category", "chapter", "rare"),
+    Kind.TREATMENT: ("keep", "atc:5", "atc:4", "atc:3", "atc:1", "rare"),
+    Kind.NUMBER: ("keep", "band:5", "band:10"),
+    Kind.FLAG: ("keep",),
+    Kind.TEXT: ("keep", "rare"),
+    Kind.NOTHING: (),
+}
+"""Forms of each kind of column; the first is what stands where a specification names none."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a form depends on besides its column: the date policy, and the year of the release, for ages."""
+
+    dates: DatePolicy
+    year: int
+
+
+def kind_of(table: str, column: Column) -> Kind:
+    """The kind of a warehouse column."""
+    if column.privacy in ("pseudonym", "note"):
+        return Kind.KEY if column.privacy == "pseudonym" else Kind.NOTHING
+    if column.name in ("birth_date", "birth_on"):
+        return Kind.BIRTH
+    if column.fhir_type in _DATES:
+        return Kind.DATE
+    if column.privacy == "postcode:departement":
+        return Kind.PLACE
+    return _kind_by_name(column)
+
+
+def _kind_by_name(column: Column) -> Kind:
+    if column.name.endswith("icd10"):
+        return Kind.DIAGNOSIS
+    if column.name.endswith("atc"):
+        return Kind.TREATMENT
+    if column.name.endswith("age_value"):
+        return Kind.AGE
+    if column.sql_type.startswith(("DECIMAL", "INTEGER", "DOUBLE", "BIGINT")):
+        return Kind.NUMBER
+    return Kind.FLAG if column.sql_type == "BOOLEAN" else Kind.TEXT
+
+
+def check_form(table: WarehouseTable, column: Column, form: str) -> str:
+    """The form to apply, the column's first where none is named; InputError names what the column may take."""
+    allowed = FORMS[kind_of(table.name, column)]
+    if column.collection:
+        allowed = tuple(name for name in allowed if name != "rare")
+    if not allowed:
+        raise InputError(
+            f"{table.name}.{column.name} holds free text, of which the warehouse keeps nothing: leave it out"
+        )
+    if form and form not in allowed:
+        raise InputError(f"{table.name}.{column.name} cannot be had as '{form}'; forms: {', '.join(allowed)}")
+    return form or allowed[0]
+
+
+def column_sql(table: str, column: Column, form: str, terms: Terms) -> str:
+    """SQL of a column in its form, over the aliases ``t`` (the table's rows), ``m`` (the cohort: study_key, shift)."""
+    expression = _scalar(kind_of(table, column), column, form, terms)
+    name = f't."{column.name}"'
+    if not column.collection:
+        return expression(name)
+    return f"list_transform({name}, lambda one: {expression('one')})"
+
+
+def _scalar(kind: Kind, column: Column, form: str, terms: Terms) -> Callable[[str], str]:
+    is_text = column.sql_type.removesuffix("[]") == "VARCHAR"
+    match kind:
+        case Kind.KEY if column.name == "patient_key":
+            return lambda _: "m.study_key"
+        case Kind.KEY:
+            return lambda value: f"pseudonym({value})"
+        case Kind.BIRTH:
+            return lambda value: _birth(value, form, terms.year, is_text=is_text)
+        case Kind.DATE:
+            policy = terms.dates if form == "policy" else DatePolicy(form)
+            return lambda value: _date(value, policy, column.sql_type.removesuffix("[]"))
+        case Kind.AGE:
+            return lambda value: _number(f"least({value}, {OLD_AGE})", form)
+        case Kind.NUMBER:
+            return lambda value: _number(value, form)
+        case Kind.PLACE if form == "region":
+            return _region
+        case Kind.DIAGNOSIS if form in ("category", "chapter"):
+            return _category if form == "category" else _chapter
+        case Kind.TREATMENT if form.startswith("atc:"):
+            return lambda value: f"left({value}, {form.removeprefix('atc:')})"
+    return lambda value: value
+
+
+def _date(value: str, policy: DatePolicy, sql_type: str) -> str:
+    if sql_type == "VARCHAR":
+        return _text_date(value, policy)
+    match policy:
+        case DatePolicy.EXACT:
+            return value
+        case DatePolicy.SHIFTED:
+            return f"CAST({value} + to_days(m.shift) AS {sql_type})"
+    return f"CAST(date_trunc('{policy}', {value}) AS {sql_type})"
+
+
+def _text_date(value: str, policy: DatePolicy) -> str:
+    """FHIR date text keeps its precision; a partial date is moved from its middle."""
+    match policy:
+        case DatePolicy.EXACT:
+            return value
+        case DatePolicy.MONTH | DatePolicy.YEAR:
+            return f"left({value}, {7 if policy is DatePolicy.MONTH else 4})"
+    whole = f"strftime(TRY_CAST(left({value}, 10) AS DATE) + to_days(m.shift), '%Y-%m-%d') || substr({value}, 11)"
+    month = f"strftime(TRY_CAST({value} || '-15' AS DATE) + to_days(m.shift), '%Y-%m')"
+    year = f"strftime(TRY_CAST({value} || '-07-02' AS DATE) + to_days(m.shift), '%Y')"
+    return f"CASE length({value}) WHEN 4 THEN {year} WHEN 7 THEN {month} ELSE {whole} END"
+
+
+def _birth(value: str, form: str, year: int, *, is_text: bool) -> str:
+    oldest = year - OLD_AGE
+    of = f"CAST(left({value}, 4) AS INTEGER)" if is_text else f"year({value})"
+    if form == "month":
+        exact = f"left({value}, 7)" if is_text else f"CAST(date_trunc('month', {value}) AS DATE)"
+        top = f"'{oldest}'" if is_text else f"make_date({oldest}, 1, 1)"
+        return f"CASE WHEN {of} <= {oldest} THEN {top} ELSE {exact} END"
+    width = int(form.removeprefix("band:")) if form.startswith("band:") else 1
+    first = f"greatest({of}, {oldest})"
+    first = f"({first} - {first} % {width})" if width > 1 else first
+    return f"CAST({first} AS VARCHAR)" if is_text else f"make_date(CAST({first} AS INTEGER), 1, 1)"
+
+
+def _number(value: str, form: str) -> str:
+    """A band is named by its lower end."""
+    if form == "keep":
+        return value
+    width = form.removeprefix("band:")
+    return f"floor({value} / {width}) * {width}"
+
+
+@cache
+def _data(name: str) -> dict[str, list[str]]:
+    return {str(key): list(value) for key, value in tomllib.loads((HIERARCHIES / name).read_text("utf-8")).items()}
+
+
+def _region(value: str) -> str:
+    rows = (
+        f"WHEN {value} IN ({', '.join(map(literal, codes))}) THEN {literal(region)}"
+        for region, codes in _data("regions.toml").items()
+    )
+    return f"CASE {' '.join(rows)} END"
+
+
+def _category(value: str) -> str:
+    return f"left({value}, 3)"
+
+
+def _chapter(value: str) -> str:
+    rows = (
+        f"WHEN left({value}, 3) BETWEEN {literal(first)} AND {literal(last)} THEN {literal(chapter)}"
+        for chapter, (first, last) in _data("icd10_chapters.toml").items()
+    )
+    return f"CASE {' '.join(rows)} END"
+
+
+def say_form(form: str, dates: DatePolicy, language: str = "fr") -> str:
+    """A form in words, for people."""
+    name = f"dates:{dates}" if form == "policy" else form
+    if match := re.fullmatch(r"(band|atc):(\d+)", name):
+        return _WORDS[match[1]][language].format(match[2])
+    return _WORDS[name][language]
+
+
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "study-key": {"fr": "pseudonyme propre à l'étude", "en": "pseudonym of this study"},
+    "keep": {"fr": "tel quel", "en": "as it is"},
+    "rare": {"fr": "valeurs rares regroupées", "en": "rare values grouped"},
+    "region": {"fr": "région", "en": "région"},
+    "category": {"fr": "catégorie CIM-10 (3 caractères)", "en": "CIM-10 category (3 characters)"},
+    "chapter": {"fr": "chapitre CIM-10", "en": "CIM-10 chapter"},
+    "month": {"fr": "mois", "en": "month"},
+    "year": {"fr": "année", "en": "year"},
+    "band": {"fr": "tranches de {}", "en": "bands of {}"},
+    "atc": {"fr": "{} premiers caractères du code ATC", "en": "first {} characters of the ATC code"},
+    "dates:exact": {"fr": "dates exactes", "en": "exact dates"},
+    "dates:shifted": {
+        "fr": "dates décalées d'une constante propre au patient",
+        "en": "dates moved by a constant of the patient's",
+    },
+    "dates:month": {"fr": "mois", "en": "month"},
+    "dates:year": {"fr": "année", "en": "year"},
+}

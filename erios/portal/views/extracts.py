@@ -1,0 +1,237 @@
+"""Extracts: what a team asks for, how risky it is, who has cleared what; and everything one does to an extract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from erios.errors import InputError
+from erios.extracts.criteria import describe
+from erios.extracts.forms import FORMS, DatePolicy, kind_of, say_form
+from erios.extracts.risk import RiskReport
+from erios.extracts.specification import PATIENT_KEY, dump_specification, warehouse_tables
+from erios.governance.extract import Action, State, next_actors
+from erios.portal import risk_figures
+from erios.portal.audience import StaffRequest, staff
+from erios.settings import load_settings
+from erios.studies import extract_actions as actions
+from erios.studies import extract_selectors as selectors
+from erios.studies.models import Extract
+from erios.studies.selectors import visible_studies
+
+
+def _language() -> str:
+    return "en" if get_language() == "en" else "fr"
+
+
+def _extract(request: StaffRequest, number: str) -> Extract:
+    return get_object_or_404(selectors.visible_extracts(request.user), number=number)
+
+
+@staff
+@require_POST
+def request_extract(request: StaffRequest, number: str) -> HttpResponse:
+    """Ask for what the approved proposal provides for."""
+    study = get_object_or_404(visible_studies(request.user), number=number)
+    extract = actions.request_extract(study=study, by=request.user)
+    messages.success(request, _("L'extrait est demandé ; précisez-le tant que sa spécification n'est pas approuvée."))
+    return redirect("extract", extract.number)
+
+
+@staff
+@require_GET
+def extract(request: StaffRequest, number: str) -> HttpResponse:
+    """An extract on one page: specification, risk, overlaps, and what the reader may do. Never a row of anybody."""
+    found, language = _extract(request, number), _language()
+    specification = selectors.specification_of(found)
+    facts = selectors.extract_facts(found)
+    report = RiskReport.from_json(_text(found.report)) if found.report else None
+    known = {
+        "extract": found,
+        "facts": facts,
+        "waits_for": next_actors(State(found.state)),
+        "actions": selectors.extract_actions_for(found, request.user),
+        "cohort": describe(specification.cohort, language),
+        "dates": say_form("policy", specification.dates, language),
+        "destination": specification.destination,
+        "tables": _tables(specification, language),
+        "exceptional": specification.exceptional,
+        "versions": selectors.changes_of(found, language),
+        "parts": found.parts.select_related("person"),
+        "report": report,
+        "risk": risk_figures.figures(report, language) if report else None,
+        "ends": timezone.localdate() + timedelta(days=365),
+    }
+    return render(request, "portal/extract.html", known)
+
+
+def _text(report: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps(report)
+
+
+def _tables(specification: Any, language: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": table.name,
+            "columns": [
+                {"name": one.name, "why": one.why, "form": say_form(one.form, specification.dates, language)}
+                for one in table.columns
+            ],
+        }
+        for table in specification.tables
+    ]
+
+
+@staff
+@require_http_methods(["GET", "POST"])
+def specification(request: StaffRequest, number: str) -> HttpResponse:
+    """The form in which each column leaves, and the dates, as the requester chooses them."""
+    found = _extract(request, number)
+    if Action.SPECIFY not in selectors.extract_actions_for(found, request.user):
+        return redirect("extract", number)
+    content = dump_specification(selectors.specification_of(found))
+    if request.method == "POST":
+        try:
+            actions.specify(extract=found, by=request.user, content=_filled(request, content))
+            return redirect("extract", number)
+        except InputError as error:
+            messages.error(request, str(error))
+    known = {"extract": found, "content": content, "tables": _choices(content), "policies": _policies()}
+    return render(request, "portal/specification.html", known)
+
+
+def _filled(request: StaffRequest, content: Mapping[str, Any]) -> dict[str, Any]:
+    tables = {
+        table: {
+            name: {"why": said["why"], "as": request.POST.get(f"as:{table}:{name}", said["as"])}
+            for name, said in columns.items()
+            if request.POST.get(f"keep:{table}:{name}")
+        }
+        for table, columns in content["tables"].items()
+    }
+    kept = {table: columns for table, columns in tables.items() if set(columns) - {PATIENT_KEY}}
+    dates, destination = request.POST.get("dates", ""), request.POST.get("destination", "")[:200]
+    return {**content, "tables": kept, "dates": dates, "destination": destination}
+
+
+def _policies() -> list[tuple[str, str]]:
+    return [(policy, say_form("policy", policy, _language())) for policy in DatePolicy]
+
+
+def _choices(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each column with the forms that it may take."""
+    known, language = warehouse_tables(load_settings().views_dir), _language()
+    dates = DatePolicy(content["dates"])
+
+    def column(table: str, name: str, said: Mapping[str, str]) -> dict[str, Any]:
+        found = next(one for one in known[table].view.columns if one.name == name)
+        forms = [(form, say_form(form, dates, language)) for form in FORMS[kind_of(table, found)]]
+        return {"name": name, "why": said["why"], "form": said["as"], "forms": forms}
+
+    return [
+        {"name": table, "columns": [column(table, name, said) for name, said in columns.items() if name != PATIENT_KEY]}
+        for table, columns in content["tables"].items()
+    ]
+
+
+@staff
+@require_POST
+def act(request: StaffRequest, number: str, action: str) -> HttpResponse:
+    """Do one action of the rules on the extract that the reader saw."""
+    found = _extract(request, number)
+    try:
+        doing = Action(action)
+        run = _ACTS[doing]
+    except (ValueError, KeyError):
+        raise Http404 from None
+    revision = request.POST.get("revision", "")
+    run(request, found, doing, int(revision) if revision.isdigit() else None)
+    messages.success(request, _("C'est fait."))
+    return redirect("extract", number)
+
+
+Act = Callable[[StaffRequest, Extract, Action, int | None], Any]
+
+
+def _move(request: StaffRequest, extract: Extract, action: Action, revision: int | None) -> None:
+    reason = request.POST.get("reason", "")
+    actions.move_extract(extract=extract, by=request.user, action=action, reason=reason, revision=revision)
+
+
+def _ask_changes(request: StaffRequest, extract: Extract, _action: Action, revision: int | None) -> None:
+    actions.ask_changes(extract=extract, by=request.user, reason=request.POST.get("reason", ""), revision=revision)
+
+
+def _build(request: StaffRequest, extract: Extract, action: Action, _revision: int | None) -> None:
+    from erios.governance.extract import WORKFLOW
+    from erios.workflows.background import build_in_background
+
+    WORKFLOW.check(selectors.extract_facts(extract), action, request.user.person)
+    build_in_background.enqueue(extract.number, request.user.username)
+
+
+def _root(request: StaffRequest) -> str:
+    return request.POST.get("root", "")
+
+
+def _until(request: StaffRequest) -> date:
+    try:
+        return date.fromisoformat(request.POST.get("expires", ""))
+    except ValueError:
+        raise InputError(_("le dernier jour de lecture s'écrit AAAA-MM-JJ")) from None
+
+
+def _clear(request: StaffRequest, extract: Extract, _action: Action, revision: int | None) -> None:
+    root, expires = _root(request), _until(request)
+    actions.clear(extract=extract, by=request.user, root=root, expires=expires, revision=revision)
+
+
+def _ask_exception(request: StaffRequest, extract: Extract, _action: Action, revision: int | None) -> None:
+    actions.ask_exception(
+        extract=extract,
+        by=request.user,
+        root=_root(request),
+        expires=_until(request),
+        reason=request.POST.get("reason", ""),
+        revision=revision,
+    )
+
+
+def _grant(request: StaffRequest, extract: Extract, _action: Action, revision: int | None) -> None:
+    reason = request.POST.get("reason", "")
+    actions.grant_exception(extract=extract, by=request.user, root=_root(request), reason=reason, revision=revision)
+
+
+def _release(request: StaffRequest, extract: Extract, _action: Action, _revision: int | None) -> None:
+    from erios.workflows.extract import release_extract
+
+    release_extract(extract, request.user, _root(request))
+
+
+def _destroy(request: StaffRequest, extract: Extract, _action: Action, _revision: int | None) -> None:
+    from erios.workflows.extract import destroy_extract
+
+    destroy_extract(extract, request.user)
+
+
+_ACTS: Mapping[Action, Act] = {
+    **dict.fromkeys(actions.MOVES, _move),
+    Action.ASK_CHANGES: _ask_changes,
+    Action.BUILD: _build,
+    Action.CLEAR: _clear,
+    Action.ASK_EXCEPTION: _ask_exception,
+    Action.GRANT_EXCEPTION: _grant,
+    Action.RELEASE: _release,
+    Action.DESTROY: _destroy,
+}
