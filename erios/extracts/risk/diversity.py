@@ -13,7 +13,7 @@ from erios.extracts.risk.classes import Lattice
 from erios.extracts.risk.facts import Pair
 from erios.extracts.risk.figures import rounded
 from erios.extracts.risk.knowledge import Knowledge, Sensitive
-from erios.extracts.risk.ladders import rung_sql
+from erios.extracts.risk.ladders import EXACT, rung_sql
 from erios.extracts.risk.patients import present, value_sql
 from erios.extracts.risk.reading import KEY, Extract
 from erios.extracts.risk.report import SensitiveColumn
@@ -76,6 +76,8 @@ def _coded(extract: Extract, one: Sensitive, knowledge: Knowledge, pairs: Sequen
     """SELECT of pid and code, from 1 on: each distinct value of a set, else one value of a patient."""
     same = (pair for pair in pairs if pair.source.exact and pair.source.place == (one.table, one.columns))
     pair = next(same, None) if one.kind == "set" else None
+    if pair is not None and one.at == EXACT:
+        return f"SELECT pid, c AS code FROM {pair.table}"
     if pair is not None:
         value = rung_sql(one.at, "v", knowledge.hierarchies)
         codes = f"SELECT c, CAST(dense_rank() OVER (ORDER BY {value}) AS INTEGER) AS code FROM {pair.words}"

@@ -66,13 +66,24 @@ class Knowledge:
 
 def load_knowledge(file: Path) -> Knowledge:
     """The knowledge of a TOML file. InputError without it, UsageError (one sentence) when it is not as it must be."""
+    values = _read(file)
+    for section in ("maps", "ranges"):
+        values[section] = {name: _given(told, file) for name, told in values.get(section, {}).items()}
+    return _knowledge(values, str(file))
+
+
+def _read(file: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         raise InputError(f"cannot read {file}; it says which columns may identify a patient") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file} is not TOML: {error}") from None
-    return _knowledge(values, str(file))
+
+
+def _given(told: Any, file: Path) -> Mapping[str, Any]:
+    """A hierarchy that stands in the file, or in another file that it names."""
+    return _read(file.parent / told) if isinstance(told, str) else told
 
 
 def _knowledge(values: Mapping[str, Any], at: str) -> Knowledge:

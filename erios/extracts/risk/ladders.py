@@ -35,7 +35,7 @@ class Hierarchies:
 
     @staticmethod
     def parse(maps: Mapping[str, Any], ranges: Mapping[str, Any], at: str) -> Hierarchies:
-        """From TOML: a map lists the values under each label; a range is written ``A00-B99``."""
+        """From TOML: a map lists the values under each label; a range is the first and last category of a label."""
         turned = {name: _turned(groups, f"{at}: map {name}") for name, groups in maps.items()}
         cut = {name: _cut(labels, f"{at}: ranges {name}") for name, labels in ranges.items()}
         return Hierarchies(turned, cut)
@@ -53,11 +53,10 @@ def _turned(groups: Mapping[str, Any], at: str) -> dict[str, str]:
 
 def _cut(labels: Mapping[str, Any], at: str) -> tuple[tuple[str, str, str], ...]:
     found = []
-    for label, text in labels.items():
-        match = re.fullmatch(r"([A-Z]\d\d)-([A-Z]\d\d)", str(text))
-        if not match:
-            raise UsageError(f"{at}: '{label}' must be a range such as A00-B99")
-        found.append((label, match[1], match[2]))
+    for label, ends in labels.items():
+        if len(ends) != 2 or not all(re.fullmatch(r"[A-Z]\d\d", str(end)) for end in ends):
+            raise UsageError(f"{at}: '{label}' must be two categories such as A00 and B99")
+        found.append((label, ends[0], ends[1]))
     return tuple(found)
 
 

@@ -249,7 +249,8 @@ def test_a_value_on_a_rung(knowledge, rung, value, expected):
         ("[ladders]\na = ['steps:3,1', 'suppress']", "unknown generalisation 'steps:3,1'"),
         ("suppression_limit = 2", "share from 0 to 0.2"),
         ("[maps.m]\na = ['1']\nb = ['1']", "under two labels"),
-        ("[ranges.r]\na = 'A-B'", "range such as"),
+        ("[ranges.r]\na = ['A', 'B']", "two categories such as"),
+        ("[ranges.r]\na = ['A00']", "two categories such as"),
         ("quasy = 1", "unknown field 'quasy'"),
         ("=", "not TOML"),
     ],
@@ -409,3 +410,10 @@ def test_a_pseudonym_that_joins_is_found_under_any_name(tmp_path, knowledge, pre
 
     joined = {(one.column_a, one.column_b, one.how) for one in found.shared_keys}
     assert joined == {("patient_key", "dossier", how)}
+
+
+def test_a_hierarchy_that_is_not_there_is_said(tmp_path):
+    (tmp_path / "risk.toml").write_text("[maps]\nregion = 'nowhere.toml'")
+
+    with pytest.raises(InputError, match=re.escape("nowhere.toml")):
+        load_knowledge(tmp_path / "risk.toml")
