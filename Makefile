@@ -4,9 +4,10 @@ SHELL := bash
 PYTHON ?= python3.11
 BIN := .venv/bin
 DEMO := var/demo
+PICTURES ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup machine demo test check bench docs lock clean
+.PHONY: setup machine demo test check bench docs site lock clean
 
 setup: machine .venv/.installed ## the environment in .venv, as requirements.lock has it
 
@@ -14,35 +15,26 @@ machine:
 	@PYTHON="$(PYTHON)" bash .ci/system
 
 # pyspark comes as a source archive: its builder is installed first, from the same lock, so that nothing
-# unpinned is fetched to build it.
+# unpinned is fetched to build it. torch stands beside the lock: its builds for processors and for each kind of
+# GPU share one version number but no hash, so pip takes the one that this machine's package index offers.
 .venv/.installed: requirements.lock pyproject.toml | machine
 	@echo "Setting up .venv (some minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@awk '/^[a-z]/ { keep = /^setuptools==/ } keep' requirements.lock > .venv/builder.txt
 	@$(BIN)/python -m pip install -qq --require-hashes -r .venv/builder.txt
-	@$(BIN)/python -m pip install -qq --require-hashes --no-build-isolation --use-pep517 -r requirements.lock
+	@$(BIN)/python -m pip install -qq --require-hashes --no-deps --no-build-isolation --use-pep517 -r requirements.lock
+	@$(BIN)/python -m pip install -qq "$$(sed -n 's/^ *"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)"
 	@$(BIN)/python -m pip install -qq --no-build-isolation --no-deps -e .
+	@$(BIN)/python -m pip check -qq
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # a command starts three times as fast; some files are no Python 3
 	@touch $@
 
-demo: setup ## the main job on a generated hospital of its own
-	@rm -rf $(DEMO)
-	@export ERIOS_HOME=$(DEMO); \
-	$(BIN)/erios synth $(DEMO)/export --patients 300 --seed 1; \
-	$(BIN)/erios keys init; \
-	$(BIN)/erios etl load $(DEMO)/export; \
-	$(BIN)/erios warehouse tables
-	@printf '%s\n' '' 'Where to look:' \
-	  '  $(DEMO)/export                                 the generated FHIR export: clear text, as a hospital would send it' \
-	  '  $(DEMO)/warehouse                              the pseudonymised tables and the release' \
-	  '  $(DEMO)/warehouse/validation                   the Data Docs of each batch, pages for a browser' \
-	  '  ERIOS_HOME=$(DEMO) $(BIN)/erios warehouse show patient      the columns of a table, and how full each is' \
-	  '  ERIOS_HOME=$(DEMO) $(BIN)/erios etl quarantine list         what was refused, and why' \
-	  '  ERIOS_HOME=$(DEMO) $(BIN)/erios validate                    the validation again, on the published release'
+demo: setup ## the whole story on a generated hospital, then served; FAST=1 for a small one
+	@ERIOS_HOME=$(DEMO) $(BIN)/erios demo $(if $(FAST),--fast) $(if $(NO_SERVE),--no-serve) $(if $(RESTART),--restart)
 
 test: setup ## all tests
 	@PYTHON="$(PYTHON)" bash .ci/system tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 check: setup ## style, types, and the floors of the house
 	@$(BIN)/ruff check
@@ -59,13 +51,21 @@ docs: setup ## the generated pages
 	@$(BIN)/python -m erios.extracts.risk.metrics docs/risk.md
 	@$(BIN)/python -m erios.governance.diagram study docs/reference/study-states.md
 	@$(BIN)/python -m erios.governance.diagram extract docs/reference/extract-states.md
+	@$(BIN)/python -m docs.settings_page docs/reference/settings.md
+
+site: setup ## the documentation in build/site, with pictures of the running product; PICTURES= takes none anew
+ifneq ($(PICTURES),)
+	@PYTHON="$(PYTHON)" bash .ci/system tests
+	@$(BIN)/python docs/pictures.py
+endif
+	@$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/site
 
 lock: setup ## pin the environment anew from pyproject.toml
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev --generate-hashes --python-version 3.11 \
-	  --no-emit-index-url --no-emit-find-links --no-header --upgrade -o .venv/new.lock
+	  --no-emit-index-url --no-emit-find-links --no-emit-package torch --no-header --upgrade -o .venv/new.lock
 	@{ echo '# The whole environment, pinned and hashed. Written by `make lock` from pyproject.toml; do not edit.'; \
 	  cat .venv/new.lock; } > requirements.lock
 
 clean: ## caches and the demonstration; never data, never .venv
 	@rm -rf $(DEMO) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	@find erios etl validation tests -name __pycache__ -type d -prune -exec rm -r {} +
+	@find erios etl experiments validation tests -name __pycache__ -type d -prune -exec rm -r {} +

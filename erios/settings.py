@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import permutations
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from erios.errors import StorageError, UsageError
+from erios.governance.roles import Role
 
 PROJECT = Path(__file__).resolve().parents[1]
 """The checkout: the folder that holds ``erios/`` and ``conf/``."""
@@ -58,10 +59,15 @@ class SparkSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     master: str = "local[*]"
+    """Where Spark runs: `local[*]`, `spark://host:7077`, `yarn`, …"""
     driver_memory: str = Field("2g", pattern=r"^\d+[kmgt]$")
+    """The heap of the driver's JVM; DuckDB's memory in the tasks comes on top."""
     local_dir: Folder | None = None
+    """Where Spark shuffles and spills; by default `spark/` in `home`."""
     event_log_dir: Folder | None = None
+    """Where Spark writes event logs; by default it writes none."""
     conf: dict[str, str] = Field(default_factory=dict)
+    """Anything else that Spark knows, as it is; it wins over what Erios sets."""
 
 
 class LoadSettings(BaseModel):
@@ -70,10 +76,17 @@ class LoadSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split_mb: int = Field(32, ge=1, le=1024)
+    """MiB of one task's slice of an NDJSON file."""
     buckets: int = Field(8, ge=1, le=4096)
+    """Partitions of each table, a power of two; fixed once a warehouse exists."""
     max_line_mb: int = Field(64, ge=1, le=1024)
+    """A longer line is quarantined, in MiB."""
     task_memory_mb: int = Field(1024, ge=256)
+    """MiB that DuckDB may take in one task."""
     file_rows: int = Field(32768, ge=1024)
+    """Rows of one data file at most: small files make increments cheap, big ones scans."""
+    max_unpacked_mb: int = Field(65536, ge=1)
+    """A zip that unpacks to more MiB is refused."""
 
     @field_validator("buckets")
     @classmethod
@@ -84,17 +97,36 @@ class LoadSettings(BaseModel):
         return buckets
 
 
+class ImageSettings(BaseModel):
+    """How DICOM is taken: what may stay of it, the system of its patient numbers, and those of other issuers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    profile: Folder = PROJECT / "conf" / "dicom.toml"
+    """What of a DICOM file may stay."""
+    patient_system: str = Field("https://chu-demonstration.example.org/fhir/namingsystem/ipp", min_length=1)
+    """The FHIR system of the PatientID in DICOM."""
+    issuers: dict[str, str] = Field(default_factory=dict)
+    """IssuerOfPatientID → FHIR system; series of other issuers are held back."""
+
+
 class MailSettings(BaseModel):
     """Where letters go: an SMTP server, or (without one) the console. Its password, if any, is in ``password_file``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = ""
+    """The SMTP server; without one, letters are printed on the console."""
     port: int = Field(25, ge=1, le=65535)
+    """Its port."""
     user: str = ""
+    """The login there, if it asks for one."""
     password_file: Folder | None = None
+    """The file with the password of that login."""
     tls: bool = False
+    """Speak STARTTLS."""
     sender: str = "erios@localhost"
+    """The address from which letters come."""
 
 
 class DirectorySettings(BaseModel):
@@ -103,10 +135,15 @@ class DirectorySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     issuer: str = ""
+    """The address of the OpenID Connect issuer; without one, local accounts alone."""
     client_id: str = ""
+    """The portal's name in the directory."""
     secret_file: Folder | None = None
+    """The file with the client's secret."""
     claim: str = "groups"
-    roles: dict[str, str] = Field(default_factory=dict)
+    """The claim that holds the groups."""
+    roles: dict[str, Role] = Field(default_factory=dict)
+    """Group → role."""
 
 
 class PortalSettings(BaseModel):
@@ -115,13 +152,43 @@ class PortalSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     hospital: str = "CHU de démonstration"
+    """The hospital's name, on every page."""
     contact: str = "dpo@localhost"
+    """The data protection office's address, on the public pages."""
     hosts: list[str] = Field(default_factory=lambda: ["localhost", "127.0.0.1", "[::1]"])
+    """Names under which the portal answers."""
     proxy: bool = False
+    """The portal stands behind a web server that ends TLS and sets X-Forwarded-Proto."""
     quorum: int = Field(3, ge=1, le=99)
+    """Votes that the committee needs."""
     second_factor: bool = True
+    """Ask local accounts for a one-time code; off only where nobody comes in but by a directory that asks."""
     mail: MailSettings = MailSettings()
     directory: DirectorySettings = DirectorySettings()
+
+
+class CountSettings(BaseModel):
+    """Who counts patients: DuckDB in the portal's process, or Spark by the master of ``[spark]``; the same answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    """`duckdb`, or `spark` for the session of `[spark]`: the same answers."""
+
+
+class ComplianceSettings(BaseModel):
+    """What the compliance page holds the system against, in days; ``backup_stamp``: the file that a backup touches."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    review_days: int = Field(365, ge=1)
+    """An access review at least every so many days."""
+    dormant_days: int = Field(180, ge=1)
+    """An open account that nobody used for longer is pointed out."""
+    backup_days: int = Field(2, ge=1)
+    """A backup at least every so many days."""
+    backup_stamp: Folder | None = None
+    """The file that the backup touches when it has ended well."""
 
 
 class Settings(BaseSettings):
@@ -132,30 +199,62 @@ class Settings(BaseSettings):
     )
 
     home: Folder = PROJECT / "var"
+    """Where the zones lie that are not named on their own."""
     landing: Folder = Field(default_factory=lambda known: _in_home(known, "landing"))
+    """Zone of exports as received; clear-text identity."""
     identity: Folder = Field(default_factory=lambda known: _in_home(known, "identity"))
+    """Zone of keyring, objections, re-identification and quarantine index; clear-text identity."""
     warehouse: Folder = Field(default_factory=lambda known: _in_home(known, "warehouse"))
+    """Zone of pseudonymised tables, releases and validation reports."""
     studies: Folder = Field(default_factory=lambda known: _in_home(known, "studies"))
+    """Zone of released extracts and runs, one folder a study."""
     tracking: Folder = Field(default_factory=lambda known: _in_home(known, "tracking"))
+    """Zone of MLflow's records and models."""
     governance: Folder = Field(default_factory=lambda known: _in_home(known, "governance"))
+    """Zone of the governance database and the audit chain."""
     database: str = ""
+    """`postgresql://user@host/name` without a password (`~/.pgpass` has it); without one, SQLite in its zone."""
     views_dir: Folder = PROJECT / "conf" / "views"
+    """The ViewDefinitions, one a table."""
     suites_dir: Folder = PROJECT / "conf" / "suites"
+    """The validation suites, one a table."""
     legal_routes: Folder = PROJECT / "conf" / "legal_routes.toml"
+    """The legal routes that a study may take."""
+    requirements: Folder = PROJECT / "conf" / "compliance.toml"
+    """What the compliance page checks."""
+    bundles_dir: Folder = PROJECT / "conf" / "bundles"
+    """The MONAI bundles that `erios train` finds by name."""
+    clusters_dir: Folder = PROJECT / "conf" / "clusters"
+    """The profiles of clusters."""
+    tracking_uri: str = ""
+    """The team's tracking server; without one, SQLite in the zone `tracking`."""
+    tracking_database: str = ""
+    """PostgreSQL of `erios tracking serve`, as in `database`; without one, SQLite."""
     spark: SparkSettings = SparkSettings()
     load: LoadSettings = LoadSettings()
+    images: ImageSettings = ImageSettings()
     portal: PortalSettings = PortalSettings()
+    counts: CountSettings = CountSettings()
+    compliance: ComplianceSettings = ComplianceSettings()
 
-    @field_validator("database")
+    @field_validator("database", "tracking_database")
     @classmethod
     def _check_database(cls, database: str) -> str:
         """A password would stand in a file or in every process's environment."""
         if database and not re.fullmatch(r"postgresql://([\w.-]+@)?[\w.-]*(:\d+)?/[\w-]+(\?[\w=&/.-]*)?", database):
             raise ValueError(
-                "must be empty (SQLite in the zone governance) or postgresql://user@host:port/name without a password,"
+                "must be empty (SQLite in its zone) or postgresql://user@host:port/name without a password,"
                 " which belongs in ~/.pgpass"
             )
         return database
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _check_tracking(cls, uri: str) -> str:
+        """A password would stand in a file or in every process's environment."""
+        if uri and not re.fullmatch(r"https?://[\w.-]+(:\d+)?(/[\w./-]*)?", uri):
+            raise ValueError("must be empty (SQLite in the zone tracking) or http(s)://host:port of a tracking server")
+        return uri
 
     @model_validator(mode="after")
     def _keep_zones_apart(self) -> Self:
@@ -257,8 +356,8 @@ def _read(source: Path) -> dict[str, Any]:
 
 
 _PATHS = {
-    *("home", "views_dir", "suites_dir", "legal_routes", "local_dir", "event_log_dir"),
-    *("password_file", "secret_file"),
+    *("home", "views_dir", "suites_dir", "legal_routes", "requirements", "bundles_dir", "clusters_dir"),
+    *("local_dir", "event_log_dir", "password_file", "secret_file", "backup_stamp", "profile"),
     *ZONES,
 }
 
@@ -288,8 +387,11 @@ def _known(section: tuple[int | str, ...]) -> list[str]:
     models: dict[tuple[int | str, ...], type[BaseModel]] = {
         ("spark",): SparkSettings,
         ("load",): LoadSettings,
+        ("images",): ImageSettings,
         ("portal",): PortalSettings,
         ("portal", "mail"): MailSettings,
         ("portal", "directory"): DirectorySettings,
+        ("counts",): CountSettings,
+        ("compliance",): ComplianceSettings,
     }
     return list(models.get(section, Settings).model_fields)

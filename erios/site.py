@@ -11,33 +11,32 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
+from erios.database import database_of
 from erios.keys import derive_key
-from erios.settings import Settings, load_settings
+from erios.settings import PortalSettings, Settings, load_settings
 
 SETTINGS: Settings = load_settings()
 PORTAL = SETTINGS.portal
 PURPOSE = b"erios portal: signing of sessions and forms"
 
 
-def database_of(settings: Settings) -> dict[str, Any]:
-    """The governance database as Django names it."""
-    if not settings.database:
-        return {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": settings.governance / "governance.db",
-            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 60, "init_command": "PRAGMA journal_mode=WAL"},
-        }
-    from psycopg.conninfo import conninfo_to_dict
-
-    known = conninfo_to_dict(settings.database)
-    names = {"dbname": "NAME", "user": "USER", "host": "HOST", "port": "PORT"}
-    django = {names[name]: str(value) for name, value in known.items() if name in names}
-    options = {name: value for name, value in known.items() if name not in names}
-    return {"ENGINE": "django.db.backends.postgresql", **django, "OPTIONS": options, "CONN_MAX_AGE": 60}
-
-
 def _secret(path: Path | None) -> str:
     return path.read_text(encoding="utf-8").strip() if path else ""
+
+
+def providers_of(portal: PortalSettings) -> dict[str, Any]:
+    """The hospital's directory as the accounts library names it; nothing without one."""
+    directory = portal.directory
+    if not directory.issuer:
+        return {}
+    app = {
+        "provider_id": "hospital",
+        "name": portal.hospital,
+        "client_id": directory.client_id,
+        "secret": _secret(directory.secret_file),
+        "settings": {"server_url": directory.issuer},
+    }
+    return {"openid_connect": {"APPS": [app], "OAUTH_PKCE_ENABLED": True}}
 
 
 SECRET_KEY = derive_key(SETTINGS.keyring, PURPOSE).secret.hex()
@@ -122,20 +121,7 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Erios"
 MFA_TOTP_TOLERANCE = 1  # a telephone may be half a minute off
 SOCIALACCOUNT_LOGIN_ON_GET = False
-SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {}
-if PORTAL.directory.issuer:
-    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {
-        "APPS": [
-            {
-                "provider_id": "hospital",
-                "name": PORTAL.hospital,
-                "client_id": PORTAL.directory.client_id,
-                "secret": _secret(PORTAL.directory.secret_file),
-                "settings": {"server_url": PORTAL.directory.issuer},
-            }
-        ],
-        "OAUTH_PKCE_ENABLED": True,
-    }
+SOCIALACCOUNT_PROVIDERS = providers_of(PORTAL)
 
 # languages: French first
 LANGUAGE_CODE = "fr"

@@ -67,6 +67,19 @@ def _positions(plan: LoadPlan, batch: Batch, words: Sequence[str], keys: frozens
             lines = chunk.lines.filter(_mentions(chunk.lines["text"], words))
             if len(lines):
                 yield from _in_chunk(kernel, Chunk(lines), words)
+    yield from _series(plan, batch, words, keys)
+
+
+def _series(plan: LoadPlan, batch: Batch, words: Sequence[str], keys: frozenset[str]) -> Iterator[Position]:
+    """Landed DICOM series of the patient, whether they were accepted or refused."""
+    files = [file for file in batch.files if file.series and file.cuts]
+    if not files or plan.dicom is None:
+        return
+    from etl.dicom.owner import names_patient
+
+    for file in files:
+        if names_patient(plan.zones.landing / batch.id / file.name, plan.dicom, plan.read_key(), keys, words):
+            yield file.name, 1, ""
 
 
 def _mentions(texts: pa.ChunkedArray, words: Sequence[str]) -> pa.ChunkedArray:
@@ -131,6 +144,9 @@ def _blank_batch(landing: Path, batch: Batch, found: set[Position]) -> None:
 
 
 def _blank_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]]) -> LandedFile:
+    if file.series:
+        (folder / f".{file.name}{DRAFT}").write_bytes(b"")
+        return replace(file, size=0, sha256=hashlib.sha256().hexdigest(), cuts=())
     path, temporary = folder / file.name, folder / f".{file.name}{DRAFT}"
     digest = hashlib.sha256()
     with gzip.open(path) if file.gzip else path.open("rb") as source, temporary.open("wb") as out:

@@ -83,7 +83,7 @@ def erase(
             erasure = Erasure(len(keys))
             erasure.before = _scan(warehouse, folders, keys)
             _begin(folder, keys)
-            erasure.blanked = blank(plan, references, keys, landing=landing)
+            erasure.blanked = blank(plan, references, keys | _numbers(plan, keys), landing=landing)
             _blank_pages(warehouse / "validation", keys)
             _rewrite_all(plan, keys, erasure)
             sweep(warehouse)
@@ -152,6 +152,17 @@ def _meant(release: Release, known: set[str], logical: bool) -> set[str]:
             SELECT alias FROM i WHERE target IN (FROM hit) UNION SELECT t FROM hit"""
         found |= {row[0] for row in sql.execute(query, [sorted(known | found)]).fetchall()}
     return found
+
+
+def _numbers(plan: LoadPlan, keys: frozenset[str]) -> frozenset[str]:
+    """Keyed business identifiers that mean only resources of the patient: DICOM names patients by them."""
+    found: set[str] = set()
+    query = """SELECT identifier_key FROM ({rows}) GROUP BY 1 HAVING bool_and(list_contains(?, resource_key))"""
+    with duckdb.connect() as sql:
+        for release in _releases(plan)[-1:]:
+            rows = sql.execute(query.format(rows=_rows(release, IDENTIFIER)), [sorted(keys)]).fetchall()
+            found |= {str(row[0]) for row in rows}
+    return frozenset(found)
 
 
 def _rows(release: Release, table: str) -> str:
@@ -289,10 +300,11 @@ def _blank_pages(folder: Path, keys: frozenset[str]) -> None:
 
 
 def scan(folders: Iterable[Path], keys: frozenset[str]) -> Scan:
-    """Look for the keys in every byte of every file; Parquet is also read, because its pages are compressed."""
+    """Look for the keys in every byte of every file; Parquet and zips are also read, because they are compressed."""
     wanted = {key.encode() for key in keys}
     paths = [path for place in folders for path in [place, *sorted(place.rglob("*"))] if path.is_file()]
     found = Counter({str(path): _in_bytes(path, wanted) for path in paths})
+    found.update({str(path): _in_zip(path, wanted) for path in paths if path.suffix == ".zip"})
     with duckdb.connect() as sql:
         sql.execute("CREATE TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
         for group in _alike(path for path in paths if path.suffix == ".parquet"):
@@ -306,6 +318,12 @@ def _in_bytes(path: Path, wanted: set[bytes]) -> int:
             return 0
         with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return sum(token.group() in wanted for token in _TOKEN.finditer(content))
+
+
+def _in_zip(path: Path, wanted: set[bytes]) -> int:
+    from etl.dicom.archive import members
+
+    return sum(token.group() in wanted for content in members(path) for token in _TOKEN.finditer(content))
 
 
 def _alike(paths: Iterable[Path]) -> list[list[Path]]:

@@ -77,7 +77,7 @@ def inventory(path: Path, views_dir: Path, *, progress: Progress | None = None) 
     Raises InputError for an export that cannot be read and ViewError for a view that cannot be compiled.
     """
     sources, _ = find_sources([Path(path)])
-    files = [source.path for source in sources if not source.deletions]
+    files = [source.path for source in sources if not (source.deletions or source.images)]
     survey = _Survey(_types_read(views_dir))
     total, done = sum(file.stat().st_size for file in files), 0
     for file in files:

@@ -164,7 +164,7 @@ class Kernel:
         lines = self.sql.sql(_ORDINARY).to_arrow_table() if special else _plain(chunk.lines)
         self.sql.unregister("raw")
         documents = [(file, line, doc) for file, line, text in special for doc in expand(text.encode())]
-        refused = [(r.file, r.line, Document("", b"{}", reason=r.reason)) for r in chunk.refusals]
+        refused = [(r.file, r.line, Document("", b"{}", r.id, "put", r.type, r.reason)) for r in chunk.refusals]
         return pa.concat_tables([lines.cast(_DOCUMENT_SCHEMA), _document_table([*documents, *refused])])
 
     def _refuse_unknown_types(self) -> None:

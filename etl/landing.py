@@ -2,8 +2,9 @@
 
 Owns finding the files of an export, proving that each is whole, and cutting them into splits that Spark tasks
 read. Files are renamed to running numbers on the way in, because hospitals and generators put patients' names
-into file names; the original names stay in the batch's own ``batch.json``. It never looks into a resource
-beyond telling a Bundle, a manifest and NDJSON apart, and it never changes a byte.
+into file names; the original names stay in the batch's own ``batch.json``. DICOM files are put together by series, one
+file a series. It never looks into a resource beyond telling a Bundle, a manifest, NDJSON and DICOM apart, and it never
+changes a byte.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from etl.errors import InputError, StorageError
 DRAFT, DECIDED = ".new", ".decided.json"
 """A file of a batch written anew, and the batch's list of such files from the moment that they are to be taken."""
 SUFFIXES = (".ndjson", ".jsonl", ".json")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+UNPACKED = ".unpacked"
+MOST_UNPACKED = 64 << 30
 _CHUNK = 4 << 20
 _PEEK = 1 << 16
 _GZIP_RATIO = 12
@@ -39,7 +43,8 @@ Progress = Callable[[str, int, int], None]
 class Split:
     """A byte range of whole lines of one landed file; ``first_line`` counts from 1.
 
-    ``document`` means the file is one JSON value (a Bundle or a resource, perhaps over many lines).
+    ``document`` means the file is one JSON value (a Bundle or a resource, perhaps over many lines), ``series`` that it
+    is a zip of one DICOM series.
     """
 
     batch: str
@@ -50,6 +55,7 @@ class Split:
     first_line: int
     gzip: bool
     document: bool
+    series: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class LandedFile:
     document: bool
     deletions: bool = False
     cuts: tuple[tuple[int, int, int], ...] = ()
+    series: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Batch:
     def splits(self) -> tuple[Split, ...]:
         cuts = [(file, cut) for file in self.files for cut in file.cuts]
         return tuple(
-            Split(self.id, file.name, number, *cut, gzip=file.gzip, document=file.document)
+            Split(self.id, file.name, number, *cut, gzip=file.gzip, document=file.document, series=file.series)
             for number, (file, cut) in enumerate(cuts)
         )
 
@@ -99,28 +106,44 @@ def pack(splits: Sequence[Split], target: int) -> list[tuple[Split, ...]]:
 
 @dataclass(frozen=True)
 class _Source:
-    """A file to receive; ``lines`` is how many the manifest promises, ``document`` whether it is one value."""
+    """A file to receive; ``lines`` is how many the manifest promises, ``images`` the files of a DICOM series."""
 
     path: Path
     label: str
     lines: int | None = None
     deletions: bool = False
+    images: tuple[Path, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in self.images or (self.path,))
 
 
-def receive(paths: Sequence[Path], landing: Path, *, split_bytes: int, progress: Progress | None = None) -> Batch:
+def receive(
+    paths: Sequence[Path],
+    landing: Path,
+    *,
+    split_bytes: int,
+    progress: Progress | None = None,
+    most_unpacked: int = MOST_UNPACKED,
+) -> Batch:
     """Copy an export into a new batch folder, whole or not at all.
 
-    Raises InputError for a missing path, an unreadable file, an empty folder, a truncated gzip or a manifest
-    that does not fit its files; StorageError when landing cannot be written.
+    Raises InputError for a missing path, an unreadable file, an empty folder, a truncated gzip, a manifest that does
+    not fit its files, or a zip that is damaged, hostile or unpacks to more than ``most_unpacked`` bytes; StorageError
+    when landing cannot be written.
     """
-    sources, passed_over = find_sources(paths)
+    if missing := next((path for path in paths if not path.exists()), None):
+        raise InputError(f"no such file or folder: {missing}")
     incoming = _incoming_folder(landing)
     try:
+        sources, passed_over = find_sources(_opened(paths, incoming / UNPACKED, most_unpacked))
         files = _copy_all(sources, incoming, split_bytes, progress)
         if known := _landed_before(landing, files):
             return replace(known, passed_over=tuple(passed_over))
         batch = Batch(_batch_id(landing, files), datetime.now(UTC).isoformat(), files, tuple(passed_over))
         (incoming / "batch.json").write_text(json.dumps(asdict(batch), indent=1, ensure_ascii=False))
+        shutil.rmtree(incoming / UNPACKED, ignore_errors=True)
         _publish(incoming, landing / batch.id)
     except OSError as error:
         raise storage_error(error, "landing zone") from None
@@ -156,6 +179,19 @@ def finish_rewrites(landing: Path) -> None:
         path.rename(path.with_name("batch.json"))
 
 
+def _opened(paths: Sequence[Path], folder: Path, most_bytes: int) -> list[Path]:
+    """The paths, each zip among them (or in a folder of them) replaced by what it holds."""
+    from etl.dicom.archive import is_zip, unpack
+
+    zips = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.zip")))]
+    opened = []
+    for number, path in enumerate(filter(is_zip, zips)):
+        unpack(path, folder / f"{number:06d}", most_bytes)
+        opened.append(path)
+    unpacked = sorted(folder.glob("*")) if opened else []
+    return [*(path for path in paths if path not in opened), *unpacked]
+
+
 def find_sources(paths: Sequence[Path]) -> tuple[list[_Source], list[str]]:
     """Files to load below ``paths`` and the names of those passed over; InputError if there is none."""
     sources: list[_Source] = []
@@ -166,9 +202,21 @@ def find_sources(paths: Sequence[Path]) -> tuple[list[_Source], list[str]]:
         passed_over += skipped
     if not sources:
         raise InputError(
-            f"nothing to load in {', '.join(map(str, paths))}: no {', '.join(SUFFIXES)} file (or .gz of one)"
+            f"nothing to load in {', '.join(map(str, paths))}: no {', '.join(SUFFIXES)} file (or .gz of one), no DICOM"
         )
-    return sources, passed_over
+    return _by_series(sources), passed_over
+
+
+def _by_series(sources: Sequence[_Source]) -> list[_Source]:
+    """The sources with DICOM files put together, those of one series as one."""
+    images = [source.path for source in sources if source.images]
+    if not images:
+        return list(sources)
+    from etl.dicom.grouping import by_series
+
+    groups = by_series(images)
+    series = [_Source(group[0], f"series of {len(group)} DICOM files", images=group) for group in groups]
+    return [*(source for source in sources if not source.images), *series]
 
 
 def _sources_of(path: Path) -> tuple[list[_Source], list[str]]:
@@ -176,8 +224,19 @@ def _sources_of(path: Path) -> tuple[list[_Source], list[str]]:
         raise InputError(f"no such file or folder: {path}")
     if path.is_dir():
         return _folder(path)
+    if is_dicom(path):
+        return [_image(path)], []
     manifest = _manifest(path)
     return (_manifest_sources(path, manifest), []) if manifest else ([_Source(path, path.name)], [])
+
+
+def is_dicom(path: Path) -> bool:
+    """Is the file one of DICOM, by its preamble (PS3.10 §7.1) or its name?"""
+    return path.suffix.lower() in DICOM_SUFFIXES or _read(path, 132)[128:] == b"DICM"
+
+
+def _image(path: Path) -> _Source:
+    return _Source(path, "DICOM", images=(path,))
 
 
 def _folder(folder: Path) -> tuple[list[_Source], list[str]]:
@@ -193,6 +252,10 @@ def _folder(folder: Path) -> tuple[list[_Source], list[str]]:
     else:
         sources = [_Source(p, str(p.relative_to(folder))) for p in candidates]
         taken = {p.resolve() for p in candidates}
+    images = [p for p in files if p not in candidates and p.suffix != ".zip" and is_dicom(p)]
+    sources += map(_image, images)
+    taken |= {p.resolve() for p in images}
+    taken |= {p.resolve() for p in files if p.suffix == ".zip"}
     return sources, [str(p.relative_to(folder)) for p in files if p.resolve() not in taken]
 
 
@@ -310,15 +373,33 @@ def _fsync_folder(folder: Path) -> None:
 def _copy_all(
     sources: Sequence[_Source], incoming: Path, split_bytes: int, progress: Progress | None
 ) -> tuple[LandedFile, ...]:
-    sizes = [source.path.stat().st_size for source in sources]
+    sizes = [source.size for source in sources]
     files = []
     for number, source in enumerate(sources, start=1):
         if progress:
             progress("receive", sum(sizes[: number - 1]), sum(sizes))
-        files.append(_copy(source, incoming, number, split_bytes))
+        files.append(
+            _gather(source, incoming, number) if source.images else _copy(source, incoming, number, split_bytes)
+        )
     if progress:
         progress("receive", sum(sizes), sum(sizes))
     return tuple(files)
+
+
+def _gather(source: _Source, incoming: Path, number: int) -> LandedFile:
+    """Put the files of a series into one, each as it was."""
+    from etl.dicom.archive import series_writer
+
+    path = incoming / f"{number:06d}"
+    with series_writer(path, compress=False) as out:
+        for image in source.images:
+            out.add_file(image)
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    size = path.stat().st_size
+    cuts = ((0, size, 1),)
+    return LandedFile(path.name, source.label, size, digest, False, True, cuts=cuts, series=True)
 
 
 def _copy(source: _Source, incoming: Path, number: int, split_bytes: int) -> LandedFile:

@@ -32,6 +32,7 @@ from etl.settle import settle
 from etl.staging import AGAIN, Staged, StagingPlan, StagingTask, stage
 from etl.tables import IDENTITY, INTERNAL
 from etl.tasks import Progress, Runner
+from etl.voxels import keep_voxels
 from etl.work import STAGING, Work, fold_groups, identity_sources, new_identity, settle_tasks, work_folder
 
 TASKS_PER_CORE = 2
@@ -75,7 +76,13 @@ def load(
     with held(plan) as (started, mended):
         _check_base(plan)
         earlier = batch_ids(plan.zones.landing)
-        batch = receive(paths, plan.zones.landing, split_bytes=plan.split_bytes, progress=progress)
+        batch = receive(
+            paths,
+            plan.zones.landing,
+            split_bytes=plan.split_bytes,
+            progress=progress,
+            most_unpacked=plan.most_unpacked,
+        )
         report = _advance(Step(plan, runner, gate, progress, batch, earlier))
     return replace(report, recovered=mended, seconds=time.monotonic() - started)
 
@@ -209,7 +216,7 @@ def _advance(step: Step) -> LoadReport:
         changes, accounts = _changes(step, None if step.anew else base, folder)
         changes = _replacing(step, base, changes) if step.anew else changes
         verdict = _validate(step, base, changes)
-        release = _publish(step, base, changes, accounts, verdict)
+        release = _publish(step, base, changes, accounts, verdict, folder)
     return LoadReport(
         batch=step.name,
         release=release.id if release else None,
@@ -301,6 +308,7 @@ def stage_all(
         chunk_bytes=plan.split_bytes,
         segments=plan.segments,
         read_sealing_key=plan.read_sealing_key,
+        dicom=plan.dicom,
     )
     whole = Staged()
     for part in runner.run("read", partial(stage, staging), tasks, progress):
@@ -382,10 +390,12 @@ def _publish(
     changes: Mapping[str, Merged],
     accounts: Mapping[str, Account],
     verdict: Verdict | None,
+    folder: Path,
 ) -> Release | None:
     """Commit every table, then pin them: the only step that makes anything visible."""
     if verdict is None:
         return base
+    keep_voxels(step.plan.zones.warehouse, folder, changes)
     _commit(step.plan, changes, step.name, step.commits)
     return publish(
         step.plan.zones.warehouse,

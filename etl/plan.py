@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etl.sealing import SealingKey
 from etl.staging import KeyReader
 from etl.tables import WarehouseTable
+
+if TYPE_CHECKING:
+    from etl.dicom.series import DicomRules
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class LoadPlan:
     """Where and under which key the re-identification table is sealed."""
     read_objectors: Callable[[], Iterable[str]] = tuple
     """The references (``Patient/ID``, ``Patient?identifier=SYSTEM|VALUE``) of those who object to research."""
+    dicom: DicomRules | None = None
+    """How DICOM series are read; None takes none."""
+    most_unpacked: int = 64 << 30
 
 
 @dataclass(frozen=True)

@@ -87,10 +87,17 @@ def explain(row: Refused, landing: Path) -> list[str]:
 
 def read_text(row: Refused, landing: Path) -> bytes | None:
     """The refused text from landing, or None when it cannot be cut out."""
+    if row.file in _series_files(landing, row.batch):
+        return None
     line = next((text for _, text in _landed_lines(landing, row.batch, row.file, [row.line])), None)
     if line is None or not row.part:
         return line
     return next((doc.text for doc in expand(line) if doc.part == row.part), None)
+
+
+def _series_files(landing: Path, batch: str) -> set[str]:
+    """Landed files that are DICOM series."""
+    return {file.name for file in read_batch(landing, batch).files if file.series}
 
 
 def _landed_lines(landing: Path, batch: str, file: str, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
@@ -159,11 +166,22 @@ def collect_for_replay(quarantine: Path, landing: Path, target: Path, batch: str
     """
     count = 0
     with target.open("wb") as out:
-        for _, rows in groupby(refused(quarantine, batch), key=lambda row: row.batch):
-            for text in _texts(sorted(rows, key=lambda row: (row.file, row.line)), landing):
+        for name, rows in groupby(refused(quarantine, batch), key=lambda row: row.batch):
+            series = _series_files(landing, name)
+            lines = [row for row in rows if row.file not in series]
+            for text in _texts(sorted(lines, key=lambda row: (row.file, row.line)), landing):
                 out.write(b" ".join(text.splitlines()) + b"\n")
                 count += 1
     return count
+
+
+def refused_series(quarantine: Path, landing: Path, batch: str | None = None) -> list[Path]:
+    """The landed DICOM series that wait: zips, to be loaded again as they are."""
+    found = []
+    for name, rows in groupby(refused(quarantine, batch), key=lambda row: row.batch):
+        series = _series_files(landing, name)
+        found += [landing / name / row.file for row in rows if row.file in series]
+    return found
 
 
 def _texts(rows: Sequence[Refused], landing: Path) -> Iterator[bytes]:

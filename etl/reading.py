@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -27,11 +27,13 @@ _READ = 8 << 20
 
 @dataclass(frozen=True)
 class Refusal:
-    """A text that never became a row: where it stands and why."""
+    """A text that never became a row: where it stands and why, and its type and id where they are known."""
 
     file: str
     line: int
     reason: str
+    type: str | None = None
+    id: str | None = None
 
 
 @dataclass
@@ -47,11 +49,20 @@ class Chunk:
         return int(self.lines.nbytes)
 
 
-def packed(splits: Sequence[Split], landing: Path, *, chunk_bytes: int, max_line_bytes: int) -> Iterator[Chunk]:
-    """The chunks of several splits, small ones put together, because a chunk has a fixed cost."""
+Tell = Callable[[Path], "tuple[bytes, Refusal | None]"]
+"""Turns a landed DICOM series into the text of a resource, or says why not (the place is filled in here)."""
+
+
+def packed(
+    splits: Sequence[Split], landing: Path, *, chunk_bytes: int, max_line_bytes: int, tell: Tell | None = None
+) -> Iterator[Chunk]:
+    """The chunks of several splits, small ones put together, because a chunk has a fixed cost.
+
+    Series are left out without ``tell``.
+    """
     waiting: list[Chunk] = []
     for split in splits:
-        for chunk in chunks(split, landing, chunk_bytes=chunk_bytes, max_line_bytes=max_line_bytes):
+        for chunk in chunks(split, landing, chunk_bytes=chunk_bytes, max_line_bytes=max_line_bytes, tell=tell):
             waiting.append(chunk)
             if sum(part.size for part in waiting) >= chunk_bytes:
                 yield _together(waiting)
@@ -64,14 +75,26 @@ def _together(parts: Sequence[Chunk]) -> Chunk:
     return Chunk(pa.concat_tables([part.lines for part in parts]), [r for part in parts for r in part.refusals])
 
 
-def chunks(split: Split, landing: Path, *, chunk_bytes: int, max_line_bytes: int) -> Iterator[Chunk]:
+def chunks(
+    split: Split, landing: Path, *, chunk_bytes: int, max_line_bytes: int, tell: Tell | None = None
+) -> Iterator[Chunk]:
     """The lines of a split in chunks of about ``chunk_bytes``; blank lines are left out, a BOM is cut off."""
+    if split.series:
+        if tell is not None:
+            yield _series(split, landing, tell, max_line_bytes)
+        return
     with _open(split, landing) as handle:
         if split.document:
             text = _first(handle.read(split.length if not split.gzip else -1))
             yield _document(text, split.file, max_line_bytes)
         else:
             yield from _line_chunks(handle, split, chunk_bytes, max_line_bytes)
+
+
+def _series(split: Split, landing: Path, tell: Tell, max_line_bytes: int) -> Chunk:
+    text, refusal = tell(landing / split.batch / split.file)
+    chunk = _chunk(text + b"\n", split.file, 1, max_line_bytes)
+    return replace(chunk, refusals=[replace(refusal, file=split.file, line=1)]) if refusal else chunk
 
 
 def _open(split: Split, landing: Path) -> IO[bytes]:

@@ -28,6 +28,7 @@ from etl.faults import check_whole, damaged, storage_fault
 from etl.files import DataFile
 from etl.fold import Merged
 from etl.landing import storage_error
+from etl.voxels import unread_voxels
 
 if TYPE_CHECKING:
     import duckdb
@@ -264,10 +265,11 @@ def _last_pin(warehouse: Path, last: Release | None, table: str) -> PinnedTable 
 
 
 def unread(warehouse: Path, releases: list[str]) -> Iterator[Path]:
-    """Data files that none of the releases reads."""
+    """Data files and voxel files that none of the releases reads."""
     read: dict[str, set[str]] = {}
-    for name in releases:
-        release = open_release(warehouse, name)
+    kept = [open_release(warehouse, name) for name in releases]
+    yield from unread_voxels(warehouse, kept)
+    for release in kept:
         for table in release.tables:
             root = warehouse / TABLES / table
             read.setdefault(table, set()).update(str(root / file.path) for file in release.data_files(table))

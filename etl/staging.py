@@ -13,16 +13,23 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from etl.engine import scalar
+from etl.errors import InputError
 from etl.kernel import Kernel, KernelPlan
 from etl.landing import DRAFT, Split
 from etl.privacy import PseudonymKey
-from etl.reading import packed
+from etl.reading import Refusal, Tell, packed
 from etl.sealing import SealingKey
 from etl.segments import Keep, segment_writer
 from etl.tables import IDENTIFIER, LEDGER, LINK, PATIENT
 
+if TYPE_CHECKING:
+    from etl.dicom.series import DicomRules
+
+VOXELS = "_voxels"
+"""Staged voxel files of DICOM series, each named by its digest."""
 REFERRED = "_referred"
 """Staged pseudonyms of references by identifier, to be resolved before the merge."""
 SEQ_BITS = 32
@@ -44,6 +51,8 @@ class StagingPlan:
     segments: Path | None = None
     """Where the re-identification table is sealed; None seals nothing."""
     read_sealing_key: Callable[[], SealingKey] | None = None
+    dicom: DicomRules | None = None
+    """How DICOM series are read; None takes none."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +97,29 @@ def stage(plan: StagingPlan, task: StagingTask) -> Staged:
     seq = task.number << SEQ_BITS
     with Kernel(plan.kernel, plan.read_key()) as kernel, _segment(plan, task) as keep:
         limit = plan.kernel.max_line_bytes
-        pieces = packed(task.splits, plan.landing, chunk_bytes=plan.chunk_bytes, max_line_bytes=limit)
+        tell = _teller(plan, task, kernel.key)
+        pieces = packed(task.splits, plan.landing, chunk_bytes=plan.chunk_bytes, max_line_bytes=limit, tell=tell)
         for piece, chunk in enumerate(pieces):
             seq += kernel.load(chunk, seq, task.received)
             staged.add(_stage_chunk(plan, task, kernel, f"{task.number:010d}-{piece:04d}", keep))
     return staged
+
+
+def _teller(plan: StagingPlan, task: StagingTask, key: PseudonymKey) -> Tell | None:
+    """What reads the task's DICOM series, if it has any; their voxels are staged beside the rows."""
+    if not any(split.series for split in task.splits):
+        return None
+    if plan.dicom is None:
+        raise InputError("this batch holds DICOM series, and the load has no DICOM profile")
+    from etl.dicom.series import RESOURCE, SeriesReader
+
+    reader = SeriesReader(plan.dicom, key, plan.staging / VOXELS)
+
+    def tell(path: Path) -> tuple[bytes, Refusal | None]:
+        told = reader.tell(path)
+        return told.text, Refusal("", 0, told.reason, RESOURCE, told.uid) if told.reason else None
+
+    return tell
 
 
 def _segment(plan: StagingPlan, task: StagingTask) -> AbstractContextManager[Keep]:

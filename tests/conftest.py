@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from erios.settings import Settings
+    from tests.slurm import SlurmHost
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -43,8 +45,8 @@ class OutsideConnectionError(AssertionError):
 
 def _check_loopback(address: Any) -> None:
     host = address[0] if isinstance(address, tuple) else None
-    if host in (None, "", "localhost", socket.gethostname()):
-        return
+    if host in (None, "", "localhost", socket.gethostname()) or str(host).startswith("/"):
+        return  # a path is a socket of this machine
     try:
         inside = ipaddress.ip_address(str(host).split("%")[0]).is_loopback
     except ValueError:
@@ -109,6 +111,20 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no example data at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[SlurmHost]:
+    """The real two-node cluster of ``conf/clusters/test.toml``, where Slurm's commands of this process go."""
+    from tests.slurm import running
+
+    with (
+        TemporaryDirectory(prefix="slurm-", dir="/tmp") as place,
+        running(Path(place)) as host,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("SLURM_CONF", str(host.conf))
+        yield host
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from etl.errors import EtlError
 from etl.kernel import type_plans
 from etl.plan import LoadPlan, Verdict
 from etl.sealing import SealingKey
+from tests.imaging import tables as imaging_tables
 from tests.inline import InlineRunner
 from tests.property.test_living_warehouse import TABLES, Warehouse
 
@@ -46,6 +47,7 @@ STEPS = {
     "identity file": "etl.pipeline:new_identity",
     "fold file": "etl.fold:_write_file",
     "gate": "tests.crash:gate",
+    "voxels": "etl.pipeline:keep_voxels",
     "commit": "etl.pipeline:commit_table",
     "publish": "etl.pipeline:publish",
     "release": "etl.release:write_release",
@@ -140,8 +142,23 @@ def _hold(home: Path) -> object:
     return None
 
 
+def _images(home: Path, action: str, what: str) -> object:
+    """A warehouse of images: load an export, forget old releases, or erase a patient."""
+    from etl.erase import erase
+    from etl.upkeep import vacuum
+    from tests.imaging import Imaging
+
+    imaging = Imaging(home)
+    if action == "load":
+        return imaging.load(home / "exports" / what).release
+    if action == "vacuum":
+        return vacuum(imaging.plan, int(what), dict).files
+    return erase(imaging.plan, [what], landing=True).rows
+
+
 COMMANDS: dict[str, Callable[..., object]] = {
     "load": _load,
+    "images": _images,
     "refresh": _refresh,
     "rebuild": _rebuild,
     "compact": _compact,
@@ -259,6 +276,7 @@ def serve() -> None:
     type_plans(TABLES)
     for name in ("deltalake", "duckdb", "pandas", "polars", "pyarrow.parquet", "pytz", "etl.erase", "etl.upkeep"):
         importlib.import_module(name)
+    type_plans(imaging_tables())
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_forked(json.loads(line))) + "\n")
         sys.stdout.flush()

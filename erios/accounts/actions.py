@@ -15,6 +15,9 @@ from erios.errors import InputError, UsageError
 from erios.governance.roles import Permission, Role, check_roles
 from erios.governance.words import Refusal, RuleBroken
 
+REVIEW = "account.review"
+"""The event that an access review leaves."""
+
 
 def make_first_administrator(*, login: str, password: str) -> User:
     """The first account of all; refused once there is an administrator."""
@@ -68,9 +71,19 @@ def close_account(*, by: User, user: User, reason: str) -> User:
     return user
 
 
-def follow_directory(*, user: User, roles: Collection[str]) -> User:
+def review_access(*, by: User) -> list[User]:
+    """Every account, for the access review; that it was taken is on record, and counts as the review's date."""
+    _check(by)
+    with transaction.atomic():
+        accounts = list(User.objects.order_by("username"))
+        still_open = sum(user.is_active for user in accounts)
+        record([Draft(REVIEW, details={"accounts": len(accounts), "open": still_open})], by=by)
+    return accounts
+
+
+def follow_directory(*, user: User, roles: Collection[Role]) -> User:
     """Hold the roles that the hospital's directory says today."""
-    wanted = {Role(name) for name in roles}
+    wanted = set(roles)
     check_roles(wanted)
     with transaction.atomic():
         if user.roles != wanted:

@@ -176,10 +176,16 @@ def _postgres(settings: Settings) -> Chain:
 
 
 def _touch(path: Path) -> None:
-    """Make the file private before SQLite writes into it."""
+    """Make the file private before SQLite writes into it.
+
+    One that is there is left alone: to close it would free the locks that SQLite holds on it for this process.
+    """
     make_folder(path.parent, 0o700)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        if path.is_symlink():
+            raise StorageError(f"cannot open the governance database {path}: it is a link") from None
     except OSError as error:
         raise StorageError(f"cannot open the governance database {path}: {error.strerror}") from None
 

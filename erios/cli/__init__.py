@@ -8,6 +8,7 @@ under half a second.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,9 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 GROUPS = {
+    "backup": "Back everything up, sealed under a passphrase; verify it; restore it elsewhere.",
+    "doctor": "Look at machine, zones and services; say what is wrong and what mends it.",
+    "demo": "Play the whole story on a generated hospital, then look at it in a browser.",
     "synth": "Generate a demonstration hospital in FHIR R4.",
     "keys": "Make and list the keys of the pseudonyms.",
     "etl": "Load FHIR exports into the warehouse; look at what was refused.",
@@ -24,12 +28,19 @@ GROUPS = {
     "reidentify": "Find the patient behind a pseudonym: two people, a reason, on record.",
     "study": "List, submit, review and decide studies, as in the portal.",
     "extract": "Ask for, build, clear, release and verify the datasets that leave the warehouse for a study.",
+    "train": "Train a MONAI bundle on a released extract, here or on a cluster.",
+    "runs": "List, show, compare, stop and resume trainings.",
+    "tracking": "Serve the records of runs to their teams.",
     "portal": "Serve the portal of studies; make its first administrator.",
     "worker": "Do the portal's background work.",
     "audit": "Verify and export the audit chain.",
     "views": "Check, run and inventory the SQL-on-FHIR views that make the tables.",
 }
 """Command or group → its line in ``erios --help``; ``erios.cli.<name>`` exposes it as ``app``."""
+
+
+COMPLETION = "_ERIOS_COMPLETE"
+"""Set by a shell that asks how a line may go on."""
 
 
 class LazyGroup(TyperGroup):
@@ -39,6 +50,12 @@ class LazyGroup(TyperGroup):
         super().__init__(**attributes)
         for name, line in GROUPS.items():
             self.commands[name] = TyperGroup(name=name, help=line)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The entry in the list; the real command where a shell wants to complete what comes after it."""
+        if COMPLETION in os.environ and cmd_name in GROUPS:
+            return load_group(cmd_name)
+        return super().get_command(ctx, cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Put the real command in the place of its entry in the list, then resolve as usual."""
@@ -59,7 +76,6 @@ def load_group(name: str) -> Any:
 app = typer.Typer(
     cls=LazyGroup,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

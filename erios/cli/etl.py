@@ -28,12 +28,12 @@ _COLUMNS = ("in", "written", "superseded", "duplicates", "deleted", "objected", 
 
 @app.callback()
 def group() -> None:
-    """Load FHIR exports into the warehouse; look at what was refused."""
+    """Load FHIR and DICOM into the warehouse; look at what was refused."""
 
 
 @app.command()
 def load(
-    paths: Annotated[list[Path], typer.Argument(help="Files or folders: NDJSON, .gz, Bundles, a Bulk export.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders, zips: NDJSON, Bundles, a Bulk export, DICOM.")],
     as_json: Json = False,
 ) -> None:
     """Load an export, validate it and publish a release; every resource is accounted for.
@@ -262,7 +262,7 @@ def _closing_lines(report: LoadReport) -> list[str]:
     if report.recovered:
         lines.append(f"A killed run was rolled back first: {', '.join(report.recovered)}.")
     if report.passed_over:
-        lines.append(f"{len(report.passed_over)} files were passed over (not FHIR, or not in the manifest).")
+        lines.append(f"{len(report.passed_over)} files were passed over (neither FHIR nor DICOM, or not listed).")
     if report.verdict:
         lines += [f"Warning: {warning}" for warning in report.verdict.warnings]
         lines.append(f"Data Docs: {report.verdict.docs}")

@@ -22,6 +22,7 @@ from erios.errors import (
     InputError,
     InternalError,
     MachineError,
+    RefusedError,
     StorageError,
     UsageError,
     ValidationBlocked,
@@ -38,6 +39,16 @@ WINGS: dict[str, type[EriosError]] = {
     "etl.errors.AccountingError": InternalError,
     "validation.errors.SuiteError": UsageError,
     "etl.tasks.TaskError": InternalError,
+    "experiments.errors.BundleError": UsageError,
+    "experiments.errors.ProfileError": UsageError,
+    "experiments.errors.DataError": InputError,
+    "experiments.errors.ClusterError": MachineError,
+    "experiments.errors.PlaceError": MachineError,
+    "experiments.errors.ForbiddenError": RefusedError,
+    "experiments.errors.TrackingError": StorageError,
+    "experiments.errors.CheckpointError": InputError,
+    "experiments.errors.ExperimentError": InputError,
+    "etl.dicom.errors.HeldBack": InputError,
     "etl.views.definition.ViewError": UsageError,
     "etl.views.fhirpath.PathError": UsageError,
 }
@@ -80,7 +91,9 @@ def _machine_fault(error: BaseException) -> EriosError | None:
     if isinstance(error, PermissionError):
         return StorageError(f"no permission{_at(error)}: check the owner and mode of the folder")
     if "JAVA_GATEWAY_EXITED" in _conditions(error):
-        return MachineError("Spark needs Java 17: install openjdk-17-jre-headless or set JAVA_HOME to a Java 17")
+        from erios.workflows.session import NO_JAVA
+
+        return MachineError(NO_JAVA)
     return None
 
 

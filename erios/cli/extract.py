@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from erios.cli.runs import say_stopped
+
 if TYPE_CHECKING:
     from erios.accounts.models import User
     from erios.studies.models import Extract
@@ -276,6 +278,7 @@ def _move(number: str, action: str, reason: str = "") -> None:
     from erios.studies.extract_actions import move_extract
 
     _say(move_extract(extract=_find(by, number), by=by, action=Action(action), reason=reason))
+    say_stopped()
 
 
 def _summary(extract: Extract, by: User) -> dict[str, Any]:

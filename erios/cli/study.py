@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
+from erios.cli.runs import say_stopped
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
+T = TypeVar("T")
 Number = Annotated[str, typer.Argument(metavar="STUDY", help="The study's number, such as E2031-007.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the dossier and the audit chain.")]
@@ -39,6 +43,7 @@ def list_studies(as_json: AsJson = False) -> None:
     lines = [{"study": p.study.number, "version": p.version, "state": p.state, "title": _title(p)} for p in found]
     if as_json:
         write_json(lines)
+        return
     for line in lines:
         screen().print(f"{line['study']}  v{line['version']}  {line['state']:<24}  {line['title']}", soft_wrap=True)
 
@@ -57,6 +62,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
     known = dossier_of(_proposal(by, number), by)
     if as_json:
         write_json(known)
+        return
     for name, value in known.items():
         if name != "content":
             screen().print(
@@ -120,6 +126,80 @@ def decide(
     _say(act(proposal=_proposal(by, number), by=by, action=action, reason=reason, conditions=condition))
 
 
+@app.command("return")
+def return_study(
+    number: Number,
+    point: Annotated[list[str], typer.Option("--point", help="What must be answered; give it again for more.")],
+) -> None:
+    """Send a proposal back with points to answer.
+
+    Example: erios study return E2031-007 --point "why exact dates?" --point "who is informed?"
+    """
+    by = _by()
+    from erios.studies.actions import return_with_points as act
+
+    _say(act(proposal=_proposal(by, number), by=by, points=point))
+
+
+@app.command()
+def answer(
+    number: Number,
+    point: Annotated[int, typer.Argument(min=1, help="The point's place in `erios study show`, from 1.")],
+    text: Annotated[str, typer.Argument(help="The answer.")],
+) -> None:
+    """Answer a reviewer's point on your proposal.
+
+    Example: erios study answer E2031-007 1 "months will do; the proposal is changed"
+    """
+    by = _by()
+    from erios.studies.actions import answer_point as act
+
+    proposal = _proposal(by, number)
+    act(point=_nth(list(proposal.points.all()), point, "point"), by=by, answer=text)
+    _say(proposal)
+
+
+@app.command("meet-condition")
+def meet_condition(
+    number: Number,
+    condition: Annotated[int, typer.Argument(min=1, help="The condition's place in `erios study show`, from 1.")],
+) -> None:
+    """Confirm that a condition of the decision is met, as the DPO.
+
+    Example: erios study meet-condition E2031-007 1
+    """
+    by = _by()
+    from erios.studies.actions import meet_condition as act
+
+    proposal = _proposal(by, number)
+    act(condition=_nth(list(proposal.conditions.all()), condition, "condition"), by=by)
+    _say(proposal)
+
+
+@app.command()
+def resume(number: Number, reason: Reason = "") -> None:
+    """Agree to resume a suspended study, as the DPO or the controller's delegate; it takes both.
+
+    Example: erios study resume E2031-007 --reason "the notice to patients is mended"
+    """
+    by = _by()
+    from erios.studies.actions import agree_to_resume as act
+
+    _say(act(proposal=_proposal(by, number), by=by, reason=reason))
+
+
+@app.command()
+def amend(number: Number) -> None:
+    """Begin a new version of your active study, which stays active meanwhile.
+
+    Example: erios study amend E2031-007
+    """
+    by = _by()
+    from erios.studies.actions import amend as act
+
+    _say(act(study=_proposal(by, number).study, by=by))
+
+
 @app.command()
 def move(
     number: Number,
@@ -144,6 +224,7 @@ def move(
     if chosen not in MOVES:
         raise UsageError(f"no such action; choose {', '.join(sorted(name.replace(' ', '-') for name in MOVES))}")
     _say(act(proposal=_proposal(by, number), by=by, action=chosen, reason=reason))
+    say_stopped()
 
 
 def _by() -> User:
@@ -162,6 +243,14 @@ def _proposal(by: User, number: str) -> Proposal:
     if proposal is None:
         raise InputError(f"no study {number} that you may read; `erios study list` shows them")
     return proposal
+
+
+def _nth(found: Sequence[T], place: int, what: str) -> T:
+    from erios.errors import InputError
+
+    if place > len(found):
+        raise InputError(f"no {what} {place}; `erios study show` lists the {len(found)} there are")
+    return found[place - 1]
 
 
 def _opinion(favourable: bool) -> Opinion:

@@ -24,19 +24,22 @@ def synth(
     dirty: Annotated[
         float, typer.Option("--dirty", help="Share of lines to spoil, 0 to 1; listed in planted.csv.")
     ] = 0.0,
+    imaging: Annotated[
+        int, typer.Option("--imaging", help="How many of the patients have images, as DICOM; lesions in lesions.csv.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
 ) -> None:
     """Write a French university hospital in FHIR R4, invented from a seed, laid out as a Bulk Data export.
 
     Example: erios synth var/hospital --patients 1000 --seed 1
     """
-    counts = _generate(out, patients, seed, bundles, dirty)
+    counts = _generate(out, patients, seed, bundles, dirty, imaging)
     if as_json:
         _write_json(out, counts)
     _print_counts(out, counts)
 
 
-def _generate(out: Path, patients: int, seed: int, bundles: bool, dirty: float) -> Counts:
+def _generate(out: Path, patients: int, seed: int, bundles: bool, dirty: float, imaging: int) -> Counts:
     from rich.progress import Progress
 
     from erios.cli.output import screen
@@ -51,6 +54,7 @@ def _generate(out: Path, patients: int, seed: int, bundles: bool, dirty: float) 
             seed,
             bundles=bundles,
             dirty=dirty,
+            imaging=imaging,
             progress=lambda done, _: bar.update(task, completed=done),
         )
 
@@ -66,6 +70,7 @@ def _write_json(out: Path, counts: Counts) -> None:
             "files": counts.files,
             "bytes": counts.bytes,
             "planted": counts.planted,
+            "images": counts.images,
         }
     )
 
@@ -76,6 +81,8 @@ def _print_counts(out: Path, counts: Counts) -> None:
     rows = [(kind, f"{lines:,}") for kind, lines in counts.types.items()]
     print_table(f"Demonstration hospital in {out}", ("type", "resources"), rows, numbers=1)
     screen().print(f"{counts.resources:,} resources, {counts.bytes / 1e6:,.1f} MB in {counts.files:,} files.")
+    if counts.images:
+        screen().print(f"{counts.images:,} of the files are DICOM images; lesions are listed in {out / 'lesions.csv'}.")
     if counts.planted:
         faults = ", ".join(f"{number:,} {outcome}" for outcome, number in counts.planted.items())
         screen().print(f"Faults planted and listed in {out / 'planted.csv'}: {faults}.", soft_wrap=True)

@@ -20,6 +20,7 @@ from erios.errors import InputError
 from erios.extracts.criteria import Leaf, cohort_query, leaves
 from erios.extracts.criteria.compile import tables as tables_of
 from erios.extracts.forms import OTHER, Terms, column_sql
+from erios.extracts.images import chosen_series, copy_images, image_sql, note_images
 from erios.extracts.specification import PATIENT_KEY, Choice, Specification, TableChoice
 from etl.engine import connect, scalar
 from etl.files import file_list, literal, rows_sql
@@ -55,6 +56,11 @@ class BuildPlan:
     @property
     def cohort(self) -> Path:
         return self.folder / "work" / "cohort.parquet"
+
+    @property
+    def images(self) -> Path:
+        """Which voxel file of the warehouse is which of the extract."""
+        return self.folder / "work" / "images.parquet"
 
     def kept_values(self, table: str, column: str) -> Path:
         """Values of a column that enough patients share."""
@@ -97,6 +103,9 @@ def build(plan: BuildPlan, release: Release, runner: Runner, progress: Progress 
             (table, choice) for table in plan.specification.tables for choice in table.columns if choice.form == "rare"
         ]
         runner.run("rare values", partial(_keep_values, plan, _paths(release, rare)), rare, progress)
+        if series := chosen_series(plan, release):
+            copied = runner.run("copy images", partial(copy_images, plan), series, progress)
+            note_images(plan, copied)
         runner.run("choose rows", partial(_deal, plan), slices, progress)
         parts = sorted({Part(piece.table, n) for piece in slices for n in range(piece.parts)}, key=repr)
         rows = runner.run("write extract", partial(_write, plan), parts, progress)
@@ -221,6 +230,8 @@ def _column(plan: BuildPlan, table: WarehouseTable, choice: Choice) -> str:
         kept = f"(SELECT value FROM read_parquet({literal(plan.kept_values(table.name, choice.name))}))"
         value = f't."{choice.name}"'
         sql = f"CASE WHEN {value} IS NULL OR {value} IN {kept} THEN {value} ELSE {literal(OTHER)} END"
+    elif choice.form.startswith("images"):
+        sql = image_sql(plan, f't."{choice.name}"')
     else:
         sql = column_sql(table.name, column, choice.form, plan.terms)
     return f'{sql} AS "{choice.name}"'

@@ -89,7 +89,7 @@ def _describe(
     with connect(memory_mb) as connection:
         rows, filled = _row(connection, f'SELECT count(*), count("{choice.name}") FROM {source}')
         said: dict[str, Any] = {"filled_percent": round(100 * filled / rows, 1) if rows else None}
-        if column.collection or kind is Kind.KEY:
+        if column.collection or kind in (Kind.KEY, Kind.IMAGES):
             return said
         if kind in (Kind.NUMBER, Kind.AGE):
             return said | _quantiles(connection, source, choice.name, filled, threshold)

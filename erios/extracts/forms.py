@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from erios.errors import InputError
 from erios.settings import PROJECT
 from etl.files import literal
+from etl.voxels import DIGEST, TABLE
 
 if TYPE_CHECKING:
     from etl.tables import WarehouseTable
@@ -27,6 +28,8 @@ HIERARCHIES = PROJECT / "conf" / "hierarchies"
 OLD_AGE = 90
 OTHER = "autre"
 """What stands for values that too few patients share."""
+IMAGES = (TABLE, DIGEST)
+"""The column whose values name voxel files: it leaves only with the files themselves, under the study's pseudonyms."""
 _DATES = {"date", "dateTime", "instant"}
 
 
@@ -51,6 +54,7 @@ class Kind(StrEnum):
     TREATMENT = "treatment"
     NUMBER = "number"
     FLAG = "flag"
+    IMAGES = "images"
     TEXT = "text"
     NOTHING = "nothing"
 
@@ -65,6 +69,7 @@ FORMS: Mapping[Kind, tuple[str, ...]] = {
     Kind.TREATMENT: ("keep", "atc:5", "atc:4", "atc:3", "atc:1", "rare"),
     Kind.NUMBER: ("keep", "band:5", "band:10"),
     Kind.FLAG: ("keep",),
+    Kind.IMAGES: ("images", "images:volume", "images:radiograph"),
     Kind.TEXT: ("keep", "rare"),
     Kind.NOTHING: (),
 }
@@ -81,6 +86,8 @@ class Terms:
 
 def kind_of(table: str, column: Column) -> Kind:
     """The kind of a warehouse column."""
+    if (table, column.name) == IMAGES:
+        return Kind.IMAGES
     if column.privacy in ("pseudonym", "note"):
         return Kind.KEY if column.privacy == "pseudonym" else Kind.NOTHING
     if column.name in ("birth_date", "birth_on"):
@@ -237,6 +244,9 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
     "region": {"fr": "région", "en": "région"},
     "category": {"fr": "catégorie CIM-10 (3 caractères)", "en": "CIM-10 category (3 characters)"},
     "chapter": {"fr": "chapitre CIM-10", "en": "CIM-10 chapter"},
+    "images": {"fr": "images sans visage", "en": "images without a face"},
+    "images:volume": {"fr": "volumes et leurs contours, sans visage", "en": "volumes and their labels, without a face"},
+    "images:radiograph": {"fr": "radiographies", "en": "radiographs"},
     "month": {"fr": "mois", "en": "month"},
     "year": {"fr": "année", "en": "year"},
     "band": {"fr": "tranches de {}", "en": "bands of {}"},

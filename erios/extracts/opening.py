@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from erios.errors import RefusedError
 from erios.extracts.build import DATA
+from erios.extracts.images import FOLDER as IMAGES
 from erios.extracts.manifest import Manifest, verify
 from erios.governance.extract import Facts, opening
 from erios.governance.roles import Person
@@ -59,6 +60,13 @@ class OpenedExtract:
         if table not in self.tables:
             raise RefusedError(f"extract {self.number} has no table '{table}'; tables: {', '.join(self.tables)}")
         return [str(self.folder / one.path) for one in self.manifest.files if one.path.startswith(f"{DATA}/{table}/")]
+
+    def image(self, digest: str) -> Path:
+        """The voxel file that a row of ``dicom_series`` names; RefusedError for one that was not cleared."""
+        path = f"{IMAGES}/{digest}.zip"
+        if path not in {one.path for one in self.manifest.files}:
+            raise RefusedError(f"extract {self.number} has no such image; rows of dicom_series name those it has")
+        return self.folder / path
 
     def duckdb(self, table: str, connection: duckdb.DuckDBPyConnection | None = None) -> Any:
         """The table as a DuckDB relation."""

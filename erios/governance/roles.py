@@ -32,7 +32,9 @@ class Permission(StrEnum):
     PROPOSE = "propose studies"
     COUNT = "count patients"
     REVIEW = "see every submitted study"
-    CATALOGUE = "see the catalogue, releases and data quality"
+    CATALOGUE = "see the catalogue"
+    QUALITY = "see releases, data quality and the quarantine"
+    COMPLIANCE = "see what rules ask and how it is met"
     AUDIT = "search the audit chain"
     CITIZENS = "read citizens' requests"
     ACCOUNTS = "manage accounts"
@@ -41,10 +43,21 @@ class Permission(StrEnum):
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.CLINICIAN: frozenset({Permission.PROPOSE, Permission.COUNT, Permission.CATALOGUE}),
     Role.DATA_SCIENTIST: frozenset({Permission.PROPOSE, Permission.COUNT, Permission.CATALOGUE}),
-    Role.DATA_MANAGER: frozenset({Permission.REVIEW, Permission.CATALOGUE, Permission.COUNT}),
+    Role.DATA_MANAGER: frozenset(
+        {Permission.REVIEW, Permission.CATALOGUE, Permission.COUNT, Permission.QUALITY, Permission.COMPLIANCE}
+    ),
     Role.COMMITTEE: frozenset({Permission.REVIEW, Permission.CATALOGUE}),
-    Role.DPO: frozenset({Permission.REVIEW, Permission.CATALOGUE, Permission.AUDIT, Permission.CITIZENS}),
-    Role.CONTROLLER: frozenset({Permission.REVIEW, Permission.CATALOGUE}),
+    Role.DPO: frozenset(
+        {
+            Permission.REVIEW,
+            Permission.CATALOGUE,
+            Permission.QUALITY,
+            Permission.AUDIT,
+            Permission.CITIZENS,
+            Permission.COMPLIANCE,
+        }
+    ),
+    Role.CONTROLLER: frozenset({Permission.REVIEW, Permission.CATALOGUE, Permission.COMPLIANCE}),
     Role.ADMINISTRATOR: frozenset({Permission.ACCOUNTS}),
 }
 

@@ -58,6 +58,15 @@ REFUSALS: Mapping[str, Mapping[Language, str]] = {
         "« {action} » n'est pas possible à l'état « {state} »",
         "'{action}' is not possible while it is {state}",
     ),
+    "own-model": _both(
+        "personne ne promeut un modèle qu'il a entraîné lui-même",
+        "nobody promotes a model that they trained themselves",
+    ),
+    "run-not-done": _both(
+        "l'entraînement est « {state} » : seul un entraînement terminé donne un modèle à promouvoir",
+        "the run is {state}: only a run that is done has a model to promote",
+    ),
+    "evidence-missing": _both("il manque, pour promouvoir : {missing}", "to promote it, this is missing: {missing}"),
     "not-yours": _both("« {action} » revient à : {who}", "'{action}' is for: {who}"),
     "involved": _both(
         "vous portez cette étude ou faites partie de son équipe : une autre personne doit l'examiner",
@@ -133,7 +142,7 @@ REFUSALS: Mapping[str, Mapping[Language, str]] = {
     "risk-too-high": _both(
         "la plus petite classe compte {k} patients, il en faut {threshold} : généralisez davantage, ou demandez une"
         " exception",
-        "the smallest class has {k} patients, {threshold} are wanted: generalise further, or ask for an exception",
+        "the smallest class holds {k} where {threshold} are wanted: generalise further, or ask for an exception",
     ),
     "isolating": _both(
         "croisé avec des diffusions antérieures, cet extrait isole trop peu de patients ({count} recoupements) :"
@@ -184,6 +193,35 @@ REFUSALS: Mapping[str, Mapping[Language, str]] = {
 }
 
 WORDS: Mapping[str, Mapping[Language, str]] = {
+    # what stands behind a requirement
+    "met": _both("satisfait", "met"),
+    "not met": _both("non satisfait", "not met"),
+    "not applicable": _both("sans objet", "not applicable"),
+    "organisational": _both("organisation", "organisational"),
+    # runs, and attempts as MLflow names them
+    "queued": _both("en attente", "queued"),
+    "running": _both("en cours", "running"),
+    "done": _both("terminé", "done"),
+    "failed": _both("échoué", "failed"),
+    "stopped": _both("arrêté", "stopped"),
+    "RUNNING": _both("en cours", "running"),
+    "FINISHED": _both("terminée", "finished"),
+    "FAILED": _both("échouée", "failed"),
+    "KILLED": _both("interrompue", "interrupted"),
+    "evidence-judged": _both("l'évaluation sur des patients jamais vus", "a judgement on patients never seen"),
+    "evidence-baseline": _both("un modèle simple pour comparer", "a plain model to compare with"),
+    "evidence-groups": _both("les résultats par groupe", "results by subgroup"),
+    "evidence-energy": _both("l'énergie mesurée", "the energy measured"),
+    "evidence-intended_use": _both("l'usage prévu, écrit dans la recette", "the intended use, written in the bundle"),
+    "evidence-licence": _both("la licence de la recette", "the bundle's licence"),
+    "evidence-reproduced": _both(
+        "un second entraînement aux mêmes poids (`erios runs reproduce`)",
+        "a second run with the same weights (`erios runs reproduce`)",
+    ),
+    "evidence-untouched": _both(
+        "que nul patient de l'extrait ne se soit opposé ni n'ait été effacé depuis",
+        "that no patient of the extract has objected or was erased since",
+    ),
     # roles and relations
     "clinician": _both("clinicien", "clinician"),
     "data-scientist": _both("scientifique des données", "data scientist"),

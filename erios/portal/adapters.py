@@ -9,6 +9,7 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.http import HttpRequest
 
 from erios.accounts.actions import follow_directory
+from erios.governance.roles import Role, check_roles
 from erios.settings import load_settings
 
 
@@ -26,8 +27,11 @@ class DirectoryAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         return bool(_roles(sociallogin))
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        if sociallogin.is_existing:
-            follow_directory(user=sociallogin.user, roles=_roles(sociallogin))
+        """Roles that exclude each other are refused before an account is made or anybody is let in."""
+        roles = _roles(sociallogin)
+        check_roles(roles)
+        if sociallogin.is_existing and sociallogin.user.is_active:
+            follow_directory(user=sociallogin.user, roles=roles)
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> Any:
         user = super().save_user(request, sociallogin, form)
@@ -35,10 +39,10 @@ class DirectoryAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         return user
 
 
-def _roles(sociallogin: Any) -> list[str]:
+def _roles(sociallogin: Any) -> set[Role]:
     """Roles that the claims give; a claim that means no role gives none."""
     directory = load_settings().portal.directory
     data = sociallogin.account.extra_data
     claims = data.get("userinfo", data).get(directory.claim) or []
     claims = [claims] if isinstance(claims, str) else claims
-    return [directory.roles[claim] for claim in claims if claim in directory.roles]
+    return {directory.roles[claim] for claim in claims if claim in directory.roles}

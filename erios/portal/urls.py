@@ -4,7 +4,7 @@ from django.urls import include, path
 from django.views.i18n import set_language
 
 from erios.portal.audience import public
-from erios.portal.views import accounts, audit, extracts, feasibility, studies, warehouse
+from erios.portal.views import accounts, audit, compliance, extracts, feasibility, runs, studies, warehouse
 from erios.portal.views import public as open_pages
 
 PROPOSAL = "etudes/<slug:number>/v<int:version>/"
@@ -30,6 +30,9 @@ urlpatterns = [
     path("extraits/<slug:number>/", extracts.extract, name="extract"),
     path("extraits/<slug:number>/specification/", extracts.specification, name="specification"),
     path("extraits/<slug:number>/action/<str:action>/", extracts.act, name="extract_act"),
+    path("entrainements/<slug:number>/", runs.run, name="run"),
+    path("entrainements/<slug:number>/arreter/", runs.stop, name="stop_run"),
+    path("entrainements/<slug:number>/images/<str:name>", runs.picture, name="run_picture"),
     path("notifications/", studies.notifications, name="notifications"),
     path("catalogue/", warehouse.catalogue, name="catalogue"),
     path("catalogue/<slug:name>/", warehouse.table, name="table"),
@@ -37,6 +40,7 @@ urlpatterns = [
     path("versions/<slug:release_id>/<str:page>", warehouse.data_docs, name="data_docs"),
     path("journal/", audit.audit, name="audit"),
     path("journal/article-30.json", audit.processing, name="processing"),
+    path("conformite/", compliance.compliance, name="compliance"),
     path("demandes/", audit.citizens, name="citizens"),
     path("comptes/", accounts.accounts, name="accounts"),
     path("comptes/revue.csv", accounts.access_review, name="access_review"),

@@ -3,6 +3,9 @@
 Owns the order: the row is locked, the rules are asked on what stands now, the change is made, the audit event appended,
 notifications are kept; letters go out after the commit. Who calls has identified ``by``; nothing is trusted of what a
 page said it showed, but the ``revision`` that its reader had read.
+
+Rows are locked before the chain, which is held to the end of the transaction, and with ``no_key``: PostgreSQL checks
+foreign keys at the commit, and would then wait, the chain in hand, for a row that a transaction behind it has locked.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from erios.accounts.models import User
@@ -43,6 +47,9 @@ from erios.studies.models import (
 )
 from erios.studies.selectors import blocking_fields, facts_of, watchers
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 DECISIONS = {
     Action.APPROVE: State.APPROVED,
     Action.APPROVE_CONDITIONALLY: State.CONDITIONAL,
@@ -59,24 +66,34 @@ def start_study(*, by: User, title: str = "") -> Proposal:
     if not by.person.may(Permission.PROPOSE):
         raise RuleBroken(Refusal("not-yours", {"action": Action.EDIT, "who": (Role.CLINICIAN, Role.DATA_SCIENTIST)}))
     with transaction.atomic():
-        study = Study.objects.create(number=_next_number(), proposer=by)
+        study = _new_study(by)
         proposal = Proposal.objects.create(study=study, content={"title": title} if title else {})
         Part.objects.create(proposal=proposal, person=by, kind=PartKind.PROPOSER)
         record([Draft("study.start", study.number)], by=by)
     return proposal
 
 
+def _new_study(by: User) -> Study:
+    """Of two who start at the same instant, the unique column lets one have the number; the other takes the next."""
+    while True:
+        try:
+            with transaction.atomic():
+                return Study.objects.create(number=_next_number(), proposer=by)
+        except IntegrityError:
+            continue
+
+
 def _next_number() -> str:
-    """E2031-007: the seventh study of 2031. Numbers are never used again; the unique column settles a race."""
+    """E2031-007: the seventh study of 2031. Numbers are never used again; after E2031-999 comes E2031-1000."""
     year = timezone.now().year
-    last = Study.objects.filter(number__startswith=f"E{year}-").order_by("-number").first()
+    last = Study.objects.filter(number__startswith=f"E{year}-").order_by(Length("number").desc(), "-number").first()
     return f"E{year}-{int(last.number.split('-')[1]) + 1 if last else 1:03d}"
 
 
 def amend(*, study: Study, by: User) -> Proposal:
     """A new version of an active study, to go the whole way while the old one stays active."""
     with transaction.atomic():
-        last = study.proposals.select_for_update().order_by("-version").first()
+        last = study.proposals.select_for_update(no_key=True).order_by("-version").first()
         if last is None or last.state != State.ACTIVE or study.proposer_id != by.pk:
             state = last.state if last else State.DRAFT
             raise RuleBroken(Refusal("not-now", {"action": "amend", "state": state}))
@@ -146,7 +163,8 @@ def move(*, proposal: Proposal, by: User, action: Action, reason: str = "", revi
 
 def _replace_active(proposal: Proposal, by: User) -> None:
     """An amendment takes the place of the version in force."""
-    for active in proposal.study.proposals.select_for_update().filter(state=State.ACTIVE).exclude(pk=proposal.pk):
+    others = proposal.study.proposals.select_for_update(no_key=True).exclude(pk=proposal.pk)
+    for active in others.filter(state=State.ACTIVE):
         _move(active, Action.REPLACE, by)
 
 
@@ -252,7 +270,7 @@ def expire_studies(*, today: date) -> list[Proposal]:
     expired = []
     for proposal in due:
         with transaction.atomic():
-            locked = Proposal.objects.select_for_update().get(pk=proposal.pk)
+            locked = Proposal.objects.select_for_update(no_key=True).get(pk=proposal.pk)
             check(facts_of(locked), Action.EXPIRE, SYSTEM)
             _move(locked, Action.EXPIRE, None)
             expired.append(locked)
@@ -280,8 +298,10 @@ def publish_results(*, study: Study, by: User, text: str) -> Study:
     return study
 
 
-def ask_count(*, study: Study, by: User, criteria: Any) -> Feasibility:
+def ask_count(*, study: Study, by: User, criteria: Any, spark: SparkSession | None = None) -> Feasibility:
     """Count patients for a study: what may be shown, paid for from its budget, and on the record.
+
+    With a session Spark counts, else DuckDB, with the same answer.
 
     The count is made outside the transaction; where somebody of the team asked at the same instant, it is made again
     with what they were shown.
@@ -289,12 +309,12 @@ def ask_count(*, study: Study, by: User, criteria: Any) -> Feasibility:
     if not by.person.may(Permission.COUNT):
         raise RuleBroken(Refusal("not-yours", {"action": "count", "who": (Role.CLINICIAN, Role.DATA_MANAGER)}))
     criterion = parse(criteria)
-    counter = open_counter(load_settings())
+    counter = open_counter(load_settings(), spark=spark)
     while True:
         history = [_cell(shown) for shown in study.counts.all()]
         answer = counter.count(criterion, history)
         with transaction.atomic():
-            Study.objects.select_for_update().get(pk=study.pk)
+            Study.objects.select_for_update(no_key=True).get(pk=study.pk)
             if study.counts.count() == len(history):
                 _keep_answer(study, by, answer)
                 return answer
@@ -322,7 +342,7 @@ def _acting(
 ) -> Iterator[Proposal]:
     """The proposal, locked and found open to this action by this person; RuleBroken says why not."""
     with transaction.atomic():
-        locked = Proposal.objects.select_for_update().select_related("study").get(pk=proposal.pk)
+        locked = Proposal.objects.select_for_update(no_key=True).select_related("study").get(pk=proposal.pk)
         if revision is not None and revision != locked.revision:
             raise RuleBroken(Refusal("moved-on", {"state": locked.state}))
         missing = blocking_fields(locked) if action is Action.SUBMIT else ()

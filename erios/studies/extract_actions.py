@@ -42,7 +42,7 @@ MOVES = frozenset({Action.APPROVE_SPECIFICATION, Action.REFUSE, Action.ABANDON, 
 def request_extract(*, study: Study, by: User, content: Mapping[str, Any] | None = None) -> Extract:
     """Ask for an extract; without a specification, of what the approved proposal asks for."""
     with transaction.atomic():
-        locked = Study.objects.select_for_update().get(pk=study.pk)
+        locked = Study.objects.select_for_update(no_key=True).get(pk=study.pk)
         proposal = active_proposal(locked)
         if proposal is None:
             raise RuleBroken(Refusal("study-not-active"))
@@ -118,7 +118,7 @@ def note_progress(*, extract: Extract, progress: str) -> None:
 def fail_build(*, extract: Extract, by: User, problem: str) -> Extract:
     """Note why a build failed; it may be begun again."""
     with transaction.atomic():
-        locked = Extract.objects.select_for_update().get(pk=extract.pk)
+        locked = Extract.objects.select_for_update(no_key=True).get(pk=extract.pk)
         locked.busy, locked.problem = None, problem
         _keep(locked)
         record([_draft("build.fail", locked, problem)], by=by)
@@ -213,9 +213,10 @@ def quarantine_damaged(*, extract: Extract, problem: str) -> Extract:
 
 
 def turn_stale(*, extract: Extract, reason: str) -> Extract:
-    """A patient in it has objected or was erased."""
+    """A patient in it has objected or was erased; the event names the runs that have read it."""
     with _acting(extract, Action.TURN_STALE, None) as locked:
-        _move(locked, Action.TURN_STALE, None, reason)
+        runs = list(locked.runs.order_by("number").values_list("number", flat=True))
+        _move(locked, Action.TURN_STALE, None, reason, runs=runs)
     return locked
 
 
@@ -271,7 +272,7 @@ def _acting(
 ) -> Iterator[Extract]:
     """The extract, locked and found open to this action by this person; RuleBroken says why not."""
     with transaction.atomic():
-        locked = Extract.objects.select_for_update().select_related("study", "proposal").get(pk=extract.pk)
+        locked = Extract.objects.select_for_update(no_key=True).select_related("study", "proposal").get(pk=extract.pk)
         if revision is not None and revision != locked.revision:
             raise RuleBroken(Refusal("moved-on", {"state": locked.state}))
         if locked.busy and action not in (Action.BUILD, Action.ASSESS, *_STOPS):

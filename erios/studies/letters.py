@@ -1,12 +1,24 @@
-"""Letters: each notification by e-mail, in the background, once what it tells of has lasted."""
+"""Letters: each notification by e-mail, in the background, once what it tells of has lasted.
+
+A letter names the study's or extract's number, its state, and logins; never a title, a reason, a count or a value: it
+leaves the portal's protection.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from smtplib import SMTPException
 
 from django.core.mail import send_mail
+from django.utils import timezone
 from django_tasks import task
 
+from erios.errors import StorageError
+from erios.governance.extract import State as ExtractState
+from erios.governance.extract import next_actors as extract_actors
+from erios.governance.study import State
+from erios.governance.study import next_actors as study_actors
 from erios.governance.words import word
 from erios.settings import load_settings
 from erios.studies.models import Notification
@@ -16,22 +28,49 @@ _TEXT = """Bonjour,
 
 {what} {about} est maintenant à l'état « {state} » (dernière action : {action}, par {actor}).
 
-Le dossier vous attend dans le portail : mes notifications.
+Il attend : {waits_for}.
+Le dossier est dans le portail, sous vos notifications.
 
 {hospital}
 """
 
 
+TRIES, PAUSE = 6, timedelta(minutes=10)
+"""How often a letter is tried, and how long after a mail server that refused it."""
+
+
 @task()
-def send_letters(ids: Sequence[int]) -> int:
-    """Send the letters of these notifications; answers how many had an address."""
-    hospital = load_settings().portal.hospital
-    sent = 0
-    for note in Notification.objects.filter(pk__in=ids).select_related("person", "proposal__study", "extract"):
-        if note.person.email:
-            words = {name: word(value, "fr") for name, value in (("state", note.state), ("action", note.action))}
-            what, about = ("L'extrait", note.extract) if note.extract else ("L'étude", note.proposal.study)
-            filled = {"what": what, "about": str(about), "actor": note.actor, "hospital": hospital, **words}
-            send_mail(_SUBJECT.format(**filled), _TEXT.format(**filled), None, [note.person.email])
-            sent += 1
-    return sent
+def send_letters(ids: Sequence[int], tries: int = TRIES) -> int:
+    """Send the letters of these notifications; answers how many went. Those that did not are tried again later."""
+    notes = Notification.objects.filter(pk__in=ids).select_related("person", "proposal__study", "extract")
+    addressed = [note for note in notes if note.person.email]
+    failed = [note.pk for note in addressed if not _send(note)]
+    if failed and tries > 1:
+        send_letters.using(run_after=timezone.now() + PAUSE).enqueue(failed, tries - 1)
+    elif failed:
+        raise StorageError(f"{len(failed)} letters could not be sent in {TRIES} tries; they are in the portal")
+    return len(addressed) - len(failed)
+
+
+def _send(note: Notification) -> bool:
+    """Whether the mail server took it; what it answered may quote the letter, and is not kept."""
+    said = _words(note)
+    try:
+        send_mail(_SUBJECT.format(**said), _TEXT.format(**said), None, [note.person.email])
+    except (SMTPException, OSError):
+        return False
+    return True
+
+
+def _words(note: Notification) -> dict[str, str]:
+    what, about = ("L'extrait", note.extract) if note.extract else ("L'étude", note.proposal.study)
+    actors = extract_actors(ExtractState(note.state)) if note.extract else study_actors(State(note.state))
+    return {
+        "what": what,
+        "about": str(about),
+        "actor": note.actor,
+        "state": word(note.state, "fr"),
+        "action": word(note.action, "fr"),
+        "waits_for": ", ".join(word(name, "fr") for name in actors) or "personne",
+        "hospital": load_settings().portal.hospital,
+    }

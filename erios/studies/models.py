@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from erios.governance.extract import BUILT_STATES
 from erios.governance.extract import State as ExtractState
+from erios.governance.run import State as RunState
 from erios.governance.study import Opinion, State
 
 
@@ -311,3 +312,45 @@ class ExtractPart(models.Model):
 
     def __str__(self) -> str:
         return f"{self.extract}: {self.kind} {self.person}"
+
+
+class Run(models.Model):
+    """A training of a model on a released extract, known by its number.
+
+    ``order``: what was asked for (cluster, nodes, processes, gpus, seed, settings). ``job``: the cluster's name of it.
+    ``reason``: why it ended so. ``tracked``: the MLflow run of its last attempt; ``closed``: that has its end too.
+    """
+
+    number = models.CharField(max_length=24, unique=True)
+    extract = models.ForeignKey(Extract, on_delete=models.PROTECT, related_name="runs")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="runs")
+    bundle = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64)
+    cluster = models.CharField(max_length=64)
+    order = models.JSONField(default=dict)
+    job = models.CharField(max_length=64, blank=True)
+    state = models.CharField(
+        max_length=16, choices=[(s.value, s.value) for s in RunState], default=RunState.QUEUED.value
+    )
+    reason = models.TextField(blank=True)
+    tracked = models.CharField(max_length=64, blank=True)
+    created = models.DateTimeField(default=timezone.now)
+    ended = models.DateTimeField(null=True, blank=True)
+    closed = models.BooleanField(default=False)
+    weights = models.CharField(max_length=64, blank=True)
+    promoted = models.DateTimeField(null=True, blank=True)
+    promoted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="promoted_runs", null=True, blank=True
+    )
+
+    class Meta:
+        ordering = ("-created",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(promoted_by=None) | ~Q(promoted_by=F("by")), name="own_model_unpromoted"
+            ),
+            models.CheckConstraint(condition=Q(state__in=[state.value for state in RunState]), name="known_run_state"),
+        )
+
+    def __str__(self) -> str:
+        return self.number

@@ -187,6 +187,8 @@ def dossier_of(proposal: Proposal, user: User) -> dict[str, Any]:
         "proposer": facts.proposer,
         "team": sorted(facts.team),
         "reviews": [f"{p.kind} {p.opinion} by {p.person.username}" for p in parts if p.opinion],
+        "points": [f"{p.text}: {p.answer or 'to be answered'}" for p in proposal.points.all()],
+        "conditions": [f"{c.text}: {'met' if c.met else 'open'}" for c in proposal.conditions.all()],
         "to_mend": [f"{f.field}: {finding_sentence(f, 'en')}" for f in findings(proposal)],
         "content": proposal.content,
     }

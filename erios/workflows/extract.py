@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from etl.release import Release
     from etl.tasks import Progress, Runner
 
-_FILES = ("manifest.json", "manifest.sig", "datapackage.json", "dictionary.html", "ro-crate-metadata.json", "data")
+_FILES = (
+    "manifest.json",
+    "manifest.sig",
+    "datapackage.json",
+    "dictionary.html",
+    "ro-crate-metadata.json",
+    "data",
+    "images",
+)
 RISK_SEED = 20_240
 
 
@@ -227,14 +235,14 @@ def _sync(folder: Path) -> None:
 
 def _check_objections(release: Release, settings: Settings) -> None:
     """Nobody who objects may be in an extract: the release must follow the register of today."""
-    if newer := _objections_after(release, settings):
+    if newer := objections_after(release, settings):
         raise InputError(
             f"{newer} entries of the objection register are newer than release {release.id}: run `erios etl refresh`,"
             " then build the extract again"
         )
 
 
-def _objections_after(release: Release, settings: Settings) -> int:
+def objections_after(release: Release, settings: Settings) -> int:
     """How many entries of the register the release does not know."""
     from etl.tables import IDENTITY
 
@@ -454,7 +462,20 @@ def say_stale(numbers: Sequence[str]) -> str:
     """What to print of the extracts that turned stale."""
     if not numbers:
         return "Extracts touched: none."
-    return f"Extracts touched, which nobody can open any more: {', '.join(numbers)}. Have them destroyed."
+    said = f"Extracts touched, which nobody can open any more: {', '.join(numbers)}. Have them destroyed."
+    return f"{said}{_say_runs(numbers)}"
+
+
+def _say_runs(numbers: Sequence[str]) -> str:
+    """The trainings that have read these extracts, and whose models others use."""
+    from erios.studies.run_selectors import runs_on
+
+    runs = list(runs_on(numbers))
+    if not runs:
+        return " No model was trained on them."
+    said = f" Trained on them: {', '.join(run.number for run in runs)}."
+    used = [run.number for run in runs if run.promoted]
+    return f"{said} In use by others: {', '.join(used)}; the DPO decides what becomes of them." if used else said
 
 
 def turn_touched_stale(settings: Settings) -> list[str]:

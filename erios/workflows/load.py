@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,11 @@ from erios.keys import read_key
 from erios.settings import Settings
 
 if TYPE_CHECKING:
+    from etl.dicom.series import DicomRules
     from etl.pipeline import LoadReport
     from etl.plan import Gate, LoadPlan, Verdict
     from etl.release import Release
+    from etl.tables import WarehouseTable
     from etl.tasks import Progress, Runner
     from validation import ValidationReport
 
@@ -33,9 +37,10 @@ def load_plan(settings: Settings) -> LoadPlan:
     from etl.tables import load_tables
 
     key = read_key(settings.keyring)
+    dicom = dicom_rules(settings)
     return LoadPlan(
         zones=Zones(settings.landing, settings.identity / "quarantine", settings.warehouse),
-        tables=load_tables(settings.views_dir),
+        tables=_with_profile(load_tables(settings.views_dir), dicom),
         read_key=partial(read_key, settings.keyring, key.key_id),
         key_id=key.key_id,
         buckets=settings.load.buckets,
@@ -47,11 +52,35 @@ def load_plan(settings: Settings) -> LoadPlan:
         segments=segments_folder(settings),
         read_sealing_key=partial(sealing_key, settings.keyring, key.key_id),
         read_objectors=partial(standing, settings),
+        dicom=dicom,
+        most_unpacked=settings.load.max_unpacked_mb << 20,
+    )
+
+
+def dicom_rules(settings: Settings) -> DicomRules:
+    """How DICOM series are read; PrivacyError when the profile keeps what the standard removes."""
+    from etl.dicom.profile import read_profile
+    from etl.dicom.series import DicomRules
+
+    images = settings.images
+    return DicomRules(read_profile(images.profile), images.patient_system, tuple(sorted(images.issuers.items())))
+
+
+def _with_profile(tables: Sequence[WarehouseTable], dicom: DicomRules) -> tuple[WarehouseTable, ...]:
+    """The tables, with what decides on images in the digest of theirs: another profile asks for a rebuild."""
+    from etl.voxels import TABLE
+
+    rules = f"{dicom.profile.digest} {dicom.patient_system} {dicom.issuers}"
+    return tuple(
+        replace(table, digest=sha256(f"{table.digest} {rules}".encode()).hexdigest()[:16])
+        if table.name == TABLE
+        else table
+        for table in tables
     )
 
 
 def load_export(paths: Sequence[Path], settings: Settings, progress: Progress | None = None) -> LoadReport:
-    """Load FHIR files or folders, validate them and publish a release."""
+    """Load FHIR and DICOM (files, folders, zips), validate them and publish a release."""
     from etl.pipeline import load
 
     with _prepared(settings) as (plan, runner):
@@ -141,6 +170,8 @@ def _check(
     from etl.plan import Verdict
 
     report = validate_files(settings, tables, settings.warehouse / "validation" / batch, fresh)
+    if report.blocked:
+        _audit_validation(settings, "refuse", batch, report)
     return Verdict(
         report.blocked,
         tuple(failures(report, "block")),
@@ -184,14 +215,24 @@ def validate_release(settings: Settings, release_id: str | None) -> tuple[Releas
 
     release = open_release(settings.warehouse, release_id)
     tables = {name: release.files(name) for name in release.names()}
-    return release, validate_files(settings, tables, settings.warehouse / "validation" / release.id)
+    report = validate_files(settings, tables, settings.warehouse / "validation" / release.id)
+    _audit_validation(settings, "validate", release.id, report)
+    return release, report
+
+
+def _audit_validation(settings: Settings, action: str, what: str, report: ValidationReport) -> None:
+    """That the suites read these tables, and how many expectations failed."""
+    from erios.audit import append
+
+    details = {"expectations": len(report.results), **report.to_dict()["failed"]}
+    append(settings, f"warehouse.{action}", object=what, details=details)
 
 
 def replay_quarantine(settings: Settings, batch: str | None, progress: Progress | None = None) -> LoadReport | None:
     """Load again, as a new batch, what waits in quarantine; None when nothing waits."""
     from tempfile import TemporaryDirectory
 
-    from etl.quarantine import collect_for_replay, mark_replayed, refused
+    from etl.quarantine import collect_for_replay, mark_replayed, refused, refused_series
 
     quarantine = settings.identity / "quarantine"
     waiting = {row.batch for row in refused(quarantine, batch)}
@@ -199,7 +240,8 @@ def replay_quarantine(settings: Settings, batch: str | None, progress: Progress 
         return None
     with TemporaryDirectory(dir=settings.identity) as folder:
         path = Path(folder) / "replayed.ndjson"
-        collect_for_replay(quarantine, settings.landing, path, batch)
-        report = load_export([path], settings, progress)
+        lines = collect_for_replay(quarantine, settings.landing, path, batch)
+        series = refused_series(quarantine, settings.landing, batch)
+        report = load_export([*([path] if lines else []), *series], settings, progress)
     mark_replayed(quarantine, waiting - {report.batch}, report.batch)
     return report

@@ -5,12 +5,14 @@ Owns the order of starting: settings and keyring first, then the chain, then Dja
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from erios.errors import UsageError
@@ -18,6 +20,8 @@ from erios.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
+
+_log = logging.getLogger(__name__)
 
 
 def open_database(*, migrate: bool = False) -> Settings:
@@ -125,12 +129,50 @@ def _worker_beside() -> Iterator[None]:
 
 
 def work(*, until_empty: bool = False) -> None:
-    """Do background work, letters and builds of extracts; and what is due every night."""
+    """Do background work, letters and builds of extracts; watch over runs; and do what is due every night."""
     from django.core.management import call_command
 
     open_database()
-    nightly()
-    call_command("db_worker", verbosity=0, interval=2, batch=until_empty)
+    with rounds():
+        call_command("db_worker", verbosity=0, interval=2, batch=until_empty)
+
+
+ROUND = 5.0
+"""Seconds between two looks at live runs: a run that has lost its right stands still no later."""
+
+
+@contextmanager
+def rounds(every: float = ROUND) -> Iterator[None]:
+    """Make a round now, then one ``every`` so many seconds beside what the caller does."""
+    done = Event()
+    walker = Thread(target=_walk, args=(done, every), daemon=True)
+    make_round()
+    walker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        walker.join()
+
+
+def _walk(done: Event, every: float) -> None:
+    from django.db import connections
+
+    while not done.wait(every):
+        make_round()
+        connections.close_all()
+
+
+def make_round() -> None:
+    """Let expire what is over, and close or stop runs; what fails is logged and tried again in the next round."""
+    from erios.workflows.tracking import share_runs
+    from erios.workflows.train import follow
+
+    for step in (nightly, follow, share_runs):
+        try:
+            step()
+        except Exception as error:
+            _log.error("%s failed: %s", step.__name__, type(error).__name__)
 
 
 def nightly() -> None:

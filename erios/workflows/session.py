@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from erios.errors import MachineError
 from erios.settings import Settings, make_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+NO_JAVA = "Spark needs Java 17: install openjdk-17-jre-headless or set JAVA_HOME to a Java 17"
 _FIXED = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -44,6 +46,27 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
         finally:
             if running is None:
                 spark.stop()
+
+
+_resident: list[SparkSession] = []
+_starting = threading.Lock()
+
+
+def resident_session(settings: Settings) -> SparkSession:
+    """The session that a server keeps for its counts, made once a process; MachineError without Java."""
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    if running := SparkSession.getActiveSession():
+        return running
+    with _starting, _own_interrupts():
+        try:
+            _resident[:] = _resident or [_build(settings)]
+        except PySparkException as error:
+            if error.getCondition() != "JAVA_GATEWAY_EXITED":
+                raise
+            raise MachineError(NO_JAVA) from None
+    return _resident[0]
 
 
 @contextmanager

@@ -14,11 +14,11 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from multiprocessing import get_context
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
 
@@ -29,8 +29,11 @@ from etl.synthetic.faults import Planted, spoil
 from etl.synthetic.hospital import Hospital, build_hospital, structure
 from etl.synthetic.records import records_of
 
+if TYPE_CHECKING:
+    from etl.synthetic.phantoms import Lesion
+
 PEOPLE_A_PART = 400
-PLANTED = "planted.csv"
+PLANTED, LESIONS = "planted.csv", "lesions.csv"
 MANIFEST = "manifest.json"
 _REFERENCE = re.compile(rb'"reference":"([A-Z][A-Za-z]+/[0-9a-f]{16})"')
 _BUFFER = 1 << 18
@@ -38,12 +41,13 @@ _BUFFER = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was written: lines by resource type, files, bytes, planted faults by outcome."""
+    """What was written: lines by resource type, files, bytes, planted faults by outcome, and DICOM files."""
 
     types: dict[str, int]
     files: int
     bytes: int
     planted: dict[str, int]
+    images: int = 0
 
     @property
     def resources(self) -> int:
@@ -63,15 +67,18 @@ class Part:
     last: int
     dirty: float
     bundles: bool
+    imaging: int = 0
 
 
 @dataclass(slots=True)
 class Written:
-    """What a part wrote: lines by (resource type, file name), bytes, faults."""
+    """What a part wrote: lines by (resource type, file name), bytes, faults, DICOM files and their lesions."""
 
     lines: Counter[tuple[str, str]] = field(default_factory=Counter)
     bytes: int = 0
     planted: list[Planted] = field(default_factory=list)
+    images: int = 0
+    lesions: list[tuple[str, str, Lesion]] = field(default_factory=list)
 
 
 def export_day(seed: int) -> int:
@@ -88,27 +95,36 @@ def generate(
     *,
     bundles: bool = False,
     dirty: float = 0.0,
+    imaging: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Counts:
     """Writes the demonstration hospital to the folder `out`, laid out as a Bulk Data export, or as bundles.
 
-    Same `patients`, `seed`, `bundles` and `dirty`: same bytes, for any number of `workers` (all cores
-    without it). `progress` hears (patients done, patients wanted). Raises InputError for values out of
-    range or a folder that is not empty. Sources: FHIR R4, FR Core 2.1, FHIR Bulk Data Access 2.0.
+    The first `imaging` patients have images too, in DICOM below `out/dicom`. Same `patients`, `seed`, `bundles`,
+    `dirty` and `imaging`: same bytes, for any number of `workers` (all cores without it). `progress` hears (patients
+    done, patients wanted). Raises InputError for values out of range or a folder that is not empty. Sources: FHIR R4,
+    FR Core 2.1, FHIR Bulk Data Access 2.0, DICOM PS3.3.
     """
     _check(out, patients, seed, dirty, bundles)
+    if not 0 <= imaging <= patients:
+        raise InputError(f"images of {imaging} patients: give a number from 0 to {patients}")
+    if imaging and bundles:
+        raise InputError("images lie beside a Bulk Data export: ask for them without bundles")
     out.mkdir(parents=True, exist_ok=True)
     today = export_day(seed)
     parts = [
         Part(out, seed, today, number, first, min(first + PEOPLE_A_PART, patients), dirty, bundles)
         for number, first in enumerate(range(0, patients, PEOPLE_A_PART))
     ]
+    parts = [replace(part, imaging=max(0, min(imaging, part.last) - part.first)) for part in parts]
     whole = _write_structure(out, build_hospital(seed, today), bundles)
     for part, written in zip(parts, _written(parts, workers), strict=True):
         whole.lines += written.lines
         whole.bytes += written.bytes
         whole.planted += written.planted
+        whole.images += written.images
+        whole.lesions += written.lesions
         if progress:
             progress(part.last, patients)
     return _finish(out, whole, today, bundles, dirty)
@@ -171,6 +187,8 @@ def write_part(part: Part) -> Written:
     try:
         for index in range(part.first, part.last):
             _write_person(part, hospital, index, files, written)
+            if index < part.first + part.imaging:
+                _write_images(part, hospital, index, files, written)
     finally:
         files.close()
     return written
@@ -195,6 +213,17 @@ def _write_person(part: Part, hospital: Hospital, index: int, files: _Files, wri
             _plant(rngs, (kind, identity, line), is_female, files, written)
         else:
             files.add(kind, line)
+
+
+def _write_images(part: Part, hospital: Hospital, index: int, files: _Files, written: Written) -> None:
+    from etl.synthetic.scans import scan
+
+    scanned = scan(part.out, hospital, part.seed, index, part.today)
+    for resource in scanned.resources:
+        files.add(resource["resourceType"], orjson.dumps(resource))
+    written.images += scanned.files
+    written.bytes += scanned.bytes
+    written.lesions += scanned.lesions
 
 
 def _plant(rngs: Streams, entry: tuple[str, str, bytes], is_female: bool, files: _Files, written: Written) -> None:
@@ -254,11 +283,14 @@ def _finish(out: Path, whole: Written, today: int, bundles: bool, dirty: float) 
         _write_manifest(out, whole, today)
     if dirty:
         _write_planted(out / PLANTED, whole.planted)
+    if whole.images:
+        _write_lesions(out / LESIONS, whole.lesions)
     return Counts(
         types=dict(sorted(types.items())),
-        files=len({name for _, name in whole.lines}),
+        files=len({name for _, name in whole.lines}) + whole.images,
         bytes=whole.bytes,
         planted=dict(sorted(Counter(planted.outcome for planted in whole.planted).items())),
+        images=whole.images,
     )
 
 
@@ -279,6 +311,14 @@ def _write_planted(path: Path, planted: list[Planted]) -> None:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(Planted._fields)
         writer.writerows(planted)
+
+
+def _write_lesions(path: Path, lesions: list[tuple[str, str, Lesion]]) -> None:
+    """The truth about the images; a load does not read it."""
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(("series_uid", "modality", "x_mm", "y_mm", "z_mm", "radius_mm"))
+        writer.writerows((uid, modality, one.x, one.y, one.z, one.radius) for uid, modality, one in lesions)
 
 
 def read_planted(out: Path) -> list[Planted]:

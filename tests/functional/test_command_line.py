@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from erios.cli import GROUPS, load_group
 from erios.keys import read_key
 
 
@@ -68,3 +69,25 @@ def test_a_closed_stream_is_no_traceback(closed):
 
     assert done.returncode == 4
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [("erios ext", "extract"), ("erios extract ver", "verify"), ("erios train --clu", "--cluster")],
+)
+def test_a_shell_is_told_how_a_line_goes_on(line, wanted):
+    asked = {"_ERIOS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "erios"], env=os.environ | asked, capture_output=True, text=True, check=True
+    )
+    assert wanted in done.stdout.split()
+
+
+def test_every_command_has_an_example():
+    def lacking(name, command):
+        inner = getattr(command, "commands", None)
+        if inner:
+            return [found for sub, one in inner.items() for found in lacking(f"{name} {sub}", one)]
+        return [] if command.hidden or "Example:" in (command.help or "") else [name]
+
+    assert [found for group in GROUPS for found in lacking(group, load_group(group))] == []

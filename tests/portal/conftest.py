@@ -53,7 +53,10 @@ CONTENT = {
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """A real PostgreSQL on a socket and a loopback port of its own; answers the URL of its first database."""
+    """A real PostgreSQL on a socket and a loopback port of its own; answers the URL of its first database.
+
+    Not in pytest's own folder: another run of pytest beside this one closes that to the server's user.
+    """
     with TemporaryDirectory(prefix="erios-postgres-") as folder, running(Path(folder)) as url:
         yield url
 
@@ -61,13 +64,21 @@ def server() -> Iterator[str]:
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
     """A home with a keyring, a migrated database, the chain, and the cast's accounts."""
-    url = request.getfixturevalue("server") if request.param == "postgresql" else ""
+    url = new_database(request.getfixturevalue("server")) if request.param == "postgresql" else ""
     home = tmp_path_factory.mktemp(f"template-{request.param}") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ERIOS_HOME", str(home))
         patch.setenv("ERIOS_DATABASE", url)
         _make_template()
     return Template(home, url)
+
+
+def new_database(url: str) -> str:
+    """An empty database of its own on a server."""
+    start, name = url.rpartition("/")[0], f"template_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(f"{start}/template1", autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}"')
+    return f"{start}/{name}"
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,7 @@ def _make_template() -> None:
 
 
 def point_to(settings: Settings) -> None:
-    from erios.site import database_of
+    from erios.database import database_of
 
     close_database()
     connections.settings = connections.configure_settings({"default": database_of(settings)})
@@ -131,6 +142,15 @@ def database(template: Template, erios_home: Path, monkeypatch: pytest.MonkeyPat
     point_to(settings)
     yield settings
     close_database()
+
+
+@pytest.fixture
+def counted(database: Settings, loaded: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of ``database`` over the release of the generated hospital; for tests that only read it."""
+    from erios.settings import load_settings
+
+    monkeypatch.setenv("ERIOS_WAREHOUSE", str(loaded / "warehouse"))
+    return load_settings()
 
 
 @pytest.fixture

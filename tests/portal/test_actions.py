@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from typing import Any
 
@@ -96,6 +95,18 @@ class _Undo(Exception):  # noqa: N818
     """Undoes what was done."""
 
 
+def test_the_thousandth_study_of_a_year_has_a_number_of_its_own(database, person) -> None:
+    from django.utils import timezone
+
+    from erios.studies import actions
+    from erios.studies.models import Study
+
+    year = timezone.now().year
+    Study.objects.create(number=f"E{year}-999", proposer=person("ada"))
+    numbers = [actions.start_study(by=person("ada")).study.number for _ in range(3)]
+    assert numbers == [f"E{year}-{last}" for last in (1000, 1001, 1002)]
+
+
 def test_a_study_goes_its_way_and_every_step_is_on_record(database) -> None:
     from tests.portal.stories import at
 
@@ -104,33 +115,6 @@ def test_a_study_goes_its_way_and_every_step_is_on_record(database) -> None:
     steps += ["approve", "activate", "close", "archive"]
     assert did(database) == [f"study.{step}" for step in steps]
     assert verify(database).faults == ()
-
-
-def test_every_action_of_studies_and_accounts_appends_an_event() -> None:
-    from erios.accounts import actions as accounts
-    from erios.studies import actions as studies
-    from erios.studies import extract_actions as extracts
-
-    for module in (studies, accounts, extracts):
-        writes = [f for name, f in inspect.getmembers(module, inspect.isfunction) if _is_write(module, name, f)]
-        silent = [write.__name__ for write in writes if not _records(module, write)]
-        assert silent == []
-        assert len(writes) >= 5
-
-
-NOT_WRITES = ("end_sessions", "check_release", "note_progress")
-"""Of the actions' modules: ends what an event told of already, checks only, tells how far a build is."""
-
-
-def _is_write(module: Any, name: str, function: Any) -> bool:
-    return function.__module__ == module.__name__ and not name.startswith("_") and name not in NOT_WRITES
-
-
-def _records(module: Any, function: Any) -> bool:
-    """Does the function call ``record``, itself or through the module's own helpers?"""
-    source = inspect.getsource(function)
-    helpers = [h for h in ("_move", "_opine", "_keep_answer") if f"{h}(" in source and hasattr(module, h)]
-    return "record(" in source or any(_records(module, getattr(module, helper)) for helper in helpers)
 
 
 def test_a_member_of_the_team_may_not_be_a_reviewer_even_in_the_database(database, person) -> None:
@@ -202,6 +186,41 @@ def test_two_who_decide_at_the_same_instant_one_wins_and_the_other_is_told(datab
         thread.join()
     assert sorted(outcomes.values()) == ["done", "moved-on"]
     assert Part.objects.filter(proposal=proposal, kind="decision").count() == 1
+    assert verify(database).faults == ()
+
+
+def test_all_who_review_at_the_same_instant_are_heard_and_a_double_click_counts_once(database, person) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.db import connection
+
+    from erios.studies import actions
+    from erios.studies.models import Part
+    from tests.portal.stories import at
+
+    proposal = at(State.UNDER_REVIEW)
+    sides = [("com1", "vote"), ("com1", "vote"), ("com2", "vote"), ("com3", "vote"), ("dpo", "visa"), ("dpo2", "visa")]
+    start = threading.Barrier(len(sides))
+
+    def review(side: tuple[str, str]) -> str:
+        act = actions.vote if side[1] == "vote" else actions.give_visa
+        try:
+            by = person(side[0])
+            start.wait(10)
+            act(proposal=proposal, by=by, opinion=Opinion.FAVOURABLE, reason="r")
+            return "done"
+        except RuleBroken:
+            return "refused"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(sides)) as crowd:
+        outcomes = list(crowd.map(review, sides))
+    assert (outcomes.count("done"), outcomes.count("refused")) == (4, 2)
+    kinds = Part.objects.filter(proposal=proposal, kind__in=["vote", "visa"]).values_list("person__username", "kind")
+    voters = {login for login, kind in kinds if kind == "vote"}
+    assert (len(kinds), voters) == (4, {"com1", "com2", "com3"})
+    assert [did(database).count(f"study.{kind}") for kind in ("vote", "visa")] == [3, 1]
     assert verify(database).faults == ()
 
 

@@ -347,6 +347,7 @@ def test_who_objects_is_in_no_extract_built_afterwards(with_export: Settings) ->
 
     assert built.patients == (before.patients or 0) - 1
     assert work.turn_touched_stale(with_export) == [before.number]
+    assert work.say_stale([before.number]).endswith("No model was trained on them.")
 
 
 def test_a_build_that_fails_says_why_and_may_be_begun_again(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

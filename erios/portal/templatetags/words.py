@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +30,12 @@ def said_all(names: Any) -> str:
 def slug(name: str) -> str:
     """A name as part of a class or an address."""
     return str(name).replace(" ", "-")
+
+
+@register.filter
+def fine(text: str) -> str:
+    """A text whose French double signs do not stray from their words at the end of a line."""
+    return re.sub(r" (?=[;:!?»])|(?<=«) ", "\u00a0", text)
 
 
 @register.filter

@@ -65,12 +65,13 @@ def close(request: StaffRequest, login: str) -> HttpResponse:
 @needs(Permission.ACCOUNTS)
 @require_GET
 def access_review(request: StaffRequest) -> HttpResponse:
-    """The access review: who holds what, and since when nobody has come, as CSV."""
+    """The access review: who holds what, and since when nobody has come, as CSV; that it was taken is on record."""
+    accounts = actions.review_access(by=request.user)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="revue-des-acces.csv"'
     table = csv.writer(response, delimiter=";")
     table.writerow(["identifiant", "nom", "fonction", "actif", "roles", "derniere_connexion"])
-    for user in User.objects.order_by("username"):
+    for user in accounts:
         last = user.last_login.isoformat(timespec="minutes") if user.last_login else "jamais"
         roles = " ".join(sorted(user.roles))
         table.writerow([user.username, user.name, user.title, "oui" if user.is_active else "non", roles, last])

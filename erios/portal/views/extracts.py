@@ -16,8 +16,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from erios.errors import InputError
 from erios.extracts.criteria import describe
-from erios.extracts.forms import FORMS, DatePolicy, kind_of, say_form
+from erios.extracts.forms import FORMS, DatePolicy, Terms, kind_of, say_form
 from erios.extracts.risk import RiskReport
+from erios.extracts.sample import sample_of
 from erios.extracts.specification import PATIENT_KEY, dump_specification, warehouse_tables
 from erios.governance.extract import Action, State, next_actors
 from erios.portal import risk_figures
@@ -26,6 +27,7 @@ from erios.settings import load_settings
 from erios.studies import extract_actions as actions
 from erios.studies import extract_selectors as selectors
 from erios.studies.models import Extract
+from erios.studies.run_selectors import visible_runs
 from erios.studies.selectors import visible_studies
 
 
@@ -67,6 +69,7 @@ def extract(request: StaffRequest, number: str) -> HttpResponse:
         "exceptional": specification.exceptional,
         "versions": selectors.changes_of(found, language),
         "parts": found.parts.select_related("person"),
+        "runs": visible_runs(request.user).filter(extract=found),
         "report": report,
         "risk": risk_figures.figures(report, language) if report else None,
         "ends": timezone.localdate() + timedelta(days=365),
@@ -81,14 +84,17 @@ def _text(report: Mapping[str, Any]) -> str:
 
 
 def _tables(specification: Any, language: str) -> list[dict[str, Any]]:
+    """Each column with its form, its reason, and what it would look like of an invented person."""
+    known, terms = warehouse_tables(load_settings().views_dir), Terms(specification.dates, timezone.localdate().year)
+
+    def column(table: str, choice: Any) -> dict[str, str]:
+        found = next(one for one in known[table].view.columns if one.name == choice.name)
+        form = say_form(choice.form, specification.dates, language)
+        sample = sample_of(table, found, choice.form, terms)
+        return {"name": choice.name, "why": choice.why, "form": form, "sample": sample}
+
     return [
-        {
-            "name": table.name,
-            "columns": [
-                {"name": one.name, "why": one.why, "form": say_form(one.form, specification.dates, language)}
-                for one in table.columns
-            ],
-        }
+        {"name": table.name, "columns": [column(table.name, one) for one in table.columns]}
         for table in specification.tables
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import messages
@@ -22,6 +21,7 @@ from erios.portal.criteria_form import KINDS, Row, criteria_of, rows_from, rows_
 from erios.portal.views.studies import wizard_page
 from erios.studies import actions, selectors
 from erios.studies.models import Proposal
+from erios.workflows.count import count_patients
 from etl.errors import EtlError
 
 
@@ -56,7 +56,7 @@ def count(request: StaffRequest, number: str, version: int) -> HttpResponse:
     proposal = _proposal(request, number, version)
     language = "en" if get_language() == "en" else "fr"
     try:
-        answer = actions.ask_count(study=proposal.study, by=request.user, criteria=_criteria(request))
+        answer = count_patients(study=proposal.study, by=request.user, criteria=_criteria(request))
     except (EriosError, EtlError) as error:
         return render(request, "portal/count.html", {"fault": str(error)})
     left = load_parameters().budget - selectors.spent(proposal.study)
@@ -64,8 +64,8 @@ def count(request: StaffRequest, number: str, version: int) -> HttpResponse:
 
 
 def _criteria(request: StaffRequest) -> Any:
-    written = request.POST.get("json", "").strip()
-    return json.loads(written) if written else json.loads(json.dumps(criteria_of(rows_of(request.POST))))
+    """What was written by hand, as text that may be no JSON, or else what the form's rows say."""
+    return request.POST.get("json", "").strip() or criteria_of(rows_of(request.POST))
 
 
 def _shown(answer: Feasibility, language: str) -> dict[str, Any]:

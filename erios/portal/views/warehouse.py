@@ -1,17 +1,28 @@
-"""The warehouse for those who choose data: catalogue, releases and their quality. No row is ever read here."""
+"""The warehouse for those who choose data: catalogue, releases, their quality, the quarantine. No row is shown here."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import render
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from erios.extracts.counts import load_parameters
 from erios.governance.roles import Permission
 from erios.portal.audience import StaffRequest, needs
 from erios.portal.catalogue import tables
+from erios.portal.distributions import column_picture, quality_over_time
+from erios.portal.templatetags.words import spaced
 from erios.settings import load_settings
+from erios.workflows.catalogue import TableProfile, quarantine_figures, table_profile
+
+if TYPE_CHECKING:
+    from etl.release import Release
 
 
 @needs(Permission.CATALOGUE)
@@ -25,58 +36,79 @@ def catalogue(request: StaffRequest) -> HttpResponse:
     return render(request, "portal/catalogue.html", {"tables": known, "release": release})
 
 
-def _rows(release: Any, name: str) -> int | None:
-    return release.tables[name].rows if release and name in release.tables else None
+def _rows(release: Release | None, name: str) -> str:
+    """Rows of a table in words; few rows are few patients."""
+    if release is None or name not in release.tables:
+        return ""
+    rows, least = release.tables[name].rows, load_parameters().threshold
+    return spaced(rows) if rows >= least else _("moins de %(count)s") % {"count": least}
 
 
 @needs(Permission.CATALOGUE)
 @require_GET
 def table(request: StaffRequest, name: str) -> HttpResponse:
-    """One table: its columns, their privacy rules, and how full each is in the last release."""
+    """One table: its columns, their privacy rules, how full each is in the last release and what lies in it."""
     from etl.release import latest
 
     found = next((table for table in tables() if table.name == name), None)
     if found is None:
         raise Http404
-    release = latest(load_settings().warehouse)
-    filled = _fill_rates(release, name) if release and name in release.tables else {}
-    columns = [{"column": column, "filled": filled.get(column.name)} for column in found.columns]
+    settings = load_settings()
+    release = latest(settings.warehouse)
+    if release is None or name not in release.tables:
+        profile = TableProfile({}, sampled=False)
+    else:
+        profile = table_profile(settings, release.id, name, request.user.username)
+    columns = [
+        {"column": one, "picture": column_picture(profile.columns[one.name]) if one.name in profile.columns else None}
+        for one in found.columns
+    ]
     known = {"table": found, "columns": columns, "release": release, "rows": _rows(release, name)}
-    return render(request, "portal/table.html", known)
+    return render(request, "portal/table.html", {**known, "sampled": profile.sampled})
 
 
-def _fill_rates(release: Any, name: str) -> dict[str, float]:
-    """Percent of rows in which each column has a value; nothing below a hundred rows."""
-    if release.tables[name].rows < 100:
-        return {}
-    relation = release.duckdb(name)
-    counts = relation.aggregate(", ".join(f'count("{column}")' for column in relation.columns)).fetchall()[0]
+@needs(Permission.QUALITY)
+@require_GET
+def releases(request: StaffRequest) -> HttpResponse:
+    """Kept releases: what came in, what was refused and why, what validation said, over time."""
+    from etl.release import open_release, release_ids
+
+    settings = load_settings()
+    kept = [open_release(settings.warehouse, name) for name in release_ids(settings.warehouse)]
+    waiting = quarantine_figures(settings)
+    known = {
+        "lines": [{"release": release, **_quality(release)} for release in reversed(kept)],
+        "pictures": quality_over_time(kept[-24:]),
+        "waiting": waiting[:50],
+        "left": len(waiting[50:]),
+        "total": sum(texts for _kind, _reason, texts in waiting),
+    }
+    return render(request, "portal/releases.html", known)
+
+
+def _quality(release: Release) -> dict[str, Any]:
+    """What validation said; of a failure its table and its sentence, never the keys of rows."""
+    said = release.validation
+    docs = load_settings().warehouse / "validation" / release.batch / "index.html"
     return {
-        column: 100.0 * count / release.tables[name].rows
-        for column, count in zip(relation.columns, counts, strict=True)
+        "checks": said.get("expectations", 0),
+        "warnings": said.get("failed", {}).get("warn", 0),
+        "failures": [_failure(one) for one in said.get("failures", ())],
+        "has_docs": docs.is_file(),
+        "totals": release.totals,
+        "published": parse_datetime(release.created),
     }
 
 
-@needs(Permission.CATALOGUE)
-@require_GET
-def releases(request: StaffRequest) -> HttpResponse:
-    """Kept releases: what came in, what was refused, what validation said."""
-    from etl.release import open_release, release_ids
-
-    warehouse = load_settings().warehouse
-    kept = [open_release(warehouse, name) for name in reversed(release_ids(warehouse))]
-    lines = [{"release": release, **_quality(release)} for release in kept]
-    return render(request, "portal/releases.html", {"lines": lines})
+def _failure(found: Mapping[str, Any]) -> str:
+    """A failure's table and sentence without the numbers in it that are counts of rows: few rows are few patients."""
+    counts = "|".join(rf"{n:,}|{n}" for n in {found["unexpected"], found["evaluated"]})
+    return f"{found['table']} : " + re.sub(rf"(?<![\d,.])({counts})(?![\d,]|\.\d)", "…", found["sentence"]).replace(
+        "….", "…"
+    )
 
 
-def _quality(release: Any) -> dict[str, Any]:
-    results = release.validation.get("results", [])
-    failed = [result for result in results if not result.get("success", True)]
-    docs = load_settings().warehouse / "validation" / release.batch / "index.html"
-    return {"checks": len(results), "warnings": len(failed), "has_docs": docs.is_file(), "totals": release.totals}
-
-
-@needs(Permission.CATALOGUE)
+@needs(Permission.QUALITY)
 @require_GET
 def data_docs(request: StaffRequest, release_id: str, page: str) -> FileResponse:
     """A page of a release's Data Docs."""

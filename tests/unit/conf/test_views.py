@@ -27,6 +27,7 @@ WANTED = [
     "allergy",
     "condition",
     "diagnostic_report",
+    "dicom_series",
     "document",
     "encounter",
     "imaging_series",

@@ -103,7 +103,7 @@ def test_a_misspelt_variable_is_refused(monkeypatch):
 
     with pytest.raises(
         UsageError,
-        match="unknown variable ERIOS_HOEM; known are ERIOS_CONF, ERIOS_DATABASE, ERIOS_GOVERNANCE, ERIOS_HOME",
+        match="unknown variable ERIOS_HOEM; known are ERIOS_BUNDLES_DIR, ERIOS_CLUSTERS_DIR",
     ):
         load_settings()
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import etl
+import experiments
 import validation
 from erios.cli import exits
 from erios.errors import FAMILIES, KeyringError
@@ -100,7 +101,7 @@ def is_own_error(value: object, module: str) -> bool:
 def wing_errors() -> list[type[Exception]]:
     """Every public exception class that a wing defines."""
     found: set[Any] = set()
-    for wing in (etl, validation):
+    for wing in (etl, experiments, validation):
         for module in pkgutil.walk_packages(wing.__path__, f"{wing.__name__}."):
             for value in vars(importlib.import_module(module.name)).values():
                 if is_own_error(value, module.name):

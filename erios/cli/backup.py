@@ -1,0 +1,116 @@
+"""``erios backup``: all that must survive the machine, sealed under a passphrase; and the way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from erios.workflows.backup import Manifest
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", help="A file with the passphrase, readable by you alone; else it is asked for."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
+
+
+@app.callback()
+def backup() -> None:
+    """Back up the zones and the governance database, sealed under a passphrase, and restore them elsewhere."""
+
+
+@app.command()
+def create(
+    destination: Annotated[Path, typer.Argument(metavar="DESTINATION", help="A new folder, on another disk.")],
+    passphrase_file: PassphraseFile = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", metavar="ZONE", help="A zone to leave out; repeatable.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Back everything up into a new folder. Loads wait meanwhile; portal and trainings go on.
+
+    Keep the passphrase elsewhere: without it nobody opens the backup, you neither.
+
+    Example: erios backup create /mnt/backup/2026-11-22 --passphrase-file /root/backup-passphrase
+    """
+    from erios.errors import UsageError
+    from erios.settings import load_settings
+    from erios.workflows.backup import ORDER
+    from erios.workflows.backup import create as act
+
+    if unknown := sorted(set(without or ()) - set(ORDER)):
+        raise UsageError(f"there is no zone {unknown[0]}: zones are {', '.join(ORDER)}")
+    zones = [zone for zone in ORDER if zone not in (without or ())]
+    manifest = act(destination.absolute(), _passphrase(passphrase_file, again=True), load_settings(), zones)
+    _tell(manifest, f"Backup in {destination}", as_json)
+
+
+@app.command()
+def verify(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The folder of a backup.")],
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open every byte of a backup and check it; nothing is written.
+
+    Example: erios backup verify /mnt/backup/2026-11-22
+    """
+    from erios.workflows.backup import verify as act
+
+    _tell(act(source, _passphrase(passphrase_file)), f"{source} is whole, byte for byte", as_json)
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The folder of a backup.")],
+    passphrase_file: PassphraseFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a backup into the empty zones of this installation, and prove that it holds.
+
+    Example: ERIOS_HOME=/srv/erios erios backup restore /mnt/backup/2026-11-22
+    """
+    from erios.cli.output import screen, write_json
+    from erios.settings import load_settings
+    from erios.workflows.backup import restore as act
+
+    proved = act(source, _passphrase(passphrase_file), load_settings())
+    if as_json:
+        write_json({"restored": str(source), "proved": proved})
+        return
+    for line in proved:
+        screen().print(f"✓ {line}", soft_wrap=True)
+
+
+def _passphrase(file: Path | None, *, again: bool = False) -> str:
+    """From the file, or asked for; never from the command line, which others on the machine can read."""
+    from erios.errors import InputError, UsageError
+
+    if file is None:
+        asked: str = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=again, err=True)
+        return asked
+    try:
+        if file.stat().st_mode & 0o077:
+            raise UsageError(f"{file} may be read by others: chmod 600 {file}")
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise InputError(f"cannot read the passphrase in {file}: {error.strerror}") from None
+
+
+def _tell(manifest: Manifest, title: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from erios.cli.output import print_table, screen, write_json
+
+    if as_json:
+        write_json(asdict(manifest))
+        return
+    rows = [(part.zone, f"{part.files:,}", f"{part.bytes / 1e6:,.1f}") for part in manifest.parts]
+    print_table("", ("zone", "files", "MB"), rows, numbers=2)
+    screen().print(f"{title}; made {manifest.created}.", soft_wrap=True)

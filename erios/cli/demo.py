@@ -1,0 +1,111 @@
+"""``erios demo``: the whole story on a generated hospital, with a line of explanation a step."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from erios.demo.services import Addresses
+    from erios.demo.story import Step
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def demo(
+    fast: Annotated[bool, typer.Option("--fast", help="A small hospital and short trainings.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew; what was made is deleted.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Then serve portal and records until Ctrl-C.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
+) -> None:
+    """Play the whole story on a generated hospital: load, study, decision, extract, models; then look at it.
+
+    ERIOS_HOME must name a folder of its own. Interrupted, the same command goes on where it stopped.
+
+    Example: ERIOS_HOME=var/demo erios demo --fast
+    """
+    from erios.demo.scale import FAST, FULL, claim
+    from erios.demo.story import Story
+    from erios.settings import load_settings
+
+    settings, scale = load_settings(), FAST if fast else FULL
+    known = claim(settings.home, scale, restart=restart)
+    console = _console()
+    _greet(console, f"{'Going on with' if known else 'Beginning'} the {scale.name} demonstration in {settings.home}")
+    steps = Story(settings, scale).steps()
+    told = [_play(console, step, f"{place:>2}/{len(steps)}") for place, step in enumerate(steps, 1)]
+    if as_json:
+        from erios.cli.output import write_json
+
+        write_json(told)
+    if serve:
+        _serve(console)
+    else:
+        console.print("The same command with --serve opens portal and records.")
+
+
+def _console() -> Console:
+    from erios.cli.output import screen
+
+    return screen()
+
+
+def _greet(console: Console, line: str) -> None:
+    console.print(line, style="bold", soft_wrap=True)
+    console.print("Everything in it is invented. Ctrl-C stops; the same command goes on.", style="dim")
+
+
+def _play(console: Console, step: Step, place: str) -> dict[str, Any]:
+    """One step: its line, what goes on in it, what came of it and how long it took."""
+    console.print()
+    console.print(f"{place}  {step.name}", style="bold cyan", end="")
+    console.print(f"  {step.why}", soft_wrap=True)
+    begun = time.monotonic()
+    with console.status("working", spinner="line") if console.is_terminal else nullcontext():
+        came = step.act(lambda line: console.print(f"       {line}", style="dim", soft_wrap=True))
+    seconds = time.monotonic() - begun
+    console.print("     ✓ ", style="green", end="")
+    console.print(f"{came}  ({seconds:.1f} s)", soft_wrap=True)
+    return {"step": step.name, "result": came, "seconds": round(seconds, 1)}
+
+
+def _serve(console: Console) -> None:
+    """Accounts with new passwords, addresses, and both servers until Ctrl-C."""
+    from erios.demo.cast import draw_passwords, scientist
+    from erios.demo.services import served
+    from erios.workflows.tracking import give_password
+
+    records = give_password(scientist())
+    with served() as addresses:
+        _show(console, addresses, draw_passwords(), scientist().username, records)
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+    console.print("Both servers have ended; what was made stays. The same command serves it again.")
+
+
+def _show(console: Console, addresses: Addresses, passwords: dict[str, str], person: str, records: str) -> None:
+    from erios.cli.output import print_table
+    from erios.demo.cast import account
+
+    rows = [(login, account(login).title or "Administration", password) for login, password in passwords.items()]
+    console.print()
+    print_table("Accounts of the portal, for this time only", ("login", "place", "password"), rows, numbers=0)
+    lines = (
+        ("the register that citizens read, no login", f"{addresses.portal}/"),
+        ("the portal", f"{addresses.portal}/accueil/"),
+        ("Data Docs of each release (as donnees-1)", f"{addresses.portal}/versions/"),
+        (f"MLflow, as {person} with {records}", addresses.tracking),
+    )
+    width = max(len(text) for text, _ in lines)
+    for text, address in lines:
+        console.print(f"{text:<{width}}  {address}", soft_wrap=True)
+    console.print("\nCtrl-C ends both servers.", style="dim")

@@ -1,0 +1,56 @@
+"""``erios doctor``: what is installed, which zones are where, what answers, and what mends the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from erios.workflows.doctor import Finding
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+_MARKS = {"well": ("✓", "green"), "note": ("·", "yellow"), "ill": ("✗", "bold red")}
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
+) -> None:
+    """Look at the machine, the zones and the services; say what is wrong, and the command that mends it.
+
+    Nothing is changed. The exit code is 8 when something is wrong, 0 otherwise.
+
+    Example: erios doctor
+    """
+    from erios.errors import MachineError
+    from erios.settings import load_settings
+    from erios.workflows.doctor import examine
+
+    told = []
+    for part, findings in examine(load_settings()):
+        told += [{"part": part, **vars(one)} for one in findings]
+        if not as_json:
+            _print(part, findings)
+    if as_json:
+        from erios.cli.output import write_json
+
+        write_json(told)
+    if wrong := sum(one["health"] == "ill" for one in told):
+        raise MachineError(
+            f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong; what mends each stands beside it"
+        )
+
+
+def _print(part: str, findings: list[Finding]) -> None:
+    from rich.text import Text
+
+    from erios.cli.output import screen
+
+    console = screen()
+    console.print(part, style="bold")
+    for one in findings:
+        mark, colour = _MARKS[one.health]
+        console.print(Text.assemble((f"  {mark} ", colour), (f"{one.about:<16} ", "bold"), one.said), soft_wrap=True)
+        if one.mend:
+            console.print(Text.assemble(" " * 21, ("→ ", colour), one.mend), soft_wrap=True)

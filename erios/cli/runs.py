@@ -1,0 +1,233 @@
+"""``erios runs``: what became of trainings, by the person whose login the system knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from erios.accounts.models import User
+    from erios.studies.models import Run
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+Number = Annotated[str, typer.Argument(metavar="RUN", help="The run's number, such as E2031-007-R001.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
+
+
+@app.callback()
+def runs() -> None:
+    """Trainings of models on released extracts. Everything is on record under your login."""
+
+
+@app.command("list")
+def list_runs(as_json: AsJson = False) -> None:
+    """Runs that you may see, newest first; looks at the cluster first.
+
+    Example: erios runs list
+    """
+    from erios.cli.output import print_table, write_json
+
+    by = _by()
+    from erios.workflows.train import say_runs
+
+    lines = say_runs(by)
+    if as_json:
+        write_json(lines)
+        return
+    columns = ("run", "bundle", "extract", "cluster", "by", "state", "reason")
+    print_table("Runs", columns, [[str(line[name]) for name in columns] for line in lines], numbers=0)
+
+
+@app.command()
+def show(number: Number, as_json: AsJson = False) -> None:
+    """One run: its state, settings, figures with intervals, energy, and where its record is.
+
+    Example: erios runs show E2031-007-R001
+    """
+    from erios.cli.output import screen, write_json
+
+    known = summary(_find(_by(), number))
+    if as_json:
+        write_json(known)
+        return
+    for name, value in known.items():
+        if name != "metrics" and value not in ("", {}):
+            said = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else value
+            screen().print(f"{name:<9} {said}", soft_wrap=True)
+    _print_figures(known["metrics"])
+
+
+def _print_figures(metrics: dict[str, float]) -> None:
+    """What was judged beside the plain model, then each subgroup, then what training and energy meter told last."""
+    from erios.cli.output import print_table
+
+    judged = [name for name in metrics if name.startswith("test/") and f"{name}_low" in metrics]
+    rows = [
+        [name.removeprefix("test/"), _interval(metrics, name), _interval(metrics, name.replace("test/", "baseline/"))]
+        for name in judged
+    ]
+    if rows:
+        title = f"Judged on {metrics['test/patients']:.0f} patients never seen, with 95 % intervals"
+        print_table(title, ("figure", "model", "plain model"), rows, numbers=2)
+    groups = [name for name in metrics if name.startswith("group/") and f"{name}_low" in metrics]
+    if groups:
+        told = [[" ".join(name.split("/")[1:3]), name.split("/")[3], _interval(metrics, name)] for name in groups]
+        print_table("By group of patients", ("group", "figure", "model"), told, numbers=1)
+    rest = [[name, f"{metrics[name]:.5g}"] for name in metrics if name.startswith(("train/", "validation/", "energy/"))]
+    if rest:
+        print_table("Last told by training and energy meter", ("figure", "value"), rest, numbers=1)
+
+
+def _interval(metrics: dict[str, float], name: str) -> str:
+    if name not in metrics:
+        return "–"
+    low, high = metrics.get(f"{name}_low", float("nan")), metrics.get(f"{name}_high", float("nan"))
+    return f"{metrics[name]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+@app.command()
+def compare(first: Number, second: Number, as_json: AsJson = False) -> None:
+    """Two runs side by side: settings that differ, and final figures.
+
+    Example: erios runs compare E2031-007-R001 E2031-007-R002
+    """
+    from erios.cli.output import print_table, write_json
+
+    by = _by()
+    from erios.workflows.runs import compare as act
+
+    rows = act(_find(by, first), _find(by, second))
+    if as_json:
+        write_json(rows)
+        return
+    table = [[row["name"], str(row["first"]), str(row["second"])] for row in rows]
+    print_table("Runs", ("", first, second), table, numbers=2)
+
+
+@app.command()
+def stop(
+    number: Number,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays in the record.")] = "no reason given",
+) -> None:
+    """Stop a run, queued or at work. Its checkpoint stays, so that it can be resumed.
+
+    Example: erios runs stop E2031-007-R001 --reason "wrong learning rate"
+    """
+    from erios.cli.output import screen
+
+    by = _by()
+    from erios.workflows.train import stop as act
+
+    screen().print(f"Run {act(_find(by, number), by, reason).number} is stopped.", soft_wrap=True)
+
+
+@app.command()
+def follow(number: Number) -> None:
+    """Show a run's epochs as they come, until it ends; Ctrl-C stops the run.
+
+    Example: erios runs follow E2031-007-R001
+    """
+    from erios.cli.train import follow_run
+
+    follow_run(_find(_by(), number))
+
+
+@app.command()
+def reproduce(number: Number, as_json: AsJson = False) -> None:
+    """Train the run anew from its own bundle, settings, seed and extract, and compare weights and figures.
+
+    Example: erios runs reproduce E2031-007-R001
+    """
+    from erios.cli.output import screen, write_json
+    from erios.cli.train import follow_run
+
+    run = _find(_by(), number)
+    from erios.workflows.runs import judge_reproduction, start_reproduction
+
+    again = start_reproduction(run)
+    screen().print(f"Run {again.number} does {number} again.", soft_wrap=True)
+    follow_run(again)
+    verdict = judge_reproduction(run, again)
+    if as_json:
+        write_json(verdict)
+    else:
+        screen().print(verdict["sentence"], soft_wrap=True)
+    if not verdict["same"]:
+        from erios.errors import InputError
+
+        raise InputError(f"{again.number} is not {number} again: {verdict['sentence']}")
+
+
+@app.command()
+def promote(number: Number) -> None:
+    """Make the run's model its study's champion in the registry: somebody else's run, with its evidence complete.
+
+    Example: erios runs promote E2031-007-R001
+    """
+    from erios.cli.output import screen
+
+    by = _by()
+    from erios.workflows.runs import promote as act
+
+    run = _find(by, number)
+    screen().print(f"{act(run, by)} is the champion of {run.extract.study.number}.", soft_wrap=True)
+
+
+@app.command(hidden=True)
+def work(number: Number) -> None:
+    """One process of a run's job; the cluster starts it."""
+    from erios.workflows.train import work as act
+
+    raise typer.Exit(act(number))
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """What is shown of a run."""
+    from erios.workflows.runs import figures_of
+
+    return {
+        "run": run.number,
+        "extract": run.extract.number,
+        "bundle": run.bundle,
+        "cluster": run.cluster,
+        "job": run.job,
+        "by": run.by.username,
+        "state": run.state,
+        "reason": run.reason,
+        "order": run.order,
+        "tracked": run.tracked,
+        **figures_of(run),
+    }
+
+
+def say_stopped() -> None:
+    """After a right has ended: stop the runs that stood on it, and name them."""
+    from erios.cli.output import screen
+    from erios.workflows.train import stop_forbidden
+
+    for number in stop_forbidden():
+        screen().print(f"Run {number} is stopped: it has lost its right.", soft_wrap=True)
+
+
+def _by() -> User:
+    """The person at the keyboard, once every live run was looked at."""
+    from erios.workflows.portal import open_database, operator
+
+    open_database()
+    by = operator()
+    from erios.workflows.train import follow as look
+
+    look()
+    return by
+
+
+def _find(by: User, number: str) -> Run:
+    from erios.errors import UsageError
+    from erios.studies.run_selectors import visible_runs
+
+    found = visible_runs(by).filter(number=number).first()
+    if found is None:
+        raise UsageError(f"no run '{number}' that you may see; `erios runs list` shows them")
+    return found

@@ -1,0 +1,43 @@
+"""``erios tracking``: the team's MLflow server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.callback()
+def tracking() -> None:
+    """The team's MLflow server: runs of a study are seen by its team, and by nobody else."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")] = 5000,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that answer.")] = 2,
+) -> None:
+    """Serve runs, figures and models until Ctrl-C. Put it behind the hospital's HTTPS; name it as `tracking_uri`.
+
+    Example: erios tracking serve --port 5000
+    """
+    from erios.cli.output import screen
+    from erios.workflows.tracking import serve as act
+
+    screen().print(f"The tracking server answers at http://{host}:{port}; Ctrl-C ends it.", soft_wrap=True)
+    raise typer.Exit(act(host, port, workers))
+
+
+@app.command()
+def login() -> None:
+    """Give yourself a new password for the server, written to ~/.mlflow/credentials, where MLflow looks for it.
+
+    Example: erios tracking login
+    """
+    from erios.cli.output import screen
+    from erios.workflows.tracking import log_in
+
+    screen().print(f"{log_in()} holds your new password; an earlier one holds no longer.", soft_wrap=True)

@@ -1,0 +1,124 @@
+"""``erios train``: a bundle, a released extract, a cluster; one run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from erios.studies.models import Run
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def train(
+    bundle: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="A bundle of conf/bundles by name, or any folder.")
+    ] = "",
+    extract: Annotated[str, typer.Option("--extract", metavar="EXTRACT", help="The released extract's number.")] = "",
+    cluster: Annotated[str, typer.Option("--cluster", help="A profile of conf/clusters.")] = "local",
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Nodes of the cluster.")] = 1,
+    processes: Annotated[int, typer.Option("--processes", min=0, help="Processes a node; one a GPU by default.")] = 0,
+    gpus: Annotated[int, typer.Option("--gpus", min=0, help="GPUs a node.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the bundle; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of split, weights, order and augmentation.")] = 0,
+    every: Annotated[int, typer.Option("--checkpoint-every", min=1, help="Epochs between two checkpoints.")] = 1,
+    energy: Annotated[bool, typer.Option("--energy/--no-energy", help="Measure the energy that it takes.")] = True,
+    resume: Annotated[str, typer.Option("--resume", metavar="RUN", help="Go on with a run that ended.")] = "",
+    follow: Annotated[
+        bool | None, typer.Option("--follow/--no-follow", help="Show the run until it ends (default: on this machine).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
+) -> None:
+    """Train a MONAI bundle on a released extract of your study, tracked and metered, here or on a cluster.
+
+    Example: erios train readmission --extract E2031-007-X01 --set epochs=20
+    """
+    from erios.errors import UsageError
+
+    if bool(resume) == bool(bundle and extract):
+        raise UsageError("say BUNDLE and --extract for a new run, or --resume RUN for one that ended")
+    from erios.workflows.train import Wish, start
+    from erios.workflows.train import resume as go_on
+
+    if resume:
+        run = go_on(resume)
+    else:
+        from experiments.bundles import read_overrides
+
+        wish = Wish(bundle, extract, cluster, nodes, processes or gpus or 1, gpus, seed)
+        overrides = read_overrides(settings or [])
+        more: dict[str, Any] = {"checkpoint_every": every, "energy": energy, "overrides": overrides}
+        run = start(replace(wish, **more))
+    _answer(run, as_json, follow if follow is not None else run.cluster == "local")
+
+
+def _answer(run: Run, as_json: bool, follow: bool) -> None:
+    from erios.cli.output import screen, write_json
+    from erios.cli.runs import summary
+
+    screen().print(f"Run {run.number} is queued on {run.cluster} as job {run.job}.", soft_wrap=True)
+    if follow:
+        follow_run(run)
+    if as_json:
+        write_json(summary(run))
+    if follow and run.state != "done":
+        from erios.errors import RefusedError
+
+        raise RefusedError(f"run {run.number} {run.state}: {run.reason}")
+
+
+def follow_run(run: Run) -> None:
+    """Show a run's epochs as they come; Ctrl-C stops the run."""
+    from erios.cli.output import screen
+    from erios.settings import load_settings
+    from erios.workflows.portal import operator
+    from erios.workflows.train import stop, watch
+
+    lines = EpochLines()
+    try:
+        for event in watch(run, load_settings()):
+            if line := lines.read(event):
+                screen().print(line, soft_wrap=True)
+    except KeyboardInterrupt:
+        stop(run, operator(), "stopped from the keyboard")
+        screen().print(f"Run {run.number} is stopped; `erios train --resume {run.number}` goes on.", soft_wrap=True)
+        raise
+    run.refresh_from_db()
+    if run.state == "done":
+        screen().print(f"Run {run.number} is done; `erios runs show {run.number}` tells all of it.", soft_wrap=True)
+
+
+class EpochLines:
+    """From a run's events to one line an epoch, and one at the end."""
+
+    def __init__(self) -> None:
+        self._losses: list[float] = []
+
+    def read(self, event: dict[str, Any]) -> str:
+        """The line that an event completes, or nothing."""
+        metrics = event.get("metrics", {})
+        if "train/loss" in metrics:
+            self._losses.append(float(metrics["train/loss"]))
+        if "train/seconds_per_epoch" in metrics:
+            return self._epoch(event["step"], metrics)
+        if "test/patients" in metrics:
+            return "test: " + ", ".join(
+                f"{name.removeprefix('test/')} {float(value):.3f}"
+                for name, value in metrics.items()
+                if name.startswith("test/") and f"{name}_low" in metrics
+            )
+        return ""
+
+    def _epoch(self, epoch: int, metrics: dict[str, Any]) -> str:
+        loss = sum(self._losses) / len(self._losses) if self._losses else float("nan")
+        self._losses.clear()
+        said = [f"{n.removeprefix('validation/')} {float(v):.4f}" for n, v in metrics.items() if n.startswith("valid")]
+        return (
+            f"epoch {epoch:>3}  loss {loss:.4f}  {'  '.join(said)}  {float(metrics['train/seconds_per_epoch']):.1f} s"
+        )

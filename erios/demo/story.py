@@ -1,0 +1,299 @@
+"""The story in steps. Each step says in one line why it is there, and asks the record whether it is done.
+
+Owns the order of the steps alone: what they do is the workflows' and the actions', by the accounts that the rules want.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from erios.demo.cast import account, open_accounts, scientist
+from erios.demo.scale import Scale
+from erios.errors import RefusedError
+from erios.settings import PROJECT, Settings
+
+if TYPE_CHECKING:
+    from erios.studies.models import Extract, Proposal, Run
+
+VOTERS = ("comite-1", "comite-2", "comite-3")
+Tell = Callable[[str], None]
+"""Told what goes on within a step, one line at a time."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """``why``: one line for whoever watches; ``act`` does it, or finds it done, and answers what came of it."""
+
+    name: str
+    why: str
+    act: Callable[[Tell], str]
+
+
+@dataclass(frozen=True)
+class Story:
+    """The steps of a demonstration in its home."""
+
+    settings: Settings
+    scale: Scale
+
+    def steps(self) -> tuple[Step, ...]:
+        """All of them, in order."""
+        return (
+            Step("Hospital", "a generated university hospital exports its FHIR records and images", self.export),
+            Step("Keys", "the secret behind every pseudonym, in the identity zone alone", self.make_keys),
+            Step("Load", "identities are replaced, the result is validated, then published as one release", self.load),
+            Step("Accounts", "one account a role; nobody has two parts in one decision", lambda _: self.accounts()),
+            Step("Proposal", "a clinician says what for, with which data, and counts without seeing one", self.propose),
+            Step("Decision", "the committee votes, the DPO gives a visa, the controller decides", self.decide),
+            Step("Extract", "only the columns that the study justified, under pseudonyms of its own", self.build),
+            Step("Clearance", "the DPO reads the risk report and clears exactly these bytes", self.clear),
+            Step("Readmission", "a model of the risk of coming back, beside a logistic regression", self.readmission),
+            Step("Lesions", "a segmentation of liver lesions in CT, beside a threshold", self.lesions),
+        )
+
+    @property
+    def hospital(self) -> Path:
+        """Where the generated export lies."""
+        return self.settings.home / "export"
+
+    def export(self, tell: Tell) -> str:
+        from etl.synthetic import generate
+
+        draft = self.hospital.with_name("export.new")
+        if not self.hospital.is_dir():
+            _remove(draft)
+            generate(draft, self.scale.patients, 1, imaging=self.scale.imaged)
+            draft.rename(self.hospital)
+        return f"{self.scale.patients:,} patients, {self.scale.imaged} of them with images, in {self.hospital}"
+
+    def make_keys(self, tell: Tell) -> str:
+        from erios.keys import init_keyring
+        from erios.workflows.portal import open_database
+
+        self.settings.make_zones()
+        if not self.settings.keyring.exists():
+            init_keyring(self.settings.keyring)
+        open_database(migrate=True)
+        return "one key, readable by its owner alone"
+
+    def load(self, tell: Tell) -> str:
+        from erios.workflows.load import load_export
+        from etl.release import release_ids
+
+        if not release_ids(self.settings.warehouse):
+            report = load_export([self.hospital], self.settings)
+            totals = report.to_dict()["totals"]
+            tell(f"{totals['in']:,} resources in, {totals['quarantined']:,} quarantined")
+        return f"release {release_ids(self.settings.warehouse)[-1]}"
+
+    def accounts(self) -> str:
+        return f"{open_accounts()} accounts"
+
+    def propose(self, tell: Tell) -> str:
+        from erios.governance.study import State
+        from erios.studies import actions
+        from erios.studies.models import Study
+        from erios.workflows.count import count_patients
+
+        clinician, known = account("clinicien"), Study.objects.order_by("number").first()
+        proposal = known.proposals.get() if known else actions.start_study(by=clinician)
+        if State(proposal.state) is State.DRAFT:
+            proposal = actions.save_content(proposal=proposal, by=clinician, changes=_content())
+            if not proposal.parts.filter(kind="team").exists():
+                actions.add_member(proposal=proposal, by=clinician, member=scientist())
+            shown = count_patients(study=proposal.study, by=clinician, criteria=_script()["cohort"])
+            tell(f"the clinician reads {shown.total.text('en')} adults, a count with a little noise")
+            actions.submit(proposal=proposal, by=clinician)
+        return f"study {proposal.study.number}, submitted"
+
+    def decide(self, tell: Tell) -> str:
+        for said in _review(_proposal()):
+            tell(said)
+        return f"study {_proposal().study.number} is {_proposal().state}"
+
+    def build(self, tell: Tell) -> str:
+        from erios.governance.extract import Action, State
+        from erios.studies.extract_actions import move_extract, request_extract
+        from erios.workflows.extract import build_extract
+
+        study = _proposal().study
+        extract = study.extracts.first() or request_extract(
+            study=study, by=account("clinicien"), content=_specification()
+        )
+        if State(extract.state) is State.REQUESTED:
+            extract = move_extract(extract=extract, by=account("dpo"), action=Action.APPROVE_SPECIFICATION)
+        if State(extract.state) in (State.SPECIFIED, State.BUILT):
+            extract = build_extract(extract, account("donnees-1"))
+        risk = extract.report["risk"]
+        return f"extract {extract.number}: {extract.patients:,} patients, the smallest class has {risk['k']}"
+
+    def clear(self, tell: Tell) -> str:
+        for said in _clearance(_extract()):
+            tell(said)
+        extract = _extract()
+        return f"extract {extract.number} is {extract.state}, in {self.settings.studies / extract.study.number}"
+
+    def readmission(self, tell: Tell) -> str:
+        run = _trained("readmission", {"epochs": self.scale.readmission_epochs}, tell)
+        return self._judged(run, ("roc_auc", "brier"))
+
+    def lesions(self, tell: Tell) -> str:
+        epochs = self.scale.segmentation_epochs
+        run = _trained("lesion_segmentation", {"epochs": epochs, "validate_every": max(1, epochs // 3)}, tell)
+        return self._judged(run, ("dice",))
+
+    def _judged(self, run: Run, names: tuple[str, ...]) -> str:
+        from erios.workflows.run_story import story_of
+
+        judged = story_of(run).judgement
+        if judged["patients"] is None:
+            return f"run {run.number}: too few test patients to tell more"
+        said = [
+            f"{name} {judged['metrics'][name]['value']:.2f} (plain model {judged['baseline'][name]['value']:.2f})"
+            for name in names
+        ]
+        return f"run {run.number}: {', '.join(said)}, on {judged['patients']} patients never seen"
+
+
+@cache
+def _script() -> dict[str, Any]:
+    script: dict[str, Any] = tomllib.loads((PROJECT / "conf" / "demonstration.toml").read_text(encoding="utf-8"))
+    return script
+
+
+def _content() -> dict[str, Any]:
+    """The proposal, with the data that the extract will want, and dates from today."""
+    today = date.today()
+    data = [
+        {"table": table, "columns": [{"name": name, "why": _why(said)} for name, said in columns.items()]}
+        for table, columns in _script()["extract"]["tables"].items()
+    ]
+    dates = {"starts": today.isoformat(), "ends": (today + timedelta(days=365)).isoformat()}
+    texts = {
+        name: " ".join(said.split()) if isinstance(said, str) else said for name, said in _script()["proposal"].items()
+    }
+    return {**texts, **dates, "cohort": _script()["cohort"], "data": data}
+
+
+def _flowing(said: Any) -> Any:
+    """A text without the file's line breaks; anything else as it is."""
+    return " ".join(said.split()) if isinstance(said, str) else said
+
+
+def _why(said: Any) -> str:
+    return str(said["why"] if isinstance(said, dict) else said)
+
+
+def _specification() -> dict[str, Any]:
+    return {"cohort": _script()["cohort"], **_script()["extract"]}
+
+
+def _proposal() -> Proposal:
+    from erios.studies.models import Proposal
+
+    return Proposal.objects.order_by("pk").get()
+
+
+def _extract() -> Extract:
+    from erios.studies.models import Extract
+
+    return Extract.objects.get()
+
+
+def _review(proposal: Proposal) -> Iterator[str]:
+    """From the state in which the proposal is to an active study."""
+    from erios.governance.study import Action, Opinion, State
+    from erios.studies import actions
+
+    reason = "Question claire, données proportionnées."
+    favourable: dict[str, Any] = {"opinion": Opinion.FAVOURABLE, "reason": reason}
+    if State(proposal.state) is State.SUBMITTED:
+        proposal = actions.move(proposal=proposal, by=account("donnees-1"), action=Action.TRIAGE)
+        yield "a data manager found it complete"
+    if State(proposal.state) is State.TRIAGED:
+        proposal = actions.move(proposal=proposal, by=account(VOTERS[0]), action=Action.OPEN_REVIEW)
+    if State(proposal.state) is State.UNDER_REVIEW:
+        for login in VOTERS:
+            if not proposal.parts.filter(person=account(login), kind="vote").exists():
+                proposal = actions.vote(proposal=proposal, by=account(login), **favourable)
+        yield f"{len(VOTERS)} members of the committee voted"
+        if not proposal.parts.filter(kind="visa").exists():
+            proposal = actions.give_visa(proposal=proposal, by=account("dpo"), **favourable)
+        yield "the DPO gave the visa"
+        proposal = actions.decide(proposal=proposal, by=account("direction"), action=Action.APPROVE, reason=reason)
+        yield "the controller's delegate approved"
+    if State(proposal.state) is State.APPROVED:
+        actions.move(proposal=proposal, by=account("dpo"), action=Action.ACTIVATE)
+        yield "the DPO checked the formalities: the study is active, and citizens can read it"
+
+
+def _clearance(extract: Extract) -> Iterator[str]:
+    """From an assessed extract to one that is released to its study."""
+    from erios.governance.extract import State
+    from erios.governance.words import RuleBroken
+    from erios.studies import extract_actions as acts
+    from erios.workflows.extract import release_extract
+
+    bound: dict[str, Any] = {"root": extract.root, "expires": date.today() + timedelta(days=90)}
+    if State(extract.state) is State.ASSESSED and not extract.parts.filter(kind="clearer").exists():
+        try:
+            extract = acts.clear(extract=extract, by=account("dpo"), **bound)
+            yield "the DPO cleared it"
+        except RuleBroken as refusal:
+            yield f"the DPO may not clear it alone: {refusal}"
+            reason = "Hôpital généré : aucune personne réelle."
+            extract = acts.ask_exception(extract=extract, by=account("dpo"), reason=reason, **bound)
+    if State(extract.state) is State.ASSESSED:
+        extract = acts.grant_exception(
+            extract=extract, by=account("direction"), root=extract.root, reason="Démonstration."
+        )
+        yield "the controller's delegate agreed to the exception, with its reason and its end"
+    if State(extract.state) in (State.CLEARED, State.EXCEPTION):
+        release_extract(extract, account("donnees-2"), extract.root)
+        yield "a second data manager verified every byte and released it"
+
+
+def _trained(bundle: str, overrides: dict[str, Any], tell: Tell) -> Run:
+    """The run of a bundle that is done: one there already, one that goes on, or a new one; told epoch by epoch."""
+    from erios.studies.models import Run
+    from erios.workflows.train import Wish, resume, start, watch
+
+    found = Run.objects.filter(bundle=bundle).order_by("-pk").first()
+    if found is None:
+        found = start(Wish(bundle, _extract().number, overrides=overrides))
+    elif found.state not in ("done", "queued", "running"):
+        found = resume(found.number)
+    if found.state != "done":
+        for said in filter(None, map(_epoch, watch(found, _settings()))):
+            tell(said)
+        found.refresh_from_db()
+    if found.state != "done":
+        raise RefusedError(f"run {found.number} {found.state}: {found.reason}")
+    return found
+
+
+def _settings() -> Settings:
+    from erios.settings import load_settings
+
+    return load_settings()
+
+
+def _epoch(event: dict[str, Any]) -> str:
+    """One line of an event that ends an epoch with a validation, nothing of another."""
+    metrics = event.get("metrics", {})
+    told = [
+        f"{name.removeprefix('validation/')} {value:.3f}" for name, value in metrics.items() if "validation" in name
+    ]
+    return f"epoch {event['step']}: {', '.join(told)}" if told and "train/seconds_per_epoch" in metrics else ""
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,100 @@
+"""Pictures of the warehouse: what lies in a column, and how loads went over time, as measures of SVG and as words.
+
+Owns measures and words only; what may be shown is decided by ``erios.extracts.profile``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    from erios.extracts.profile import ColumnProfile
+    from etl.release import Release
+
+WIDTH, HEIGHT = 240.0, 44.0
+
+
+def column_picture(profile: ColumnProfile) -> dict[str, Any]:
+    """What the page shows of a column."""
+    bars = [
+        {"label": _label(bar.label), "said": said_share(bar.share, profile.step), "share": bar.share}
+        for bar in profile.bars
+    ]
+    words = ", ".join(f"{bar['label']} : {bar['said']}" for bar in bars)
+    known = {"filled": _filled(profile), "fill": float(profile.filled or 0), "ordered": profile.ordered, "words": words}
+    return {**known, "bars": _upright(bars) if profile.ordered else _lying(bars)}
+
+
+def _label(label: str) -> str:
+    return _("autres valeurs") if label == "…" else label
+
+
+def said_share(share: int, step: int) -> str:
+    """A share in words: what is rounded to nothing is less than a step."""
+    return f"≈ {share} %" if share else f"< {step} %"
+
+
+def _filled(profile: ColumnProfile) -> str:
+    if profile.filled is None:
+        return ""
+    if profile.filled in (0, 100):
+        return _("presque toujours") if profile.filled else _("presque jamais")
+    return f"≈ {profile.filled} %"
+
+
+def _upright(bars: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Bars side by side; the tallest fills the height, the smallest is still a line."""
+    most, width = max([bar["share"] for bar in bars] + [1]), WIDTH / max(len(bars), 1)
+    for place, bar in enumerate(bars):
+        tall = max(1.5, HEIGHT * bar["share"] / most)
+        bar |= {
+            "x": f"{place * width:.1f}",
+            "w": f"{width * 0.86:.1f}",
+            "y": f"{HEIGHT - tall:.1f}",
+            "h": f"{tall:.1f}",
+        }
+    return bars
+
+
+def _lying(bars: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for bar in bars:
+        bar["w"] = f"{max(1.0, float(bar['share'])):.1f}"
+    return bars
+
+
+def quality_over_time(releases: Sequence[Release]) -> dict[str, Any]:
+    """Two small pictures, oldest release first: the share that went to quarantine, and expectations that warn."""
+    refused = [_refused_percent(one.totals) for one in releases]
+    warned = [float(one.validation.get("failed", {}).get("warn", 0)) for one in releases]
+    names = [one.id for one in releases]
+    return {
+        "refused": _series(names, refused, [f"{value:.1f}".replace(".", ",") + " %" for value in refused]),
+        "warned": _series(names, warned, [f"{value:.0f}" for value in warned]),
+    }
+
+
+def _refused_percent(totals: Any) -> float:
+    return 100.0 * totals.get("quarantined", 0) / totals["in"] if totals.get("in") else 0.0
+
+
+def _series(names: Sequence[str], values: Sequence[float], said: Sequence[str]) -> dict[str, Any]:
+    most, width = max([*values, 1e-9]), WIDTH / max(len(values), 8)
+    bars = [
+        {
+            "x": f"{place * width:.1f}",
+            "w": f"{width * 0.8:.1f}",
+            "y": f"{HEIGHT - max(1.5, HEIGHT * value / most):.1f}",
+            "h": f"{max(1.5, HEIGHT * value / most):.1f}",
+        }
+        for place, value in enumerate(values)
+    ]
+    words = ", ".join(f"{name} : {text}" for name, text in zip(names, said, strict=True))
+    return {
+        "bars": bars,
+        "words": words,
+        "last": said[-1] if said else "",
+        "most": max(zip(values, said, strict=True))[1] if said else "",
+    }

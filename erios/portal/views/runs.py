@@ -1,0 +1,54 @@
+"""Runs: what a study's team sees of its trainings, and how one is stopped."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import FileResponse, Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from erios.governance.run import State, stopping
+from erios.portal import run_figures
+from erios.portal.audience import StaffRequest, staff
+from erios.studies.extract_selectors import team_of
+from erios.studies.models import Run
+from erios.studies.run_selectors import visible_runs
+from erios.workflows.run_story import picture_of, story_of
+
+
+def _run(request: StaffRequest, number: str) -> Run:
+    return get_object_or_404(visible_runs(request.user), number=number)
+
+
+@staff
+@require_GET
+def run(request: StaffRequest, number: str) -> HttpResponse:
+    """A run on one page: its state, curve, figures by subgroup, pictures and energy."""
+    found = _run(request, number)
+    language = "en" if get_language() == "en" else "fr"
+    may_stop = State(found.state).is_live and not stopping(request.user.person, team_of(found.extract.study))
+    known = {"run": found, "may_stop": may_stop, **run_figures.figures(story_of(found), language)}
+    return render(request, "portal/run.html", known)
+
+
+@staff
+@require_GET
+def picture(request: StaffRequest, number: str, name: str) -> FileResponse:
+    """One of the run's pictures."""
+    path = picture_of(_run(request, number), name)
+    if path is None:
+        raise Http404
+    return FileResponse(path.open("rb"), content_type="image/png")
+
+
+@staff
+@require_POST
+def stop(request: StaffRequest, number: str) -> HttpResponse:
+    """Stop a run, queued or at work."""
+    from erios.workflows.train import stop as act
+
+    act(_run(request, number), request.user, request.POST.get("reason", ""))
+    messages.success(request, _("L'entraînement est arrêté ; il peut reprendre où il en était."))
+    return redirect("run", number)

@@ -1,0 +1,332 @@
+"""A backup of the zones and the governance database, sealed under a passphrase; and the way back from it.
+
+Owns the form of a backup and the order of copying: the identity zone with the witness of the audit chain first, the
+chain after it, so that the chain is never shorter than its witness says. A backup appears whole or not at all; a
+restore checks every byte before anything is put in its place, and ends by proving that what was restored holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import subprocess
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from erios.errors import InputError, MachineError, StorageError, UsageError
+from erios.sealed_stream import Opener, Sealer
+from erios.settings import ZONES, Settings, make_folder
+
+FORM = 1
+MANIFEST = "manifest.json"
+ORDER = ("identity", "landing", "warehouse", "studies", "tracking", "governance")
+_DUMP = "governance.pgdump"
+_SQLITE = b"SQLite format 3\0"
+_WAITING = (".db-wal", ".db-shm", ".db-journal")
+SHORTEST = 12
+"""Characters of a passphrase, at least."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A zone in a backup: its sealed file with digest and bytes, and how many files it holds."""
+
+    zone: str
+    file: str
+    sha256: str
+    bytes: int
+    files: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup is; nothing of what it holds. ``id`` is random and bound to every part."""
+
+    id: str
+    created: str
+    program: str
+    parts: tuple[Part, ...]
+    form: int = FORM
+
+
+def create(destination: Path, passphrase: str, settings: Settings, zones: Sequence[str] = ORDER) -> Manifest:
+    """Back the zones up into a new folder; loads and upkeep wait meanwhile, portal and runs go on.
+
+    Raises UsageError, BusyError while a load runs, StorageError, MachineError without pg_dump for PostgreSQL.
+    """
+    from erios.audit import append
+    from etl.release import exclusive
+
+    _check_destination(destination, settings)
+    _check_passphrase(passphrase)
+    draft = destination.with_name(f".{destination.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    make_folder(draft, 0o700)
+    known = secrets.token_hex(8)
+    try:
+        with exclusive(settings.warehouse):
+            parts = tuple(_back_up(zone, draft, known, passphrase, settings) for zone in ORDER if zone in zones)
+        manifest = Manifest(known, datetime.now(UTC).isoformat(timespec="seconds"), version("erios"), parts)
+        _write(draft / MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
+        draft.rename(destination)
+    except OSError as error:
+        raise StorageError(f"the backup cannot be written to {destination}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    append(settings, "backup.create", object=known, details={"zones": [part.zone for part in parts]})
+    if settings.compliance.backup_stamp:
+        settings.compliance.backup_stamp.touch()
+    return manifest
+
+
+def verify(source: Path, passphrase: str) -> Manifest:
+    """Open every byte of a backup; StorageError or InputError says what does not hold."""
+    manifest = read_manifest(source)
+    for part in manifest.parts:
+        found = 0
+        with _opened(source, part, manifest.id, passphrase) as tar:
+            for member in tar:
+                found += member.isfile()
+        if found != part.files:
+            raise StorageError(f"{part.file} holds {found} files, not {part.files}")
+    return manifest
+
+
+def restore(source: Path, passphrase: str, settings: Settings) -> list[str]:
+    """Put a backup into the empty zones of these settings; answers, a sentence each, what was proved of it.
+
+    Whoever is killed here runs the same command again: the last zone to take its place says that the restore is done.
+    """
+    manifest = verify(source, passphrase)
+    wanted = [part.zone for part in manifest.parts][::-1]  # identity last
+    _check_empty(settings, wanted)
+    for part in manifest.parts:
+        draft = _draft(settings, part.zone)
+        shutil.rmtree(draft, ignore_errors=True)
+        make_folder(draft, ZONES[part.zone])
+        with _opened(source, part, manifest.id, passphrase) as tar:
+            tar.extractall(draft, filter=_as_it_was)
+    if settings.database and "governance" in wanted:
+        _fill_server(settings, _draft(settings, "governance") / _DUMP)
+    for zone in wanted:
+        place: Path = getattr(settings, zone)
+        shutil.rmtree(place, ignore_errors=True)
+        _draft(settings, zone).rename(place)
+        place.chmod(ZONES[zone])
+    return list(_proofs(settings, wanted))
+
+
+def read_manifest(source: Path) -> Manifest:
+    """The manifest of a backup; InputError where there is none that this program reads."""
+    try:
+        known = json.loads((source / MANIFEST).read_text(encoding="utf-8"))
+        if known["form"] != FORM:
+            raise InputError(f"the backup {source} has form {known['form']}, this program reads {FORM}")
+        return Manifest(**known | {"parts": tuple(Part(**part) for part in known["parts"])})
+    except OSError as error:
+        raise InputError(f"{source} is no backup: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"the manifest of {source} is damaged") from None
+
+
+# --- there ---
+
+
+def _check_destination(destination: Path, settings: Settings) -> None:
+    if destination.exists():
+        raise UsageError(f"{destination} exists: name a new folder, one a backup")
+    for zone in ZONES:
+        if destination.resolve().is_relative_to(getattr(settings, zone).resolve()):
+            raise UsageError(f"{destination} lies in the zone {zone}: a backup belongs on another disk")
+
+
+def _check_passphrase(passphrase: str) -> None:
+    if len(passphrase) < SHORTEST:
+        raise UsageError(f"the passphrase has fewer than {SHORTEST} characters")
+
+
+def _back_up(zone: str, draft: Path, known: str, passphrase: str, settings: Settings) -> Part:
+    """One zone as a sealed tar."""
+    name, files = f"{zone}.tar.sealed", 0
+    with os.fdopen(os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as raw:
+        sealer = Sealer(raw, passphrase.encode(), f"{known}/{zone}")
+        with tarfile.open(fileobj=_only_written(sealer), mode="w|", format=tarfile.PAX_FORMAT) as tar:
+            for path, inner in _contents(zone, draft, settings):
+                files += _add(tar, path, inner)
+        sealer.close()
+        raw.flush()
+        os.fsync(raw.fileno())
+    return Part(zone, name, _digest(draft / name), (draft / name).stat().st_size, files)
+
+
+def _only_written(sealer: Sealer) -> Any:
+    """tarfile writes to it and asks nothing else."""
+    return sealer
+
+
+def _contents(zone: str, draft: Path, settings: Settings) -> Iterator[tuple[Path, str]]:
+    """What is in a zone, databases as they are at one instant: (where to read it, its path in the zone)."""
+    root: Path = getattr(settings, zone)
+    if zone == "governance" and settings.database:
+        with _dumped(settings, draft) as dump:
+            yield dump, _DUMP
+    for path in sorted(root.rglob("*")):
+        inner = path.relative_to(root).as_posix()
+        if path.name.endswith(_WAITING) or not (path.is_file() or path.is_dir()):
+            continue
+        if _is_database(path):
+            with _still(path, draft) as copy:
+                yield copy, inner
+        else:
+            yield path, inner
+
+
+def _is_database(path: Path) -> bool:
+    if path.suffix != ".db" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+@contextmanager
+def _still(path: Path, draft: Path) -> Iterator[Path]:
+    """A copy of a SQLite database as it is at one instant, while others write to it."""
+    copy = draft / ".copy.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as live, closing(sqlite3.connect(copy)) as still:
+        live.backup(still)
+    copy.chmod(path.stat().st_mode & 0o777)
+    yield copy
+    copy.unlink()
+
+
+@contextmanager
+def _dumped(settings: Settings, draft: Path) -> Iterator[Path]:
+    dump = draft / ".copy.pgdump"
+    _run_tool(["pg_dump", "--format=custom", "--no-owner", "--file", str(dump), "--dbname", settings.database])
+    yield dump
+    dump.unlink()
+
+
+def _run_tool(command: list[str]) -> None:
+    """A tool of PostgreSQL; what it prints may hold a value and is not told."""
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        raise MachineError(f"{command[0]} is missing: apt-get install postgresql-client") from None
+    except subprocess.CalledProcessError as error:
+        raise StorageError(f"{command[0]} failed (exit code {error.returncode}) on the governance database") from None
+
+
+def _add(tar: tarfile.TarFile, path: Path, inner: str) -> int:
+    """One entry, 1 for a file: one that grows is taken as long as it was, one that has gone is left out."""
+    try:
+        member = tar.gettarinfo(str(path), inner)
+        member.uname = member.gname = ""
+        if not member.isfile():
+            tar.addfile(member)
+            return 0
+        with path.open("rb") as content:
+            member.size = os.fstat(content.fileno()).st_size
+            tar.addfile(member, content)
+            return 1
+    except FileNotFoundError:
+        return 0
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+# --- and back ---
+
+
+@contextmanager
+def _opened(source: Path, part: Part, known: str, passphrase: str) -> Iterator[tarfile.TarFile]:
+    """A part as a tar to walk through once, each byte authenticated on its way."""
+    try:
+        with (source / part.file).open("rb") as raw:
+            stream: Any = Opener(raw, passphrase.encode(), f"{known}/{part.zone}")
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                yield tar
+            stream.read()
+    except OSError as error:
+        raise InputError(f"{part.file} of the backup cannot be read: {error.strerror}") from None
+    except tarfile.TarError:
+        raise StorageError(f"{part.file} of the backup is damaged") from None
+
+
+def _as_it_was(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo | None:
+    """Nothing leaves the folder; modes come back."""
+    safe = tarfile.data_filter(member, place)
+    return safe.replace(mode=member.mode & 0o777, deep=False) if safe else None
+
+
+def _draft(settings: Settings, zone: str) -> Path:
+    place: Path = getattr(settings, zone)
+    return place.with_name(f".{place.name}.restored")
+
+
+def _check_empty(settings: Settings, wanted: Sequence[str]) -> None:
+    """Nothing is overwritten, but for what an interrupted restore has put there: its last zone still waits."""
+    if _draft(settings, wanted[-1]).is_dir() and not _holds_anything(getattr(settings, wanted[-1])):
+        return
+    for zone in wanted:
+        if _holds_anything(getattr(settings, zone)):
+            raise UsageError(f"the zone {zone} is not empty: restore into a home of its own, then put it in place")
+
+
+def _holds_anything(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _fill_server(settings: Settings, dump: Path) -> None:
+    """Into an empty database of the server; one transaction, so that a second try finds it empty."""
+    _run_tool(["pg_restore", "--no-owner", "--single-transaction", "--dbname", settings.database, str(dump)])
+
+
+def _proofs(settings: Settings, wanted: Sequence[str]) -> Iterator[str]:
+    from erios.audit import verify as verify_chain
+    from erios.workflows.portal import open_database
+
+    if not {"identity", "governance"} <= set(wanted):
+        yield "identity zone or governance were not in this backup: the audit chain cannot be verified"
+        return
+    open_database(migrate=True)
+    found = verify_chain(settings)
+    if found.faults:
+        raise StorageError(f"the audit chain does not verify: {found.faults[0]}")
+    yield f"the audit chain of {found.events:,} events verifies"
+    if "warehouse" in wanted:
+        yield from _proofs_of_data(settings)
+
+
+def _proofs_of_data(settings: Settings) -> Iterator[str]:
+    from erios.studies.models import Extract
+    from erios.workflows.extract import verify_extract
+    from etl.release import open_release, release_ids
+
+    if release_ids(settings.warehouse):
+        release = open_release(settings.warehouse)
+        files = sum(len(release.files(name)) for name in release.names())
+        yield f"release {release.id} opens, {files} data files are there"
+    for extract in Extract.objects.filter(state="released"):
+        verify_extract(extract)
+        yield f"extract {extract.number} verifies, byte for byte"

@@ -1,0 +1,101 @@
+"""What the catalogue knows of a release: profiles of its tables, made once and kept; the quarantine in figures.
+
+Owns where profiles lie (``catalogue/`` in the warehouse zone) and that whoever has one made is on record as the table's
+reader. It must never hand a row to whoever asks: a profile is what ``erios.extracts.profile`` lets out.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from erios.settings import Settings
+
+if TYPE_CHECKING:
+    from erios.extracts.profile import ColumnProfile
+
+SAMPLE_ROWS = 200_000
+"""Rows that a profile looks at. Files are cut and sorted by pseudonym, so the first ones are a fair sample."""
+
+
+@dataclass(frozen=True)
+class TableProfile:
+    """Profiles of a table's columns; ``sampled``: of some of its files only."""
+
+    columns: dict[str, ColumnProfile]
+    sampled: bool
+
+
+def table_profile(settings: Settings, release_id: str, table: str, reader: str) -> TableProfile:
+    """The profile of a release's table, made on the first call; raises ReleaseError for a table it does not have."""
+    from erios.extracts.profile import read_profile
+
+    path = settings.warehouse / "catalogue" / release_id / f"{table}.json"
+    known = _kept(path)
+    if known is None:
+        known = _made(settings, release_id, table, reader)
+        _keep(path, known)
+        _forget_others(settings)
+    return TableProfile({name: read_profile(raw) for name, raw in known["columns"].items()}, known["sampled"])
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """A profile that was made before under the rules of now; one that cannot be read is made anew."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if found.get("threshold") == _threshold() else None
+
+
+def _keep(path: Path, known: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
+    draft.replace(path)
+
+
+def _forget_others(settings: Settings) -> None:
+    """Profiles of releases that are no longer kept go with them."""
+    from etl.release import release_ids
+
+    kept = set(release_ids(settings.warehouse))
+    for folder in (settings.warehouse / "catalogue").iterdir():
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _threshold() -> int:
+    from erios.extracts.counts import load_parameters
+
+    return load_parameters().threshold
+
+
+def _made(settings: Settings, release_id: str, table: str, reader: str) -> dict[str, Any]:
+    import duckdb
+
+    from erios.extracts.profile import profile_table
+    from erios.extracts.specification import warehouse_tables
+    from erios.workflows.warehouse import open_release
+
+    release = open_release(release_id, reader=reader)
+    with duckdb.connect(config={"memory_limit": f"{settings.load.task_memory_mb}MB"}) as connection:
+        rows = release.duckdb(table, connection).limit(SAMPLE_ROWS)
+        columns = profile_table(warehouse_tables(settings.views_dir)[table], rows, _threshold())
+    kept = {name: one.to_dict() for name, one in columns.items()}
+    sampled = release.tables[table].rows > SAMPLE_ROWS
+    return {"threshold": _threshold(), "sampled": sampled, "columns": kept}
+
+
+def quarantine_figures(settings: Settings) -> list[tuple[str, str, int]]:
+    """(resource type, reason, texts) of what waits in quarantine, the commonest first; no text, no name, no id."""
+    from etl.quarantine import summary
+
+    found: Counter[tuple[str, str]] = Counter()
+    for (_batch, kind, reason), texts in summary(settings.identity / "quarantine").items():
+        found[kind, reason] += texts
+    return [(kind, reason, texts) for (kind, reason), texts in found.most_common()]

@@ -1,0 +1,299 @@
+"""What is installed, where the zones are, what answers: each with what is wrong and the command that mends it.
+
+Owns the checks and their order. A check reads and never repairs, waits for no service longer than ``PATIENCE``, and
+tells no secret; what stops it from looking is what it found.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import socket
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from erios.errors import EriosError
+from erios.settings import PROJECT, ZONES, Settings
+
+PATIENCE = 3.0
+"""Seconds to wait for a service."""
+SPARE_GB = 5
+"""Free space of a zone's disk under which it is worth a word."""
+
+
+class Health(StrEnum):
+    """How it stands with one thing."""
+
+    WELL = "well"
+    NOTE = "note"
+    ILL = "ill"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``about``: which thing; ``said``: one sentence; ``mend``: the command or step that mends what is not well."""
+
+    about: str
+    health: Health
+    said: str
+    mend: str = ""
+
+
+Check = Callable[[Settings], Iterator[Finding]]
+
+
+def examine(settings: Settings) -> Iterator[tuple[str, list[Finding]]]:
+    """Each part of the workbench with its findings; it never raises for what it looks at."""
+    for part, check in _PARTS:
+        try:
+            yield part, list(check(settings))
+        except EriosError as error:
+            yield part, [Finding(part, Health.ILL, error.sentence)]
+        except Exception as error:  # a fault of a check is a finding, and its message may hold a value
+            yield part, [Finding(part, Health.ILL, f"cannot be looked at ({type(error).__name__})")]
+
+
+def _well(about: str, said: str) -> Finding:
+    return Finding(about, Health.WELL, said)
+
+
+def _note(about: str, said: str, mend: str) -> Finding:
+    return Finding(about, Health.NOTE, said, mend)
+
+
+def _ill(about: str, said: str, mend: str) -> Finding:
+    return Finding(about, Health.ILL, said, mend)
+
+
+# --- the machine ---
+
+
+def _machine(_settings: Settings) -> Iterator[Finding]:
+    import sys
+
+    yield _well("Python", sys.version.split()[0])
+    yield _java()
+    yield _packages()
+    yield _torch()
+    found = [name for name in ("sbatch", "squeue", "srun") if shutil.which(name)]
+    if len(found) == 3:
+        yield _well("Slurm", "sbatch, squeue and srun are there")
+    else:
+        yield _well("Slurm", "not on this machine; the cluster `local` trains here")
+
+
+def _java() -> Finding:
+    home = os.environ.get("JAVA_HOME", "")
+    program = shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
+    mend = "apt-get install openjdk-17-jre-headless, or set JAVA_HOME to a Java 17"
+    if program is None:
+        return _ill("Java", "not found, and Spark needs Java 17", mend)
+    told = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
+    number = re.search(r'version "(\d+)', told)
+    if number is None or int(number[1]) < 17:
+        return _ill("Java", f"{program} is no Java 17 or newer", mend)
+    return _well("Java", f"{number[1]}, {program}")
+
+
+def _packages() -> Finding:
+    lock = PROJECT / "requirements.lock"
+    if not lock.is_file():
+        return _note("packages", "there is no requirements.lock to compare with", "install a checkout")
+    pinned = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ \\]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
+    other = sorted(name for name, number in pinned.items() if _installed(name) != number)
+    if other:
+        named = ", ".join(other[:5]) + (" …" if len(other) > 5 else "")
+        return _ill("packages", f"{len(other)} are not as requirements.lock pins them: {named}", "make setup")
+    return _well("packages", f"all {len(pinned)} are as requirements.lock pins them")
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _torch() -> Finding:
+    wanted = re.search(r'"torch==([\d.]+)"', (PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    found = _installed("torch").split("+")[0]
+    if wanted and found != wanted[1]:
+        return _ill("torch", f"{found or 'not installed'}, {wanted[1]} is wanted", f"pip install torch=={wanted[1]}")
+    import torch
+
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return _well("torch", f"{found}, {f'{cards} GPUs' if cards else 'no GPU: models train on the processor'}")
+
+
+# --- where the data are ---
+
+
+def _zones(settings: Settings) -> Iterator[Finding]:
+    for zone, mode in ZONES.items():
+        yield _zone(zone, getattr(settings, zone), mode)
+
+
+def _zone(zone: str, folder: Path, mode: int) -> Finding:
+    if not folder.is_dir():
+        return _note(zone, f"{folder} is not there yet", "erios keys init makes the zones")
+    found = folder.stat()
+    loose = stat.S_IMODE(found.st_mode) & ~mode
+    if loose:
+        return _ill(
+            zone,
+            f"{folder} may be reached by others (mode {stat.S_IMODE(found.st_mode):o})",
+            f"chmod {mode:o} {folder}",
+        )
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return _ill(zone, f"{folder} is not yours to write ({_owner(found.st_uid)} owns it)", "run as its owner")
+    free = shutil.disk_usage(folder).free / 1e9
+    said = f"{folder}, {_owner(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):o}, {free:,.0f} GB free"
+    return _well(zone, said) if free >= SPARE_GB else _note(zone, said, "erios warehouse vacuum, or a bigger disk")
+
+
+def _owner(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    from erios.keys import list_keys
+
+    if not settings.keyring.exists():
+        yield _ill("keyring", "there is none yet: nothing can be loaded", "erios keys init")
+        return
+    known = list_keys(settings.keyring)
+    current = next(key for key in known if key.current)
+    yield _well("keyring", f"{len(known)} key(s), the current one of {current.created[:10]}")
+
+
+# --- what is in them ---
+
+
+def _warehouse(settings: Settings) -> Iterator[Finding]:
+    from etl.release import open_release, release_ids
+
+    known = release_ids(settings.warehouse)
+    if not known:
+        yield _note("releases", "none is published yet", "erios etl load PATH")
+        return
+    release = open_release(settings.warehouse)
+    files = sum(len(release.files(name)) for name in release.names())
+    yield _well(
+        "releases", f"{len(known)} kept; {release.id} of {release.created[:16]} opens, {files} data files are there"
+    )
+
+
+def _governance(settings: Settings) -> Iterator[Finding]:
+    if not settings.keyring.exists():
+        yield _note("audit chain", "begins with the first key", "erios keys init")
+        return
+    yield _database(settings)
+    yield _chain(settings)
+
+
+def _database(settings: Settings) -> Finding:
+    """Whether the governance database answers and has all its migrations."""
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "erios.site")
+    if not settings.database and not (settings.governance / "governance.db").exists():
+        return _note("database", "there is none yet", "erios portal --administrator LOGIN")
+    django.setup()
+    from django.db import DatabaseError, connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    try:
+        executor = MigrationExecutor(connection)
+        behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        return _ill("database", f"does not answer ({type(error).__name__})", "check `database` in the settings")
+    where = "PostgreSQL" if settings.database else "SQLite"
+    if behind and not settings.database:
+        return _note("database", f"SQLite, {len(behind)} migration(s) behind", "the portal's next start does them")
+    if behind:
+        return _ill("database", f"{where}, {len(behind)} migration(s) behind this program", "erios portal --migrate")
+    return _well("database", f"{where}, up to date")
+
+
+def _chain(settings: Settings) -> Finding:
+    from erios.audit import verify
+
+    found = verify(settings)
+    if found.faults:
+        return _ill("audit chain", found.faults[0], "erios audit verify tells all; restore the last good backup")
+    return _well("audit chain", f"{found.events:,} events, whole")
+
+
+# --- what it is connected to ---
+
+
+def _services(settings: Settings) -> Iterator[Finding]:
+    mail, directory = settings.portal.mail, settings.portal.directory
+    if settings.tracking_uri:
+        yield _answers("tracking server", settings.tracking_uri, "erios tracking serve on its host")
+    if mail.host:
+        yield _listens("mail server", mail.host, mail.port, "check portal.mail in the settings")
+    else:
+        yield _note("mail server", "none is set: letters are printed on the portal's console", "set portal.mail.host")
+    if directory.issuer:
+        yield _answers("directory", directory.issuer, "check portal.directory.issuer in the settings")
+    if re.match(r"spark://", settings.spark.master):
+        at = urlsplit(settings.spark.master)
+        yield _listens("Spark master", at.hostname or "", at.port or 7077, "start it, or set spark.master")
+    for name in ("password_file", "secret_file"):
+        path = getattr(mail if name == "password_file" else directory, name)
+        if path is not None:
+            yield _secret(name, path)
+
+
+def _answers(about: str, address: str, mend: str) -> Finding:
+    at = urlsplit(address)
+    return _listens(about, at.hostname or "", at.port or (443 if at.scheme == "https" else 80), mend)
+
+
+def _listens(about: str, host: str, port: int, mend: str) -> Finding:
+    try:
+        with socket.create_connection((host, port), timeout=PATIENCE):
+            return _well(about, f"{host}:{port} answers")
+    except OSError as error:
+        return _ill(about, f"{host}:{port} does not answer ({error.strerror or type(error).__name__})", mend)
+
+
+def _secret(name: str, path: Path) -> Finding:
+    if not path.is_file():
+        return _ill(name, f"{path} is not there", f"write it, mode 600, or unset {name}")
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return _ill(name, f"{path} may be read by others", f"chmod 600 {path}")
+    return _well(name, f"{path}, its owner's alone")
+
+
+def _clusters(settings: Settings) -> Iterator[Finding]:
+    from experiments.cluster.profile import load_clusters
+
+    for cluster in load_clusters(settings.clusters_dir).values():
+        if cluster.kind == "slurm" and not shutil.which("sbatch"):
+            yield _note(cluster.name, "its profile reads, but there is no sbatch here", "run on a login node of it")
+        else:
+            yield _well(cluster.name, f"{cluster.kind}; {cluster.summary or 'its profile reads'}")
+
+
+_PARTS: tuple[tuple[str, Check], ...] = (
+    ("Machine", _machine),
+    ("Zones", _zones),
+    ("Keys", _keys),
+    ("Warehouse", _warehouse),
+    ("Governance", _governance),
+    ("Services", _services),
+    ("Clusters", _clusters),
+)

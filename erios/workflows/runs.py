@@ -1,0 +1,133 @@
+"""What runs found, read from the tracking: figures, comparison, and whether a run can be done again.
+
+Owns the reading; who may see a run is asked before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from erios.errors import StorageError
+from erios.settings import load_settings
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as Tracked
+
+    from erios.accounts.models import User
+    from erios.governance.run import Evidence
+    from erios.studies.models import Run
+
+_LAST = ("train/", "validation/", "test/", "baseline/", "group/", "energy/")
+
+
+def tracked_run(run: Run) -> Tracked | None:
+    """The record of a run's last attempt; None while there is none."""
+    if not run.tracked:
+        return None
+    from erios.workflows.train import folder_of
+    from experiments.order import read_order
+    from experiments.recorder import make_client
+
+    order = read_order(folder_of(run, load_settings()))
+    try:
+        return make_client(order).get_run(run.tracked)
+    except Exception as error:  # MLflow's, its database's, or the network's
+        raise StorageError(f"the tracking at {order.tracking_uri} does not answer ({type(error).__name__})") from None
+
+
+def figures_of(run: Run) -> dict[str, Any]:
+    """Final figures, attempts and weights of a run."""
+    from erios.workflows.train import folder_of
+    from experiments.order import read_order
+
+    found = tracked_run(run)
+    attempts = read_order(folder_of(run, load_settings())).attempts
+    if found is None:
+        return {"attempts": attempts, "weights": "", "metrics": {}}
+    metrics = {name: value for name, value in sorted(found.data.metrics.items()) if name.startswith(_LAST)}
+    return {"attempts": attempts, "weights": found.data.tags.get("erios.weights", ""), "metrics": metrics}
+
+
+def compare(first: Run, second: Run) -> list[dict[str, Any]]:
+    """Settings and facts that differ, then the figures that both have."""
+    one, other = tracked_run(first), tracked_run(second)
+    pairs = [(one.data.params if one else {}, other.data.params if other else {})]
+    rows = [
+        {"name": name, "first": left.get(name, ""), "second": right.get(name, "")}
+        for left, right in pairs
+        for name in sorted({*left, *right})
+        if left.get(name) != right.get(name)
+    ]
+    left, right = (figures_of(run)["metrics"] for run in (first, second))
+    figures = [
+        {"name": name, "first": round(left[name], 5), "second": round(right[name], 5)}
+        for name in sorted({*left} & {*right})
+        if not name.endswith(("_low", "_high"))
+    ]
+    return rows + figures
+
+
+def evidence_of(run: Run) -> Evidence:
+    """What is on record of a run, for whoever wants its model promoted."""
+    from erios.governance.extract import State as ExtractState
+    from erios.governance.run import Evidence, State
+    from erios.studies.run_selectors import is_reproduced
+    from erios.workflows.run_story import story_of
+    from erios.workflows.train import folder_of
+    from experiments.bundles import open_bundle
+
+    story, bundle = story_of(run), open_bundle(folder_of(run, load_settings()) / "bundle")
+    return Evidence(
+        state=State(run.state),
+        starter=run.by.username,
+        judged=bool(story.judgement.get("metrics")),
+        baseline=bool(story.judgement.get("baseline")),
+        groups=bool(story.judgement.get("groups")),
+        energy=bool(story.energy),
+        intended_use=bool(bundle.metadata.get("intended_use")),
+        licence=(bundle.folder / "LICENSE").is_file(),
+        reproduced=is_reproduced(run),
+        untouched=run.extract.state != ExtractState.STALE,
+    )
+
+
+def promote(run: Run, by: User) -> str:
+    """Put the run's model in the registry as its study's champion; answers name and version. Raises RuleBroken."""
+    from erios.studies.run_actions import promote_run
+    from erios.workflows.train import folder_of
+    from experiments.order import read_order
+    from experiments.registry import CHAMPION, register
+
+    run = promote_run(run=run, by=by, evidence=evidence_of(run))
+    order = read_order(folder_of(run, load_settings()))
+    return register(order, run.tracked, f"{run.extract.study.number}-{run.bundle}", CHAMPION)
+
+
+def start_reproduction(run: Run) -> Run:
+    """Queue the run once more, as a run of its own, with its own copy of bundle and settings."""
+    from erios.workflows.train import Wish, folder_of, start
+
+    bundle = str(folder_of(run, load_settings()) / "bundle")
+    return start(Wish(bundle, run.extract.number, run.cluster, name=run.bundle, **run.order))
+
+
+def judge_reproduction(run: Run, again: Run) -> dict[str, Any]:
+    """Same code, environment, data and settings? Same weights, bit for bit? Else by how much the figures differ."""
+    first, second = tracked_run(run), tracked_run(again)
+    tags = [found.data.tags if found else {} for found in (first, second)]
+    facts = ("erios.code", "erios.environment", "erios.extract.root", "erios.bundle.digest")
+    changed = [name.removeprefix("erios.") for name in facts if tags[0].get(name) != tags[1].get(name)]
+    weights = [one.get("erios.weights", "") for one in tags]
+    same = bool(weights[0]) and weights[0] == weights[1]
+    return {"same": same, "changed": changed, "weights": weights, "sentence": _say(same, changed, run, again)}
+
+
+def _say(same: bool, changed: list[str], run: Run, again: Run) -> str:
+    if same:
+        return f"{again.number} ended with the weights of {run.number}, bit for bit."
+    left, right = (figures_of(one)["metrics"] for one in (run, again))
+    gaps = {name: abs(left[name] - right[name]) for name in left if name in right and name.startswith("test/")}
+    widest = max(gaps, key=lambda name: gaps[name], default="")
+    said = f"; the widest gap of a test figure is {gaps[widest]:.3g} ({widest})" if widest else ""
+    cause = f"; changed since: {', '.join(changed)}" if changed else ""
+    return f"the weights differ{said}{cause}"

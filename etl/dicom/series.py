@@ -1,0 +1,279 @@
+"""One landed series: read, checked as a whole, treated image by image, and told as one FHIR text.
+
+Owns the decision whether a series passes: all of its images do, or none, because a volume with a hole is worse than
+none. The text (a Media) says what the table keeps and goes through the kernel like every resource, where its
+references become pseudonyms; it is clear text and stays in the task's memory. One image is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
+
+from etl.dicom.archive import DAMAGED, members, series_writer
+from etl.dicom.errors import HeldBack, held_back
+from etl.dicom.geometry import pixel_spacing, position_along, spacing
+from etl.dicom.profile import LABELS, Profile
+from etl.dicom.treatment import NewUid, kind_of, may_show_face, treat
+from etl.privacy import PseudonymKey, pseudonym
+
+RESOURCE = "Media"
+EXTENSION = "https://erios.example/fhir/StructureDefinition/dicom-series"
+UID_SYSTEM = "urn:dicom:uid"
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
+_ID = re.compile(r"[0-9.]{1,64}")
+_ONE = ("StudyInstanceUID", "SeriesInstanceUID", "PatientID", "IssuerOfPatientID", "Modality", "SOPClassUID")
+_DAY = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+
+
+@dataclass(frozen=True)
+class DicomRules:
+    """How series are read: the profile, and the system of the patient numbers that DICOM carries.
+
+    ``issuers``: IssuerOfPatientID → system, for numbers of other issuers; an issuer that is not named is held back.
+    """
+
+    profile: Profile
+    patient_system: str
+    issuers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a series became: a text, or the reason why it is held back, with its UID where it is readable."""
+
+    text: bytes = b""
+    reason: str | None = None
+    uid: str | None = None
+
+
+@dataclass(frozen=True)
+class SeriesReader:
+    """Reads landed series with one key; voxel files go to ``folder`` under their digest, unless it is None."""
+
+    rules: DicomRules
+    key: PseudonymKey
+    folder: Path | None
+
+    def tell(self, path: Path) -> Told:
+        """The text of a landed series, its voxel file written; or why it is held back."""
+        uid: str | None = None
+        with catch_warnings():
+            simplefilter("ignore")  # pydicom warns with values
+            try:
+                heads = _heads(path)
+                uid = _uid(heads[0])
+                _check_one(heads)
+                return Told(self._text(path, heads), uid=uid)
+            except HeldBack as error:
+                return Told(reason=str(error), uid=uid)
+
+    def _text(self, path: Path, heads: Sequence[Dataset]) -> bytes:
+        profile = self.rules.profile
+        kind = kind_of(heads[0], profile)
+        face = any(may_show_face(head, kind, profile) for head in heads)
+        subject = subject_of(heads[0], self.rules)
+        order = _order(heads)
+        facts: dict[str, Any] = {"kind": kind, "face": face}
+        if self.folder is not None:
+            facts |= self._keep(path, order, pseudonym(self.key, reference_of(subject)), face=face)
+        with held_back("its geometry cannot be read"):
+            return _media([heads[n] for n in order], subject, facts, profile)
+
+    def _keep(self, path: Path, order: Sequence[int], patient: str, *, face: bool) -> dict[str, Any]:
+        """Write the de-identified series and say under which digest."""
+        assert self.folder is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = self.folder / f".{path.parent.name}-{path.name}.new"
+        try:
+            with series_writer(draft, compress=True) as out:
+                for number, content in enumerate(_in_order(path, order), start=1):
+                    out.add(self._treated(content, patient, number, len(order), face=face))
+            with draft.open("rb") as handle:
+                digest = hashlib.file_digest(handle, "sha256").hexdigest()
+            facts = {"voxels": digest, "bytes": draft.stat().st_size}
+            draft.rename(self.folder / f"{digest}.zip")
+        finally:
+            draft.unlink(missing_ok=True)
+        return facts
+
+    def _treated(self, content: bytes, patient: str, number: int, count: int, *, face: bool) -> bytes:
+        try:
+            with held_back("it cannot be read"):
+                dataset = dcmread(io.BytesIO(content))
+            treated = treat(dataset, self.rules.profile, self._new_uid, patient=patient, number=number, face=face)
+            with held_back("it cannot be written"):
+                return written(treated)
+        except HeldBack as error:
+            raise HeldBack(f"image {number} of {count}: {error}") from None
+
+    @property
+    def _new_uid(self) -> NewUid:
+        return lambda uid: uid_of(pseudonym(self.key, uid))
+
+
+def uid_of(key: str) -> str:
+    """A pseudonym as a DICOM UID: the 128 bits as one decimal number below 2.25 (PS3.5 §B.2)."""
+    return f"2.25.{int(key, 16)}"
+
+
+def _heads(path: Path) -> list[Dataset]:
+    """The attributes of every image without its pixels; HeldBack where one is no DICOM."""
+    heads: list[Dataset] = []
+    try:
+        for content in members(path):
+            with held_back("a file of it is no DICOM that can be read"):
+                heads.append(dcmread(io.BytesIO(content), stop_before_pixels=True))
+    except DAMAGED:
+        raise HeldBack("its files are damaged in the landing zone") from None
+    if not heads:
+        raise HeldBack("it was erased")
+    return heads
+
+
+def _uid(head: Dataset) -> str:
+    with held_back("its SeriesInstanceUID cannot be read"):
+        uid = str(head.get("SeriesInstanceUID", "") or "")
+    if not _ID.fullmatch(uid):
+        raise HeldBack("it has no legal SeriesInstanceUID")
+    return uid
+
+
+def _check_one(heads: Sequence[Dataset]) -> None:
+    """A series is of one patient, one study and one kind, and each of its images is there once."""
+    with held_back("its attributes cannot be read"):
+        for name in _ONE:
+            if len({str(head.get(name, "") or "") for head in heads}) > 1:
+                raise HeldBack(f"its files differ in {name}")
+        if not _ID.fullmatch(str(heads[0].get("StudyInstanceUID", "") or "")):
+            raise HeldBack("it has no legal StudyInstanceUID")
+        uids = [str(head.get("SOPInstanceUID", "") or "") for head in heads]
+    if not all(UID(uid).is_valid for uid in uids):
+        raise HeldBack("an image of it has no legal SOPInstanceUID")
+    if len(set(uids)) < len(uids):
+        raise HeldBack("two images of it have one SOPInstanceUID")
+
+
+def subject_of(head: Dataset, rules: DicomRules) -> dict[str, Any]:
+    """The patient as a FHIR reference by identifier; HeldBack where the file names none, or by an unknown issuer."""
+    with held_back("its PatientID cannot be read"):
+        number = str(head.get("PatientID", "") or "").strip()
+        issuer = str(head.get("IssuerOfPatientID", "") or "").strip()
+    if not number:
+        raise HeldBack("it names no patient (PatientID)")
+    system = dict(rules.issuers).get(issuer) if issuer else rules.patient_system
+    if system is None:
+        raise HeldBack("its IssuerOfPatientID is not one that the setting images.issuers names")
+    return {"type": "Patient", "identifier": {"system": system, "value": number}}
+
+
+def reference_of(subject: dict[str, Any]) -> str:
+    """The reference in the form that pseudonyms are made of."""
+    identifier = subject["identifier"]
+    return f"Patient?identifier={identifier['system']}|{identifier['value']}"
+
+
+def _order(heads: Sequence[Dataset]) -> list[int]:
+    """Places of the images in the order of space; where they do not tell it, of their numbers."""
+    with held_back("the order of its images cannot be read"):
+        along = [position_along(head) for head in heads]
+        numbers = [int(head.get("InstanceNumber") or 0) for head in heads]
+        uids = [str(head.SOPInstanceUID) for head in heads]
+    known = all(place is not None for place in along)
+    return sorted(range(len(heads)), key=lambda n: (along[n] or 0.0 if known else 0.0, numbers[n], uids[n]))
+
+
+def _in_order(path: Path, order: Sequence[int]) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        names = sorted(archive.namelist())
+        for place in order:
+            yield archive.read(names[place])
+
+
+def written(treated: Dataset) -> bytes:
+    """A dataset as a DICOM file, in explicit little endian."""
+    out = io.BytesIO()
+    treated.save_as(out, enforce_file_format=True, implicit_vr=False, little_endian=True)
+    return out.getvalue()
+
+
+def _media(heads: Sequence[Dataset], subject: dict[str, Any], facts: dict[str, Any], profile: Profile) -> bytes:
+    """The series as a FHIR R4 Media, with what R4 has no element for as one extension."""
+    first = heads[0]
+    series, study = str(first.SeriesInstanceUID), str(first.StudyInstanceUID)
+    frames = sum(int(head.get("NumberOfFrames") or 1) for head in heads)
+    resource: dict[str, Any] = {
+        "resourceType": RESOURCE,
+        "id": series,
+        "meta": {"versionId": str(frames)},
+        "extension": [{"url": EXTENSION, "extension": _extensions(heads, facts, profile)}],
+        "identifier": [{"system": UID_SYSTEM, "value": series}],
+        "partOf": [{"type": "ImagingStudy", "identifier": {"system": UID_SYSTEM, "value": f"urn:oid:{study}"}}],
+        "status": "completed",
+        "subject": subject,
+        "height": int(first.get("Rows") or 1),
+        "width": int(first.get("Columns") or 1),
+        "frames": frames,
+        "content": {"contentType": "application/zip"},
+    }
+    if modality := _word(first, "Modality", profile):
+        resource["modality"] = {"coding": [{"system": DCM, "code": modality}]}
+    if day := _day(first):
+        resource["createdDateTime"] = day
+    return json.dumps(resource, sort_keys=True).encode()
+
+
+def _word(head: Dataset, name: str, profile: Profile) -> str | None:
+    """A coded word of the file, if the profile knows it."""
+    from pydicom.datadict import tag_for_keyword
+
+    word = str(head.get(name, "") or "")
+    return word if word in profile.words[tag_for_keyword(name) or 0] else None
+
+
+def _extensions(heads: Sequence[Dataset], facts: dict[str, Any], profile: Profile) -> list[dict[str, Any]]:
+    first = heads[0]
+    grid = spacing(heads)
+    pixels = pixel_spacing(first)
+    values: dict[str, tuple[str, Any]] = {
+        "kind": ("Code", facts["kind"]),
+        "face-present": ("Boolean", facts["face"]),
+        "images": ("Integer", len(heads)),
+        "voxels": ("Id", facts.get("voxels")),
+        "bytes": ("Decimal", facts.get("bytes")),
+        "body-part": ("Code", _word(first, "BodyPartExamined", profile)),
+        "laterality": ("Code", _word(first, "ImageLaterality", profile) or _word(first, "Laterality", profile)),
+        "view": ("Code", _word(first, "ViewPosition", profile)),
+        "spacing-x": ("Decimal", grid[0] if grid else pixels[1] if pixels else None),
+        "spacing-y": ("Decimal", grid[1] if grid else pixels[0] if pixels else None),
+        "spacing-z": ("Decimal", grid[2] if grid else None),
+        "labelled-uid": ("String", _labelled(first) if facts["kind"] == LABELS else None),
+    }
+    return [{"url": url, f"value{kind}": value} for url, (kind, value) in values.items() if value is not None]
+
+
+def _labelled(first: Dataset) -> str | None:
+    """UID of the series that a segmentation labels."""
+    for item in first.get("ReferencedSeriesSequence", []):
+        return str(item.SeriesInstanceUID)
+    return None
+
+
+def _day(first: Dataset) -> str | None:
+    """The day of the series, or of its study."""
+    for name in ("SeriesDate", "AcquisitionDate", "ContentDate", "StudyDate"):
+        day = str(first.get(name, "") or "")
+        if _DAY.fullmatch(day):
+            return f"{day[:4]}-{day[4:6]}-{day[6:]}"
+    return None

@@ -1,0 +1,251 @@
+"""One DICOM file, written anew from what the profile allows.
+
+Owns the treatment of attributes and of stored pixels. A dataset is never cleaned: a new one is filled from the list, at
+every depth of sequences, so that private, comment, overlay and unknown attributes have no way through. Pixels are
+decoded and written plain, and bits that hold no part of a sample are cleared, because compressed streams and spare bits
+can carry text. Dates and times are removed; the day of a series goes to its row, where the policy on dates holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import FileMetaDataset
+from pydicom.pixels.utils import pack_bits
+from pydicom.sequence import Sequence
+from pydicom.sr import _concepts_dict
+from pydicom.tag import Tag
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import format_number_as_ds
+
+from etl.dicom.errors import HeldBack, held_back
+from etl.dicom.profile import LABELS, RADIOGRAPH, Profile
+
+NewUid = Callable[[str], str]
+STANDARD = "1.2.840.10008."
+IMPLEMENTATION = UID("2.25.167350962098711127513927165137226413411")
+_METHOD = "PS3.15 Basic Profile as an allow-list; pixels decoded anew"
+_EMPTY = ("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID")
+_EMPTY_TOO = ("ReferringPhysicianName", "SeriesNumber")
+_SHOWN_ELSEWHERE = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
+
+
+def kind_of(dataset: Dataset, profile: Profile) -> str:
+    """``volume``, ``radiograph`` or ``labels``; HeldBack for a class of object that the profile does not treat."""
+    uid = str(dataset.get("SOPClassUID", ""))
+    if uid not in profile.classes:
+        raise HeldBack("this class of DICOM object is not one that conf/dicom.toml treats")
+    return profile.classes[uid]
+
+
+def check_burned_in(dataset: Dataset, kind: str) -> None:
+    """HeldBack where text may be burned into the pixels.
+
+    A radiograph must say that there is none; a volume may be silent when it is original and primary, as acquired.
+    """
+    said = str(dataset.get("BurnedInAnnotation", "") or "").upper()
+    if said not in ("", "NO"):
+        raise HeldBack("text is burned into the pixels (BurnedInAnnotation)")
+    if said == "NO" or kind == LABELS:
+        return
+    if kind == RADIOGRAPH:
+        raise HeldBack("text may be burned into the pixels: a radiograph must say BurnedInAnnotation NO")
+    if [str(word) for word in _values(dataset.get("ImageType"))][:2] != ["ORIGINAL", "PRIMARY"]:
+        raise HeldBack("text may be burned into the pixels: the image is neither original and primary, nor says NO")
+
+
+def may_show_face(dataset: Dataset, kind: str, profile: Profile) -> bool:
+    """Can a face be seen in a volume of this file? Yes, unless its body part and its descriptions speak against it."""
+    if kind == RADIOGRAPH:
+        return False
+    part = str(dataset.get("BodyPartExamined", "") or "").strip().upper()
+    told = " ".join(str(dataset.get(name, "") or "") for name in _DESCRIPTIONS).casefold()
+    return part not in profile.faceless or any(word in f"{told} " for word in profile.face_words)
+
+
+_DESCRIPTIONS = (
+    "StudyDescription",
+    "SeriesDescription",
+    "ProtocolName",
+    "RequestedProcedureDescription",
+    "PerformedProcedureStepDescription",
+    "ImageComments",
+)
+
+
+def treat(dataset: Dataset, profile: Profile, new_uid: NewUid, *, patient: str, number: int, face: bool) -> Dataset:
+    """The dataset anew, as image ``number`` of its series and of ``patient`` (a pseudonym), or HeldBack.
+
+    The result is complete: file meta, treated pixels, and the marks of de-identification (PS3.15 §E.1.1).
+    """
+    kind = kind_of(dataset, profile)
+    check_burned_in(dataset, kind)
+    with held_back("its attributes cannot be read"):
+        treated = _allowed(dataset, profile, new_uid)
+    with held_back("its pixels cannot be read"):
+        _set_pixels(treated, dataset)
+    _set_patient(treated, patient)
+    treated.InstanceNumber = number
+    _set_marks(treated, face=face)
+    if kind == LABELS:
+        _name_segments(treated)
+    treated.file_meta = _file_meta(treated)
+    return treated
+
+
+def _allowed(dataset: Dataset, profile: Profile, new_uid: NewUid) -> Dataset:
+    """What the list allows of a dataset, and of the datasets in its sequences."""
+    kept = Dataset()
+    for tag in sorted(map(int, dataset.keys())):
+        value = _allowed_value(dataset, tag, profile, new_uid)
+        if value is not None:
+            kept.add(DataElement(Tag(tag), _vr(dataset, tag), value))
+    return kept
+
+
+def _vr(dataset: Dataset, tag: int) -> str:
+    """The standard's representation; where it leaves a choice (US or SS), the file's."""
+    vr = dictionary_VR(tag)
+    return vr if len(vr) == 2 else dataset[tag].VR
+
+
+def _allowed_value(dataset: Dataset, tag: int, profile: Profile, new_uid: NewUid) -> Any:
+    """The value to keep of one attribute; None where nothing of it may stay."""
+    if tag in profile.sequences:
+        items = [_allowed(item, profile, new_uid) for item in dataset[tag].value]
+        return Sequence(items) if items else None
+    if tag in profile.codes:
+        items = [code for item in dataset[tag].value if (code := _code(item))]
+        return Sequence(items) if items else None
+    if tag in profile.numbers:
+        return _numbers(_values(dataset[tag].value), *profile.numbers[tag], _vr(dataset, tag))
+    if tag in profile.words:
+        return _one_or_list([word for word in map(str, _values(dataset[tag].value)) if word in profile.words[tag]])
+    if tag in profile.uids:
+        return _one_or_list([new_uid(uid) for uid in map(str, _values(dataset[tag].value)) if uid])
+    if tag in profile.standard_uids:
+        return _one_or_list([uid for uid in map(str, _values(dataset[tag].value)) if uid.startswith(STANDARD)])
+    if tag in profile.pointers:
+        return _one_or_list([int(at) for at in _values(dataset[tag].value) if int(at) >> 16 & 1 == 0])
+    return None
+
+
+def _values(value: Any) -> list[Any]:
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
+
+
+def _one_or_list(values: list[Any]) -> Any:
+    return None if not values else values[0] if len(values) == 1 else values
+
+
+def _numbers(values: list[Any], low: float, high: float, vr: str) -> Any:
+    numbers = [float(value) for value in values]
+    if not all(math.isfinite(number) and low <= number <= high for number in numbers):
+        return None
+    if vr == "DS":
+        return _one_or_list([format_number_as_ds(number) for number in numbers])
+    return _one_or_list(numbers if vr in ("FD", "FL") else [int(number) for number in numbers])
+
+
+def _code(item: Dataset) -> Dataset | None:
+    """A code that the standard's own lists hold, with their wording; None for any other."""
+    scheme, value = str(item.get("CodingSchemeDesignator", "")), str(item.get("CodeValue", ""))
+    meaning = meanings(scheme).get(value)
+    if meaning is None:
+        return None
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, meaning
+    return code
+
+
+def meanings(scheme: str) -> dict[str, str]:
+    """Code → meaning of one coding scheme, from the lists of DICOM PS3.16 that pydicom carries."""
+    concepts: Any = _concepts_dict.concepts.get(scheme, {})
+    return {code: str(entry[0]) for codes in concepts.values() for code, entry in codes.items()}
+
+
+def _set_pixels(treated: Dataset, dataset: Dataset) -> None:
+    if any(name in dataset for name in _SHOWN_ELSEWHERE) or "PixelData" not in dataset:
+        raise HeldBack("it has no pixels of whole numbers")
+    if dataset.get("SamplesPerPixel") != 1 or "PhotometricInterpretation" not in treated:
+        raise HeldBack("its pixels are not grey levels")
+    stored = int(dataset.BitsStored)
+    if not 0 < stored <= int(dataset.BitsAllocated) or int(dataset.HighBit) != stored - 1:
+        raise HeldBack("its samples do not lie in the lowest bits")
+    samples = np.asarray(_decoded(dataset))
+    _check_shape(samples, dataset)
+    if int(dataset.BitsAllocated) > 1:
+        treated.BitsAllocated = samples.dtype.itemsize * 8
+    treated.add(DataElement(Tag("PixelData"), "OB" if samples.dtype.itemsize == 1 else "OW", _bytes(samples, dataset)))
+
+
+def _decoded(dataset: Dataset) -> Any:
+    try:
+        return dataset.pixel_array
+    except (RuntimeError, NotImplementedError):
+        raise HeldBack("its pixels are compressed in a way that this installation cannot read") from None
+
+
+def _check_shape(samples: Any, dataset: Dataset) -> None:
+    frames = int(dataset.get("NumberOfFrames", 1) or 1)
+    expected = (int(dataset.Rows), int(dataset.Columns))
+    if samples.shape not in (expected, (frames, *expected)) or samples.size != frames * math.prod(expected):
+        raise HeldBack("it has fewer pixels than it says")
+
+
+def _bytes(samples: Any, dataset: Dataset) -> bytes:
+    """Little-endian samples with nothing in the bits above those stored."""
+    if int(dataset.BitsAllocated) == 1:
+        return bytes(pack_bits(samples.astype(np.uint8).ravel() & 1, pad=True))
+    stored = int(dataset.BitsStored)
+    spare = samples.dtype.itemsize * 8 - stored
+    if spare:
+        signed = np.issubdtype(samples.dtype, np.signedinteger)
+        samples = (samples << spare) >> spare if signed else samples & np.array((1 << stored) - 1, samples.dtype)
+    raw: bytes = samples.astype(samples.dtype.newbyteorder("<")).tobytes()
+    return raw + b"\0" * (len(raw) % 2)
+
+
+def _set_patient(treated: Dataset, patient: str) -> None:
+    for name in (*_EMPTY, *_EMPTY_TOO):
+        setattr(treated, name, None)
+    treated.PatientID = patient
+
+
+def _set_marks(treated: Dataset, *, face: bool) -> None:
+    treated.PatientIdentityRemoved = "YES"
+    treated.DeidentificationMethod = _METHOD
+    treated.DeidentificationMethodCodeSequence = Sequence([_method_code()])
+    treated.LongitudinalTemporalInformationModified = "REMOVED"
+    treated.RecognizableVisualFeatures = "YES" if face else "NO"
+
+
+def _method_code() -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator = "113100", "DCM"
+    code.CodeMeaning = "Basic Application Confidentiality Profile"
+    return code
+
+
+def _name_segments(treated: Dataset) -> None:
+    """A segment must have a label, which was free text."""
+    treated.ContentLabel = "LABELS"
+    for segment in treated.get("SegmentSequence", []):
+        segment.SegmentLabel = f"Segment {int(segment.SegmentNumber)}"
+
+
+def _file_meta(treated: Dataset) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = treated.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = treated.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = IMPLEMENTATION
+    return meta

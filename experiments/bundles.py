@@ -1,0 +1,126 @@
+"""MONAI bundles as folders: what makes one, and the settings that a run changes in it.
+
+Owns the checks before a bundle is run. A bundle's configuration may run any code: whoever starts it runs it with
+their own rights, inside the cluster's job.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import BundleError
+
+TRAIN, SEVERAL, METADATA = "train.json", "multi_gpu_train.json", "metadata.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder with ``configs/metadata.json`` and ``configs/train.json``, as the MONAI bundle specification has it."""
+
+    name: str
+    folder: Path
+    metadata: dict[str, Any]
+    digest: str
+
+    def config_files(self, processes: int) -> list[str]:
+        """The configuration files for so many processes; BundleError if the bundle is not made for several."""
+        files = [self.folder / "configs" / TRAIN]
+        if processes > 1:
+            files.append(self.folder / "configs" / SEVERAL)
+            if not files[-1].is_file():
+                raise BundleError(
+                    f"bundle {self.name} has no configs/{SEVERAL}, so it trains in one process: add one, or ask for"
+                    " one node and one process"
+                )
+        return [str(file) for file in files]
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """The bundle in ``folder``; BundleError says what it lacks."""
+    configs = folder / "configs"
+    for name in (METADATA, TRAIN):
+        if not (configs / name).is_file():
+            raise BundleError(f"{folder} is no MONAI bundle: it has no configs/{name}")
+    metadata = _read_json(configs / METADATA)
+    train = _read_json(configs / TRAIN)
+    if "trainer" not in train.get("train", {}):
+        raise BundleError(f"{configs / TRAIN} has no train#trainer, which the bundle specification asks for")
+    return Bundle(folder.name, folder, metadata, digest_of(folder))
+
+
+def find_bundle(name: str, shelf: Path) -> Bundle:
+    """A bundle by the path of its folder, or by its name among those on the shelf."""
+    path = Path(name)
+    if path.is_dir():
+        return open_bundle(path.resolve())
+    if (shelf / name).is_dir() and path.name == name:
+        return open_bundle(shelf / name)
+    known = ", ".join(sorted(one.name for one in shelf.iterdir() if one.is_dir())) if shelf.is_dir() else "none"
+    raise BundleError(f"no bundle '{name}': name a folder, or one of {known}")
+
+
+def copy_bundle(bundle: Bundle, target: Path) -> Bundle:
+    """A run's own copy, so that later changes do not touch it; caches and earlier models stay behind."""
+    shutil.copytree(bundle.folder, target, ignore=shutil.ignore_patterns("__pycache__", "models", "eval", ".git"))
+    return Bundle(bundle.name, target, bundle.metadata, digest_of(target))
+
+
+def digest_of(folder: Path) -> str:
+    """SHA-256 over the names and contents of a bundle's files, less caches and models."""
+    digest = sha256()
+    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        name = path.relative_to(folder)
+        if not {"__pycache__", "models", "eval", ".git"} & set(name.parts):
+            digest.update(f"{name.as_posix()}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def read_overrides(settings: Sequence[str]) -> dict[str, Any]:
+    """``["epochs=3"]`` → ``{"epochs": 3}``: values are JSON, or text where they are not."""
+    return dict(_read_override(setting) for setting in settings)
+
+
+def _read_override(setting: str) -> tuple[str, Any]:
+    name, equals, text = setting.partition("=")
+    if not equals or not name.strip():
+        raise BundleError(f"'{setting}' sets nothing: write name=value, such as epochs=3 or train#trainer#amp=false")
+    try:
+        return name.strip(), json.loads(text)
+    except ValueError:
+        return name.strip(), text
+
+
+def check_overrides(bundle: Bundle, overrides: dict[str, Any], processes: int = 1) -> None:
+    """BundleError for a setting that the bundle does not have: it would change nothing, unseen."""
+    configs = [_read_json(Path(file)) for file in bundle.config_files(processes)]
+    for name in overrides:
+        if not any(name in config or _has(config, re.split("#|::", name)) for config in configs):
+            known = ", ".join(sorted(key for key in configs[0] if key.islower()))
+            raise BundleError(f"bundle {bundle.name} has no setting '{name}'; its settings: {known}")
+
+
+def _has(part: Any, way: Sequence[str]) -> bool:
+    """Does the way lead somewhere? A step is a name of an object or a place in a list."""
+    if not way:
+        return True
+    step, rest = way[0], way[1:]
+    if isinstance(part, list):
+        return step.isdecimal() and int(step) < len(part) and _has(part[int(step)], rest)
+    return isinstance(part, dict) and step in part and _has(part[step], rest)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} is not a JSON object")
+    return content

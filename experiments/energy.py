@@ -1,0 +1,57 @@
+"""What a run costs in energy: one meter a node, over the GPUs that the job was given, without asking the internet.
+
+Owns the choice of what codecarbon measures. It estimates where the machine shows no counter, and says which it did.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+
+
+def allocated_gpus(environ: Mapping[str, str]) -> list[str]:
+    """The GPUs that this process's job may use, by number or identifier; none if the scheduler gave none."""
+    for name in VISIBLE:
+        if environ.get(name):
+            return [one.strip() for one in environ[name].split(",") if one.strip() not in ("", "-1", "NoDevFiles")]
+    return []
+
+
+class Meter:
+    """Measures from entering to leaving the block; ``figures`` afterwards: kWh by part, g CO2e, seconds."""
+
+    def __init__(self, country: str = "FRA") -> None:
+        self.figures: dict[str, float] = {}
+        self.source = ""
+        self._country = country
+        self._tracker: Any = None
+
+    def __enter__(self) -> Self:
+        from codecarbon import OfflineEmissionsTracker
+
+        self._tracker = OfflineEmissionsTracker(
+            country_iso_code=self._country,
+            gpu_ids=allocated_gpus(os.environ),
+            tracking_mode="machine",
+            output_methods=[],
+            log_level="critical",
+            allow_multiple_runs=True,
+        )
+        self._tracker.start()
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        grams = 1000.0 * (self._tracker.stop() or 0.0)
+        data = self._tracker.final_emissions_data
+        self.source = f"{data.cpu_model}, {data.gpu_model or 'no GPU'}; codecarbon {data.codecarbon_version}"
+        self.figures = {
+            "energy/total_kwh": data.energy_consumed,
+            "energy/cpu_kwh": data.cpu_energy,
+            "energy/gpu_kwh": data.gpu_energy,
+            "energy/memory_kwh": data.ram_energy,
+            "energy/co2e_g": grams,
+            "energy/seconds": data.duration,
+        }

@@ -1,0 +1,43 @@
+"""The wing's errors: one sentence each, for a data scientist; never a value of a patient's record."""
+
+from __future__ import annotations
+
+
+class ExperimentError(Exception):
+    """Whatever stops an experiment; ``str()`` is the sentence to show."""
+
+
+class ProfileError(ExperimentError):
+    """A cluster's profile, or what is asked of the cluster, that is not as it must be."""
+
+
+class ClusterError(ExperimentError):
+    """The cluster cannot be reached, refuses the job, or knows no such job."""
+
+
+class PlaceError(ExperimentError):
+    """A process that cannot tell its rank or reach its peers, or has lost one of them."""
+
+
+class BundleError(ExperimentError):
+    """A bundle, or what is set in it, that is not as it must be."""
+
+
+class DataError(ExperimentError):
+    """An extract that lacks what the bundle asks of it."""
+
+
+class ForbiddenError(ExperimentError):
+    """The run is no longer allowed: the clearance, the study or the person's right has ended."""
+
+
+class StoppedError(ForbiddenError):
+    """Somebody stopped the run, which keeps its right: it is checkpointed and may be resumed."""
+
+
+class TrackingError(ExperimentError):
+    """The record of a run cannot be written, or its recorder has died."""
+
+
+class CheckpointError(ExperimentError):
+    """A checkpoint that is missing, damaged or of another run."""

@@ -1,0 +1,10 @@
+"""How good a model is on patients that it never saw: figures with intervals, by subgroup, and pictures."""
+
+from __future__ import annotations
+
+from experiments.evaluation.classification import ClassificationEvaluation
+from experiments.evaluation.judgement import Judgement, evaluate
+from experiments.evaluation.risk import RiskEvaluation
+from experiments.evaluation.segmentation import SegmentationEvaluation
+
+__all__ = ["ClassificationEvaluation", "Judgement", "RiskEvaluation", "SegmentationEvaluation", "evaluate"]

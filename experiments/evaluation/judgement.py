@@ -1,0 +1,183 @@
+"""The result of an evaluation, and its telling: what is kept of a test never tells of fewer than eleven patients.
+
+Owns the form of results and the threshold below which a subgroup is only named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.errors import BundleError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from experiments.attempt import Attempt
+    from experiments.spool import Spool
+
+FEWEST = 11
+"""Patients that a figure must be of, as everywhere in the workbench."""
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % bootstrap interval over patients."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``metrics`` on the test part; ``baseline``: a plain model's on the same rows; ``groups``: name → value →
+    metrics, None where there are too few patients; ``pictures``: file name → figure; ``patients`` of the test part,
+    None where they are too few: then nothing else is told."""
+
+    patients: int | None
+    metrics: Mapping[str, Estimate] = field(default_factory=dict)
+    baseline: Mapping[str, Estimate] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, Mapping[str, Estimate] | None]] = field(default_factory=dict)
+    pictures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+class Evaluation(Protocol):
+    """What ``evaluation`` in a bundle's configuration must be: the trained network → a judgement."""
+
+    def __call__(self, network: Any) -> Judgement: ...
+
+
+def evaluate(attempt: Attempt, folder: Path, spool: Spool) -> Judgement | None:
+    """Run the bundle's ``evaluation`` if it has one, tell its figures and keep its pictures in ``folder``."""
+    if "evaluation" not in attempt.workflow.parser:
+        return None
+    evaluation = attempt.workflow.parser.get_parsed_content("evaluation")
+    if not callable(evaluation):
+        raise BundleError(f"`evaluation` of bundle {attempt.order.bundle} cannot be called with a network")
+    judgement = withheld(evaluation(attempt.network))
+    tell(judgement, folder, spool)
+    return judgement
+
+
+def withheld(judgement: Judgement) -> Judgement:
+    """The judgement, or an empty one where the test part has too few patients: all else would tell of them."""
+    return judgement if (judgement.patients or 0) >= FEWEST else Judgement(None)
+
+
+def tell(judgement: Judgement, folder: Path, spool: Spool) -> None:
+    """Figures to the spool; a table of all of them and the pictures as files."""
+    counted = {} if judgement.patients is None else {"test/patients": judgement.patients}
+    spool.metrics(flatten(judgement) | counted, 0)
+    path = folder / "evaluation.json"
+    path.write_text(json.dumps(as_table(judgement), indent=2, ensure_ascii=False), encoding="utf-8")
+    spool.artifact(path)
+    pictures = folder / "pictures"
+    pictures.mkdir(exist_ok=True)
+    for name, figure in judgement.pictures.items():
+        figure.savefig(pictures / name, dpi=130, bbox_inches="tight")
+    if judgement.pictures:
+        spool.artifact(pictures, "pictures")
+
+
+def flatten(judgement: Judgement) -> dict[str, float]:
+    """Names as MLflow takes them: ``test/roc_auc``, ``test/roc_auc_low``, ``baseline/…``, ``group/sex/female/…``."""
+    flat = _flat("test", judgement.metrics) | _flat("baseline", judgement.baseline)
+    for group, values in judgement.groups.items():
+        for value, metrics in values.items():
+            flat |= _flat(f"group/{_name(group)}/{_name(value)}", metrics or {})
+    return flat
+
+
+def _flat(prefix: str, metrics: Mapping[str, Estimate]) -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for name, estimate in metrics.items():
+        if not np.isfinite(estimate.value):
+            continue
+        flat |= {
+            f"{prefix}/{name}": estimate.value,
+            f"{prefix}/{name}_low": estimate.low,
+            f"{prefix}/{name}_high": estimate.high,
+        }
+    return flat
+
+
+def _name(text: str) -> str:
+    return "".join(one if one.isalnum() or one in "_-. " else "-" for one in text)
+
+
+def as_table(judgement: Judgement) -> dict[str, Any]:
+    """The judgement as JSON; a group of too few patients is null."""
+
+    def plain(metrics: Mapping[str, Estimate] | None) -> Any:
+        return None if metrics is None else {name: vars(estimate) for name, estimate in metrics.items()}
+
+    return {
+        "patients": judgement.patients,
+        "metrics": plain(judgement.metrics),
+        "baseline": plain(judgement.baseline),
+        "groups": {
+            group: {value: plain(one) for value, one in values.items()} for group, values in judgement.groups.items()
+        },
+        "fewest_patients": FEWEST,
+    }
+
+
+Metric = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Weights, one row a draw and one column a test row → a figure a draw; NaN where there is none."""
+_CELLS = 4_000_000
+"""Weights held at once."""
+
+
+def bootstrap(
+    metrics: Mapping[str, Metric], patients: NDArray[Any], seed: int, draws: int = DRAWS
+) -> dict[str, Estimate]:
+    """Each metric over all rows, with its percentile interval over resampled patients (all rows of one go together).
+
+    A resample is told by how often each row is in it, so that a metric looks at many at once.
+    """
+    _names, members = np.unique(patients, return_inverse=True)
+    people = int(members.max()) + 1
+    generator, at_once = np.random.default_rng(seed), max(1, _CELLS // len(patients))
+    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
+    for size in (min(at_once, draws - begun) for begun in range(0, draws, at_once)):
+        weights = generator.multinomial(people, np.full(people, 1 / people), size)[:, members].astype(np.float64)
+        for name, metric in metrics.items():
+            drawn[name].append(metric(weights))
+    whole = np.ones((1, len(patients)))
+    return {name: _estimate(float(metric(whole)[0]), np.concatenate(drawn[name])) for name, metric in metrics.items()}
+
+
+def _estimate(value: float, draws: NDArray[np.float64]) -> Estimate:
+    known = draws[np.isfinite(draws)]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+    return Estimate(value, float(low), float(high))
+
+
+def by_group(
+    groups: Mapping[str, NDArray[Any]],
+    patients: NDArray[Any],
+    labels: NDArray[Any],
+    judge: Callable[[NDArray[Any]], dict[str, Estimate]],
+) -> dict[str, dict[str, dict[str, Estimate] | None]]:
+    """``judge`` over the rows of each value of each group; None where an outcome has too few patients."""
+    found: dict[str, dict[str, dict[str, Estimate] | None]] = {}
+    for group, values in groups.items():
+        found[group] = {}
+        for value in sorted(set(values.tolist())):
+            rows = np.flatnonzero(values == value)
+            enough = _fewest_patients(patients[rows], labels[rows], labels) >= FEWEST
+            found[group][str(value)] = judge(rows) if enough else None
+    return found
+
+
+def _fewest_patients(patients: NDArray[Any], labels: NDArray[Any], outcomes: NDArray[Any]) -> int:
+    """Patients of the rarest outcome: fewer, and a share would tell of them."""
+    return min(len(set(patients[labels == outcome].tolist())) for outcome in np.unique(outcomes))

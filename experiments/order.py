@@ -1,0 +1,92 @@
+"""What one attempt of a run is to do: a file in the run's folder that every process of the attempt reads.
+
+Owns the layout of a run's folder:
+
+    run.json  bundle/  checkpoints/  attempts/1/  attempts/2/ …      an attempt: events, log, pictures, model
+
+It must hold no secret: where a key or password is needed, it is named by a file elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import ExperimentError
+
+FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run as it was asked for: all that makes its result, and how it shows in the tracking.
+
+    ``run``: its number. ``folder``: the run's. ``dataset_dir``: the opened extract's. ``overrides``: settings of the
+    bundle by their id, such as ``train#trainer#max_epochs``. ``experiment``: where the tracking shows it.
+    ``artifacts``: where files of a new experiment lie, empty if the tracking server says.
+    ``facts``: what else its record carries (extract, root, release, study, code, environment). ``checkpoint_every``:
+    epochs. ``energy``: measure it.
+    """
+
+    run: str
+    folder: Path
+    bundle: str
+    dataset_dir: Path
+    tracking_uri: str
+    artifacts: str
+    experiment: str
+    person: str
+    seed: int = 0
+    overrides: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    processes: int = 1
+    checkpoint_every: int = 1
+    energy: bool = True
+
+    @property
+    def bundle_folder(self) -> Path:
+        """The run's own copy of its bundle."""
+        return self.folder / "bundle"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def attempt_folder(self, attempt: int) -> Path:
+        """Where an attempt (from 1) keeps what it does."""
+        return self.folder / "attempts" / str(attempt)
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts have begun."""
+        return max((int(one.name) for one in self.folder.glob("attempts/*") if one.name.isdecimal()), default=0)
+
+
+def write_order(order: Order) -> None:
+    """Put the order in its folder, whole or not at all."""
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(order).items()}
+    order.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    write_whole(order.folder / FILE, json.dumps(values, indent=2, ensure_ascii=False).encode())
+
+
+def read_order(folder: Path) -> Order:
+    """The order in a run's folder; ExperimentError if there is none that can be read."""
+    try:
+        values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        paths = {name: Path(values[name]) for name in ("folder", "dataset_dir")}
+        return Order(**{one.name: {**values, **paths}[one.name] for one in fields(Order)})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExperimentError(f"{folder / FILE} cannot be read as a run ({type(error).__name__})") from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file in one step: a reader sees the old or the new one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,223 @@
+"""The process that tells MLflow what the training process wrote down: asynchronous, in batches, and never merging.
+
+Owns the MLflow run of an attempt from its making to its end. It dies with the process it serves, but not before it
+has told all, and why the run ended: whoever ends without a word was killed. Reads ``order`` and ``spool``; it must
+never touch data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.order import Order, read_order, write_whole
+from experiments.spool import read_events
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RUN_FILE, SHIPPED, ENDED = "mlflow_run", "shipped", "ended"
+SILENT = "the training process ended without a word: it was killed, or its machine failed"
+EVERY = 1.0
+"""Seconds between two shipments."""
+_MOST_METRICS, _MOST_TEXTS = 900, 90
+"""A batch to MLflow takes 1000 entries, of them 100 parameters and 100 tags."""
+
+
+def silence() -> None:
+    """No dependency of this wing sends anything anywhere; call it before importing one."""
+    os.environ.update(
+        MLFLOW_DISABLE_TELEMETRY="true",
+        MLFLOW_ENABLE_ASYNC_LOGGING="false",
+        DO_NOT_TRACK="1",
+        HF_HUB_OFFLINE="1",
+        TRANSFORMERS_OFFLINE="1",
+        NO_ALBUMENTATIONS_UPDATE="1",
+    )
+
+
+@dataclass
+class _Batch:
+    metrics: list[Any] = field(default_factory=list)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    artifacts: list[tuple[str, str]] = field(default_factory=list)
+    end: tuple[str, str] | None = None
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        from mlflow.entities import Metric
+
+        for name, value in event.get("metrics", {}).items():
+            self.metrics.append(Metric(name, float(value), event["t"], event["step"]))
+        self.params |= event.get("params", {})
+        self.tags |= event.get("tags", {})
+        if "artifact" in event:
+            self.artifacts.append((event["artifact"], event["folder"]))
+        if "end" in event:
+            self.end = (event["end"], event["reason"])
+
+
+def open_run(client: MlflowClient, order: Order, attempt: int) -> str:
+    """The MLflow run of this attempt: a new one, unless this attempt has one already."""
+    folder = order.attempt_folder(attempt)
+    if (folder / RUN_FILE).is_file():
+        return (folder / RUN_FILE).read_text()
+    experiment = client.get_experiment_by_name(order.experiment)
+    number = (
+        experiment.experiment_id
+        if experiment
+        else client.create_experiment(order.experiment, artifact_location=order.artifacts or None)
+    )
+    tags = {
+        **{f"erios.{name}": value for name, value in order.facts.items()},
+        "erios.run": order.run,
+        "erios.attempt": str(attempt),
+        "erios.bundle": order.bundle,
+        "mlflow.user": order.person,
+    }
+    if earlier := mlflow_run(order, attempt - 1):
+        tags |= {"erios.previous": earlier, "mlflow.parentRunId": mlflow_run(order, 1) or earlier}
+    run = client.create_run(number, tags=tags, run_name=order.run if attempt == 1 else f"{order.run} · {attempt}")
+    write_whole(folder / RUN_FILE, run.info.run_id.encode())
+    _log_dataset(client, run.info.run_id, order)
+    return str(run.info.run_id)
+
+
+def mlflow_run(order: Order, attempt: int) -> str | None:
+    """The MLflow run of an attempt, once it has one."""
+    path = order.attempt_folder(attempt) / RUN_FILE
+    return path.read_text() if attempt > 0 and path.is_file() else None
+
+
+def _log_dataset(client: MlflowClient, run_id: str, order: Order) -> None:
+    """The extract as the run's input. MLflow keeps 36 characters of a digest; the whole root is in the profile."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    facts = order.facts
+    root = facts.get("extract.root", "")
+    dataset = Dataset(
+        name=facts.get("extract", "data"),
+        digest=root[:36],
+        source_type="erios-extract",
+        source=json.dumps({"extract": facts.get("extract", ""), "release": facts.get("release", "")}),
+        profile=json.dumps({"root": root}),
+    )
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def ship(client: MlflowClient, run_id: str, folder: Path) -> tuple[str, str] | None:
+    """Tell MLflow what was not told yet; answers how the attempt ended, once it has.
+
+    A shipment that is cut short is sent again: MLflow keeps one of two equal figures.
+    """
+    offset = _shipped(folder)
+    events = read_events(folder, offset)
+    while chunk := list(islice(events, 400)):
+        batch = _Batch()
+        for event, _offset in chunk:
+            batch.add(event)
+        _send(client, run_id, batch)
+        write_whole(folder / SHIPPED, str(chunk[-1][1]).encode())
+        if batch.end:
+            return batch.end
+    return None
+
+
+def _shipped(folder: Path) -> int:
+    path = folder / SHIPPED
+    return int(path.read_text()) if path.is_file() else 0
+
+
+def _send(client: MlflowClient, run_id: str, batch: _Batch) -> None:
+    from mlflow.entities import Param, RunTag
+
+    for metrics in _pieces(batch.metrics, _MOST_METRICS):
+        client.log_batch(run_id, metrics=metrics)
+    for params in _pieces([Param(*one) for one in batch.params.items()], _MOST_TEXTS):
+        client.log_batch(run_id, params=params)
+    for tags in _pieces([RunTag(*one) for one in batch.tags.items()], _MOST_TEXTS):
+        client.log_batch(run_id, tags=tags)
+    for path, place in batch.artifacts:
+        send = client.log_artifacts if Path(path).is_dir() else client.log_artifact
+        send(run_id, path, place or None)
+
+
+def _pieces(things: list[Any], most: int) -> Iterable[list[Any]]:
+    return (things[start : start + most] for start in range(0, len(things), most))
+
+
+def end_run(client: MlflowClient, run_id: str, folder: Path, status: str, reason: str) -> None:
+    """Close the MLflow run with its reason; a run that is closed is never written to again."""
+    if (folder / ENDED).exists():
+        return
+    if reason:
+        client.set_tag(run_id, "erios.reason", reason)
+    client.set_terminated(run_id, status)
+    write_whole(folder / ENDED, json.dumps({"status": status, "reason": reason}).encode())
+
+
+def close_lost(order: Order, attempt: int, reason: str = SILENT) -> bool:
+    """End an attempt whose processes are gone, telling first what they left; answers whether there was one to end."""
+    folder = order.attempt_folder(attempt)
+    if (folder / ENDED).exists() or not folder.is_dir():
+        return False
+    client = make_client(order)
+    run_id = open_run(client, order, attempt)
+    status, said = ship(client, run_id, folder) or ("FAILED", reason)
+    end_run(client, run_id, folder, status, said)
+    return True
+
+
+def make_client(order: Order) -> MlflowClient:
+    """A client of the order's tracking server or database."""
+    silence()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=order.tracking_uri)
+
+
+def main(run: Path, attempt: int) -> None:
+    """Serve the process at the other end of standard input until it says that it ended, or is gone."""
+    order = read_order(run)
+    folder = order.attempt_folder(attempt)
+    client = make_client(order)
+    run_id = open_run(client, order, attempt)
+    monitor = _monitor(run_id, order)
+    try:
+        end = _serve(client, run_id, folder)
+    finally:
+        monitor.finish()
+    end_run(client, run_id, folder, *(end or ("FAILED", SILENT)))
+
+
+def _serve(client: MlflowClient, run_id: str, folder: Path) -> tuple[str, str] | None:
+    while True:
+        ready, _, _ = select.select([sys.stdin], [], [], EVERY)
+        gone = bool(ready) and not os.read(sys.stdin.fileno(), 1)
+        if (end := ship(client, run_id, folder)) or gone:
+            return end
+
+
+def _monitor(run_id: str, order: Order) -> Any:
+    """MLflow's own sampling of processor, memory, disk, network and GPUs of this node."""
+    from mlflow.system_metrics import system_metrics_monitor
+
+    make: Any = system_metrics_monitor.SystemMetricsMonitor
+    monitor = make(run_id, sampling_interval=10, tracking_uri=order.tracking_uri)
+    monitor.start()
+    return monitor
+
+
+if __name__ == "__main__":
+    import signal
+
+    for one in (signal.SIGTERM, signal.SIGINT):  # the scheduler tells every process; this one ends last
+        signal.signal(one, signal.SIG_IGN)
+    main(Path(sys.argv[1]), int(sys.argv[2]))

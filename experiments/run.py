@@ -1,0 +1,201 @@
+"""A process of a run, from its first instruction to its exit code: record, verify, train, evaluate, keep the model.
+
+Owns the steps and how each way to end is told. Ranks other than the first train and agree; the first also records.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import checkpoints
+from experiments.attempt import (
+    Attempt,
+    Guard,
+    PreemptedError,
+    Watch,
+    check_agreement,
+    first_cause,
+    meter,
+    open_attempt,
+    where,
+)
+from experiments.cluster import REQUEUE
+from experiments.distributed import Place, find_place, join
+from experiments.errors import ExperimentError, ForbiddenError, TrackingError
+from experiments.order import Order
+from experiments.recorder import RUN_FILE, SHIPPED, close_lost, silence
+from experiments.spool import Spool
+
+FORBIDDEN, FAILED, INTERRUPTED = 9, 1, 130
+_PATIENCE = 120.0
+"""Seconds that the recorder has to tell the rest."""
+
+
+@dataclass
+class Recording:
+    """The first rank's line to MLflow: its spool, and the recorder that reads it."""
+
+    order: Order
+    attempt: int
+    spool: Spool
+    process: subprocess.Popen[bytes]
+
+    @property
+    def folder(self) -> Path:
+        return self.order.attempt_folder(self.attempt)
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def mlflow_run(self) -> str:
+        """The MLflow run, once the recorder has told all that lay in the spool; TrackingError if it cannot."""
+        target = (self.folder / "events.jsonl").stat().st_size
+        for _ in range(int(_PATIENCE / 0.1)):
+            shipped = self.folder / SHIPPED
+            if (self.folder / RUN_FILE).is_file() and shipped.is_file() and int(shipped.read_text()) >= target:
+                return (self.folder / RUN_FILE).read_text()
+            if not self.is_alive():
+                break
+            threading.Event().wait(0.1)
+        raise TrackingError(f"the tracking at {self.order.tracking_uri} does not take the run")
+
+    def end(self, status: str, reason: str) -> None:
+        """Tell the end, and see it told: by the recorder, or here if that is dead."""
+        self.spool.end(status, reason)
+        if self.process.stdin:
+            self.process.stdin.close()
+        try:
+            self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.returncode:
+            close_lost(self.order, self.attempt, reason)
+        self.spool.close()
+
+
+def run_process(order: Order, guard: Guard, environ: Mapping[str, str] | None = None) -> int:
+    """Do this process's part of the order's next attempt; answers the exit code.
+
+    0: done. ``cluster.REQUEUE``: checkpointed, to be queued again. 9: no longer allowed. 1: failed. 130: interrupted.
+    """
+    silence()
+    logging.captureWarnings(True)
+    place, watch = find_place(environ), Watch()
+    for one in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(one, watch.on_signal)
+    if not place.is_first:
+        return _told(lambda: _train(order, place, guard, watch, None))[0]
+    with _recording(order) as recording:
+        code, status, reason = _told(lambda: _train(order, place, guard, watch, recording))
+        recording.end(status, reason)
+    return code
+
+
+@contextmanager
+def _recording(order: Order) -> Iterator[Recording]:
+    """Close what earlier attempts left open, then begin a new one."""
+    for earlier in range(1, order.attempts + 1):
+        close_lost(order, earlier)
+    attempt = order.attempts + 1
+    spool = Spool(order.attempt_folder(attempt))
+    command = [sys.executable, "-m", "experiments.recorder", str(order.folder), str(attempt)]
+    with (order.attempt_folder(attempt) / "recorder.log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+    recording = Recording(order, attempt, spool, process)
+    yield recording
+
+
+def _told(work: Any) -> tuple[int, str, str]:
+    """How the work ended: exit code, MLflow's status, reason. The reason holds no value of the data."""
+    try:
+        work()
+    except PreemptedError as error:
+        return REQUEUE, "KILLED", f"{error}; checkpointed, to go on in another attempt"
+    except ForbiddenError as error:
+        return FORBIDDEN, "FAILED", str(error)
+    except ExperimentError as error:
+        _print_trace()
+        return FAILED, "FAILED", str(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED, "KILLED", "stopped by the keyboard"
+    except Exception as error:
+        _print_trace()
+        cause = first_cause(error)
+        return FAILED, "FAILED", f"{type(cause).__name__} at {where(cause)}"
+    return 0, "FINISHED", ""
+
+
+def _print_trace() -> None:
+    """To the attempt's log, which lies with the study's data."""
+    traceback.print_exc()
+
+
+def _train(order: Order, place: Place, guard: Guard, watch: Watch, recording: Recording | None) -> None:
+    if place.is_first:
+        guard.verify()
+        watcher = threading.Thread(target=watch.ask, args=(guard,), daemon=True)
+        watcher.start()
+    try:
+        with join(place), meter(order, place) as energy:
+            attempt = _attempt(order, place, guard, watch, recording)
+            attempt.train()
+            digest = check_agreement(attempt.network, place)
+    finally:
+        watch.end()
+    if recording:
+        _tell_energy(recording, energy)
+        recording.spool.tags({"erios.weights": digest})
+        _conclude(attempt, recording)
+
+
+def _attempt(order: Order, place: Place, guard: Guard, watch: Watch, recording: Recording | None) -> Attempt:
+    if recording is None:
+        return open_attempt(order, place, guard, watch)
+    attempt = open_attempt(order, place, guard, watch, spool=recording.spool, recorder_alive=recording.is_alive)
+    _tell_settings(attempt, recording)
+    return attempt
+
+
+def _tell_settings(attempt: Attempt, recording: Recording) -> None:
+    """The whole configuration as a file; its plain settings as parameters."""
+    import json
+
+    config = attempt.workflow.parser.get()
+    plain = {name: value for name, value in config.items() if isinstance(value, str | int | float | bool)}
+    paths = {"bundle_root", "dataset_dir", "output_dir", "ckpt_dir"}
+    recording.spool.params({name: value for name, value in plain.items() if name not in paths})
+    recording.spool.params({"processes": attempt.place.world_size, "seed": attempt.order.seed})
+    path = recording.folder / "config.json"
+    path.write_text(json.dumps(config, indent=2, default=str, ensure_ascii=False))
+    recording.spool.artifact(path)
+    recording.spool.artifact(attempt.order.bundle_folder, "bundle")
+
+
+def _tell_energy(recording: Recording, energy: Any) -> None:
+    if energy is not None:
+        recording.spool.metrics(energy.figures, 0)
+        recording.spool.tags({"erios.energy": energy.source})
+
+
+def _conclude(attempt: Attempt, recording: Recording) -> None:
+    """Judge the best weights on the test part, and keep them as the run's model."""
+    from experiments.evaluation import evaluate
+    from experiments.model import keep_model
+
+    if checkpoints.exists(attempt.order.checkpoints, checkpoints.BEST):
+        kept = checkpoints.load(attempt.order.checkpoints, checkpoints.BEST)
+        attempt.network.load_state_dict(kept["network"])
+    attempt.guard.verify()
+    evaluate(attempt, recording.folder, recording.spool)
+    keep_model(attempt, recording)

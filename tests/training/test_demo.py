@@ -1,0 +1,80 @@
+"""The demonstration: its home is its own, and the whole story plays, stops anywhere, and goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from erios.audit import last_event, verify
+from erios.demo.cast import draw_passwords
+from erios.demo.scale import FAST, FULL, Scale, claim
+from erios.demo.services import free_port
+from erios.demo.story import Story
+from erios.errors import UsageError
+from erios.settings import load_settings
+from tests.inline import InlineRunner
+from tests.portal.conftest import close_database, point_to
+from tests.training.hospital import _no_spark
+
+TINY = Scale("tiny", 120, 20, 2, 2)
+
+
+def test_a_home_that_is_no_demonstration_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+
+    with pytest.raises(UsageError, match="no demonstration's"):
+        claim(tmp_path, FAST, restart=True)
+
+    assert (tmp_path / "landing").is_dir()
+
+
+def test_a_demonstration_goes_on_or_begins_anew(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert not claim(home, FAST, restart=False)
+    (home / "warehouse").mkdir()
+
+    assert claim(home, FAST, restart=False)
+    assert (home / "warehouse").is_dir()
+    assert not claim(home, FULL, restart=False)  # another scale is another hospital
+    assert not (home / "warehouse").exists()
+    assert not claim(home, FULL, restart=True)
+
+
+def test_a_port_that_is_taken_is_not_given() -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert free_port(port) != port
+
+
+@pytest.mark.slow
+def test_the_whole_story_plays_and_a_second_time_changes_nothing(
+    erios_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secrets.token_bytes", Random(7).randbytes)  # the key decides who is in which part of the data
+    monkeypatch.setattr("erios.workflows.session.spark_session", _no_spark)
+    monkeypatch.setattr("etl.tasks.SparkRunner", lambda _spark: InlineRunner())
+    settings, heard = load_settings(), list[str]()
+    claim(settings.home, TINY, restart=False)
+    point_to(settings)
+
+    came = {step.name: step.act(heard.append) for step in Story(settings, TINY).steps()}
+
+    assert "active" in came["Decision"]
+    assert "released" in came["Clearance"]
+    assert came["Readmission"].startswith("run E")
+    assert came["Lesions"].startswith("run E")
+    assert any("voted" in said for said in heard)
+    last = last_event(settings, "")
+    again = {step.name: step.act(heard.append) for step in Story(settings, TINY).steps()}
+    assert again == came
+    assert last_event(settings, "") == last
+    assert verify(settings).faults == ()
+    passwords = draw_passwords()
+    assert len(set(passwords.values())) == len(passwords) == 10
+    close_database()

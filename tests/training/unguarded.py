@@ -1,0 +1,23 @@
+"""Trains the run in a folder without governance: ``python -m tests.training.unguarded FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from experiments.order import read_order
+from experiments.run import run_process
+
+
+class Open:
+    """A guard that lets everything go on."""
+
+    def verify(self) -> None:
+        """Every byte is believed."""
+
+    def ask(self) -> None:
+        """Every right stands."""
+
+
+if __name__ == "__main__":
+    sys.exit(run_process(read_order(Path(sys.argv[1])), Open()))

@@ -1,0 +1,167 @@
+"""A process knows its place, and a group ends when one of its ranks is gone."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from erios.settings import PROJECT
+from experiments.distributed import Place, find_place, join, leave_notices_to_the_rank, share
+from experiments.errors import PlaceError
+from tests.slurm import wait_for
+
+STEP = {
+    "SLURM_PROCID": "5",
+    "SLURM_STEP_NUM_TASKS": "7",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "2",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x3),1",
+    "SLURMD_NODENAME": "n3",
+    "SLURM_RESTART_COUNT": "4",
+    "SLURM_GPUS_ON_NODE": "2",
+}
+TORCHRUN = {
+    "RANK": "3",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "TORCHELASTIC_RESTART_COUNT": "1",
+}
+
+
+def test_the_place_in_a_step_of_slurm():
+    assert find_place(STEP) == Place(5, 7, 1, 2, "n3", restart=4, gpus=2)
+    assert find_place(STEP | {"SLURM_PROCID": "6", "SLURM_LOCALID": "0", "SLURM_NODEID": "3"}).local_world_size == 1
+
+
+def test_the_place_under_torchrun():
+    assert find_place(TORCHRUN | {"SLURMD_NODENAME": "n2"}) == Place(3, 4, 1, 2, "n2", restart=1)
+
+
+def test_torchrun_inside_a_step_counts():
+    assert find_place(STEP | TORCHRUN) == Place(3, 4, 1, 2, "n3", restart=5, gpus=2)
+
+
+def test_a_batch_script_is_no_rank():
+    place = find_place({"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_LOCALID": "0"})
+
+    assert (place.rank, place.world_size, place.is_first, place.is_first_on_node) == (0, 1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"SLURM_PROCID": "7"}, "rank 7 of 7"),
+        ({"SLURM_LOCALID": "2"}, "local rank 2 of 2"),
+        ({"SLURM_LOCALID": "x"}, "SLURM_LOCALID is x, not a number"),
+        ({"SLURM_LOCALID": ""}, "SLURM_LOCALID is missing"),
+        ({"SLURM_NODEID": "4"}, "tells nothing of node 4"),
+        ({"RANK": "0"}, "WORLD_SIZE is missing"),
+    ],
+)
+def test_variables_that_contradict_each_other_are_refused(changes, sentence):
+    with pytest.raises(PlaceError, match=sentence):
+        find_place(STEP | changes)
+
+
+def test_a_process_alone_joins_no_group():
+    from torch import distributed
+
+    with join(Place()) as device:
+        assert device.type in ("cpu", "cuda")
+        assert not distributed.is_initialized()
+
+
+def test_gpus_that_torch_does_not_see_are_missed(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    with pytest.raises(PlaceError, match="given 2 GPUs on n1 but torch sees none"), join(Place(node="n1", gpus=2)):
+        pass
+
+
+def test_a_group_without_a_meeting_point_is_refused(monkeypatch):
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    monkeypatch.delenv("MASTER_PORT", raising=False)
+
+    with pytest.raises(PlaceError, match="MASTER_ADDR and MASTER_PORT not set"), join(Place(world_size=2)):
+        pass
+
+
+@pytest.mark.slow
+def test_a_notice_to_leave_does_not_end_the_workers_of_a_rank():
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    numbers = TensorDataset(torch.arange(8))
+    rows = iter(DataLoader(numbers, num_workers=1, prefetch_factor=1, worker_init_fn=leave_notices_to_the_rank))
+    next(rows)
+
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid or 0, signal.SIGTERM)
+        os.kill(worker.pid or 0, signal.SIGUSR1)
+
+    assert [int(row) for (row,) in rows] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.slow
+def test_a_killed_rank_ends_the_others_with_an_error(tmp_path):
+    ranks = [start(rank, tmp_path) for rank in range(2)]
+    wait_for(lambda: len(list(tmp_path.glob("word-?"))) == 2, "exchange of both")
+
+    os.kill(json.loads((tmp_path / "word-1").read_text())["pid"], signal.SIGKILL)
+
+    said, _ = ranks[0].communicate(timeout=20)
+    ranks[1].communicate()
+    assert ranks[0].returncode == 1
+    assert "PlaceError: rank 0 on" in said.splitlines()[-1]
+    assert "lost one of its peers" in said
+
+
+def start(rank: int, folder: Path) -> subprocess.Popen[str]:
+    """A rank as torchrun starts it, with nobody to end it when its peer is gone."""
+    place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(folder), "GLOO_SOCKET_IFNAME": "lo"}
+    environ = {"PYTHONPATH": PROJECT, "PATH": os.environ["PATH"], **place, **meeting}
+    return subprocess.Popen(
+        (sys.executable, "-m", "tests.ranks", "exchange"),
+        cwd=folder,
+        env={name: str(value) for name, value in environ.items()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def free_port(folder: Path) -> int:
+    """One for both ranks."""
+    from tests.slurm import free_ports
+
+    chosen = folder / "port"
+    if not chosen.exists():
+        chosen.write_text(str(free_ports(1)[0]))
+    return int(chosen.read_text())
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_ranks_share_the_items_and_keep_each_once(monkeypatch, ranks):
+    items = list(range(41))
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: ranks)
+
+    def shares(seed, even):
+        found = []
+        for rank in range(ranks):
+            monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+            found.append(share(items, seed, even=even))
+        return found
+
+    assert sorted(chain(*shares(0, False))) == items
+    assert len({len(one) for one in shares(0, True)}) == 1
+    assert set(chain(*shares(0, True))) == set(items)
+    assert max(map(len, shares(0, True))) <= len(items) // ranks + 1
+    assert shares(0, True) == shares(0, True) != shares(1, True)

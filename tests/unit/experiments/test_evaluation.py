@@ -1,0 +1,151 @@
+"""Figures of a risk beside scikit-learn's, their intervals, and what is not told of few patients."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from matplotlib.figure import Figure
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+from experiments.evaluation.judgement import (
+    FEWEST,
+    Estimate,
+    Judgement,
+    as_table,
+    bootstrap,
+    by_group,
+    flatten,
+    withheld,
+)
+from experiments.evaluation.risk import calibration_curve, metrics_of
+
+ROWS = some.lists(
+    some.tuples(some.sampled_from([0, 1]), some.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]), some.integers(0, 3)),
+    min_size=2,
+    max_size=40,
+)
+
+
+@given(ROWS)
+def test_each_figure_is_that_of_scikit_learn_for_any_weights(rows):
+    ill, risk, weight = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    if len(set(ill[weight > 0].tolist())) < 2:
+        return
+
+    told = {name: float(metric(weight[None, :])[0]) for name, metric in metrics_of(ill, risk).items()}
+
+    assert told["roc_auc"] == pytest.approx(roc_auc_score(ill, risk, sample_weight=weight))
+    assert told["average_precision"] == pytest.approx(average_precision_score(ill, risk, sample_weight=weight))
+    assert told["brier"] == pytest.approx(brier_score_loss(ill, risk, sample_weight=weight))
+    assert told["base_rate"] == pytest.approx(np.average(ill, weights=weight))
+    assert told["base_rate_brier"] == pytest.approx(np.average((ill - told["base_rate"]) ** 2, weights=weight))
+
+
+def test_a_figure_of_one_outcome_alone_is_none():
+    told = metrics_of(np.zeros(5), np.linspace(0, 1, 5))
+
+    assert np.isnan(told["roc_auc"](np.ones((1, 5)))[0])
+    assert np.isnan(told["average_precision"](np.ones((1, 5)))[0])
+
+
+def test_the_calibration_curve_has_ten_groups_of_equal_size():
+    risks = np.sort(np.random.default_rng(0).random(100))
+    ill = (np.random.default_rng(1).random(100) < risks).astype(float)
+
+    said, seen, sizes = (part[0] for part in calibration_curve(ill, risks, np.ones((1, 100))))
+
+    assert sizes.tolist() == [10] * 10
+    assert said.tolist() == pytest.approx([group.mean() for group in np.split(risks, 10)])
+    assert seen.tolist() == pytest.approx([group.mean() for group in np.split(ill, 10)])
+
+
+def test_a_perfect_calibration_has_no_error_and_a_lie_has_all():
+    ill = np.array([0.0, 1.0] * 50)
+
+    assert metrics_of(ill, ill)["calibration_error"](np.ones((1, 100)))[0] == 0
+    assert metrics_of(ill, 1 - ill)["calibration_error"](np.ones((1, 100)))[0] == 1
+
+
+def mean_of(values):
+    """The weighted mean as the one figure."""
+    return {"mean": lambda weights: weights @ values / weights.sum(axis=1)}
+
+
+def test_an_interval_is_over_patients_and_not_over_rows():
+    """One patient with a hundred rows tells as little as with one: the interval is as wide."""
+    values = np.random.default_rng(0).random(50)
+
+    once = bootstrap(mean_of(values), np.arange(50), seed=1)["mean"]
+    often = bootstrap(mean_of(np.repeat(values, 20)), np.repeat(np.arange(50), 20), seed=1)["mean"]
+
+    assert once.value == pytest.approx(often.value)
+    assert (once.low, once.high) == pytest.approx((often.low, often.high))
+    assert once.low < once.value < once.high
+
+
+def test_an_interval_holds_the_truth_about_as_often_as_it_says():
+    generator, held = np.random.default_rng(3), 0
+    for trial in range(200):
+        sample = generator.normal(size=80)
+        told = bootstrap(mean_of(sample), np.arange(80), seed=trial, draws=400)
+        held += told["mean"].low <= 0 <= told["mean"].high
+
+    assert 0.88 <= held / 200 <= 0.99
+
+
+def test_the_same_seed_tells_the_same_interval_and_few_draws_at_once_the_same(monkeypatch):
+    mean, patients = mean_of(np.random.default_rng(0).random(80)), np.repeat(np.arange(40), 2)
+    whole = bootstrap(mean, patients, seed=5)
+
+    assert bootstrap(mean, patients, seed=6) != whole
+    monkeypatch.setattr("experiments.evaluation.judgement._CELLS", 1000)
+    assert bootstrap(mean, patients, seed=5) == whole
+
+
+@pytest.mark.parametrize(("ill", "well", "told"), [(11, 11, True), (10, 40, False), (40, 10, False), (0, 40, False)])
+def test_a_group_is_judged_only_where_each_outcome_has_eleven_patients(ill, well, told):
+    labels = np.array([1] * ill + [0] * well + [0, 1])
+    groups = {"sex": np.array(["female"] * (ill + well) + ["male"] * 2)}
+    patients = np.arange(len(labels)).astype(str)
+
+    found = by_group(groups, patients, labels, lambda rows: {"n": Estimate(len(rows), 0, 0)})
+
+    assert (found["sex"]["female"] is not None) == told
+    assert found["sex"]["male"] is None
+
+
+def test_rows_of_one_patient_count_as_one():
+    labels, patients = np.array([0, 1] * 50), np.array(["one", "two"] * 50)
+
+    assert by_group({"g": np.array(["a"] * 100)}, patients, labels, lambda rows: {})["g"]["a"] is None
+
+
+def test_what_is_told_of_a_group_with_few_patients_is_its_name_alone():
+    judgement = Judgement(
+        50, {"brier": Estimate(0.1, 0.05, 0.2)}, groups={"sex": {"female": None, "male": {"x": Estimate(1, 0, 2)}}}
+    )
+
+    assert "group/sex/male/x" in flatten(judgement)
+    assert not [name for name in flatten(judgement) if "female" in name]
+    table = json.loads(json.dumps(as_table(judgement)))
+    assert table["groups"]["sex"]["female"] is None
+    assert table["fewest_patients"] == FEWEST
+
+
+def test_a_figure_that_is_none_is_not_told():
+    assert flatten(Judgement(50, {"roc_auc": Estimate(float("nan"), 0, 1)})) == {}
+
+
+@pytest.mark.parametrize(("patients", "told"), [(11, True), (10, False)])
+def test_nothing_is_told_of_a_test_part_of_fewer_than_eleven_patients(patients, told):
+    estimate = Estimate(0.5, 0.4, 0.6)
+    groups = {"sex": {"female": {"dice": estimate}}}
+    whole = Judgement(patients, {"dice": estimate}, {"dice": estimate}, groups, {"overlays.png": Figure()})
+
+    kept = withheld(whole)
+
+    assert kept == (whole if told else Judgement(None))
+    assert bool(flatten(kept)) is told
+    assert as_table(kept)["patients"] == (11 if told else None)

@@ -1,0 +1,161 @@
+"""What a run leaves on disk: events, checkpoints, orders; each whole or not there."""
+
+import os
+
+import pytest
+import torch
+
+from experiments import checkpoints, randomness
+from experiments.attempt import PreemptedError, Rejoined, agree, weights_digest
+from experiments.errors import CheckpointError, ExperimentError, ForbiddenError, StoppedError
+from experiments.order import Order, read_order, write_order
+from experiments.spool import FILE, Spool, read_events
+
+
+def test_events_are_read_in_order_and_from_where_one_was(tmp_path):
+    spool = Spool(tmp_path)
+    spool.metrics({"loss": 0.5}, 1)
+    (first,) = read_events(tmp_path)
+    spool.params({"epochs": 3})
+    spool.tags({"a": "é"})
+    spool.end("FINISHED")
+    spool.close()
+
+    later = [event for event, _offset in read_events(tmp_path, first[1])]
+    assert first[0]["metrics"] == {"loss": 0.5}
+    assert [event.keys() - {"t"} for event in later] == [{"params"}, {"tags"}, {"end", "reason"}]
+    assert later[1]["tags"] == {"a": "é"}
+
+
+def test_a_line_that_is_still_being_written_is_left_for_later(tmp_path):
+    spool = Spool(tmp_path)
+    spool.metrics({"loss": 0.5}, 1)
+    with (tmp_path / FILE).open("ab") as file:
+        file.write(b'{"metrics": {"lo')
+
+    assert len(list(read_events(tmp_path))) == 1
+
+
+def test_a_loss_that_is_no_number_is_told_as_such(tmp_path):
+    spool = Spool(tmp_path)
+    spool.metrics({"loss": float("nan"), "rate": float("inf")}, 1)
+
+    ((event, _offset),) = read_events(tmp_path)
+    assert event["metrics"] == {"loss": "nan", "rate": "inf"}
+
+
+def test_no_folder_has_no_events(tmp_path):
+    assert list(read_events(tmp_path / "nowhere")) == []
+
+
+def test_a_checkpoint_comes_back_and_holds_no_code(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "trapped"),)
+
+    checkpoints.save(tmp_path, checkpoints.NEWEST, {"epoch": 3, "weights": torch.arange(4)})
+    assert checkpoints.load(tmp_path, checkpoints.NEWEST)["weights"].tolist() == [0, 1, 2, 3]
+
+    checkpoints.save(tmp_path, checkpoints.NEWEST, {"trap": Trap()})
+    with pytest.raises(CheckpointError, match=r"newest\.pt is damaged"):
+        checkpoints.load(tmp_path, checkpoints.NEWEST)
+    assert not (tmp_path / "trapped").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    checkpoints.save(tmp_path, checkpoints.NEWEST, {"epoch": 1})
+
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torch.save", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.save(tmp_path, checkpoints.NEWEST, {"epoch": 2})
+
+    assert checkpoints.load(tmp_path, checkpoints.NEWEST) == {"epoch": 1}
+
+
+def test_a_missing_checkpoint_says_what_to_do(tmp_path):
+    with pytest.raises(CheckpointError, match="start the run anew"):
+        checkpoints.load(tmp_path, checkpoints.BEST)
+
+
+def test_an_order_comes_back_as_it_was_written(tmp_path):
+    order = Order("R001", tmp_path, "b", tmp_path / "data", "sqlite:///x", "", "E1", "bob", overrides={"epochs": 3})
+    write_order(order)
+
+    assert read_order(tmp_path) == order
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"run": "R001"}'])
+def test_a_file_that_is_no_order_is_one_sentence(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+
+    with pytest.raises(ExperimentError, match="cannot be read as a run"):
+        read_order(tmp_path)
+
+
+def test_random_numbers_go_on_where_a_checkpoint_found_them(tmp_path):
+    import random
+
+    import numpy as np
+
+    def draw():
+        return random.random(), float(np.random.normal()), float(torch.rand(()))
+
+    randomness.seed_everything(3)
+    draw()
+    checkpoints.save(tmp_path, checkpoints.NEWEST, {"random": randomness.states()})
+    following = draw()
+    randomness.seed_everything(9)
+
+    randomness.restore(checkpoints.load(tmp_path, checkpoints.NEWEST)["random"])
+
+    assert draw() == following
+
+
+def test_an_epoch_of_a_rank_begins_alike_and_unlike_any_other():
+    seeds = {(epoch, rank): randomness.seed_of(7, epoch, rank) for epoch in range(50) for rank in range(8)}
+
+    assert len(set(seeds.values())) == len(seeds)
+    assert randomness.seed_of(7, 3, 1) == seeds[3, 1]
+
+
+def test_a_loader_rejoined_gives_the_batches_that_were_left_and_then_whole_epochs():
+    randomness.seed_everything(1)
+    kept = randomness.states()
+    loader = Rejoined([10, 11, 12, 13], 3, kept)
+
+    assert list(loader) == [13]
+    assert list(loader) == [10, 11, 12, 13]
+    assert len(loader) == 4
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ([None, None], None),
+        ([PreemptedError("SIGTERM"), None], PreemptedError),
+        ([PreemptedError("SIGTERM"), StoppedError("by bob")], StoppedError),
+        ([ForbiddenError("revoked"), StoppedError("by bob"), PreemptedError("SIGTERM")], ForbiddenError),
+        ([ExperimentError("broken"), ForbiddenError("revoked")], ExperimentError),
+    ],
+)
+def test_ranks_agree_on_the_gravest_reason(monkeypatch, told, kind):
+    pairs = [None if one is None else (type(one).__name__, str(one)) for one in told]
+    monkeypatch.setattr("experiments.attempt._gathered", lambda _mine: pairs)
+
+    agreed = agree(None)
+
+    assert (None if agreed is None else type(agreed)) is kind
+
+
+def test_the_digest_of_weights_tells_every_bit():
+    torch.manual_seed(0)
+    network = torch.nn.Linear(4, 2)
+    before = weights_digest(network)
+    with torch.no_grad():
+        network.weight[0, 0] = torch.nextafter(network.weight[0, 0], torch.tensor(9.0))
+
+    assert weights_digest(network) != before
+    assert weights_digest(torch.nn.Linear(4, 2).half()) != before

@@ -1,0 +1,200 @@
+"""What the documentation says is so: its commands parse, its links lead somewhere, its tests exist, its site builds."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from docs.settings_page import settings_page
+from erios.cli import GROUPS, load_group
+from erios.settings import PROJECT
+
+DOCS = PROJECT / "docs"
+GENERATED = {DOCS / "reference" / "commands.md"}
+"""Pages that hold forms of commands and not commands; a test of their own holds them to the code."""
+PAGES = sorted({PROJECT / "README.md", *DOCS.rglob("*.md")} - GENERATED)
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+WRONG: tuple[type[Exception], ...] = (AssertionError, ValueError, *typer.BadParameter.__mro__[:3])
+"""What a check raises, and what the command line raises for whatever it cannot parse."""
+PREFIX = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S* )*(?:sudo -u \w+ )?erios(?= |$)")
+
+
+def fenced(text: str) -> Iterator[str]:
+    """Command lines of code blocks, continued lines joined, each part of a pipe by itself."""
+    blocks = [block[2] for block in FENCE.findall(text) if block[1] in ("", "console", "bash")]
+    blocks += re.findall(r"^ {4}(\S.*)$", FENCE.sub("", text), re.MULTILINE)
+    for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+        for part in re.split(r" [|>] | && ", line.strip()):
+            if PREFIX.match(part.strip()):
+                yield PREFIX.sub("", part.strip())
+
+
+def inline(text: str) -> Iterator[str]:
+    """What stands between two backticks and begins with the program's name."""
+    for said in re.findall(r"`([^`\n]+)`", FENCE.sub("", text)):
+        if PREFIX.match(said):
+            yield PREFIX.sub("", said)
+
+
+def resolve(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the words name, or the group if they go no further, and the words that are left."""
+    assert words[0] in GROUPS, f"there is no group {words[0]}"
+    command, left = load_group(words[0]), words[1:]
+    while isinstance(getattr(command, "commands", None), dict) and left and re.fullmatch(r"[a-z][a-z-]*", left[0]):
+        assert left[0] in command.commands, f"{words[0]} has no command {left[0]}"
+        command, left = command.commands[left[0]], left[1:]
+    return command, left
+
+
+def check_named(said: str) -> None:
+    """The command exists, and so do the options."""
+    words = [word.rstrip(",") for word in said.split()]
+    if not words or words[0].startswith(("-", "…")):
+        return
+    command, left = resolve(words)
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+    wrong = [word for word in left if word.startswith("--") and word.split("=")[0] not in known]
+    assert wrong == [], f"{command.name} has no option {wrong}"
+
+
+def check_parsed(said: str) -> None:
+    """The line parses as the program itself would parse it: all that is required is there, nothing else."""
+    words = shlex.split(said, comments=True)
+    if "…" in words or not words or words[0].startswith("-"):
+        return check_named(said)
+    command, left = resolve(words)
+    command.make_context(command.name, list(left))
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_every_command_of_a_page_is_one(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    wrong = [(said, fault) for said, fault in faults(text) if fault]
+
+    assert wrong == []
+
+
+def faults(text: str) -> Iterator[tuple[str, str]]:
+    for check, found in ((check_parsed, fenced(text)), (check_named, inline(text))):
+        for said in found:
+            try:
+                check(said)
+            except WRONG as error:
+                yield said, str(error) or type(error).__name__
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```console\n$ erios etl lod /srv\n```",
+        "```console\n$ erios etl load\n```",
+        "```console\n$ cat list | erios objections import - --nowhere\n```",
+        "    erios keys init --force",
+        "Run `erios etl rebuild --tabel encounter`.",
+        "Run `erios nothing`.",
+    ],
+)
+def test_a_command_that_is_none_is_found(text: str) -> None:
+    assert len(list(faults(text))) == 1
+
+
+def test_the_pages_hold_commands() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+
+    assert sum(len(list(fenced(text))) for text in texts) > 60
+    assert sum(len(list(inline(text))) for text in texts) > 80
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_every_relative_link_of_a_page_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8")))
+    local = [link.split("#")[0] for link in links if not re.match(r"[a-z]+:", link)]
+
+    assert [link for link in local if link and not (page.parent / link).exists()] == []
+
+
+def test_every_test_that_the_privacy_model_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (DOCS / "privacy-model.md").read_text(encoding="utf-8"))
+    sources = {file: (PROJECT / file).read_text(encoding="utf-8") for file, _ in named if (PROJECT / file).is_file()}
+
+    assert len(named) > 50
+    assert [f"{file}::{test}" for file, test in named if f"def {test}(" not in sources.get(file, "")] == []
+
+
+def test_every_promise_of_the_privacy_model_names_a_test() -> None:
+    text = (DOCS / "privacy-model.md").read_text(encoding="utf-8")
+    tables = re.findall(r"^\| promise \| proven by \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = [row for table in tables for row in table.splitlines()]
+
+    assert len(rows) > 40
+    assert [row for row in rows if "::test_" not in row] == []
+
+
+def test_the_settings_page_is_what_the_settings_say() -> None:
+    assert (DOCS / "reference" / "settings.md").read_text(encoding="utf-8") == settings_page(), "run `make docs`"
+
+
+def pictures() -> set[str]:
+    """The names of the pictures that pages show."""
+    texts = [page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md")]
+    return {name for text in texts for name in re.findall(r"^```\{picture\} (\S+)$", text, re.MULTILINE)}
+
+
+def test_every_picture_is_taken_and_every_one_taken_is_shown() -> None:
+    source = (DOCS / "pictures.py").read_text(encoding="utf-8")
+    people = "citizen|clinician|manager|committee|dpo|controller|scientist|operator"
+
+    assert pictures() == set(re.findall(rf'"((?:{people})-[a-z]+)"', source))
+
+
+class Assets(HTMLParser):
+    """What a browser fetches by itself for a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        fetched = {"src", "srcset", "data", "poster"} | ({"href"} if tag in ("link", "use", "image") else set())
+        self.found += [value for name, value in attrs if name in fetched and value]
+
+
+ELSEWHERE = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
+
+
+def test_an_asset_of_elsewhere_is_found() -> None:
+    page = (
+        '<a href="https://a.org"></a><script src="//a.org/x.js"></script><link href="https://a.org/x.css"><img src="x">'
+    )
+
+    assert [one for one in Assets(page).found if ELSEWHERE.match(one)] == ["//a.org/x.js", "https://a.org/x.css"]
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    taken, site = tmp_path / "pictures", tmp_path / "site"
+    taken.mkdir()
+    for name in pictures():
+        for width in (1280, 390):
+            (taken / f"{name}-{width}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    options = ["-q", "-W", "--keep-going", "-d", str(tmp_path / "doctrees"), "-D", f"pictures_dir={taken}"]
+    program = [sys.executable, "-m", "sphinx", *options, str(DOCS), str(site)]
+    built = subprocess.run(program, capture_output=True, text=True, check=False)
+
+    assert built.returncode == 0, built.stderr
+    pages = {path: Assets(path.read_text(encoding="utf-8")).found for path in site.rglob("*.html")}
+    assert len(pages) > len(PAGES)
+    assert {str(page): one for page, found in pages.items() for one in found if ELSEWHERE.match(one)} == {}
+    styles = "\n".join(path.read_text(encoding="utf-8") for path in site.rglob("*.css"))
+    assert re.findall(r"""(?:url\(|@import)\s*["']?(?:https?:)?//[^)"']*""", styles) == []
