@@ -11,6 +11,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
+from erios.clock import ZONE
 from erios.database import database_of
 from erios.keys import derive_key
 from erios.settings import PortalSettings, Settings, load_settings
@@ -126,7 +127,7 @@ SOCIALACCOUNT_PROVIDERS = providers_of(PORTAL)
 # languages: French first
 LANGUAGE_CODE = "fr"
 LANGUAGES = [("fr", "Français"), ("en", "English")]
-TIME_ZONE = "Europe/Paris"
+TIME_ZONE = ZONE.key
 USE_TZ = True
 LOCALE_PATHS = [Path(__file__).parent / "portal" / "locale"]
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from erios.clock import hospital_day
 from erios.demo.cast import account, open_accounts, scientist
 from erios.demo.scale import Scale
 from erios.errors import RefusedError
@@ -169,7 +170,7 @@ def _script() -> dict[str, Any]:
 
 def _content() -> dict[str, Any]:
     """The proposal, with the data that the extract will want, and dates from today."""
-    today = date.today()
+    today = hospital_day()
     data = [
         {"table": table, "columns": [{"name": name, "why": _why(said)} for name, said in columns.items()]}
         for table, columns in _script()["extract"]["tables"].items()
@@ -240,7 +241,7 @@ def _clearance(extract: Extract) -> Iterator[str]:
     from erios.studies import extract_actions as acts
     from erios.workflows.extract import release_extract
 
-    bound: dict[str, Any] = {"root": extract.root, "expires": date.today() + timedelta(days=90)}
+    bound: dict[str, Any] = {"root": extract.root, "expires": hospital_day() + timedelta(days=90)}
     if State(extract.state) is State.ASSESSED and not extract.parts.filter(kind="clearer").exists():
         try:
             extract = acts.clear(extract=extract, by=account("dpo"), **bound)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from erios.clock import hospital_day
 from erios.errors import RefusedError
 from erios.extracts.build import DATA
 from erios.extracts.images import FOLDER as IMAGES
@@ -94,7 +95,7 @@ def check_opening(
             f"this machine's clock says {now:%Y-%m-%d %H:%M}, which is before the last event on record"
             f" ({last_event:%Y-%m-%d %H:%M}): set the clock right, then open {number} again"
         )
-    if refusal := opening(clearance.facts, person, now.date()):
+    if refusal := opening(clearance.facts, person, hospital_day(now)):
         raise RuleBroken(refusal)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from erios.clock import hospital_day
 from erios.errors import InputError, UsageError
 
 SYSTEMS = {"INS-NIR": "urn:oid:1.2.250.1.213.1.4.8", "INS-NIA": "urn:oid:1.2.250.1.213.1.4.9"}
@@ -94,7 +95,7 @@ def _sift(rows: Iterable[tuple[int, Mapping[str, str]]]) -> tuple[list[Wish], li
     return wishes, unfit
 
 
-def check_date(text: str, today: Callable[[], date] = date.today) -> str:
+def check_date(text: str, today: Callable[[], date] = hospital_day) -> str:
     """A day as YYYY-MM-DD, not in the future; empty stays empty. UsageError."""
     given = text.strip()
     try:

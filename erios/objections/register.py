@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from erios.audit import Draft, append, append_all, last_event
+from erios.clock import hospital_day
 from erios.errors import StorageError, UsageError
 from erios.keys import read_key
 from erios.locks import held
@@ -126,7 +127,7 @@ def _enter(settings: Settings, event: str, wishes: Sequence[Wish], operator: str
 
 def _numbered(wishes: Iterable[Wish], event: str, operator: str, number: int) -> list[Entry]:
     now = datetime.now(UTC)
-    today = now.date().isoformat()
+    today = hospital_day(now).isoformat()
     time = now.isoformat(timespec="seconds")
     return [
         Entry(place, event, wish.reference, wish.date or today, wish.reason, time, operator)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from erios.clock import hospital_day
 from erios.errors import EriosError, KeyringError, UsageError
 from erios.governance.compliance import (
     Finding,
@@ -500,7 +501,7 @@ def extracts_expire(_settings: Settings) -> Finding:
     """No extract stays readable after its last day."""
     from erios.governance.extract import State
 
-    released, today = _extracts(State.RELEASED), datetime.now(UTC).date()
+    released, today = _extracts(State.RELEASED), hospital_day()
     if not released:
         return not_applicable("Aucun extrait n'est diffusé.", "No extract is released.")
     if late := [one.number for one in released if one.expires is None or one.expires < today]:

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from erios.audit import read_events, verify
+from erios.clock import ZONE
 from erios.errors import BusyError, EriosError, InputError, RefusedError
 from erios.governance.extract import Action, State
 from erios.governance.study import Action as StudyAction
@@ -287,6 +288,23 @@ def test_what_does_not_hold_is_refused_with_its_own_sentence_and_on_record(
     assert last.reason == str(refused.value)
     is_damaged = isinstance(refused.value, InputError)
     assert (Extract.objects.get().state == State.QUARANTINED) == is_damaged
+    close_database()
+
+
+def test_a_clearance_ends_at_midnight_in_france(
+    after_release: Path, erios_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(after_release, erios_home)
+    point_to(load_settings())
+    extract = Extract.objects.get()
+    assert extract.expires is not None
+    midnight = datetime.combine(extract.expires + timedelta(days=1), time(), ZONE)
+
+    monkeypatch.setattr(work, "_now", lambda: midnight - timedelta(seconds=1))
+    work.open_extract(extract.number, "bob")
+    monkeypatch.setattr(work, "_now", lambda: midnight)
+    with pytest.raises(EriosError, match="has expired"):
+        work.open_extract(extract.number, "bob")
     close_database()
 
 
