@@ -193,6 +193,15 @@ REFUSALS: Mapping[str, Mapping[Language, str]] = {
 }
 
 WORDS: Mapping[str, Mapping[Language, str]] = {
+    # privacy rules of columns, as etl.privacy names them
+    "keep": _both("conservé tel quel", "kept as it is"),
+    "pseudonym": _both("remplacé par un pseudonyme", "replaced by a pseudonym"),
+    "date:day": _both("réduit au jour", "cut to the day"),
+    "date:month": _both("réduit au mois", "cut to the month"),
+    "date:year": _both("réduit à l'année", "cut to the year"),
+    "postcode:departement": _both("réduit au département", "cut to the département"),
+    "note": _both("texte libre, retiré", "free text, removed"),
+    "drop-unless-extract": _both("sur décision du DPO", "on the DPO's decision"),
     # what stands behind a requirement
     "met": _both("satisfait", "met"),
     "not met": _both("non satisfait", "not met"),

@@ -1,12 +1,18 @@
-"""The catalogue as the portal shows it: tables and columns with their words and privacy rules, from the views."""
+"""The catalogue as the portal shows it: tables and columns with their words and privacy rules, from the views.
+
+Its words are French to readers of French, by ``french.toml`` beside the views.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
+from django.utils.translation import get_language
+
 from erios.settings import load_settings
+from erios.translation import French, french_of
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,28 @@ class Table:
     columns: tuple[Column, ...]
 
 
-@cache
 def tables() -> tuple[Table, ...]:
-    """Every table of conf/views, by name."""
+    """Every table of conf/views, by name, in the reader's language."""
+    return _written() if get_language() == "en" else _in_french()
+
+
+@cache
+def _in_french() -> tuple[Table, ...]:
+    words = french_of(load_settings().views_dir)
+    return tuple(_said(table, words) for table in _written())
+
+
+def _said(table: Table, words: French) -> Table:
+    columns = tuple(
+        replace(column, title=words.title(column.title), description=words.text(column.description))
+        for column in table.columns
+    )
+    return Table(table.name, words.title(table.title), words.text(table.description), columns)
+
+
+@cache
+def _written() -> tuple[Table, ...]:
+    """The tables in the words of their views."""
     from etl.tables import load_tables
 
     folder = load_settings().views_dir

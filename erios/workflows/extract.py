@@ -175,10 +175,12 @@ def _build(
 
 def _context(extract: Extract, release: Release, settings: Settings) -> Any:
     from erios.extracts.dictionary import Context
+    from erios.translation import french_of
 
     title = str(extract.proposal.content.get("title", extract.study.number))
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Context(extract.number, extract.study.number, title, release.id, settings.portal.hospital, now)
+    words = french_of(settings.views_dir)
+    return Context(extract.number, extract.study.number, title, release.id, settings.portal.hospital, now, words)
 
 
 def _manifest(

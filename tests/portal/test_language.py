@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 
 import erios.portal
+from tests.portal.test_pages import client
 
 FOLDER = Path(erios.portal.__file__).parent
 LOCALE = FOLDER / "locale" / "en" / "LC_MESSAGES"
@@ -46,3 +47,13 @@ def test_whoever_asks_for_no_language_reads_french(database: object) -> None:
     page = Client(headers={"host": "localhost"}).get("/", secure=True).content.decode()
     assert "À quoi servent les données" in page
     assert 'lang="fr"' in page
+
+
+def test_the_catalogue_speaks_the_readers_language(database: object) -> None:
+    french, english = (client("ada"), client("ada"))
+    page = french.get("/catalogue/patient/", secure=True).content.decode()
+    assert "Date de naissance, réduite au mois." in page
+    assert "réduit au mois" in page
+    page = english.get("/catalogue/patient/", secure=True, headers={"accept-language": "en"}).content.decode()
+    assert "Birth date, cut to the month." in page
+    assert "cut to the month" in page

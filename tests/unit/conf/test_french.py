@@ -1,0 +1,61 @@
+"""conf/views/french.toml: every word of the views is said in French, and no line of it is left over."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from erios.governance.words import WORDS
+from erios.settings import PROJECT
+from erios.translation import French, french_of
+from etl.privacy import RULES
+from etl.tables import load_tables
+
+VIEWS = PROJECT / "conf" / "views"
+FRENCH = french_of(VIEWS)
+RAW = [json.loads(path.read_text("utf-8")) for path in sorted(VIEWS.glob("*.json"))]
+COLUMNS = [column for table in load_tables(VIEWS) for column in table.view.columns]
+TITLES = {*(raw["title"] for raw in RAW), *(column.tags["erios/title"] for column in COLUMNS)}
+TEXTS = {*(raw["description"] for raw in RAW), *(column.description or "" for column in COLUMNS)}
+
+
+@pytest.mark.parametrize("text", sorted(TEXTS))
+def test_every_description_is_said_in_french(text: str) -> None:
+    said = FRENCH.text(text)
+    assert said != text
+    assert not re.search(r"\b(the|of|and|when|which|with)\b", said), said
+    assert {*re.findall(r"\b[a-z]+_[a-z_]+\b", text)} == {*re.findall(r"\b[a-z]+_[a-z_]+\b", said)}
+
+
+def test_every_title_is_said_in_french() -> None:
+    assert [title for title in TITLES if FRENCH.say_title(title) is None] == []
+
+
+def test_no_line_is_left_over() -> None:
+    every = "\n".join(TEXTS)
+    lines = [line for line in FRENCH.sentences if not re.search(_of(line), every)]
+    titles = [line for line in FRENCH.titles if not re.search(f"(?m)^{_of(line)}( \\(|:|$)", "\n".join(TITLES))]
+    assert lines + titles + [noun for noun in FRENCH.nouns if noun not in every] == []
+
+
+def _of(line: str) -> str:
+    return re.escape(line).replace(r"\{x\}", ".+").replace(r"\{y\}", ".+")
+
+
+def test_a_text_with_an_unknown_sentence_stays_whole() -> None:
+    french = French(sentences={"One.": "Un."})
+    assert french.text("One. Two.") == "One. Two."
+    assert french.text("One. One.") == "Un. Un."
+
+
+def test_a_pattern_takes_names_as_they_are_and_nouns_only_when_known() -> None:
+    french = French(sentences={"Key of {x}.": "Clé {x}."}, nouns={"the stay": "du séjour"})
+    assert french.text("Key of the stay.") == "Clé du séjour."
+    assert french.text("Key of stay_id.") == "Clé stay_id."
+    assert french.text("Key of the house.") == "Key of the house."
+
+
+def test_every_privacy_rule_has_its_words() -> None:
+    assert RULES.keys() <= WORDS.keys()
