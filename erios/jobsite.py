@@ -5,6 +5,7 @@ A job checks its own right to go on. It writes no event, and nothing that it can
 
 from __future__ import annotations
 
+from erios.clock import ZONE
 from erios.database import database_of
 from erios.settings import load_settings
 
@@ -14,3 +15,4 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["erios.studies", "erios.accounts", "django.contrib.auth", "django.contrib.contenttypes"]
 AUTH_USER_MODEL = "accounts.User"
 USE_TZ = True
+TIME_ZONE = ZONE.key

@@ -213,7 +213,7 @@ class Attempt:
 
     def _epoch_figures(self, seconds: float) -> dict[str, float]:
         figures = {f"train/{name}": value for name, value in _plain(self.trainer.state.metrics).items()}
-        if self.evaluator is not None:
+        if self.evaluator is not None and self.evaluator.state.epoch == self.trainer.state.epoch:  # it ran this epoch
             figures |= {f"validation/{name}": value for name, value in _plain(self.evaluator.state.metrics).items()}
         for number, group in enumerate(self.trainer.optimizer.param_groups):
             figures[f"train/learning_rate{f'_{number}' if number else ''}"] = float(group["lr"])

@@ -6,6 +6,7 @@ Owns the choice of what codecarbon measures. It estimates where the machine show
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -20,8 +21,17 @@ def allocated_gpus(environ: Mapping[str, str]) -> list[str]:
     return []
 
 
+def _answers_scontrol(environ: Mapping[str, str]) -> bool:
+    """Is this a job of a real Slurm, on a node that has its programs?"""
+    return "SLURM_CLUSTER_NAME" in environ and shutil.which("scontrol") is not None
+
+
 class Meter:
-    """Measures from entering to leaving the block; ``figures`` afterwards: kWh by part, g CO2e, seconds."""
+    """Measures from entering to leaving the block; ``figures`` afterwards: kWh by part, g CO2e, seconds.
+
+    A machine that cannot be measured has no figures, and ``source`` says so; the run goes on, and its model lacks that
+    part of the evidence for a promotion.
+    """
 
     def __init__(self, country: str = "FRA") -> None:
         self.figures: dict[str, float] = {}
@@ -31,7 +41,10 @@ class Meter:
 
     def __enter__(self) -> Self:
         from codecarbon import OfflineEmissionsTracker
+        from codecarbon.core import util
 
+        if not _answers_scontrol(os.environ):
+            util.SLURM_JOB_ID = None  # else it asks scontrol for the job's processors, and stops when that fails
         self._tracker = OfflineEmissionsTracker(
             country_iso_code=self._country,
             gpu_ids=allocated_gpus(os.environ),
@@ -45,7 +58,10 @@ class Meter:
 
     def __exit__(self, *_failure: object) -> None:
         grams = 1000.0 * (self._tracker.stop() or 0.0)
-        data = self._tracker.final_emissions_data
+        data = getattr(self._tracker, "final_emissions_data", None)
+        if data is None:
+            self.source = "not measured: codecarbon could not read this machine"
+            return
         self.source = f"{data.cpu_model}, {data.gpu_model or 'no GPU'}; codecarbon {data.codecarbon_version}"
         self.figures = {
             "energy/total_kwh": data.energy_consumed,

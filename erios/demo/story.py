@@ -286,12 +286,14 @@ def _settings() -> Settings:
 
 
 def _epoch(event: dict[str, Any]) -> str:
-    """One line of an event that ends an epoch with a validation, nothing of another."""
+    """One line of an event that ends an epoch, with what its validation told if it had one; nothing of another."""
     metrics = event.get("metrics", {})
     told = [
         f"{name.removeprefix('validation/')} {value:.3f}" for name, value in metrics.items() if "validation" in name
     ]
-    return f"epoch {event['step']}: {', '.join(told)}" if told and "train/seconds_per_epoch" in metrics else ""
+    if "train/seconds_per_epoch" not in metrics:
+        return ""
+    return f"epoch {event['step']}" + (f": {', '.join(told)}" if told else "")
 
 
 def _remove(folder: Path) -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -109,12 +110,17 @@ def _measure(mode: str, scale: int, export: Path, folder: Path, resources: int, 
 def _run(mode: str, export: Path, home: Path) -> dict[str, Any]:
     """One measurement in a process of its own."""
     command = [sys.executable, "-m", "tests.bench.modes", mode, str(export), str(home)]
+    return {"mode": mode, **measure_child(command)}
+
+
+def measure_child(command: Sequence[str]) -> dict[str, Any]:
+    """What a process prints last, as JSON, and the greatest memory of it and its children."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = _Peak(child.pid)
     output, _ = child.communicate()
     if child.returncode:
-        raise SystemExit(f"the measurement {mode} of {export.name} failed; its messages are above")
-    return {"mode": mode, **json.loads(output.splitlines()[-1]), "peak_mb": peak.stop()}
+        raise SystemExit(f"the measurement {' '.join(command[2:])} failed; its messages are above")
+    return {**json.loads(output.splitlines()[-1]), "peak_mb": peak.stop()}
 
 
 class _Peak:

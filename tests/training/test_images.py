@@ -26,6 +26,7 @@ from experiments.images import load_series
 from experiments.labels import load_labelled
 from experiments.order import Order, write_order
 from experiments.splits import PARTS, part_of
+from experiments.spool import read_events
 from tests.imaging import Imaging
 from tests.inline import InlineRunner
 
@@ -95,14 +96,18 @@ def train(extract: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
         judged: dict[str, Any] = json.loads((folder / "attempts" / "1" / "evaluation.json").read_text())
-        return judged | {"pictures": {path.name for path in folder.glob("attempts/1/pictures/*")}}
+        told = [event for event, _offset in read_events(folder / "attempts" / "1") if "metrics" in event]
+        validated = {event["step"] for event in told if any(name.startswith("valid") for name in event["metrics"])}
+        pictures = {path.name for path in folder.glob("attempts/1/pictures/*")}
+        return judged | {"pictures": pictures, "validated": validated}
 
     return train_it
 
 
 def test_radiographs_are_told_apart_by_what_their_reports_conclude(extract: Path, train: Any) -> None:
-    judged = train("radiograph_classification", epochs=2, validate_every=1, seed=_fair_seed(extract))
+    judged = train("radiograph_classification", epochs=3, validate_every=2, seed=_fair_seed(extract))
 
+    assert judged.pop("validated") == {2}  # no epoch is told what an earlier one's validation found
     assert judged == WITHHELD
 
 
