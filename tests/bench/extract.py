@@ -34,7 +34,7 @@ from tests.bench.__main__ import measure_child
 
 ROWS = 2_500_000
 SPECIFICATION: Mapping[str, Any] = {
-    "cohort": {},
+    "cohort": {"and": []},
     "dates": "shifted",
     "destination": "benchmark",
     "tables": {
