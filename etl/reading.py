@@ -61,12 +61,14 @@ def packed(
     Series are left out without ``tell``.
     """
     waiting: list[Chunk] = []
+    size = 0
     for split in splits:
         for chunk in chunks(split, landing, chunk_bytes=chunk_bytes, max_line_bytes=max_line_bytes, tell=tell):
             waiting.append(chunk)
-            if sum(part.size for part in waiting) >= chunk_bytes:
+            size += chunk.size
+            if size >= chunk_bytes:
                 yield _together(waiting)
-                waiting = []
+                waiting, size = [], 0
     if waiting:
         yield _together(waiting)
 
