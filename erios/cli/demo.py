@@ -50,7 +50,7 @@ def demo(
     if serve:
         _serve(console)
     else:
-        console.print("The same command with --serve opens portal and records.")
+        console.print("Without --no-serve (make: without NO_SERVE=1) the same command opens the portal and MLflow.")
 
 
 def _console() -> Console:

@@ -22,8 +22,8 @@ class Scale:
     segmentation_epochs: int
 
 
-FULL = Scale("full", 800, 110, 40, 40)
-FAST = Scale("fast", 300, 80, 40, 24)
+FULL = Scale("full", 3000, 110, 40, 40)
+FAST = Scale("fast", 1200, 80, 40, 32)
 
 
 def claim(home: Path, scale: Scale, *, restart: bool) -> bool:

@@ -6,7 +6,7 @@ Owns the order of the steps alone: what they do is the workflows' and the action
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -271,7 +271,7 @@ def _trained(bundle: str, overrides: dict[str, Any], tell: Tell) -> Run:
     elif found.state not in ("done", "queued", "running"):
         found = resume(found.number)
     if found.state != "done":
-        for said in filter(None, map(_epoch, watch(found, _settings()))):
+        for said in _sparse(watch(found, _settings()), max(1, overrides["epochs"] // _LINES)):
             tell(said)
         found.refresh_from_db()
     if found.state != "done":
@@ -285,15 +285,26 @@ def _settings() -> Settings:
     return load_settings()
 
 
+_LINES = 5
+"""A training tells about as many lines as this."""
+
+
+def _sparse(events: Iterable[dict[str, Any]], apart: int) -> Iterator[str]:
+    """Lines of validated epochs that lie ``apart`` epochs or more from the last one told."""
+    last = 0
+    for event in events:
+        if event.get("step", 0) >= last + apart and (said := _epoch(event)):
+            last = event["step"]
+            yield said
+
+
 def _epoch(event: dict[str, Any]) -> str:
-    """One line of an event that ends an epoch, with what its validation told if it had one; nothing of another."""
+    """One line of an event that ends an epoch with a validation, nothing of another."""
     metrics = event.get("metrics", {})
     told = [
         f"{name.removeprefix('validation/')} {value:.3f}" for name, value in metrics.items() if "validation" in name
     ]
-    if "train/seconds_per_epoch" not in metrics:
-        return ""
-    return f"epoch {event['step']}" + (f": {', '.join(told)}" if told else "")
+    return f"epoch {event['step']}: {', '.join(told)}" if told and "train/seconds_per_epoch" in metrics else ""
 
 
 def _remove(folder: Path) -> None:
