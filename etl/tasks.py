@@ -7,6 +7,7 @@ the class of anything else and its code location leave the task. Progress is rea
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,7 +92,7 @@ def run_tasks(
     context = spark.sparkContext
     context.setJobDescription(f"erios: {name}")
     job = context.parallelize(list(items), len(items)).map(partial(_guarded, function))
-    with _watched(spark, name, len(items), progress):
+    with _watched(spark, name, len(items), progress), _cancelled_on_interrupt(spark):
         results = job.collect()
     if failure := next((result for result in results if isinstance(result, Failure)), None):
         raise _as_error(failure)
@@ -124,6 +125,30 @@ def _as_error(failure: Failure) -> EtlError:
     kind = getattr(etl.errors, failure.kind, StorageError)
     told = "last release" in failure.sentence
     return kind(failure.sentence if told else f"{failure.sentence.rstrip('.')}. The last release is untouched.")
+
+
+_PATIENCE = 10.0
+"""Seconds that an interrupted command waits for its tasks to end."""
+
+
+@contextmanager
+def _cancelled_on_interrupt(spark: SparkSession) -> Iterator[None]:
+    """Ctrl-C stops the tasks too: nobody goes on writing once the command says that it ended."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        canceller = threading.Thread(target=_cancel, args=(spark,), daemon=True)
+        canceller.start()  # on a thread, so on a connection, of its own: this one's call was cut
+        canceller.join(_PATIENCE)
+        raise
+
+
+def _cancel(spark: SparkSession) -> None:
+    context = spark.sparkContext
+    context.cancelAllJobs()
+    tracker = context.statusTracker()
+    while tracker.getActiveStageIds():
+        time.sleep(0.1)
 
 
 @contextmanager

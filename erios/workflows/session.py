@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from erios.errors import MachineError
@@ -39,13 +40,12 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
 
     running = SparkSession.getActiveSession()
-    with _own_interrupts():
-        spark = running or _build(settings)
-        try:
-            yield spark
-        finally:
-            if running is None:
-                spark.stop()
+    spark = running or _build(settings)
+    try:
+        yield spark
+    finally:
+        if running is None:
+            spark.stop()
 
 
 _resident: list[SparkSession] = []
@@ -59,7 +59,7 @@ def resident_session(settings: Settings) -> SparkSession:
 
     if running := SparkSession.getActiveSession():
         return running
-    with _starting, _own_interrupts():
+    with _starting:
         try:
             _resident[:] = _resident or [_build(settings)]
         except PySparkException as error:
@@ -70,27 +70,39 @@ def resident_session(settings: Settings) -> SparkSession:
 
 
 @contextmanager
-def _own_interrupts() -> Iterator[None]:
-    """Spark takes Ctrl-C for itself and keeps it after its end: give it back."""
-    kept = signal.getsignal(signal.SIGINT)
+def _later_interrupts() -> Iterator[Callable[[], object]]:
+    """Ctrl-C counts once Spark is up: cut short, its start leaves a JVM behind.
+
+    Spark takes Ctrl-C for itself, with a handler that speaks over the connection that a call may be waiting on: what is
+    yielded takes it back, and afterwards it is Python's own again.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    came: list[int] = []
+    take = partial(signal.signal, signal.SIGINT, lambda number, _frame: came.append(number))
+    kept = take()
     try:
-        yield
+        yield take
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, kept)
+        signal.signal(signal.SIGINT, kept)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _build(settings: Settings) -> SparkSession:
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
     make_folder(settings.spark_local_dir, 0o700)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    builder = SparkSession.builder.appName("erios").master(settings.spark.master)
-    for name, value in _configuration(settings).items():
-        builder = builder.config(name, value)
-    with _mute_jvm():
-        return builder.getOrCreate()
+    conf = SparkConf().setAppName("erios").setMaster(settings.spark.master)
+    conf.setAll([*_configuration(settings).items()])
+    with _later_interrupts() as take_back, _mute_jvm():
+        context = SparkContext.getOrCreate(conf)
+        take_back()
+        return SparkSession(context)
 
 
 @contextmanager
