@@ -16,25 +16,25 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 GROUPS = {
-    "backup": "Back everything up, sealed under a passphrase; verify it; restore it elsewhere.",
-    "doctor": "Look at machine, zones and services; say what is wrong and what mends it.",
-    "demo": "Play the whole story on a generated hospital, then look at it in a browser.",
+    "backup": "Back everything up under a passphrase; verify it; restore.",
+    "doctor": "Say what is wrong on this machine, and what mends it.",
+    "demo": "Play the whole story on a generated hospital, and serve it.",
     "synth": "Generate a demonstration hospital in FHIR R4.",
     "keys": "Make and list the keys of the pseudonyms.",
-    "etl": "Load FHIR exports into the warehouse; look at what was refused.",
+    "etl": "Load FHIR and DICOM; look at what was refused.",
     "validate": "Run the validation suites again on a release.",
     "warehouse": "Look at the tables and releases of the warehouse.",
-    "objections": "Keep the rows of patients who object to research out of the warehouse.",
-    "reidentify": "Find the patient behind a pseudonym: two people, a reason, on record.",
+    "objections": "Keep patients who object to research out of the warehouse.",
+    "reidentify": "Find the patient behind a pseudonym: two people, on record.",
     "study": "List, submit, review and decide studies, as in the portal.",
-    "extract": "Ask for, build, clear, release and verify the datasets that leave the warehouse for a study.",
-    "train": "Train a MONAI bundle on a released extract, here or on a cluster.",
+    "extract": "Ask for, build, clear, release and verify a study's data.",
+    "train": "Train a MONAI bundle on a released extract, on any cluster.",
     "runs": "List, show, compare, stop and resume trainings.",
     "tracking": "Serve the records of runs to their teams.",
     "portal": "Serve the portal of studies; make its first administrator.",
     "worker": "Do the portal's background work.",
     "audit": "Verify and export the audit chain.",
-    "views": "Check, run and inventory the SQL-on-FHIR views that make the tables.",
+    "views": "Check and run the SQL-on-FHIR views that make the tables.",
 }
 """Command or group → its line in ``erios --help``; ``erios.cli.<name>`` exposes it as ``app``."""
 

@@ -80,3 +80,9 @@ def test_every_help_is_shown_without_error():
     failed = [path for path, _ in all_commands() if runner.invoke(app, [*path, "--help"]).exit_code]
 
     assert failed == []
+
+
+def test_the_list_of_commands_reads_whole_on_eighty_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = runner.invoke(app, ["--help"]).output
+    assert [line for line in GROUPS.values() if line not in listed] == []
