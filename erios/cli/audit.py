@@ -27,7 +27,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Answer on stand
     Example: erios audit verify
     """
     from erios.audit import verify as check
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
     from erios.errors import StorageError
     from erios.settings import load_settings
 
@@ -37,7 +37,8 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Answer on stand
     if found.faults:
         more = f" (and {len(found.faults) - 1} more faults)" if len(found.faults) > 1 else ""
         raise StorageError(f"the audit chain is damaged: {found.faults[0]}{more}; keep it as it is and find out why")
-    screen().print(f"The audit chain is whole: {found.events} events, last seal {found.seal}.", soft_wrap=True)
+    if not as_json:
+        answer().print(f"The audit chain is whole: {found.events} events, last seal {found.seal}.", soft_wrap=True)
 
 
 @app.command()

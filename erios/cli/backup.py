@@ -76,7 +76,7 @@ def restore(
 
     Example: ERIOS_HOME=/srv/erios erios backup restore /mnt/backup/2026-11-22
     """
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
     from erios.settings import load_settings
     from erios.workflows.backup import restore as act
 
@@ -85,7 +85,7 @@ def restore(
         write_json({"restored": str(source), "proved": proved})
         return
     for line in proved:
-        screen().print(f"✓ {line}", soft_wrap=True)
+        answer().print(f"✓ {line}", soft_wrap=True)
 
 
 def _passphrase(file: Path | None, *, again: bool = False) -> str:
@@ -106,11 +106,11 @@ def _passphrase(file: Path | None, *, again: bool = False) -> str:
 def _tell(manifest: Manifest, title: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from erios.cli.output import print_table, screen, write_json
+    from erios.cli.output import answer, print_table, write_json
 
     if as_json:
         write_json(asdict(manifest))
         return
     rows = [(part.zone, f"{part.files:,}", f"{part.bytes / 1e6:,.1f}") for part in manifest.parts]
     print_table("", ("zone", "files", "MB"), rows, numbers=2)
-    screen().print(f"{title}; made {manifest.created}.", soft_wrap=True)
+    answer().print(f"{title}; made {manifest.created}.", soft_wrap=True)

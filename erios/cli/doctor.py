@@ -45,9 +45,9 @@ def doctor(
 def _print(part: str, findings: list[Finding]) -> None:
     from rich.text import Text
 
-    from erios.cli.output import screen
+    from erios.cli.output import answer
 
-    console = screen()
+    console = answer()
     console.print(part, style="bold")
     for one in findings:
         mark, colour = _MARKS[one.health]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from erios.cli.output import Progress, print_table, screen, write_json
+from erios.cli.output import Progress, answer, print_table, write_json
 from erios.errors import InputError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def watch(
 
     failed = 0
     for line, ok in watch_folder(folder, load_settings(), to_error, once=once, every=every, quiet=quiet):
-        screen().print(line, soft_wrap=True, highlight=False)
+        answer().print(line, soft_wrap=True, highlight=False)
         failed += not ok
     if failed:
         raise typer.Exit(InputError.exit_code)
@@ -168,7 +168,7 @@ def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
         f"Report: {report}",
         say_stale(stale),
     ):
-        screen().print(line, soft_wrap=True, highlight=False)
+        answer().print(line, soft_wrap=True, highlight=False)
 
 
 @quarantine.command("list")
@@ -230,7 +230,7 @@ def replay(batch: BatchOption = None, as_json: Json = False) -> None:
     with Progress() as progress:
         report = replay_quarantine(load_settings(), batch, progress.update)
     if report is None:
-        screen().print("Nothing waits in quarantine.")
+        answer().print("Nothing waits in quarantine.")
     else:
         _show(report, as_json)
 
@@ -249,7 +249,7 @@ def _show(report: LoadReport, as_json: bool) -> None:
         numbers=7,
     )
     for line in _closing_lines(report):
-        screen().print(line)
+        answer().print(line)
 
 
 def _row(name: str, account: Mapping[str, int]) -> tuple[str, ...]:

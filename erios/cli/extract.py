@@ -36,7 +36,7 @@ def list_extracts(as_json: AsJson = False) -> None:
 
     Example: erios extract list
     """
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
 
     by = _by()
     from erios.studies.extract_selectors import visible_extracts
@@ -46,7 +46,7 @@ def list_extracts(as_json: AsJson = False) -> None:
         write_json(lines)
         return
     for line in lines:
-        screen().print(f"{line['extract']:<16} {line['state']}", soft_wrap=True)
+        answer().print(f"{line['extract']:<16} {line['state']}", soft_wrap=True)
 
 
 @app.command()
@@ -55,7 +55,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios extract show E2031-007-X01
     """
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
 
     by = _by()
     known = _summary(_find(by, number), by)
@@ -63,7 +63,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
         write_json(known)
         return
     for name, value in known.items():
-        screen().print(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}", soft_wrap=True)
+        answer().print(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}", soft_wrap=True)
 
 
 @app.command()
@@ -194,7 +194,7 @@ def verify(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios extract verify E2031-007-X01
     """
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
 
     by = _by()
     from erios.workflows.extract import verify_extract
@@ -203,7 +203,7 @@ def verify(number: Number, as_json: AsJson = False) -> None:
     if as_json:
         write_json({"extract": number, "root": manifest.root, "files": len(manifest.files)})
         return
-    screen().print(f"{number}: {len(manifest.files)} files as signed; root {manifest.root}", soft_wrap=True)
+    answer().print(f"{number}: {len(manifest.files)} files as signed; root {manifest.root}", soft_wrap=True)
 
 
 @app.command()
@@ -318,11 +318,11 @@ def _day(until: datetime) -> date:
 
 
 def _say(extract: Extract) -> None:
-    from erios.cli.output import screen
+    from erios.cli.output import answer
     from erios.governance.extract import State, next_actors
 
     waits = ", ".join(next_actors(State(extract.state)))
     root = f" Root: {extract.root}." if extract.root else ""
-    screen().print(
+    answer().print(
         f"{extract.number} is {extract.state}.{root}" + (f" It waits for: {waits}." if waits else ""), soft_wrap=True
     )

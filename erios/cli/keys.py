@@ -26,7 +26,7 @@ def init(as_json: AsJson = False) -> None:
 
     Example: erios keys init
     """
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
     from erios.keys import init_keyring
     from erios.settings import load_settings
 
@@ -35,7 +35,9 @@ def init(as_json: AsJson = False) -> None:
     key_id = init_keyring(settings.keyring)
     if as_json:
         write_json({"keyring": str(settings.keyring), "key": key_id})
-    screen().print(f"Made the keyring {settings.keyring} with key {key_id}. Back it up.", soft_wrap=True)
+    answer(beside_json=as_json).print(
+        f"Made the keyring {settings.keyring} with key {key_id}. Back it up.", soft_wrap=True
+    )
 
 
 @app.command()
@@ -45,7 +47,7 @@ def rotate(as_json: AsJson = False) -> None:
     Example: erios keys rotate
     """
     from erios.audit import append
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
     from erios.keys import rotate_key
     from erios.settings import load_settings
 
@@ -54,7 +56,9 @@ def rotate(as_json: AsJson = False) -> None:
     append(settings, "keys.rotate", object=key_id)
     if as_json:
         write_json({"keyring": str(settings.keyring), "key": key_id})
-    screen().print(f"Key {key_id} is current. Back up the keyring, then run `erios etl rebuild`.", soft_wrap=True)
+    answer(beside_json=as_json).print(
+        f"Key {key_id} is current. Back up the keyring, then run `erios etl rebuild`.", soft_wrap=True
+    )
 
 
 @app.command("list")
@@ -63,7 +67,7 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: erios keys list
     """
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
     from erios.keys import list_keys
     from erios.settings import load_settings
 
@@ -71,5 +75,5 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         return write_json([asdict(entry) for entry in entries])
     for entry in entries:
-        screen().print(f"{entry.key_id}  {entry.created}{'  current' if entry.current else ''}")
+        answer().print(f"{entry.key_id}  {entry.created}{'  current' if entry.current else ''}")
     return None

@@ -106,12 +106,12 @@ def repair(
 
     Example: erios objections repair --reason "disk of 3 March, backup of 1 March"
     """
-    from erios.cli.output import screen
+    from erios.cli.output import answer
     from erios.objections import repair as go_on
     from erios.settings import load_settings
 
     lost = go_on(load_settings(), reason)
-    screen().print(
+    answer().print(
         f"The register goes on without the {lost} entries it lost. Enter them again before the next load.",
         soft_wrap=True,
     )
@@ -130,7 +130,7 @@ def _text(file: Path) -> str:
 
 
 def _show(change: Change, next_step: str, as_json: bool) -> None:
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
     from erios.settings import load_settings
     from erios.workflows.extract import follow_objections, say_stale
 
@@ -144,4 +144,4 @@ def _show(change: Change, next_step: str, as_json: bool) -> None:
         say_stale(found),
         next_step,
     ]
-    screen().print("\n".join(lines), soft_wrap=True)
+    answer(beside_json=as_json).print("\n".join(lines), soft_wrap=True)

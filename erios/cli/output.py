@@ -1,6 +1,6 @@
-"""What commands print: one JSON object on standard output, everything for the eye on standard error.
+"""What commands print: their answer on standard output, as tables and sentences or, with ``--json``, as one JSON value.
 
-Standard output stays clean for pipes, so progress bars, tables and sentences go to standard error.
+Progress, warnings and faults go to standard error, so that an answer can be piped and a JSON value stands alone.
 """
 
 from __future__ import annotations
@@ -17,18 +17,27 @@ PLAIN_WIDTH = 160
 
 
 def screen() -> Console:
-    """The console on standard error: colours and bars on a terminal, plain and wider lines elsewhere.
+    """The console on standard error, for what happens meanwhile: colours and bars on a terminal, plain lines elsewhere.
 
     Square brackets are text here, never markup: types such as ``VARCHAR[]`` come through as they are.
     """
+    return _console(on_error=True)
+
+
+def answer(*, beside_json: bool = False) -> Console:
+    """The console on standard output, for what was asked; ``beside_json``: that has the place, so standard error."""
+    return _console(on_error=beside_json)
+
+
+def _console(*, on_error: bool) -> Console:
     from rich.console import Console
 
-    width = None if sys.stderr.isatty() else PLAIN_WIDTH
-    return Console(stderr=True, highlight=False, markup=False, width=width)
+    is_terminal = (sys.stderr if on_error else sys.stdout).isatty()
+    return Console(stderr=on_error, highlight=False, markup=False, width=None if is_terminal else PLAIN_WIDTH)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int) -> None:
-    """A table for the eye; the last ``numbers`` columns are figures."""
+    """A table on standard output; the last ``numbers`` columns are figures."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
@@ -37,7 +46,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_column(column, justify="right" if figure else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    screen().print(table)
+    answer().print(table)
 
 
 def write_json(value: Any) -> None:

@@ -17,8 +17,8 @@ _OPENING = """# Commands
 
 This page is written by `make docs` from the commands themselves.
 
-Every command takes `--help`. Sentences, tables and progress go to standard error; with `--json` the answer
-goes to standard output as one JSON value.
+Every command takes `--help`. Its answer goes to standard output, as tables and sentences or, with `--json`, as one
+JSON value; progress, warnings and faults go to standard error.
 """
 
 
@@ -67,7 +67,7 @@ def _row(parameter: Any) -> str:
 
 
 def _option_form(parameter: Any) -> str:
-    name = max(parameter.opts, key=len)
+    name = "/".join(max(names, key=len) for names in (parameter.opts, parameter.secondary_opts) if names)
     return name if parameter.is_flag else f"{name} {_metavar(parameter)}"
 
 

@@ -46,7 +46,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios runs show E2031-007-R001
     """
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
 
     known = summary(_find(_by(), number))
     if as_json:
@@ -55,7 +55,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
     for name, value in known.items():
         if name != "metrics" and value not in ("", {}):
             said = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else value
-            screen().print(f"{name:<9} {said}", soft_wrap=True)
+            answer().print(f"{name:<9} {said}", soft_wrap=True)
     _print_figures(known["metrics"])
 
 
@@ -115,12 +115,12 @@ def stop(
 
     Example: erios runs stop E2031-007-R001 --reason "wrong learning rate"
     """
-    from erios.cli.output import screen
+    from erios.cli.output import answer
 
     by = _by()
     from erios.workflows.train import stop as act
 
-    screen().print(f"Run {act(_find(by, number), by, reason).number} is stopped.", soft_wrap=True)
+    answer().print(f"Run {act(_find(by, number), by, reason).number} is stopped.", soft_wrap=True)
 
 
 @app.command()
@@ -140,7 +140,7 @@ def reproduce(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios runs reproduce E2031-007-R001
     """
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, screen, write_json
     from erios.cli.train import follow_run
 
     run = _find(_by(), number)
@@ -153,7 +153,7 @@ def reproduce(number: Number, as_json: AsJson = False) -> None:
     if as_json:
         write_json(verdict)
     else:
-        screen().print(verdict["sentence"], soft_wrap=True)
+        answer().print(verdict["sentence"], soft_wrap=True)
     if not verdict["same"]:
         from erios.errors import InputError
 
@@ -166,13 +166,13 @@ def promote(number: Number) -> None:
 
     Example: erios runs promote E2031-007-R001
     """
-    from erios.cli.output import screen
+    from erios.cli.output import answer
 
     by = _by()
     from erios.workflows.runs import promote as act
 
     run = _find(by, number)
-    screen().print(f"{act(run, by)} is the champion of {run.extract.study.number}.", soft_wrap=True)
+    answer().print(f"{act(run, by)} is the champion of {run.extract.study.number}.", soft_wrap=True)
 
 
 @app.command(hidden=True)

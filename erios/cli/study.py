@@ -34,7 +34,7 @@ def list_studies(as_json: AsJson = False) -> None:
 
     Example: erios study list
     """
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
 
     by = _by()
     from erios.studies.selectors import visible_studies
@@ -45,7 +45,7 @@ def list_studies(as_json: AsJson = False) -> None:
         write_json(lines)
         return
     for line in lines:
-        screen().print(f"{line['study']}  v{line['version']}  {line['state']:<24}  {line['title']}", soft_wrap=True)
+        answer().print(f"{line['study']}  v{line['version']}  {line['state']:<24}  {line['title']}", soft_wrap=True)
 
 
 @app.command()
@@ -54,7 +54,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios study show E2031-007
     """
-    from erios.cli.output import screen, write_json
+    from erios.cli.output import answer, write_json
 
     by = _by()
     from erios.studies.selectors import dossier_of
@@ -65,7 +65,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
         return
     for name, value in known.items():
         if name != "content":
-            screen().print(
+            answer().print(
                 f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}", soft_wrap=True
             )
 
@@ -264,6 +264,6 @@ def _title(proposal: Proposal) -> str:
 
 
 def _say(proposal: Proposal) -> None:
-    from erios.cli.output import screen
+    from erios.cli.output import answer
 
-    screen().print(f"{proposal.study.number} v{proposal.version} is now {proposal.state}.", soft_wrap=True)
+    answer().print(f"{proposal.study.number} v{proposal.version} is now {proposal.state}.", soft_wrap=True)

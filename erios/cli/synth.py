@@ -36,7 +36,8 @@ def synth(
     counts = _generate(out, patients, seed, bundles, dirty, imaging)
     if as_json:
         _write_json(out, counts)
-    _print_counts(out, counts)
+    else:
+        _print_counts(out, counts)
 
 
 def _generate(out: Path, patients: int, seed: int, bundles: bool, dirty: float, imaging: int) -> Counts:
@@ -76,13 +77,13 @@ def _write_json(out: Path, counts: Counts) -> None:
 
 
 def _print_counts(out: Path, counts: Counts) -> None:
-    from erios.cli.output import print_table, screen
+    from erios.cli.output import answer, print_table
 
     rows = [(kind, f"{lines:,}") for kind, lines in counts.types.items()]
     print_table(f"Demonstration hospital in {out}", ("type", "resources"), rows, numbers=1)
-    screen().print(f"{counts.resources:,} resources, {counts.bytes / 1e6:,.1f} MB in {counts.files:,} files.")
+    answer().print(f"{counts.resources:,} resources, {counts.bytes / 1e6:,.1f} MB in {counts.files:,} files.")
     if counts.images:
-        screen().print(f"{counts.images:,} of the files are DICOM images; lesions are listed in {out / 'lesions.csv'}.")
+        answer().print(f"{counts.images:,} of the files are DICOM images; lesions are listed in {out / 'lesions.csv'}.")
     if counts.planted:
         faults = ", ".join(f"{number:,} {outcome}" for outcome, number in counts.planted.items())
-        screen().print(f"Faults planted and listed in {out / 'planted.csv'}: {faults}.", soft_wrap=True)
+        answer().print(f"Faults planted and listed in {out / 'planted.csv'}: {faults}.", soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from erios.cli.output import screen, write_json
+from erios.cli.output import answer, write_json
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -30,9 +30,9 @@ def validate(
     else:
         for severity, label in (("block", "Blocks"), ("warn", "Warning")):
             for line in failures(report, severity):
-                screen().print(f"{label}: {line}")
+                answer().print(f"{label}: {line}")
         good = sum(result.success for result in report.results)
-        screen().print(f"Release {opened.id}: {good} of {len(report.results)} expectations hold.")
-        screen().print(f"Data Docs: {report.docs_index}")
+        answer().print(f"Release {opened.id}: {good} of {len(report.results)} expectations hold.")
+        answer().print(f"Data Docs: {report.docs_index}")
     if report.blocked:
         raise ValidationBlocked(f"release {opened.id} fails expectations that block; see above")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from erios.cli.output import print_table, screen, write_json
+from erios.cli.output import answer, print_table, screen, write_json
 
 if TYPE_CHECKING:
     from etl.views import CompiledView
@@ -52,7 +52,7 @@ def check(
     print_table(f"Views in {folder}", ["view", "resource", "columns"], rows, numbers=1)
     faults = [(name, outcome) for name, outcome in outcomes if isinstance(outcome, str)]
     for name, sentence in faults:
-        screen().print(f"{name}: {sentence}")
+        answer().print(f"{name}: {sentence}")
     if faults:
         raise UsageError(f"{len(faults)} of {len(files)} views in {folder} cannot be used; see above")
 
@@ -126,7 +126,7 @@ def conformance(
     if report_file is not None:
         report_file.write_text(json.dumps(report(results), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     failed = _show(results)
-    screen().print(f"{len(results) - failed} of {len(results)} tests pass.")
+    answer().print(f"{len(results) - failed} of {len(results)} tests pass.")
     if failed:
         raise typer.Exit(1)
 
@@ -140,7 +140,7 @@ def _show(results: list[TestResult]) -> int:
     print_table("Conformance", ["file", "passed", "of"], rows, numbers=2)
     failures = [result for result in results if not result.passed]
     for result in failures:
-        screen().print(f"{result.file}: {result.name}: {result.reason}")
+        answer().print(f"{result.file}: {result.name}: {result.reason}")
     return len(failures)
 
 

@@ -59,8 +59,8 @@ def remove_last(home) -> None:
 def test_an_empty_chain_is_whole(home):
     done = erios("verify")
 
-    assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("The audit chain is whole: 0 events")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("The audit chain is whole: 0 events")
     assert erios("export").stdout == ""
 
 

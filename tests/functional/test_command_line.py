@@ -52,9 +52,9 @@ def test_an_unknown_option_is_code_2():
 def test_a_keyring_is_made_and_used(erios_home):
     done = erios("keys", "init")
 
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
     key = read_key(erios_home / "identity" / "keyring.json")
-    assert f"with key {key.key_id}. Back it up." in done.stderr
+    assert f"with key {key.key_id}. Back it up." in done.stdout
     assert erios("keys", "init").returncode == 4
 
 

@@ -67,7 +67,7 @@ def test_a_warehouse_lives(erios: Run, settings: Settings, tmp_path: Path) -> No
     (export / "all.ndjson").write_text("".join(json.dumps(resource) + "\n" for resource in resources))
     (export / "_SUCCESS").touch()
 
-    code, _, said = erios("etl", "watch", str(tmp_path / "in"), "--once")
+    code, said, _ = erios("etl", "watch", str(tmp_path / "in"), "--once")
     assert (code, "7 in, 7 written; release r000001" in said) == (0, True), said
     assert _rows(erios) == {"patient": 2, "observation": 5}
 
@@ -76,7 +76,7 @@ def test_a_warehouse_lives(erios: Run, settings: Settings, tmp_path: Path) -> No
     assert _rows(erios) == {"patient": 2, "observation": 4}
 
     assert erios("objections", "add", "Patient/b")[0] == 0
-    code, _, said = erios("etl", "watch", str(tmp_path / "in"), "--once")
+    code, said, _ = erios("etl", "watch", str(tmp_path / "in"), "--once")
     assert (code, "objections of today applied" in said) == (0, True), said
     assert _rows(erios) == {"patient": 1, "observation": 2}
 
@@ -104,7 +104,7 @@ def test_a_warehouse_lives(erios: Run, settings: Settings, tmp_path: Path) -> No
     assert b"Patient/b" in landed
     assert b"Patient/a" not in landed
 
-    code, _, said = erios("audit", "verify")
+    code, said, _ = erios("audit", "verify")
     assert (code, "whole" in said) == (0, True)
     code, out, _ = erios("audit", "export")
     actions = [json.loads(line)["action"] for line in out.splitlines()]

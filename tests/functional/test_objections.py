@@ -46,15 +46,15 @@ def home(settings, keyring):
 def test_a_patient_is_added_listed_and_removed(home):
     added = erios("add", "Patient/123", "--reason", "letter of 3 March", "--date", "2026-03-03")
 
-    assert (added.returncode, added.stdout) == (0, "")
-    assert added.stderr == (
+    assert (added.returncode, added.stderr) == (0, "")
+    assert added.stdout == (
         "Entered 1; patients who object now: 1.\n"
         "Extracts touched: none.\n"
         "Their rows leave with the next `erios etl load`, or at once with `erios etl refresh`.\n"
     )
     (row,) = json.loads(erios("list", "--json").stdout)
     assert (row["reference"], row["date"], row["reason"]) == ("Patient/123", "2026-03-03", "letter of 3 March")
-    assert "Patient/123" in erios("list").stderr
+    assert "Patient/123" in erios("list").stdout
 
     removed = erios("remove", "123", "--json")
     assert json.loads(removed.stdout) == {"entered": 1, "unchanged": 0, "standing": 0, "extracts": []}
@@ -69,7 +69,7 @@ def test_a_list_is_imported_whole_from_a_file_and_from_standard_input(home, tmp_
     assert erios("import", str(file)).returncode == 0
     again = erios("import", "-", text="Patient/1\n2\n")
 
-    assert again.stderr.startswith("Entered 1 (1 were so already); patients who object now: 3.\n")
+    assert again.stdout.startswith("Entered 1 (1 were so already); patients who object now: 3.\n")
     assert standing(home) == ("Patient/1", "Patient/2", IPP)
 
 
@@ -118,7 +118,7 @@ def test_an_old_copy_of_the_register_is_code_6_and_repaired_on_demand(home):
     journal.write_bytes(old)
 
     assert erios("list").returncode == 6
-    assert erios("repair", "--reason", "backup of Monday").stderr.startswith("The register goes on without the 1 entr")
+    assert erios("repair", "--reason", "backup of Monday").stdout.startswith("The register goes on without the 1 entr")
     assert standing(home) == ("Patient/1",)
 
 

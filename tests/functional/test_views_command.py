@@ -88,7 +88,7 @@ def test_check_of_a_faulty_view_exits_2_with_its_place(tmp_path: Path) -> None:
     done = erios("views", "check", tmp_path)
 
     assert done.returncode == 2
-    assert "select[0].column[0].path 'idd'" in done.stderr
+    assert "select[0].column[0].path 'idd'" in done.stdout
 
 
 def test_check_of_the_warehouse_views_exits_0() -> None:

@@ -1,6 +1,6 @@
-"""Where commands print: JSON on standard output, the rest on standard error."""
+"""Where commands print: answers on standard output, what happens meanwhile on standard error."""
 
-from erios.cli.output import print_table, screen, write_json
+from erios.cli.output import answer, print_table, screen, write_json
 
 
 def test_json_goes_to_standard_output_with_its_accents(capsys):
@@ -15,6 +15,13 @@ def test_the_screen_is_standard_error(capsys):
     assert capsys.readouterr() == ("", "a sentence\n")
 
 
+def test_an_answer_is_standard_output_unless_json_has_it(capsys):
+    answer().print("a sentence")
+    answer(beside_json=True).print("another")
+
+    assert capsys.readouterr() == ("a sentence\n", "another\n")
+
+
 def test_brackets_are_text(capsys):
     screen().print("VARCHAR[] and [bold]words[/bold]")
 
@@ -25,6 +32,6 @@ def test_a_table_puts_figures_to_the_right(capsys):
     print_table("Two", ("name", "type", "rows"), [("patient", "VARCHAR[]", "1,000"), ("note", "DATE", "7")], numbers=1)
 
     shown = capsys.readouterr()
-    assert shown.out == ""
-    assert "│ patient │ VARCHAR[] │ 1,000 │" in shown.err
-    assert "│ note    │ DATE      │     7 │" in shown.err
+    assert shown.err == ""
+    assert "│ patient │ VARCHAR[] │ 1,000 │" in shown.out
+    assert "│ note    │ DATE      │     7 │" in shown.out
