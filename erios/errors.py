@@ -19,6 +19,12 @@ class EriosError(Exception):
         self.sentence = sentence
 
 
+class TrainingFailed(EriosError):  # noqa: N818 - what came of it, not a fault of ours
+    """A training ended in a failure of its own; the run's reason names it."""
+
+    exit_code = 1
+
+
 class UsageError(EriosError):
     """A command, option, setting, view or suite that is not as it must be."""
 
@@ -77,6 +83,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
 
 FAMILIES: tuple[type[EriosError], ...] = (
+    TrainingFailed,
     UsageError,
     InputError,
     KeyringError,

@@ -84,7 +84,7 @@ class Opener:
         try:
             opened = self._cipher.decrypt(_nonce(self._number, self._ended), chunk, self._place)
         except InvalidTag:
-            first = "the passphrase is another, or the first bytes were changed"
+            first = "this is not its passphrase, or its first bytes were changed"
             raise StorageError(first if not self._number else "the sealed stream was changed or cut") from None
         self._number += 1
         return opened

@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -98,12 +99,24 @@ def _read_override(setting: str) -> tuple[str, Any]:
 
 
 def check_overrides(bundle: Bundle, overrides: dict[str, Any], processes: int = 1) -> None:
-    """BundleError for a setting that the bundle does not have: it would change nothing, unseen."""
+    """BundleError for a setting that the bundle does not have (it would change nothing, unseen), or has as a number."""
     configs = [_read_json(Path(file)) for file in bundle.config_files(processes)]
-    for name in overrides:
+    plain = {name: value for config in configs for name, value in config.items() if _is_plain(value)}
+    for name, value in overrides.items():
         if not any(name in config or _has(config, re.split("#|::", name)) for config in configs):
-            known = ", ".join(sorted(key for key in configs[0] if key.islower()))
-            raise BundleError(f"bundle {bundle.name} has no setting '{name}'; its settings: {known}")
+            near = "".join(f" (did you mean '{one}'?)" for one in get_close_matches(name, plain, 1))
+            known = ", ".join(sorted(plain))
+            raise BundleError(f"bundle {bundle.name} has no setting '{name}'{near}; its settings: {known}")
+        if isinstance(plain.get(name), int | float) and isinstance(value, str) and not value.startswith(("$", "@")):
+            there = json.dumps(plain[name])
+            raise BundleError(f"setting '{name}' of bundle {bundle.name} is {there}: '{value}' is of another kind")
+
+
+def _is_plain(value: Any) -> bool:
+    """Is it a value that somebody would set: a number, yes or no, a list of such?"""
+    if isinstance(value, list):
+        return all(isinstance(one, int | float) for one in value)
+    return isinstance(value, int | float)
 
 
 def _has(part: Any, way: Sequence[str]) -> bool:

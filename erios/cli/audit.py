@@ -38,7 +38,15 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Answer on stand
         more = f" (and {len(found.faults) - 1} more faults)" if len(found.faults) > 1 else ""
         raise StorageError(f"the audit chain is damaged: {found.faults[0]}{more}; keep it as it is and find out why")
     if not as_json:
-        answer().print(f"The audit chain is whole: {found.events} events, last seal {found.seal}.", soft_wrap=True)
+        answer().print(_whole(found.events, found.seal), soft_wrap=True)
+
+
+def _whole(events: int, seal: str) -> str:
+    if events:
+        return f"The audit chain is whole: {events} events, last seal {seal}."
+    from erios.settings import load_settings
+
+    return f"The audit chain is empty: nothing is on record in {load_settings().home}."
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,12 +87,15 @@ def restore(
         return
     for line in proved:
         answer().print(f"✓ {line}", soft_wrap=True)
+    answer().print(f"Restored {source} into {load_settings().home}.", soft_wrap=True)
 
 
 def _passphrase(file: Path | None, *, again: bool = False) -> str:
     """From the file, or asked for; never from the command line, which others on the machine can read."""
     from erios.errors import InputError, UsageError
 
+    if file is None and not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask for the passphrase on: give --passphrase-file")
     if file is None:
         asked: str = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=again, err=True)
         return asked

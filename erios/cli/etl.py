@@ -174,7 +174,13 @@ def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
 @quarantine.command("list")
 def list_refused(
     batch: BatchOption = None,
-    rows: Annotated[bool, typer.Option("--rows", help="One line a refused resource, with its id.")] = False,
+    rows: Annotated[
+        bool,
+        typer.Option(
+            "--rows",
+            help="One line a refusal, tabs between: its id here, type, id as received, reason.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """What waits in quarantine, by batch, type and reason.
@@ -192,6 +198,9 @@ def list_refused(
     else:
         counts = summary(folder, batch)
         lines = [(*key, f"{count:,}") for key, count in sorted(counts.items())]
+        if not lines:
+            answer().print("Nothing waits in quarantine.")
+            return
         print_table("Quarantine", ("batch", "type", "reason", "resources"), lines, numbers=1)
 
 
@@ -262,16 +271,22 @@ def _closing_lines(report: LoadReport) -> list[str]:
     if report.recovered:
         lines.append(f"A killed run was rolled back first: {', '.join(report.recovered)}.")
     if report.passed_over:
-        lines.append(f"{len(report.passed_over)} files were passed over (neither FHIR nor DICOM, or not listed).")
+        count = len(report.passed_over)
+        files = "One file was" if count == 1 else f"{count:,} files were"
+        lines.append(f"{files} passed over (neither FHIR nor DICOM, or not listed).")
     if report.verdict:
         lines += [f"Warning: {warning}" for warning in report.verdict.warnings]
         lines.append(f"Data Docs: {report.verdict.docs}")
-    if report.to_dict()["totals"]["quarantined"]:
+    totals = report.to_dict()["totals"]
+    if totals["quarantined"] and totals["quarantined"] == totals["in"]:
+        lines.append("Warning: everything was refused: is this an export of FHIR resources?")
+    if totals["quarantined"]:
         lines.append("Look at what was refused: erios etl quarantine list")
     if report.release is None:
         return [*lines, "Nothing could be written, so there is no release."]
-    state = "Published release" if report.new_release else "Nothing new; the release is still"
-    return [*lines, f"{state} {report.release} in {report.seconds:.1f} s. Look at it: erios warehouse tables"]
+    if not report.new_release:
+        return [*lines, f"Nothing new, after {report.seconds:.1f} s: the release is still {report.release}."]
+    return [*lines, f"Published release {report.release} in {report.seconds:.1f} s. Look at it: erios warehouse tables"]
 
 
 def _show_rows(rows: Any) -> None:

@@ -36,7 +36,7 @@ def list_extracts(as_json: AsJson = False) -> None:
 
     Example: erios extract list
     """
-    from erios.cli.output import answer, write_json
+    from erios.cli.output import print_table, write_json
 
     by = _by()
     from erios.studies.extract_selectors import visible_extracts
@@ -45,8 +45,7 @@ def list_extracts(as_json: AsJson = False) -> None:
     if as_json:
         write_json(lines)
         return
-    for line in lines:
-        answer().print(f"{line['extract']:<16} {line['state']}", soft_wrap=True)
+    print_table("Extracts", ("extract", "study", "state"), [[*line.values()] for line in lines], numbers=0)
 
 
 @app.command()
@@ -55,15 +54,14 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios extract show E2031-007-X01
     """
-    from erios.cli.output import answer, write_json
+    from erios.cli.output import print_facts, write_json
 
     by = _by()
     known = _summary(_find(by, number), by)
     if as_json:
         write_json(known)
         return
-    for name, value in known.items():
-        answer().print(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}", soft_wrap=True)
+    print_facts(known)
 
 
 @app.command()
@@ -86,7 +84,9 @@ def request(
         from erios.errors import UsageError
 
         raise UsageError(f"no study '{study}' that you may see; `erios study list` shows them")
-    _say(request_extract(study=found, by=by, content=_read(specification) if specification else None))
+    made = request_extract(study=found, by=by, content=_read(specification) if specification else None)
+    _say(made)
+    _say_wanted(made)
 
 
 @app.command()
@@ -289,14 +289,14 @@ def _summary(extract: Extract, by: User) -> dict[str, Any]:
         "extract": extract.number,
         "study": extract.study.number,
         "state": extract.state,
-        "waits for": list(next_actors(State(extract.state))),
+        "waits_for": list(next_actors(State(extract.state))),
         "root": extract.root,
         "release": extract.release,
-        "rows": [f"{name} {count:,}" for name, count in extract.rows.items()],
-        "smallest class": extract.report["risk"]["k"] if extract.report else None,
+        "rows": dict(extract.rows),
+        "smallest_class": extract.report["risk"]["k"] if extract.report else None,
         "expires": extract.expires.isoformat() if extract.expires else None,
         "problem": extract.problem,
-        "you may": [str(action) for action in extract_actions_for(extract, by)],
+        "you_may": [str(action) for action in extract_actions_for(extract, by)],
     }
 
 
@@ -315,6 +315,15 @@ def _read(path: Path) -> Any:
 
 def _day(until: datetime) -> date:
     return until.date()
+
+
+def _say_wanted(extract: Extract) -> None:
+    from erios.cli.output import answer
+    from erios.studies.extract_selectors import specification_of
+
+    wanted = specification_of(extract)
+    columns = "; ".join(f"{table.name}: {', '.join(table.names())}" for table in wanted.tables)
+    answer().print(f"It asks for {columns}. Dates: {wanted.dates.value}.", soft_wrap=True)
 
 
 def _say(extract: Extract) -> None:

@@ -67,13 +67,12 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: erios keys list
     """
-    from erios.cli.output import answer, write_json
+    from erios.cli.output import print_table, write_json
     from erios.keys import list_keys
     from erios.settings import load_settings
 
     entries = list_keys(load_settings().keyring)
     if as_json:
         return write_json([asdict(entry) for entry in entries])
-    for entry in entries:
-        answer().print(f"{entry.key_id}  {entry.created}{'  current' if entry.current else ''}")
-    return None
+    rows = [(entry.key_id, entry.created, "current" if entry.current else "") for entry in entries]
+    return print_table("Keys", ("key", "made", ""), rows, numbers=0)

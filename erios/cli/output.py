@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,6 +47,24 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     for row in rows:
         table.add_row(*row)
     answer().print(table)
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """A line a fact that there is something to say of: its name in words, lists with commas."""
+    width = max(map(len, facts), default=0) + 2
+    for name, value in facts.items():
+        if value not in (None, "", [], (), {}):
+            answer().print(f"{name.replace('_', ' '):<{width}}{_words(value)}", soft_wrap=True)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {_words(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def write_json(value: Any) -> None:

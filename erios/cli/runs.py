@@ -46,16 +46,13 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios runs show E2031-007-R001
     """
-    from erios.cli.output import answer, write_json
+    from erios.cli.output import print_facts, write_json
 
     known = summary(_find(_by(), number))
     if as_json:
         write_json(known)
         return
-    for name, value in known.items():
-        if name != "metrics" and value not in ("", {}):
-            said = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else value
-            answer().print(f"{name:<9} {said}", soft_wrap=True)
+    print_facts({name: value for name, value in known.items() if name != "metrics"})
     _print_figures(known["metrics"])
 
 

@@ -34,7 +34,7 @@ def list_studies(as_json: AsJson = False) -> None:
 
     Example: erios study list
     """
-    from erios.cli.output import answer, write_json
+    from erios.cli.output import print_table, write_json
 
     by = _by()
     from erios.studies.selectors import visible_studies
@@ -44,8 +44,8 @@ def list_studies(as_json: AsJson = False) -> None:
     if as_json:
         write_json(lines)
         return
-    for line in lines:
-        answer().print(f"{line['study']}  v{line['version']}  {line['state']:<24}  {line['title']}", soft_wrap=True)
+    rows = [[str(value) for value in line.values()] for line in lines]
+    print_table("Studies", ("study", "version", "state", "title"), rows, numbers=0)
 
 
 @app.command()
@@ -54,7 +54,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios study show E2031-007
     """
-    from erios.cli.output import answer, write_json
+    from erios.cli.output import print_facts, write_json
 
     by = _by()
     from erios.studies.selectors import dossier_of
@@ -63,11 +63,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
     if as_json:
         write_json(known)
         return
-    for name, value in known.items():
-        if name != "content":
-            answer().print(
-                f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}", soft_wrap=True
-            )
+    print_facts({name: value for name, value in known.items() if name != "content"})
 
 
 @app.command()

@@ -16,16 +16,16 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def synth(
     out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    patients: Annotated[int, typer.Option("--patients", help="How many patients.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")] = 1,
+    patients: Annotated[int, typer.Option("--patients", min=1, help="How many patients.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 1,
     bundles: Annotated[
         bool, typer.Option("--bundles", help="One transaction Bundle a patient instead of NDJSON.")
     ] = False,
     dirty: Annotated[
-        float, typer.Option("--dirty", help="Share of lines to spoil, 0 to 1; listed in planted.csv.")
+        float, typer.Option("--dirty", min=0, max=1, help="Share of lines to spoil, 0 to 1; listed in planted.csv.")
     ] = 0.0,
     imaging: Annotated[
-        int, typer.Option("--imaging", help="How many of the patients have images, as DICOM; lesions in lesions.csv.")
+        int, typer.Option("--imaging", min=0, help="How many of the patients have images, as DICOM.")
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
 ) -> None:

@@ -68,9 +68,10 @@ def _answer(run: Run, as_json: bool, follow: bool) -> None:
     if as_json:
         write_json(summary(run))
     if follow and run.state != "done":
-        from erios.errors import RefusedError
+        from erios.errors import RefusedError, TrainingFailed
 
-        raise RefusedError(f"run {run.number} {run.state}: {run.reason}")
+        failure = TrainingFailed if run.state == "failed" else RefusedError
+        raise failure(f"run {run.number} {run.state}: {run.reason}")
 
 
 def follow_run(run: Run) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from erios.clock import hospital_day
 from erios.demo.cast import account, open_accounts, scientist
 from erios.demo.scale import Scale
-from erios.errors import RefusedError
+from erios.errors import TrainingFailed
 from erios.settings import PROJECT, Settings
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ def _trained(bundle: str, overrides: dict[str, Any], tell: Tell) -> Run:
             tell(said)
         found.refresh_from_db()
     if found.state != "done":
-        raise RefusedError(f"run {found.number} {found.state}: {found.reason}")
+        raise TrainingFailed(f"run {found.number} {found.state}: {found.reason}")
     return found
 
 

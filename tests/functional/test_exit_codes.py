@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from erios.errors import FAMILIES
+from erios.errors import FAMILIES, TrainingFailed
 from etl.release import exclusive, release_ids
 
 if TYPE_CHECKING:
@@ -104,6 +104,10 @@ class Cases:
         (place / "d.ndjson").write_text(json.dumps({"resourceType": "Patient", "id": "d"}) + "\n")
         said = sentence(in_subprocess("etl", "load", place, PATH=str(place), JAVA_HOME=""), 8)
         assert said.startswith("Spark needs Java 17")
+
+    def of_1_training(self, erios: Run, _home: Settings, patch: pytest.MonkeyPatch, _place: Path) -> None:
+        patch.setattr("erios.cli.runs._by", raising(TrainingFailed("run R1 failed: ValueError at loss.py:1")))
+        assert sentence(erios("runs", "list"), 1) == "run R1 failed: ValueError at loss.py:1"
 
     def of_9_two_people(self, erios: Run, _home: Settings, _patch: pytest.MonkeyPatch, _place: Path) -> None:
         request = ("reidentify", "request", "0f" * 16, "--purpose", "chance-finding", "--reason", "a test", "--json")

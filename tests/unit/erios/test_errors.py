@@ -5,6 +5,7 @@ from erios.errors import FAMILIES, EriosError
 
 def test_each_family_has_its_own_exit_code():
     assert {family.__name__: family.exit_code for family in FAMILIES} == {
+        "TrainingFailed": 1,
         "UsageError": 2,
         "InputError": 3,
         "KeyringError": 4,

@@ -91,8 +91,16 @@ def test_a_setting_that_the_bundle_has_may_be_set(bundle, name):
 
 @pytest.mark.parametrize("name", ["epoch", "train#trainer#epochs", "train#handlers#9", "train#handlers#last", "x#y"])
 def test_a_setting_that_the_bundle_lacks_is_refused(bundle, name):
-    with pytest.raises(BundleError, match=f"has no setting '{name}'; its settings: .*epochs"):
+    with pytest.raises(BundleError, match=f"has no setting '{name}'.*; its settings: .*epochs"):
         check_overrides(bundle, {name: 1})
+
+
+def test_a_slip_of_the_pen_is_told_and_a_number_stays_a_number(bundle):
+    with pytest.raises(BundleError, match=r"has no setting 'epoch' \(did you mean 'epochs'\?\)"):
+        check_overrides(bundle, {"epoch": 4})
+    with pytest.raises(BundleError, match=r"setting 'epochs' of bundle .* is 40: 'abc' is of another kind"):
+        check_overrides(bundle, {"epochs": "abc"})
+    check_overrides(bundle, {"epochs": "$2 * 2"})
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in SHELF.iterdir()))
