@@ -50,7 +50,10 @@ def demo(
     if serve:
         _serve(console)
     else:
+        console.print()
         console.print("Without --no-serve (make: without NO_SERVE=1) the same command opens the portal and MLflow.")
+        console.print("On the command line, docs/tutorials go on with what was made; first:", soft_wrap=True)
+        console.print(f"  export ERIOS_HOME={settings.home}", soft_wrap=True)
 
 
 def _console() -> Console:

@@ -29,7 +29,7 @@ def portal(
     Example: erios portal --port 8000
     """
     from erios.cli.output import screen
-    from erios.workflows.portal import make_administrator, open_database, serve
+    from erios.workflows.portal import check_free, make_administrator, open_database, serve
 
     if administrator:
         open_database(migrate=True)
@@ -41,5 +41,7 @@ def portal(
         open_database(migrate=True)
         screen().print("The governance database is up to date.")
         return
+    open_database()
+    check_free(host, port)
     screen().print(f"The portal answers at http://{host}:{port}/ until Ctrl-C.")
     serve(host, port, processes=processes)

@@ -103,7 +103,7 @@ class Story:
         from erios.workflows.count import count_patients
 
         clinician, known = account("clinicien"), Study.objects.order_by("number").first()
-        proposal = known.proposals.get() if known else actions.start_study(by=clinician)
+        proposal = _proposal() if known else actions.start_study(by=clinician)
         if State(proposal.state) is State.DRAFT:
             proposal = actions.save_content(proposal=proposal, by=clinician, changes=_content())
             if not proposal.parts.filter(kind="team").exists():
@@ -124,7 +124,7 @@ class Story:
         from erios.workflows.extract import build_extract
 
         study = _proposal().study
-        extract = study.extracts.first() or request_extract(
+        extract = study.extracts.order_by("pk").first() or request_extract(
             study=study, by=account("clinicien"), content=_specification()
         )
         if State(extract.state) is State.REQUESTED:
@@ -198,13 +198,13 @@ def _specification() -> dict[str, Any]:
 def _proposal() -> Proposal:
     from erios.studies.models import Proposal
 
-    return Proposal.objects.order_by("pk").get()
+    return Proposal.objects.order_by("pk")[0]  # others may have come since, from whoever tries the portal
 
 
 def _extract() -> Extract:
     from erios.studies.models import Extract
 
-    return Extract.objects.get()
+    return Extract.objects.order_by("pk")[0]
 
 
 def _review(proposal: Proposal) -> Iterator[str]:
@@ -265,7 +265,7 @@ def _trained(bundle: str, overrides: dict[str, Any], tell: Tell) -> Run:
     from erios.studies.models import Run
     from erios.workflows.train import Wish, resume, start, watch
 
-    found = Run.objects.filter(bundle=bundle).order_by("-pk").first()
+    found = Run.objects.filter(bundle=bundle).order_by("pk").first()
     if found is None:
         found = start(Wish(bundle, _extract().number, overrides=overrides))
     elif found.state not in ("done", "queued", "running"):

@@ -174,7 +174,9 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         return
     known = list_keys(settings.keyring)
     current = next(key for key in known if key.current)
-    yield _well("keyring", f"{len(known)} key(s), the current one of {current.created[:10]}")
+    yield _well(
+        "keyring", f"{len(known)} {'key' if len(known) == 1 else 'keys'}, the current one of {current.created[:10]}"
+    )
 
 
 # --- what is in them ---
@@ -284,8 +286,18 @@ def _clusters(settings: Settings) -> Iterator[Finding]:
     for cluster in load_clusters(settings.clusters_dir).values():
         if cluster.kind == "slurm" and not shutil.which("sbatch"):
             yield _note(cluster.name, "its profile reads, but there is no sbatch here", "run on a login node of it")
+        elif cluster.kind == "slurm" and not _succeeds("sinfo", "--noheader"):
+            yield _note(cluster.name, "its profile reads, but no Slurm answers here", "run on a login node of it")
         else:
             yield _well(cluster.name, f"{cluster.kind}; {cluster.summary or 'its profile reads'}")
+
+
+def _succeeds(*command: str) -> bool:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 _PARTS: tuple[tuple[str, Check], ...] = (

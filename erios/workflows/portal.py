@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from erios.errors import UsageError
+from erios.errors import BusyError, UsageError
 from erios.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ def open_database(*, migrate: bool = False) -> Settings:
     Raises UsageError when a server's database has not been migrated, KeyringError, StorageError.
     """
     from erios.audit import make
+    from erios.keys import read_key
 
     settings = load_settings()
+    read_key(settings.keyring)  # a home that was never set up, or is mistyped, stays as it is
     settings.make_zones()
     make(settings)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "erios.site")
@@ -84,6 +87,16 @@ def make_administrator(login: str, password: str) -> User:
     except ValidationError as error:
         raise UsageError(f"this password will not do: {' '.join(error.messages)}") from None
     return make_first_administrator(login=login, password=password)
+
+
+def check_free(host: str, port: int) -> None:
+    """BusyError when something else answers at this address."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise BusyError(f"{host}:{port} cannot be used ({error.strerror}): give another --host or --port") from None
 
 
 def serve(host: str, port: int, *, threads: int = 8, processes: int = 1) -> None:

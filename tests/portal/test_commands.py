@@ -259,3 +259,27 @@ def test_every_command_of_studies_and_extracts_is_run_here() -> None:
         commands: dict[str, Any] = load_group(group).commands
         missing = [name for name in commands if f'"{name}"' not in text]
         assert missing == []
+
+
+def test_a_port_that_is_taken_is_one_sentence() -> None:
+    import socket
+
+    from erios.errors import BusyError
+    from erios.workflows.portal import check_free
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(BusyError, match=rf"127\.0\.0\.1:{port} cannot be used .*: give another --host or --port"):
+            check_free("127.0.0.1", port)
+    check_free("127.0.0.1", port)
+
+
+def test_a_home_without_a_keyring_is_left_as_it_is(erios_home: Path) -> None:
+    from erios.errors import KeyringError
+    from erios.workflows.portal import open_database
+
+    with pytest.raises(KeyringError):
+        open_database()
+    assert not erios_home.exists()

@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from erios.accounts import actions
 from erios.accounts.models import User
@@ -63,7 +63,7 @@ def close(request: StaffRequest, login: str) -> HttpResponse:
 
 
 @needs(Permission.ACCOUNTS)
-@require_GET
+@require_safe
 def access_review(request: StaffRequest) -> HttpResponse:
     """The access review: who holds what, and since when nobody has come, as CSV; that it was taken is on record."""
     accounts = actions.review_access(by=request.user)

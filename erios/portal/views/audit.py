@@ -7,7 +7,7 @@ from itertools import islice
 
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from erios.audit import Event, read_events, verify
 from erios.governance.roles import Permission
@@ -20,7 +20,7 @@ SHOWN = 200
 
 
 @needs(Permission.AUDIT)
-@require_GET
+@require_safe
 def audit(request: StaffRequest) -> HttpResponse:
     """The newest events that fit, and the chain's own verdict when asked."""
     wanted = {name: request.GET.get(name, "").strip() for name in ("actor", "action", "object", "since")}
@@ -36,14 +36,14 @@ def _fits(event: Event, wanted: dict[str, str]) -> bool:
 
 
 @needs(Permission.AUDIT)
-@require_GET
+@require_safe
 def processing(_request: StaffRequest) -> JsonResponse:
     """The GDPR article 30 register, as JSON."""
     return JsonResponse(article_30(), json_dumps_params={"ensure_ascii": False, "indent": 1})
 
 
 @needs(Permission.CITIZENS)
-@require_GET
+@require_safe
 def citizens(request: StaffRequest) -> HttpResponse:
     """What citizens asked, opened from the identity zone for the DPO alone."""
     asked = list(islice(open_requests(load_settings(), by=request.user.username), 500))

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import get_language
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from erios.governance.compliance import Status
 from erios.governance.roles import Permission
@@ -20,7 +20,7 @@ from erios.workflows.evidence import Line, Standing, standing
 
 
 @needs(Permission.COMPLIANCE)
-@require_GET
+@require_safe
 def compliance(request: StaffRequest) -> HttpResponse:
     """Each framework's requirements by theme, each with its evidence of now or the word "organisational"."""
     language = "en" if get_language() == "en" else "fr"

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from erios.errors import InputError
 from erios.extracts.criteria import describe
@@ -50,7 +50,7 @@ def request_extract(request: StaffRequest, number: str) -> HttpResponse:
 
 
 @staff
-@require_GET
+@require_safe
 def extract(request: StaffRequest, number: str) -> HttpResponse:
     """An extract on one page: specification, risk, overlaps, and what the reader may do. Never a row of anybody."""
     found, language = _extract(request, number), _language()

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from erios.portal.audience import public
 from erios.portal.catalogue import tables
@@ -17,14 +17,14 @@ from erios.studies.selectors import legal_routes, refusals, register
 
 
 @public
-@require_GET
+@require_safe
 def studies(request: HttpRequest) -> HttpResponse:
     """The register."""
     return render(request, "portal/register.html", {"studies": register(), "refusals": refusals()})
 
 
 @public
-@require_GET
+@require_safe
 def study(request: HttpRequest, number: str) -> HttpResponse:
     """One study, in plain French."""
     found = next((study for study in register() if study.number == number), None)
@@ -37,7 +37,7 @@ def study(request: HttpRequest, number: str) -> HttpResponse:
 
 
 @public
-@require_GET
+@require_safe
 def feed(_request: HttpRequest) -> JsonResponse:
     """The register for machines."""
     return JsonResponse({"studies": [asdict(study) for study in register()], "refusals": refusals()})

@@ -7,7 +7,7 @@ from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from erios.governance.run import State, stopping
 from erios.portal import run_figures
@@ -23,7 +23,7 @@ def _run(request: StaffRequest, number: str) -> Run:
 
 
 @staff
-@require_GET
+@require_safe
 def run(request: StaffRequest, number: str) -> HttpResponse:
     """A run on one page: its state, curve, figures by subgroup, pictures and energy."""
     found = _run(request, number)
@@ -34,7 +34,7 @@ def run(request: StaffRequest, number: str) -> HttpResponse:
 
 
 @staff
-@require_GET
+@require_safe
 def picture(request: StaffRequest, number: str, name: str) -> FileResponse:
     """One of the run's pictures."""
     path = picture_of(_run(request, number), name)

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from erios.accounts.models import User
 from erios.extracts.criteria import describe, parse, steps
@@ -27,7 +27,7 @@ from erios.studies.models import PartKind, Proposal, Study
 
 
 @staff
-@require_GET
+@require_safe
 def home(request: StaffRequest) -> HttpResponse:
     """Where one's work starts: the queue for reviewers, the own studies for everybody else."""
     known: dict[str, Any] = {"queue": [], "studies": selectors.own_studies(request.user)}
@@ -54,7 +54,7 @@ def _proposal(request: StaffRequest, number: str, version: int) -> Proposal:
 
 
 @staff
-@require_GET
+@require_safe
 def dossier(request: StaffRequest, number: str, version: int | None = None) -> HttpResponse:
     """The dossier on one page, with what the reader may do now."""
     study = _study(request, number)
@@ -273,14 +273,14 @@ _ACTS: Mapping[Action, Act] = {
 
 
 @staff
-@require_GET
+@require_safe
 def dossier_json(request: StaffRequest, number: str, version: int) -> HttpResponse:
     """The dossier for machines."""
     return JsonResponse(records.dossier(_proposal(request, number, version)), json_dumps_params={"ensure_ascii": False})
 
 
 @staff
-@require_GET
+@require_safe
 def dossier_pdf(request: StaffRequest, number: str, version: int) -> HttpResponse:
     """The dossier and its decision, to print or to file."""
     response = HttpResponse(records.dossier_pdf(_proposal(request, number, version)), content_type="application/pdf")

@@ -10,7 +10,7 @@ from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import render
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from erios.extracts.counts import load_parameters
 from erios.governance.roles import Permission
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @needs(Permission.CATALOGUE)
-@require_GET
+@require_safe
 def catalogue(request: StaffRequest) -> HttpResponse:
     """Tables of the warehouse, with the rows of the last release."""
     from etl.release import latest
@@ -45,7 +45,7 @@ def _rows(release: Release | None, name: str) -> str:
 
 
 @needs(Permission.CATALOGUE)
-@require_GET
+@require_safe
 def table(request: StaffRequest, name: str) -> HttpResponse:
     """One table: its columns, their privacy rules, how full each is in the last release and what lies in it."""
     from etl.release import latest
@@ -68,7 +68,7 @@ def table(request: StaffRequest, name: str) -> HttpResponse:
 
 
 @needs(Permission.QUALITY)
-@require_GET
+@require_safe
 def releases(request: StaffRequest) -> HttpResponse:
     """Kept releases: what came in, what was refused and why, what validation said, over time."""
     from etl.release import open_release, release_ids
@@ -109,7 +109,7 @@ def _failure(found: Mapping[str, Any]) -> str:
 
 
 @needs(Permission.QUALITY)
-@require_GET
+@require_safe
 def data_docs(request: StaffRequest, release_id: str, page: str) -> FileResponse:
     """A page of a release's Data Docs."""
     from etl.release import open_release, release_ids
