@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import get_language
+
 from erios.extracts.risk import RiskReport
 from erios.extracts.risk.report import Change, Proposal, Risk
 
@@ -32,11 +34,13 @@ def figures(report: RiskReport, language: str) -> dict[str, Any]:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}".replace(".", ",") + " %"
+    if share is None:
+        return "–"
+    return f"{100 * share:.1f}%" if get_language() == "en" else f"{100 * share:.1f} %".replace(".", ",")
 
 
 def _percentages(risk: Risk) -> dict[str, str]:
-    names = ("share_under", "prosecutor_max", "prosecutor_mean", "marketer")
+    names = ("share_under", "prosecutor_max", "prosecutor_mean", "journalist_mean", "marketer", "population_marketer")
     return {name: _percent(getattr(risk, name)) for name in names}
 
 

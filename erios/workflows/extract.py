@@ -137,7 +137,7 @@ def _assess(extract: Extract, settings: Settings) -> Extract:
 
     specification = specification_of(extract)
     release = open_release(settings.warehouse, extract.release)
-    report = _assess_risk(workshop_of(extract.number, settings), specification, settings)
+    report = _assess_risk(workshop_of(extract.number, settings), specification, release, settings)
     overlaps = find_overlaps(extract, specification, release, settings)
     linkage = attack_by_linkage(extract, specification, release, settings)
     return assess(extract=extract, report=report, overlaps=overlaps, linkage=linkage)
@@ -265,7 +265,8 @@ def _objectors(settings: Settings, key_id: str) -> list[str]:
     return [pseudonym(key, reference) for reference in standing(settings)]
 
 
-def _assess_risk(folder: Path, specification: Specification, settings: Settings) -> dict[str, Any]:
+def _assess_risk(folder: Path, specification: Specification, release: Release, settings: Settings) -> dict[str, Any]:
+    """The risk report; its journalist knows of somebody only that the hospital, as the release has it, treated them."""
     from erios.extracts.counts import load_parameters
     from erios.extracts.risk import assess, load_knowledge
 
@@ -276,6 +277,7 @@ def _assess_risk(folder: Path, specification: Specification, settings: Settings)
         threshold=load_parameters().threshold,
         seed=RISK_SEED,
         memory_mb=settings.load.task_memory_mb,
+        population=max(1, release.tables["patient"].rows),
     )
     return dict(json.loads(report.to_json()))
 

@@ -132,6 +132,9 @@ def test_the_report_and_the_pages_lie_with_it(home: Settings) -> None:
     assert {one["@id"] for one in crate["@graph"]} >= {"./", "datapackage.json", "data/patient/part-00000.parquet"}
     assert "tranches de 10" in (folder / "dictionary.html").read_text()
     assert extract.report["risk"]["k"] >= 1
+    known = extract.report["risk"]  # who knows less of a patient finds them less often
+    assert extract.report["population"] >= extract.patients
+    assert 0 < known["population_marketer"] <= known["journalist_mean"] <= known["prosecutor_mean"]
     assert extract.report["patients"] == extract.patients
 
 
