@@ -46,8 +46,8 @@ def quarantine(batch, at_home, in_process, monkeypatch):
 
 def test_the_list_counts_by_batch_type_and_reason(quarantine, batch):
     code, out, said = quarantine("list")
-    rows = sorted(" ".join(line.split()) for line in said.splitlines() if batch in line)
-    assert (code, out) == (0, "")
+    rows = sorted(" ".join(line.split()) for line in out.splitlines() if batch in line)
+    assert (code, said) == (0, "")
     assert [row.removeprefix(f"│ {batch} │ ").removesuffix(" │") for row in rows] == [
         f"(unreadable) │ {TOO_LONG} │ 1",
         f"(unreadable) │ {NOT_JSON} │ 1",
@@ -106,7 +106,7 @@ def test_an_id_that_does_not_wait_is_one_sentence(quarantine, batch, wanted):
 
 def test_replaying_another_batch_changes_nothing(quarantine, at_home):
     code, out, said = quarantine("replay", "--batch", "b000009-00000000")
-    assert (code, out, said) == (0, "", "Nothing waits in quarantine.\n")
+    assert (code, out, said) == (0, "Nothing waits in quarantine.\n", "")
     assert len(list(refused(at_home.identity / "quarantine"))) == 3
 
 
