@@ -117,7 +117,9 @@ def stop(
     by = _by()
     from erios.workflows.train import stop as act
 
-    answer().print(f"Run {act(_find(by, number), by, reason).number} is stopped.", soft_wrap=True)
+    run = act(_find(by, number), by, reason)
+    said = "is stopped" if run.state == "stopped" else f"had ended already: it is {run.state}"
+    answer().print(f"Run {run.number} {said}.", soft_wrap=True)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -14,10 +15,12 @@ from erios.demo.services import free_port
 from erios.demo.story import Story
 from erios.errors import UsageError
 from erios.settings import load_settings
+from tests.functional.conftest import in_process  # noqa: F401 - a fixture
 from tests.inline import InlineRunner
 from tests.portal.conftest import close_database, point_to
 from tests.training.hospital import _no_spark
 
+Run = Callable[..., tuple[int, str, str]]
 TINY = Scale("tiny", 120, 20, 2, 2)
 
 
@@ -52,9 +55,46 @@ def test_a_port_that_is_taken_is_not_given() -> None:
         assert free_port(port) != port
 
 
+def what_the_tutorials_do(erios: Run, number: str, backup: Path) -> None:
+    """The commands of tutorials and how-to pages that no other test runs, on the demonstration's home."""
+    passphrase = backup.with_name("passphrase")
+    passphrase.write_text("a long enough passphrase")
+    passphrase.chmod(0o600)
+    sealed = ("--passphrase-file", passphrase)
+    good: list[tuple[tuple[object, ...], str]] = [
+        (("doctor",), "audit chain"),
+        (("warehouse", "releases"), "r000001"),
+        (("warehouse", "show", "patient"), "birth_date"),
+        (("warehouse", "compact"), "r00000"),
+        (("runs", "list"), number),
+        (("runs", "show", number), "readmission"),
+        (("runs", "follow", number), f"Run {number} is done"),
+        (("runs", "compare", number, number.replace("R001", "R002")), "learning_rate"),
+        (("runs", "stop", number), "had ended already: it is done"),
+        (("runs", "reproduce", number), "bit for bit"),
+        (("backup", "create", backup, *sealed), "Backup in"),
+        (("backup", "verify", backup, *sealed), "whole, byte for byte"),
+    ]
+    refused: list[tuple[tuple[object, ...], int, str]] = [
+        (("runs", "promote", number), 9, ""),
+        (("tracking", "login"), 2, "was never started"),
+        (("backup", "restore", backup, *sealed), 2, "is not empty"),
+        (("reidentify", "refuse", "1a2b3c4d", "--reason", "not needed"), 3, "no such request"),
+    ]
+    for command, words in good:
+        code, out, said = erios(*command)
+        assert (code, words in out + said) == (0, True), (command, out, said)
+    for command, code, words in refused:
+        found, out, said = erios(*command)
+        assert (found, words in said) == (code, True), (command, out, said)
+
+
 @pytest.mark.slow
 def test_the_whole_story_plays_and_a_second_time_changes_nothing(
-    erios_home: Path, monkeypatch: pytest.MonkeyPatch
+    erios_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    in_process: Run,  # noqa: F811
 ) -> None:
     monkeypatch.setattr("secrets.token_bytes", Random(7).randbytes)  # the key decides who is in which part of the data
     monkeypatch.setattr("erios.workflows.session.spark_session", _no_spark)
@@ -75,6 +115,8 @@ def test_the_whole_story_plays_and_a_second_time_changes_nothing(
     assert again == came
     assert last_event(settings, "") == last
     assert verify(settings).faults == ()
+    monkeypatch.setenv("HOME", str(tmp_path / "person"))
+    what_the_tutorials_do(in_process, came["Readmission"].split()[1].rstrip(":"), tmp_path / "backup")
     passwords = draw_passwords()
     assert len(set(passwords.values())) == len(passwords) == 10
     close_database()

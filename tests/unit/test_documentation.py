@@ -108,6 +108,51 @@ def test_a_command_that_is_none_is_found(text: str) -> None:
     assert len(list(faults(text))) == 1
 
 
+PREFIXED = {
+    "tests/functional/test_quarantine_command.py": ("etl", "quarantine"),
+    "tests/functional/test_objections.py": ("objections",),
+    "tests/functional/test_reidentify.py": ("reidentify",),
+    "tests/functional/test_audit.py": ("audit",),
+}
+"""Tests whose helper says the first words of a command."""
+
+
+def documented() -> set[tuple[str, ...]]:
+    """The commands that pages name, groups left out."""
+    found = set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for said in [*fenced(text), *inline(text)]:
+            words = [word.rstrip(",") for word in said.split()]
+            if words and words[0] in GROUPS:
+                command, left = resolve(words)
+                if not getattr(command, "commands", None):
+                    found.add(tuple(words[: len(words) - len(left)]))
+    return found
+
+
+def runs(source: str, command: tuple[str, ...]) -> bool:
+    """Does a test say the command, as words one after the other?"""
+    return re.search(r",\s*".join(map(re.escape, (f'"{word}"' for word in command))), source) is not None
+
+
+def test_every_documented_command_is_run_by_a_test_or_by_the_site() -> None:
+    files = [path for path in (PROJECT / "tests").rglob("*.py") if path != Path(__file__)]
+    sources = {str(path.relative_to(PROJECT)): path.read_text("utf-8") for path in [*files, DOCS / "pictures.py"]}
+    commands = documented()
+
+    def is_run(command: tuple[str, ...]) -> bool:
+        helped = [
+            runs(sources[name], command[len(words) :])
+            for name, words in PREFIXED.items()
+            if command[: len(words)] == words
+        ]
+        return any(helped) or any(runs(source, command) for source in sources.values())
+
+    assert len(commands) > 45
+    assert sorted(command for command in commands if not is_run(command)) == []
+
+
 def test_the_pages_hold_commands() -> None:
     texts = [page.read_text(encoding="utf-8") for page in PAGES]
 
