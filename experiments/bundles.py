@@ -49,11 +49,19 @@ def open_bundle(folder: Path) -> Bundle:
     for name in (METADATA, TRAIN):
         if not (configs / name).is_file():
             raise BundleError(f"{folder} is no MONAI bundle: it has no configs/{name}")
+    _check_links(folder)
     metadata = _read_json(configs / METADATA)
     train = _read_json(configs / TRAIN)
     if "trainer" not in train.get("train", {}):
         raise BundleError(f"{configs / TRAIN} has no train#trainer, which the bundle specification asks for")
     return Bundle(folder.name, folder, metadata, digest_of(folder))
+
+
+def _check_links(folder: Path) -> None:
+    """A link would put what lies elsewhere into the run's own copy, which others read."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise BundleError(f"{path} is a link: a bundle is copied whole, so put the file itself there")
 
 
 def find_bundle(name: str, shelf: Path) -> Bundle:

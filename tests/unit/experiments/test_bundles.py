@@ -26,6 +26,15 @@ def test_a_bundle_is_found_by_name_or_folder(bundle):
         find_bundle("../bundles/readmission/../nothing", SHELF)
 
 
+@pytest.mark.parametrize("place", ["configs/key.json", "docs/zone", "models"])
+def test_a_link_to_elsewhere_is_refused(bundle, tmp_path, place):
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (bundle.folder / place).symlink_to(secret)
+    with pytest.raises(BundleError, match=f"{place} is a link"):
+        find_bundle(str(bundle.folder), SHELF)
+
+
 def test_a_copy_has_its_digest_and_a_changed_byte_another(bundle, tmp_path):
     copied = copy_bundle(bundle, tmp_path / "copy")
     assert copied.digest == bundle.digest
