@@ -58,12 +58,21 @@ def _with_driver(url: str) -> str:
 
 
 def make_ready(server: Server) -> None:
-    """Make the administrator's account and MLflow's settings, once."""
-    store = _store(server)
-    if not store.has_user(ADMINISTRATOR):
-        store.create_user(ADMINISTRATOR, secrets.token_urlsafe(32), is_admin=True)
-    text = _SETTINGS.format(accounts=server.accounts.replace("%", "%%"), administrator=ADMINISTRATOR)
-    server.settings.write_text(text, encoding="utf-8")
+    """Make the two databases, the administrator's account and MLflow's settings, once.
+
+    One process at a time, and before the server's own starts: MLflow makes missing tables without a lock, so that two
+    of its processes at a new database get in each other's way, and one of them ends.
+    """
+    silence()
+    from mlflow.utils.file_utils import ExclusiveFileLock
+
+    with ExclusiveFileLock(str(server.folder / "ready.lock")):
+        store = _store(server)
+        _records(server)
+        if not store.has_user(ADMINISTRATOR):
+            store.create_user(ADMINISTRATOR, secrets.token_urlsafe(32), is_admin=True)
+        text = _SETTINGS.format(accounts=server.accounts.replace("%", "%%"), administrator=ADMINISTRATOR)
+        server.settings.write_text(text, encoding="utf-8")
 
 
 def is_ready(server: Server) -> bool:
@@ -100,13 +109,17 @@ def share(server: Server, wanted: Mapping[str, Mapping[str, str]]) -> None:
 
 def _experiment(server: Server, name: str) -> str:
     """The number of an experiment. Its files lie under that number: by it MLflow's server knows whose they are."""
+    store = _records(server)
+    found = store.get_experiment_by_name(name)
+    return str(found.experiment_id if found else store.create_experiment(name))
+
+
+def _records(server: Server) -> Any:
     silence()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     make: Any = SqlAlchemyStore
-    store = make(server.records, "mlflow-artifacts:/")
-    found = store.get_experiment_by_name(name)
-    return str(found.experiment_id if found else store.create_experiment(name))
+    return make(server.records, "mlflow-artifacts:/")
 
 
 def _set(store: SqlAlchemyStore, login: str, wanted: Mapping[str, str]) -> None:

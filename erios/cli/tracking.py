@@ -25,8 +25,10 @@ def serve(
     Example: erios tracking serve --port 5000
     """
     from erios.cli.output import screen
+    from erios.workflows.portal import check_free
     from erios.workflows.tracking import serve as act
 
+    check_free(host, port)
     screen().print(f"The tracking server answers at http://{host}:{port}; Ctrl-C ends it.", soft_wrap=True)
     raise typer.Exit(act(host, port, workers))
 

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from tests.training.conftest import attempts_of, begin, end_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow's server imports what is deprecated
 
+STARTING = 300.0
+"""Seconds that a busy machine has to start MLflow's server."""
+
 
 @dataclass(frozen=True)
 class Tracking:
@@ -33,6 +37,8 @@ class Tracking:
 
     url: str
     settings: Settings
+    process: subprocess.Popen[bytes]
+    log: Path
 
     def ask(self, path: str, login: str = "", password: str = "", body: Any = None) -> tuple[int, Any]:
         """Status and answer of MLflow's interface to somebody."""
@@ -54,10 +60,17 @@ class Tracking:
         return sorted(one["name"] for one in found.get("experiments", []))
 
     def answers(self) -> bool:
+        """Does it answer? AssertionError with what it said last when it has ended."""
+        assert self.process.poll() is None, f"the server ended with {self.process.returncode}: {self.said}"
         try:
             return self.ask("health")[0] in (200, 401)
-        except OSError:
+        except (OSError, HTTPException):
             return False
+
+    @property
+    def said(self) -> str:
+        """The end of its log."""
+        return self.log.read_text()[-2000:]
 
 
 @pytest.fixture
@@ -74,8 +87,8 @@ def tracking(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("ERIOS_TRACKING_URI", f"http://127.0.0.1:{port}")
         settings = load_settings()
         point_to(settings)
-        server = Tracking(settings.tracking_uri, settings)
-        wait_for(server.answers, f"answer of the server: {(tmp_path / 'server.log').read_text()[-500:]}", 90)
+        server = Tracking(settings.tracking_uri, settings, process, tmp_path / "server.log")
+        wait_for(server.answers, "answer of the server", STARTING)
         yield server
     finally:
         process.terminate()
