@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,10 +64,7 @@ def make_ready(server: Server) -> None:
     One process at a time, and before the server's own starts: MLflow makes missing tables without a lock, so that two
     of its processes at a new database get in each other's way, and one of them ends.
     """
-    silence()
-    from mlflow.utils.file_utils import ExclusiveFileLock
-
-    with ExclusiveFileLock(str(server.folder / "ready.lock")):
+    with _alone(server):
         store = _store(server)
         _records(server)
         if not store.has_user(ADMINISTRATOR):
@@ -82,29 +80,43 @@ def is_ready(server: Server) -> bool:
 
 def draw_password(server: Server, login: str) -> str:
     """A new password for an account, which is made if it is not there; the old one holds no longer."""
-    store, password = _store(server), secrets.token_urlsafe(32)
-    if store.has_user(login):
-        store.update_user(login, password=password)
-    else:
-        store.create_user(login, password)
+    password = secrets.token_urlsafe(32)
+    with _alone(server):
+        store = _store(server)
+        if store.has_user(login):
+            store.update_user(login, password=password)
+        else:
+            store.create_user(login, password)
     return password
 
 
 def close_account(server: Server, login: str) -> None:
     """The account and all its permissions are gone."""
-    store = _store(server)
-    if store.has_user(login):
-        store.delete_user(login)
+    with _alone(server):
+        store = _store(server)
+        if store.has_user(login):
+            store.delete_user(login)
 
 
 def share(server: Server, wanted: Mapping[str, Mapping[str, str]]) -> None:
     """Let each experiment, by name, be seen by exactly those logins, as permitted; make those not there yet."""
-    numbers = {_experiment(server, name): people for name, people in wanted.items()}
-    store = _store(server)
-    for user in store.list_users():
-        if not user.is_admin:
-            mine = {number: people[user.username] for number, people in numbers.items() if user.username in people}
-            _set(store, user.username, mine)
+    with _alone(server):
+        numbers = {_experiment(server, name): people for name, people in wanted.items()}
+        store = _store(server)
+        for user in store.list_users():
+            if not user.is_admin:
+                mine = {number: people[user.username] for number, people in numbers.items() if user.username in people}
+                _set(store, user.username, mine)
+
+
+@contextmanager
+def _alone(server: Server) -> Iterator[None]:
+    """One process at a time: what MLflow looks up and what it then writes are two steps."""
+    silence()
+    from mlflow.utils.file_utils import ExclusiveFileLock
+
+    with ExclusiveFileLock(str(server.folder / "accounts.lock")):
+        yield
 
 
 def _experiment(server: Server, name: str) -> str:
