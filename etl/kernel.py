@@ -21,7 +21,7 @@ from etl.bundles import Document, expand
 from etl.engine import connect, scalar
 from etl.files import bucket_sql
 from etl.privacy import RULES, PseudonymKey, bind_key
-from etl.reading import Chunk
+from etl.reading import BLANKS, Chunk
 from etl.shape import RESOURCE_TYPES, Shape, patient_links, shape_of
 from etl.tables import LOGICAL, PATIENT, VERSION, WarehouseTable
 from etl.views import compile_path, merge_structures
@@ -190,10 +190,10 @@ class Kernel:
 
     def _check_shapes(self, plan: TypePlan) -> None:
         """Look closely at the few texts whose keys or JSON kinds are not those of the type."""
-        keys = self.sql.execute("SELECT DISTINCT keys FROM parsed WHERE keys IS NOT NULL").fetchall()
-        wrong = [(row[0], reason) for row in keys if (reason := plan.shape.check_keys(row[0]))]
+        found = self.sql.execute(f"SELECT DISTINCT json_keys(text) {_TEXTS.format(type=plan.resource)}").fetchall()
+        wrong = [(names, reason) for (names,) in found if (reason := plan.shape.check_keys(names))]
         for names, reason in wrong:
-            self._refuse("seq IN (SELECT seq FROM parsed WHERE keys = ?)", [names], reason)
+            self._refuse("type = ? AND TRY(json_keys(text)) = ?", [plan.resource, names], reason)
         for reason, seqs in self._wrong_texts(plan).items():
             self._refuse("seq IN (SELECT unnest(?))", [seqs], reason)
         if wrong or self._refused_in_parsed():
@@ -202,7 +202,7 @@ class Kernel:
     def _wrong_texts(self, plan: TypePlan) -> Mapping[str, list[int]]:
         """Reason → seqs of the texts with a wrong JSON kind."""
         wrong = defaultdict(list)
-        for batch in self.sql.sql(_TEXTS.format(type=plan.resource)).to_arrow_reader(16384):
+        for batch in self.sql.sql(f"SELECT seq, text {_TEXTS.format(type=plan.resource)}").to_arrow_reader(16384):
             for place in plan.shape.kinds.suspects(batch["text"]):
                 if reason := plan.shape.check_text(batch["text"][place].as_py()):
                     wrong[reason].append(batch["seq"][place].as_py())
@@ -305,7 +305,7 @@ def _document_table(documents: Sequence[tuple[str, int, Document]]) -> pa.Table:
                 "file": file,
                 "line": line,
                 "part": doc.part,
-                "text": doc.text.decode(),
+                "text": doc.text.decode().strip(BLANKS),
                 "given_id": doc.given_id,
                 "action": doc.action,
                 "given_type": doc.type,
@@ -329,7 +329,7 @@ _CLASSIFY = f"""
 CREATE OR REPLACE TEMP TABLE doc AS
 WITH heads AS (
     SELECT *, text[1] = '{{' AS is_object, TRY({_HEADS}) AS head
-    FROM (SELECT * REPLACE (trim(text, E' \\t\\r\\n') AS text) FROM lines)
+    FROM lines
 ), named AS (
     SELECT $first + row_number() OVER () - 1 AS seq, file, line, part, action, text, given_reason,
            head IS NOT NULL AS readable, is_object AND head IS NOT NULL AS ok,
@@ -353,7 +353,7 @@ SELECT seq, file, line, part, action, type, id, TRY_CAST(updated_text AS TIMESTA
 FROM named
 """
 _PARSE = """
-SELECT seq, action, id, r, json_keys(text) AS keys, pseudonym('{type}/' || id) AS resource_key,
+SELECT seq, action, id, r, pseudonym('{type}/' || id) AS resource_key,
        {patient} AS patient_ref, {replaced_by} AS replaced_by, {replaces} AS replaces,
        updated AS _last_updated, version AS _version, content_hash(text) AS _hash
 FROM (SELECT *, from_json({exact}, '{structure}') AS r FROM doc WHERE reason IS NULL AND type = '{type}')
@@ -362,7 +362,7 @@ _SUBJECTS = """
 CREATE OR REPLACE TEMP TABLE subjects AS SELECT ref, pseudonym(ref) AS key
 FROM (SELECT DISTINCT patient_ref AS ref FROM parsed WHERE patient_ref IS NOT NULL)
 """
-_TEXTS = "SELECT seq, text FROM doc WHERE reason IS NULL AND type = '{type}'"
+_TEXTS = "FROM doc WHERE reason IS NULL AND type = '{type}'"
 _LEDGER = """
 SELECT seq, '{type}' AS resource_type, p.resource_key, s.key AS patient_key, p._last_updated,
        p._version, p._hash, p.action = 'delete' AS deleted, {bucket} AS bucket

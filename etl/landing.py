@@ -57,6 +57,11 @@ class Split:
     document: bool
     series: bool = False
 
+    @property
+    def weight(self) -> int:
+        """Bytes to read; a gzip file weighs what it will unpack to, about."""
+        return self.length * (_GZIP_RATIO if self.gzip else 1)
+
 
 @dataclass(frozen=True)
 class LandedFile:
@@ -90,18 +95,14 @@ class Batch:
         )
 
 
-def pack(splits: Sequence[Split], target: int) -> list[tuple[Split, ...]]:
-    """Splits put together into groups of about ``target`` bytes; a gzip file weighs what it will unpack to."""
-    groups: list[list[Split]] = []
-    size = target
+def pack(splits: Sequence[Split], count: int) -> list[tuple[Split, ...]]:
+    """Splits, in their order, put together into at most ``count`` groups that weigh about the same."""
+    groups: list[list[Split]] = [[] for _ in range(count)]
+    whole, passed = sum(split.weight for split in splits) or 1, 0
     for split in splits:
-        weight = split.length * (_GZIP_RATIO if split.gzip else 1)
-        if size + weight > target:
-            groups.append([])
-            size = 0
-        groups[-1].append(split)
-        size += weight
-    return [tuple(group) for group in groups]
+        groups[min(count - 1, (2 * passed + split.weight) * count // (2 * whole))].append(split)
+        passed += split.weight
+    return [tuple(group) for group in groups if group]
 
 
 @dataclass(frozen=True)

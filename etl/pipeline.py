@@ -24,7 +24,7 @@ from etl.files import DataFile
 from etl.fold import Merged, fold_all
 from etl.identity import LOGICAL_MARK, write_identity
 from etl.kernel import KernelPlan, type_plans
-from etl.landing import Batch, batch_ids, finish_rewrites, pack, read_batch, receive
+from etl.landing import Batch, Split, batch_ids, finish_rewrites, pack, read_batch, receive
 from etl.plan import Gate, LoadPlan, Verdict
 from etl.privacy import pseudonym
 from etl.release import TABLES, Release, check_schema, commit_table, exclusive, latest, publish, recover, sweep
@@ -288,7 +288,8 @@ def rebuild_tasks(plan: LoadPlan, parallelism: int, batches: Sequence[str]) -> l
 def _tasks_of(
     batch: Batch, plan: LoadPlan, parallelism: int, first: int, only: frozenset[str] | None
 ) -> list[StagingTask]:
-    groups = pack(batch.splits(), _share(batch, plan, parallelism))
+    splits = batch.splits()
+    groups = pack(splits, _task_count(splits, plan, parallelism))
     return [StagingTask(first + n, batch.id, batch.received, group, only) for n, group in enumerate(groups)]
 
 
@@ -316,10 +317,11 @@ def stage_all(
     return whole
 
 
-def _share(batch: Batch, plan: LoadPlan, parallelism: int) -> int:
-    """Bytes of one task: some splits, because a task has a fixed cost, and a part of each core's share."""
-    whole = sum(group[0].length for group in pack(batch.splits(), 0)) or 1
-    return max(1 << 20, min(SPLITS_PER_TASK * plan.split_bytes, whole // (TASKS_PER_CORE * parallelism)))
+def _task_count(splits: Sequence[Split], plan: LoadPlan, parallelism: int) -> int:
+    """As many tasks for each core, so that all cores end together; a task has some splits, for it has a fixed cost."""
+    whole = sum(split.weight for split in splits)
+    each = max(TASKS_PER_CORE, -(-whole // (SPLITS_PER_TASK * plan.split_bytes * parallelism)))
+    return max(1, min(each * parallelism, whole >> 20))
 
 
 def folded(

@@ -22,6 +22,8 @@ from etl.errors import InputError
 from etl.landing import Split
 
 BOM = b"\xef\xbb\xbf"
+BLANKS = " \t\r\n"
+"""White space between the tokens of JSON (RFC 8259)."""
 _READ = 8 << 20
 
 
@@ -38,7 +40,10 @@ class Refusal:
 
 @dataclass
 class Chunk:
-    """Lines of one or more files: ``lines(file STRING, line BIGINT, text LARGE_STRING)``, and those refused as text."""
+    """Lines of one or more files: ``lines(file STRING, line BIGINT, text LARGE_STRING)``, and those refused as text.
+
+    A text has no white space around it and is not empty.
+    """
 
     lines: pa.Table
     refusals: list[Refusal] = field(default_factory=list)
@@ -166,7 +171,7 @@ def _chunk(block: bytes, file: str, first_line: int, max_line_bytes: int) -> Chu
     keep[bad] = False
     refusals += [Refusal(file, first_line + i, "the line is not valid UTF-8 text") for i in bad if not long[i]]
     table = table.filter(pa.array(keep)) if refusals else table
-    return Chunk(_without_blanks(table, block, offsets), refusals)
+    return Chunk(_trimmed(table), refusals)
 
 
 def _too_long(file: str, line: int, limit: int) -> Refusal:
@@ -202,10 +207,9 @@ def _decodes(piece: bytes) -> bool:
     return True
 
 
-def _without_blanks(table: pa.Table, block: bytes, offsets: np.ndarray) -> pa.Table:
-    """Drop blank lines; nearly free where no line begins with a blank."""
-    firsts = np.frombuffer(block, np.uint8)[offsets[:-1]]
-    if not len(table) or not np.isin(firsts, np.frombuffer(b" \t\r\n", np.uint8)).any():
-        return table
-    trimmed = pc.utf8_trim(table["text"], " \t\r\n")
-    return table.filter(pc.greater(pc.binary_length(trimmed), 0))
+def _trimmed(table: pa.Table) -> pa.Table:
+    """Without the white space of JSON around each text, and without the lines that are nothing else."""
+    text = pc.ascii_trim(table["text"], BLANKS)
+    table = table.set_column(table.schema.get_field_index("text"), "text", text)
+    full = pc.greater(pc.binary_length(text), 0)
+    return table if pc.all(full).as_py() is not False else table.filter(full)

@@ -122,23 +122,21 @@ def is_valid(text: str, kind: str) -> str:
     The forms are those of FHIR R4 («Primitive Types»), but a dateTime may lack its seconds and its zone, which
     older systems leave out; an instant may not.
     """
-    day = f"regexp_full_match({text}, '\\d{{4}}-\\d\\d-\\d\\d') AND TRY_CAST({text} AS DATE) IS NOT NULL"
-    month = f"regexp_full_match({text}, '\\d{{4}}-(0[1-9]|1[0-2])')"
-    year = f"regexp_full_match({text}, '\\d{{4}}')"
     if kind == "time":
         return f"regexp_full_match({text}, '{_CLOCK}{_SECONDS}')"
     if kind == "instant":
-        return _is_moment(text, f"{_CLOCK}{_SECONDS}{_OFFSET}")
-    partial = f"CASE length({text}) WHEN 4 THEN {year} WHEN 7 THEN {month} WHEN 10 THEN {day}"
-    moment = _is_moment(text, f"{_CLOCK}({_SECONDS})?({_OFFSET})?") if kind == "dateTime" else "false"
-    return f"({partial} ELSE {moment} END)"
+        return _matches_on_a_day(text, f"{_DAY}T{_CLOCK}{_SECONDS}{_OFFSET}")
+    moment = f"(T{_CLOCK}({_SECONDS})?({_OFFSET})?)?" if kind == "dateTime" else ""
+    return _matches_on_a_day(text, f"\\d{{4}}(-(0[1-9]|1[0-2])(-\\d\\d{moment})?)?")
 
 
+_DAY = r"\d{4}-\d\d-\d\d"
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
 _SECONDS = r":([0-5]\d|60)(\.\d+)?"
 _OFFSET = r"(Z|[+-]((0\d|1[0-3]):[0-5]\d|14:00))"
 
 
-def _is_moment(text: str, clock: str) -> str:
-    matches = f"regexp_full_match({text}, '\\d{{4}}-\\d\\d-\\d\\dT{clock}')"
-    return f"({matches} AND TRY_CAST(left({text}, 10) AS DATE) IS NOT NULL)"
+def _matches_on_a_day(text: str, pattern: str) -> str:
+    """SQL: does the text match, and is its day, if it has one, in the calendar?"""
+    day = f"length({text}) < 10 OR TRY_CAST(left({text}, 10) AS DATE) IS NOT NULL"
+    return f"(regexp_full_match({text}, '{pattern}') AND ({day}))"

@@ -35,6 +35,7 @@ from etl.views.fhirpath import (
     quote,
     root,
 )
+from etl.views.sharing import share_paths
 
 MAX_DEPTH = 32
 """How deep ``repeat`` follows a structure; deeper data is a problem of its record, never cut silently."""
@@ -617,24 +618,25 @@ def _checks(column: ColumnDefinition, expr: Expr, typed: Expr, checked: set[str]
     if typed.many and not column.collection:
         reason = quote(f"column {column.name}: more than one value at {column.path}")
         checks.append(f"CASE WHEN len({typed.sql}) > 1 THEN {reason} END")
-    if (wrong := _unreadable(expr, typed)) and wrong not in checked:
-        checked.add(wrong)
-        checks.append(f"CASE WHEN {wrong} THEN {quote(f'column {column.name}: not a valid {expr.type}')} END")
+    if wrong := [test for test in _unreadable(expr, typed) if test not in checked]:
+        checked.update(wrong)
+        some = " OR ".join(wrong)
+        found = some if expr.many else f"{expr.sql} IS NOT NULL AND ({some})"
+        checks.append(f"CASE WHEN {found} THEN {quote(f'column {column.name}: not a valid {expr.type}')} END")
     return checks
 
 
-def _unreadable(expr: Expr, typed: Expr) -> str | None:
-    """SQL: is there a text that the column's type cannot hold?"""
+def _unreadable(expr: Expr, typed: Expr) -> list[str]:
+    """SQL, any of them: is there a text that the column's type cannot hold?"""
     if not expr.raw or (typed.sql == expr.sql and expr.type not in DATES):
-        return None
+        return []
     wrong = _wrong_text(expr.type, "v" if expr.many else expr.sql)
     if expr.many:
         tests = [f"len(list_filter({expr.sql}, lambda v: {wrong})) > 0"] if wrong else []
-        if typed.sql != expr.sql:
-            tests.append(f"len(list_filter({typed.sql}, lambda v: v IS NULL)) > 0")
-        return " OR ".join(tests) or None
-    unread = [f"{typed.sql} IS NULL"] if typed.sql != expr.sql else []
-    return f"{expr.sql} IS NOT NULL AND ({' OR '.join([*([wrong] if wrong else []), *unread])})"
+        unread = f"len(list_filter({typed.sql}, lambda v: v IS NULL)) > 0"
+    else:
+        tests, unread = [wrong] if wrong else [], f"{typed.sql} IS NULL"
+    return [*tests, unread] if typed.sql != expr.sql else tests
 
 
 def _wrong_text(kind: str, text: str) -> str:
@@ -744,8 +746,11 @@ class _Query:
         return f'{found} AS "{_PROBLEM}"'
 
     def _flat(self, rows: _Rows, source: str, passed: tuple[str, ...]) -> str:
-        columns = [*self._own(rows, passed), self._problem(rows, passed)]
+        columns, source = self._shared([*self._own(rows, passed), self._problem(rows, passed)], source, passed)
         return f"SELECT {', '.join(columns)} FROM {source}"
+
+    def _shared(self, columns: Sequence[str], source: str, passed: tuple[str, ...]) -> tuple[list[str], str]:
+        return share_paths(columns, source, {_RESOURCE, *filter(_is_variable, passed)})
 
     def _unnested(self, rows: _Rows, part: _Iteration, source: str, passed: tuple[str, ...]) -> str:
         """The items as rows first; then the body's columns are computed on them like any others."""
@@ -757,6 +762,7 @@ class _Query:
             items.append(f'unnest(range(1, len({part.items}) + 1)) AS "{part.index}"')
         columns = [*self._own(rows, passed), self._problem(rows, passed), *resource, *items]
         filled = f"(SELECT * FROM {source}) WHERE len({part.items}) > 0"  # before the columns are computed
+        columns, filled = self._shared(columns, filled, passed)
         inner = f"(SELECT {', '.join(columns)} FROM {filled})"
         names = (*passed, *rows.values, _PROBLEM)
         variables = tuple(v for v in (part.item, part.index) if _mentions_below(body, v))

@@ -41,7 +41,7 @@ def _run(folder: Path, lines: list[bytes]):
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     batch = receive([path], folder / "landing", split_bytes=1 << 20)
     plan = StagingPlan(_plan(), folder / "landing", folder / "work", folder / "quarantine", _key, chunk_bytes=1 << 20)
-    staged = stage(plan, StagingTask(0, batch.id, batch.received, pack(batch.splits(), 1 << 20)[0]))
+    staged = stage(plan, StagingTask(0, batch.id, batch.received, pack(batch.splits(), 1)[0]))
     task = SettleTask(0, 3, tuple(staged.of(LEDGER)), (), (), folder / "lists", scratch=folder)
     return settle_accounts(staged, [settle(task).outcomes]), staged
 

@@ -1,9 +1,11 @@
 """The landing zone: files found, copied whole, cut at line ends, renamed, landed once."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from etl.errors import InputError
-from etl.landing import batch_ids, read_batch, receive
+from etl.landing import Split, batch_ids, pack, read_batch, receive
 
 
 def _receive(tmp_path, paths, split_bytes=1 << 20):
@@ -39,3 +41,13 @@ def test_the_same_export_twice_is_one_batch(tmp_path):
 def test_an_unknown_batch_names_those_there(tmp_path):
     with pytest.raises(InputError, match="no batch 'b9' in the landing zone; batches: none"):
         read_batch(tmp_path, "b9")
+
+
+@given(st.lists(st.tuples(st.integers(0, 1 << 25), st.booleans()), max_size=60), st.integers(1, 9))
+def test_packed_splits_keep_their_order_in_groups_that_weigh_the_same(lengths, count):
+    splits = [Split("b", "f", n, 0, length, 1, gzip, False) for n, (length, gzip) in enumerate(lengths)]
+    groups = pack(splits, count)
+    assert [split for group in groups for split in group] == splits
+    assert len(groups) <= count
+    even, heaviest = sum(s.weight for s in splits) / count, max((s.weight for s in splits), default=0)
+    assert all(sum(split.weight for split in group) <= even + heaviest for group in groups)

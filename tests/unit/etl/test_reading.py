@@ -49,18 +49,18 @@ def _read(folder, content, *, chunk_bytes=MB, max_line_bytes=MB, **landed):
     [
         (b"", {}),
         (b"\n", {}),
-        (b"a", {1: "a\n"}),
-        (b"a\n", {1: "a\n"}),
-        (b"a\nb", {1: "a\n", 2: "b\n"}),
-        (BOM + b"a\nb\n", {1: "a\n", 2: "b\n"}),
-        (b"a\n" + BOM + b"b\n", {1: "a\n", 2: "\ufeffb\n"}),
+        (b"a", {1: "a"}),
+        (b"a\n", {1: "a"}),
+        (b"a\nb", {1: "a", 2: "b"}),
+        (BOM + b"a\nb\n", {1: "a", 2: "b"}),
+        (b"a\n" + BOM + b"b\n", {1: "a", 2: "\ufeffb"}),
         (BOM, {}),
-        (b"a\r\nb\r\n", {1: "a\r\n", 2: "b\r\n"}),
-        (b"\n\na\n  \n\t\r\nb\n\n", {3: "a\n", 6: "b\n"}),
-        (b" a\n", {1: " a\n"}),
-        ("é\u2028\n".encode(), {1: "é\u2028\n"}),
-        (b"a\x00b\n", {1: "a\x00b\n"}),
-        ("\n\u00a0\n\x1c\n".encode(), {2: "\u00a0\n", 3: "\x1c\n"}),
+        (b"a\r\nb\r\n", {1: "a", 2: "b"}),
+        (b"\n\na\n  \n\t\r\nb\n\n", {3: "a", 6: "b"}),
+        (b" a\n", {1: "a"}),
+        ("é\u2028\n".encode(), {1: "é\u2028"}),
+        (b"a\x00b\n", {1: "a\x00b"}),
+        ("\n\u00a0\n\x1c\n".encode(), {2: "\u00a0", 3: "\x1c"}),
     ],
     ids=repr,
 )
@@ -72,7 +72,7 @@ def test_lines_keep_their_numbers(tmp_path, content, lines):
 @pytest.mark.parametrize("chunk_bytes", [4, 1000])
 def test_what_is_no_text_is_refused_by_its_number_and_its_neighbours_stay(tmp_path, chunk_bytes):
     lines, refusals = _read(tmp_path, b"a\n\xff\n\nb\n\xc3\n\xa9\nc\n", chunk_bytes=chunk_bytes)
-    assert lines == {1: "a\n", 4: "b\n", 7: "c\n"}
+    assert lines == {1: "a", 4: "b", 7: "c"}
     assert refusals == [Refusal("000001", n, "the line is not valid UTF-8 text") for n in (2, 5, 6)]
 
 
@@ -81,13 +81,13 @@ def test_what_is_no_text_is_refused_by_its_number_and_its_neighbours_stay(tmp_pa
 @pytest.mark.parametrize("filler", [b"x", b"\xff"])
 def test_a_line_beyond_the_limit_is_refused_once(tmp_path, chunk_bytes, last, filler):
     lines, refusals = _read(tmp_path, b"a\n" + filler * (3 * MB) + last, chunk_bytes=chunk_bytes)
-    assert lines == ({1: "a\n", 3: "b\n"} if last else {1: "a\n"})
+    assert lines == ({1: "a", 3: "b"} if last else {1: "a"})
     assert refusals == [Refusal("000001", 2, "the line is longer than 1 MB")]
 
 
 def test_a_line_at_the_limit_is_read(tmp_path):
     lines, refusals = _read(tmp_path, b"12345678\n123456789\n", max_line_bytes=9)
-    assert (lines, [refusal.line for refusal in refusals]) == ({1: "12345678\n"}, [2])
+    assert (lines, [refusal.line for refusal in refusals]) == ({1: "12345678"}, [2])
 
 
 def test_an_endless_line_is_not_kept_in_memory(tmp_path):
@@ -99,7 +99,7 @@ def test_an_endless_line_is_not_kept_in_memory(tmp_path):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert [chunk.lines["text"].to_pylist() for chunk in read if len(chunk.lines)] == [["a\n"]]
+    assert [chunk.lines["text"].to_pylist() for chunk in read if len(chunk.lines)] == [["a"]]
     assert (sum(len(chunk.refusals) for chunk in read), peak < MB) == (1, True)
 
 
@@ -116,7 +116,7 @@ def test_a_gzip_file_damaged_after_it_was_landed_is_one_sentence(tmp_path, cut):
 
 def test_a_document_is_one_line(tmp_path):
     lines, refusals = _read(tmp_path, BOM + b'{\r\n "resourceType":\n"Patient"\n}\n', name="p.json")
-    assert (lines, refusals) == ({1: '{\r  "resourceType": "Patient" } \n'}, [])
+    assert (lines, refusals) == ({1: '{\r  "resourceType": "Patient" }'}, [])
 
 
 # Chunks.
@@ -168,7 +168,7 @@ def test_all_chunks_together_are_the_lines_of_the_file(
     for number, line in enumerate(content.removeprefix(BOM).split(b"\n"), start=1):
         try:
             if line.decode().strip(" \t\r"):
-                texts[number] = line.decode() + "\n"
+                texts[number] = line.decode().strip(" \t\r")
         except UnicodeDecodeError:
             bad.append(number)
     assert (read, sorted(refusal.line for refusal in refusals)) == (texts, bad)
