@@ -319,11 +319,14 @@ def _json(structure: Mapping[str, object]) -> str:
     return json.dumps(structure).replace("'", "''")
 
 
-_SPECIAL = """SELECT file, line, text FROM raw WHERE contains(text, '"Bundle"') OR contains(text, '"contained"')"""
-_ORDINARY = """
+_IS_SPECIAL = """(contains(text, 'Bundle"') AND contains(text, '"Bundle"')
+    OR contains(text, 'contained"') AND contains(text, '"contained"'))"""
+"""Quotation marks are everywhere in JSON: a search that begins with a rarer letter is five times as fast."""
+_SPECIAL = f"SELECT file, line, text FROM raw WHERE {_IS_SPECIAL}"
+_ORDINARY = f"""
 SELECT file, line, '' AS part, text, NULL::VARCHAR AS given_id, 'put' AS action, NULL::VARCHAR AS given_type,
        NULL::VARCHAR AS given_reason
-FROM raw WHERE NOT (contains(text, '"Bundle"') OR contains(text, '"contained"'))
+FROM raw WHERE NOT {_IS_SPECIAL}
 """
 _CLASSIFY = f"""
 CREATE OR REPLACE TEMP TABLE doc AS

@@ -10,9 +10,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -68,6 +69,12 @@ class SparkRunner:
         """Spark's default parallelism: the cores of its executors."""
         return int(self.spark.sparkContext.defaultParallelism)
 
+    def warm(self) -> threading.Thread:
+        """Start the Python workers, who import what tasks need, on a thread that the caller need not wait for."""
+        thread = threading.Thread(target=_warm, args=(self.spark, self.parallelism), daemon=True)
+        thread.start()
+        return thread
+
     def run(
         self,
         name: str,
@@ -77,6 +84,17 @@ class SparkRunner:
     ) -> list[Result]:
         """See ``run_tasks``."""
         return run_tasks(self.spark, name, function, items, progress)
+
+
+def _warm(spark: SparkSession, workers: int) -> None:
+    """Nothing depends on it: a worker that did not start now starts with its first task, whose fault is told."""
+    with suppress(Exception):
+        spark.sparkContext.parallelize(range(workers), workers).foreach(_import)
+
+
+def _import(_number: int) -> None:
+    for name in ("etl.staging", "etl.settle", "etl.fold", "pyarrow.compute"):
+        import_module(name)
 
 
 def run_tasks(

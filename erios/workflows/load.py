@@ -138,7 +138,9 @@ def _prepared(settings: Settings) -> Iterator[tuple[LoadPlan, Runner]]:
     plan = load_plan(settings)
     start_validation()
     with spark_session(settings) as spark:
-        yield plan, SparkRunner(spark)
+        runner = SparkRunner(spark)
+        runner.warm()
+        yield plan, runner
 
 
 def _audit(settings: Settings, action: str, report: LoadReport) -> None:

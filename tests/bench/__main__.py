@@ -32,6 +32,8 @@ MODES = {
 }
 
 
+EVERY = 0.5
+"""Seconds between two looks at memory: the system walks all pages for one, which the measured would feel."""
 COUNTS = ("first", "cold", "warm", "again")
 
 
@@ -134,7 +136,7 @@ class _Peak:
         self._thread.start()
 
     def _watch(self) -> None:
-        while not self._done.wait(0.1):
+        while not self._done.wait(EVERY):
             self._peak = max(self._peak, self._now())
 
     def _now(self) -> int:

@@ -122,7 +122,7 @@ def measure_extract(release: Release, folder: Path) -> dict[str, Any]:
     names = {table.name: table.names() for table in wanted.tables}
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
-        runner.run("start", abs, [1])
+        runner.warm().join()
         started = time.monotonic()
         rows = _build(release, wanted, folder, runner)
         built = time.monotonic()

@@ -31,6 +31,7 @@ def main() -> None:
     settings.make_zones()
     if not settings.keyring.exists():
         init_keyring(settings.keyring)
+    os.sync()  # what was written before is no load of this one
     print(json.dumps(MODES[mode](export, settings)))
 
 
@@ -61,10 +62,11 @@ def _duckdb_type(part: Any) -> str:
 def _source(export: Path, settings: Settings) -> dict[str, Any]:
     plan = load_plan(settings)
     batch = receive([export], settings.landing, split_bytes=plan.split_bytes)
+    os.sync()
     work = settings.home / "staged"
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
-        runner.run("start", abs, [1])
+        runner.warm().join()
         started = time.monotonic()
         stage_all(staging_tasks(batch, plan, runner.parallelism), plan, work, runner, None)
         return {"seconds": time.monotonic() - started}
@@ -75,7 +77,7 @@ def _load(export: Path, settings: Settings) -> dict[str, Any]:
     start_validation()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
-        runner.run("start", abs, [1])
+        runner.warm().join()
         started = time.monotonic()
         report = load([export], plan, runner, gate(settings))
         seconds = time.monotonic() - started
@@ -89,7 +91,7 @@ def _increment(export: Path, settings: Settings) -> dict[str, Any]:
     start_validation()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
-        runner.run("start", abs, [1])
+        runner.warm().join()
         full = load([export], plan, runner, gate(settings)).seconds
         day = load([export.with_name(f"{export.name}-day2")], plan, runner, gate(settings))
     changed = day.to_dict()["totals"]["in"]
