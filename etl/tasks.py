@@ -48,6 +48,9 @@ class Runner(Protocol):
     def parallelism(self) -> int:
         """How many items run at a time."""
 
+    def warm(self) -> object:
+        """Begin to make ready what running needs; the caller goes on meanwhile."""
+
     def run(
         self,
         name: str,

@@ -11,6 +11,9 @@ class InlineRunner:
 
     parallelism = 2
 
+    def warm(self) -> None:
+        """Nothing to start."""
+
     def run(self, name: str, function: Callable[[Any], Any], items: Sequence[Any], progress: Any = None) -> list[Any]:
         """``function`` over ``items``, in order."""
         return [function(item) for item in items]
