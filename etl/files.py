@@ -39,6 +39,15 @@ def new_path(bucket: int, first: str, last: str) -> str:
     return f"bucket={bucket}/{first[:PREFIX]}-{last[:PREFIX]}-{uuid.uuid4().hex[:DIGITS]}.parquet"
 
 
+def subfolder(root: Path, name: str) -> Path:
+    """``root / name``, made with what is between; not ``root``: a late task must not bring back what was removed."""
+    place = root
+    for part in Path(name).parts:
+        place /= part
+        place.mkdir(exist_ok=True)
+    return place
+
+
 def digest(path: Path) -> str:
     """The first digits of the SHA-256 of a file's bytes."""
     with path.open("rb") as handle:

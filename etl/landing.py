@@ -15,10 +15,14 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count, takewhile
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -33,6 +37,7 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 UNPACKED = ".unpacked"
 MOST_UNPACKED = 64 << 30
 _CHUNK = 4 << 20
+_AT_A_TIME = 4
 _PEEK = 1 << 16
 _GZIP_RATIO = 12
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -374,17 +379,24 @@ def _fsync_folder(folder: Path) -> None:
 def _copy_all(
     sources: Sequence[_Source], incoming: Path, split_bytes: int, progress: Progress | None
 ) -> tuple[LandedFile, ...]:
+    """Some files at a time, their order kept; the first that cannot be taken ends the others."""
     sizes = [source.size for source in sources]
-    files = []
-    for number, source in enumerate(sources, start=1):
-        if progress:
-            progress("receive", sum(sizes[: number - 1]), sum(sizes))
-        files.append(
-            _gather(source, incoming, number) if source.images else _copy(source, incoming, number, split_bytes)
-        )
-    if progress:
-        progress("receive", sum(sizes), sum(sizes))
+    heard = progress or (lambda *_: None)
+    stop, files = threading.Event(), []
+    take = partial(_take, incoming=incoming, split_bytes=split_bytes, stop=stop)
+    heard("receive", 0, sum(sizes))
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        try:
+            for file in pool.map(take, sources, count(1)):
+                files.append(file)
+                heard("receive", sum(sizes[: len(files)]), sum(sizes))
+        finally:
+            stop.set()
     return tuple(files)
+
+
+def _take(source: _Source, number: int, *, incoming: Path, split_bytes: int, stop: threading.Event) -> LandedFile:
+    return _gather(source, incoming, number) if source.images else _copy(source, incoming, number, split_bytes, stop)
 
 
 def _gather(source: _Source, incoming: Path, number: int) -> LandedFile:
@@ -403,8 +415,8 @@ def _gather(source: _Source, incoming: Path, number: int) -> LandedFile:
     return LandedFile(path.name, source.label, size, digest, False, True, cuts=cuts, series=True)
 
 
-def _copy(source: _Source, incoming: Path, number: int, split_bytes: int) -> LandedFile:
-    """Copy, hash, prove whole and cut one file."""
+def _copy(source: _Source, incoming: Path, number: int, split_bytes: int, stop: threading.Event) -> LandedFile:
+    """Copy, hash, prove whole and cut one file; once ``stop`` is set what comes of it is of no use."""
     head = _read(source.path, len(_GZIP_MAGIC))
     compressed = head == _GZIP_MAGIC
     name = f"{number:06d}{'.gz' if compressed else ''}"
@@ -413,7 +425,7 @@ def _copy(source: _Source, incoming: Path, number: int, split_bytes: int) -> Lan
     counter = _LineCounter(split_bytes)
     plain: Callable[[bytes], bytes] = _Gunzip(source.label) if compressed else lambda block: block
     with (incoming / name).open("wb") as out:
-        for block in _blocks(source.path):
+        for block in takewhile(lambda _: not stop.is_set(), _blocks(source.path)):
             out.write(block)
             digest.update(block)
             counter.feed(plain(block))

@@ -22,7 +22,7 @@ import duckdb
 
 from etl.engine import connect, scalar
 from etl.faults import check_whole
-from etl.files import literal, rows_sql
+from etl.files import literal, rows_sql, subfolder
 from etl.staging import AGAIN, SEQ_BITS
 from etl.tables import IDENTITY_COLUMNS, LEDGER_COLUMNS, VERSION
 
@@ -64,7 +64,7 @@ def settle(task: SettleTask) -> Settled:
         for resource, outcome, count in sql.execute(_OUTCOMES.format(again=AGAIN << SEQ_BITS)).fetchall():
             settled.outcomes[resource][outcome] += count
         for name, query in _LISTS.items():
-            write_list(sql, task.lists / name, f"{task.first:05d}", query)
+            write_list(sql, subfolder(task.lists, name), f"{task.first:05d}", query)
     return settled
 
 
@@ -86,7 +86,6 @@ def _present_sql(task: SettleTask) -> str:
 
 def write_list(sql: duckdb.DuckDBPyConnection, folder: Path, name: str, query: str) -> None:
     """Write one of the short lists, if it has any row."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.parquet"
     if not scalar(sql, f"COPY ({query}) TO {literal(path)} (FORMAT parquet)"):
         path.unlink()

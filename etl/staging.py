@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from etl.engine import scalar
 from etl.errors import InputError
+from etl.files import subfolder
 from etl.kernel import Kernel, KernelPlan
 from etl.landing import DRAFT, Split
 from etl.privacy import PseudonymKey
@@ -158,8 +159,7 @@ def _of(task: StagingTask, column: str, sql: str) -> str:
 
 
 def _write(staging: Path, kernel: Kernel, name: str, staged: Staged, table: str, sql: str) -> None:
-    path = staging / table / f"{name}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = subfolder(staging, table) / f"{name}.parquet"
     options = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 16384"
     rows = scalar(kernel.sql, f"COPY ({sql}) TO '{_quoted(path)}' ({options})")
     staged.files.append((table, str(path), rows))

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from etl.errors import EtlError, StorageError
 from etl.faults import storage_fault
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 Item = TypeVar("Item")
@@ -110,14 +112,37 @@ def run_tasks(
     """``function`` over ``items``, one Spark task each, results in order; raises the first failure as a sentence."""
     if not items:
         return []
-    context = spark.sparkContext
-    context.setJobDescription(f"erios: {name}")
-    job = context.parallelize(list(items), len(items)).map(partial(_guarded, function))
-    with _watched(spark, name, len(items), progress), _cancelled_on_interrupt(spark):
-        results = job.collect()
+    job = partial(_collect, spark, name, partial(_guarded, function), items)
+    with _watched(spark, name, len(items), progress):
+        results = _apart(spark, job)
     if failure := next((result for result in results if isinstance(result, Failure)), None):
         raise _as_error(failure)
     return [result for result in results if not isinstance(result, Failure)]
+
+
+def _collect(spark: SparkSession, name: str, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    context = spark.sparkContext
+    context.setJobDescription(f"erios: {name}")
+    return context.parallelize(list(items), len(items)).map(function).collect()
+
+
+def _apart(spark: SparkSession, job: Callable[[], Result]) -> Result:
+    """What the job gives, from a thread of its own: Ctrl-C cuts no call to the JVM, and waits for the tasks to end."""
+    outcome: Future[Result] = Future()
+    threading.Thread(target=_fulfil, args=(outcome, job), daemon=True).start()
+    try:
+        return outcome.result()
+    except KeyboardInterrupt:
+        with suppress(Exception):
+            _cancel(spark)
+        raise
+
+
+def _fulfil(outcome: Future[Result], job: Callable[[], Result]) -> None:
+    try:
+        outcome.set_result(job())
+    except BaseException as error:
+        outcome.set_exception(error)
 
 
 def _guarded(function: Callable[[Item], Result], item: Item) -> Result | Failure:
@@ -152,24 +177,18 @@ _PATIENCE = 10.0
 """Seconds that an interrupted command waits for its tasks to end."""
 
 
-@contextmanager
-def _cancelled_on_interrupt(spark: SparkSession) -> Iterator[None]:
-    """Ctrl-C stops the tasks too: nobody goes on writing once the command says that it ended."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        canceller = threading.Thread(target=_cancel, args=(spark,), daemon=True)
-        canceller.start()  # on a thread, so on a connection, of its own: this one's call was cut
-        canceller.join(_PATIENCE)
-        raise
-
-
 def _cancel(spark: SparkSession) -> None:
-    context = spark.sparkContext
+    """Nobody goes on writing once the command says that it ended."""
+    context, end = spark.sparkContext, time.monotonic() + _PATIENCE
     context.cancelAllJobs()
-    tracker = context.statusTracker()
-    while tracker.getActiveStageIds():
+    while _running(context) and time.monotonic() < end:
         time.sleep(0.1)
+
+
+def _running(context: SparkContext) -> int:
+    """Tasks that executors still work at: those of a stage that is cancelled, too."""
+    executors = context._jsc.sc().statusTracker().getExecutorInfos()
+    return sum(executor.numRunningTasks() for executor in executors)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ never see clear text: it moves counts and file names.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from etl.tables import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK, WarehouseTa
 
 ROWS_PER_TASK = 150_000
 STAGING = ".staging"
+_TRIES, _PAUSE = 30, 0.1
 ROWS_OF_A_TASK = 4_000
 """What a fold costs beside its rows, in rows."""
 
@@ -47,9 +49,18 @@ def work_folder(plan: LoadPlan) -> Iterator[Path]:
         with suppress(Exception):
             recover(plan.zones.warehouse)
             sweep(plan.zones.warehouse)
-            shutil.rmtree(work)
+            _remove(work)
         raise
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _remove(work: Path) -> None:
+    """A task that was cancelled may write for a moment still; but it never makes this folder itself again."""
+    for _ in range(_TRIES):
+        shutil.rmtree(work, ignore_errors=True)
+        if not work.exists():
+            break
+        time.sleep(_PAUSE)
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,7 @@ def settle_tasks(work: Work) -> list[SettleTask]:
         return []
     ledger, identity = work.current(LEDGER), work.paths(IDENTITY)
     root = work.plan.zones.warehouse / TABLES / LEDGER
+    work.lists.mkdir(exist_ok=True)
     return [
         SettleTask(
             first=first,

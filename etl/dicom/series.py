@@ -94,7 +94,7 @@ class SeriesReader:
     def _keep(self, path: Path, order: Sequence[int], patient: str, *, face: bool) -> dict[str, Any]:
         """Write the de-identified series and say under which digest."""
         assert self.folder is not None
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
         draft = self.folder / f".{path.parent.name}-{path.name}.new"
         try:
             with series_writer(draft, compress=True) as out:

@@ -39,6 +39,8 @@ def _run(folder: Path, lines: list[bytes]):
     """Stage and settle one batch; → (accounts, files staged)."""
     path = folder / "export.ndjson"
     path.write_bytes(b"".join(line + b"\n" for line in lines))
+    for place in ("work", "lists"):
+        (folder / place).mkdir()
     batch = receive([path], folder / "landing", split_bytes=1 << 20)
     plan = StagingPlan(_plan(), folder / "landing", folder / "work", folder / "quarantine", _key, chunk_bytes=1 << 20)
     staged = stage(plan, StagingTask(0, batch.id, batch.received, pack(batch.splits(), 1)[0]))
