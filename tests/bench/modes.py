@@ -64,6 +64,7 @@ def _source(export: Path, settings: Settings) -> dict[str, Any]:
     batch = receive([export], settings.landing, split_bytes=plan.split_bytes)
     os.sync()
     work = settings.home / "staged"
+    work.mkdir()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
         runner.warm().join()
