@@ -75,7 +75,7 @@ class LoadSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    split_mb: int = Field(32, ge=1, le=1024)
+    split_mb: int = Field(64, ge=1, le=1024)
     """MiB of one task's slice of an NDJSON file."""
     buckets: int = Field(8, ge=1, le=4096)
     """Partitions of each table, a power of two; fixed once a warehouse exists."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import duckdb
 
+from etl.clustering import CLUSTER, Place, write_clustered
 from etl.engine import connect, scalar
 from etl.faults import check_whole
 from etl.files import DataFile, bucket_sql, literal, new_path, rows_sql, stamp
@@ -52,6 +53,7 @@ class FoldTask:
     references: tuple[str, ...] = ()
     reference_lists: tuple[str, ...] = ()
     file_rows: int = 32768
+    parts: int = 1
     generation: int = 0
     compact: bool = False
     memory_mb: int = 1024
@@ -60,6 +62,10 @@ class FoldTask:
     @property
     def has_patient(self) -> bool:
         return PATIENT in self.columns
+
+    @property
+    def place(self) -> Place:
+        return Place(self.folder, self.buckets, self.first, self.last, self.file_rows, self.parts)
 
     def paths(self, files: Sequence[DataFile]) -> list[str]:
         return [str(self.folder / file.path) for file in files]
@@ -231,19 +237,18 @@ def _write_range(
 ) -> None:
     """Write each bucket's new rows, with what stays of small ``affected`` files; other small files are taken in."""
     names = ", ".join(f'"{name}"' for name in task.columns)
-    rows = f"SELECT {names}, {_cluster(task)} AS _cluster FROM ({fresh}) {_today(task)}"
+    rows = f"SELECT {names}, {_cluster(task)} AS {CLUSTER} FROM ({fresh}) {_today(task)}"
     held = "TABLE" if task.small else "VIEW"  # read twice where small files may be taken in, else once
     sql.execute(f"CREATE TEMP {held} fresh AS {rows}")
-    bucket = bucket_sql("_cluster", task.buckets)
+    bucket = bucket_sql(CLUSTER, task.buckets)
     losing = {file.bucket for file in affected}
     gaining = sql.execute(f"SELECT DISTINCT {bucket} FROM fresh").fetchall() if task.small else []
     taken = [file for file in task.small if file.bucket in losing.union(row[0] for row in gaining)]
     rows = f"SELECT {names} FROM ({rows_sql(task.paths(taken), task.columns)})"
     rows = f"{rows} UNION ALL SELECT {names} FROM ({_kept(task, affected, moving=moving)})" if affected else rows
-    clustered = f"SELECT {names}, {_cluster(task)} AS _cluster FROM ({rows}) {_today(task)}"
+    clustered = f"SELECT {names}, {_cluster(task)} AS {CLUSTER} FROM ({rows}) {_today(task)}"
     both = f"FROM fresh UNION ALL {clustered}" if affected or taken else "FROM fresh"
-    sql.execute(f"CREATE TEMP TABLE sorted AS SELECT *, {bucket} AS _bucket FROM ({both}) ORDER BY _cluster")
-    merged.added += _write_files(sql, task, names)
+    merged.added += write_clustered(sql, both, list(task.columns), task.place)
     merged.removed += [*affected, *taken]
 
 
@@ -258,36 +263,12 @@ def _today(task: FoldTask) -> str:
     return join if task.has_patient else ""
 
 
-def _write_files(sql: duckdb.DuckDBPyConnection, task: FoldTask, names: str) -> list[DataFile]:
-    pieces = sql.execute(_PIECES.format(rows=task.file_rows)).fetchall()
-    return [_write_file(sql, task, names, *piece) for piece in pieces]
-
-
-def _write_file(
-    sql: duckdb.DuckDBPyConnection, task: FoldTask, names: str, bucket: int, start: int, end: int, low: str, high: str
-) -> DataFile:
-    query = f"SELECT {names} FROM sorted WHERE rowid BETWEEN {start} AND {end}"
-    return _copy(sql, task, query, new_path(bucket, low, high), bucket, end - start + 1)
-
-
 def _copy(sql: duckdb.DuckDBPyConnection, task: FoldTask, query: str, draft: str, bucket: int, rows: int) -> DataFile:
     target = task.folder / draft
     target.parent.mkdir(parents=True, exist_ok=True)
     sql.execute(f"COPY ({query}) TO {literal(target)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 16384)")
     path = stamp(task.folder, draft)
     return DataFile(path, bucket, (task.folder / path).stat().st_size, rows)
-
-
-_PIECES = """
-SELECT _bucket, min(place), max(place), min(_cluster), max(_cluster)
-FROM (
-    SELECT rowid AS place, _bucket, _cluster,
-           (row_number() OVER (PARTITION BY _bucket ORDER BY rowid) - 1)
-           // (ceil(count(*) OVER b / ceil(count(*) OVER b / {rows})))::BIGINT AS part
-    FROM sorted WINDOW b AS (PARTITION BY _bucket)
-)
-GROUP BY _bucket, part ORDER BY 2
-"""
 
 
 def _fold_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged) -> None:
@@ -325,11 +306,8 @@ def _append_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merge
     small = rows_sql(task.paths(task.small), LEDGER_COLUMNS)
     both = f"SELECT {names} FROM ({fresh}) UNION ALL SELECT {names} FROM ({small})"
     newest = f"{both} QUALIFY row_number() OVER (PARTITION BY resource_key ORDER BY generation DESC) = 1"
-    sql.execute(
-        f"CREATE TEMP TABLE sorted AS SELECT *, resource_key AS _cluster,"
-        f" {bucket_sql('resource_key', task.buckets)} AS _bucket FROM ({newest}) ORDER BY _cluster"
-    )
-    merged.added += _write_files(sql, task, names)
+    clustered = f"SELECT *, resource_key AS {CLUSTER} FROM ({newest})"
+    merged.added += write_clustered(sql, clustered, list(LEDGER_COLUMNS), task.place)
     merged.removed += task.small
 
 

@@ -369,7 +369,7 @@ _TEXTS = "FROM doc WHERE reason IS NULL AND type = '{type}'"
 _LEDGER = """
 SELECT seq, '{type}' AS resource_type, p.resource_key, s.key AS patient_key, p._last_updated,
        p._version, p._hash, p.action = 'delete' AS deleted, {bucket} AS bucket
-FROM parsed p LEFT JOIN subjects s ON p.patient_ref = s.ref ORDER BY bucket
+FROM parsed p LEFT JOIN subjects s ON p.patient_ref = s.ref
 """
 _LINKS = """
 SELECT seq, resource_key, pseudonym(other) AS replaced_by, NULL::VARCHAR AS replaces, $bucket AS bucket
@@ -435,5 +435,5 @@ def _rows_sql(table: WarehouseTable, buckets: int, *, logical: bool) -> str:
         f"SELECT o.seq, {', '.join(_protected(table))}, {version}, k_patient.key AS {PATIENT}, {refers} AS {LOGICAL},"
         f" {bucket} AS bucket"
         f" FROM out_{table.name} AS o {' '.join(joins)}"
-        " LEFT JOIN subjects AS k_patient ON o.patient_ref = k_patient.ref ORDER BY bucket"
+        " LEFT JOIN subjects AS k_patient ON o.patient_ref = k_patient.ref"
     )

@@ -15,6 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
+
+from etl.clustering import ONE_CHUNK, ROW_GROUP, in_order
 from etl.engine import scalar
 from etl.errors import InputError
 from etl.files import subfolder
@@ -159,12 +162,13 @@ def _of(task: StagingTask, column: str, sql: str) -> str:
 
 
 def _write(staging: Path, kernel: Kernel, name: str, staged: Staged, table: str, sql: str) -> None:
+    """Stage the rows, those of one bucket together, so that a fold skips most of what is not its own."""
+    rows = kernel.sql.sql(sql).to_arrow_table(ONE_CHUNK)
     path = subfolder(staging, table) / f"{name}.parquet"
-    options = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 16384"
-    rows = scalar(kernel.sql, f"COPY ({sql}) TO '{_quoted(path)}' ({options})")
-    staged.files.append((table, str(path), rows))
-    if not rows:
-        path.unlink()
+    if rows.num_rows:
+        ordered = in_order(rows, "bucket") if "bucket" in rows.column_names else rows
+        pq.write_table(ordered, path, compression="snappy", row_group_size=ROW_GROUP, store_schema=False)
+    staged.files.append((table, str(path), rows.num_rows))
 
 
 def _quoted(path: Path) -> str:

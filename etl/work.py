@@ -27,6 +27,8 @@ from etl.staging import REFERRED, Staged
 from etl.tables import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK, WarehouseTable
 
 ROWS_PER_TASK = 150_000
+MOST_ROWS = 300_000
+"""Rows of a fold that are in memory at a time, about."""
 STAGING = ".staging"
 _TRIES, _PAUSE = 30, 0.1
 ROWS_OF_A_TASK = 4_000
@@ -286,6 +288,7 @@ def _ranges_of(
             references=form.references,
             reference_lists=form.reference_lists,
             file_rows=plan.file_rows,
+            parts=-(-rows // (len(ranges) * MOST_ROWS)),
             generation=_generation(work.base),
             memory_mb=plan.task_memory_mb,
             scratch=plan.scratch,

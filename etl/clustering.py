@@ -1,0 +1,96 @@
+"""Rows in the order of their patients, cut into data files.
+
+Owns the order (the cluster key), the cut (about even files of at most so many rows, none over two buckets) and how
+files are encoded. Only the key is sorted; each column is then gathered in that order once, and one that holds nothing
+is not moved at all: most of a wide view's columns are empty in any hospital, and a sort of whole rows carries them
+all. A range too big for memory is written in parts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from etl.files import DataFile, new_path, stamp
+
+CLUSTER = "_cluster"
+ROW_GROUP = 16_384
+_KEYS = 1 << 16
+"""Cluster keys by their first four digits."""
+ONE_CHUNK = (1 << 31) - 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files go, and how they are cut: ``first`` to ``last`` are the buckets of the rows, read in ``parts``."""
+
+    folder: Path
+    buckets: int
+    first: int
+    last: int
+    file_rows: int
+    parts: int = 1
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """First and last key prefix of each part."""
+        width = _KEYS // self.buckets
+        start, whole = self.first * width, (self.last + 1 - self.first) * width
+        edges = (start + whole * part // self.parts for part in range(self.parts + 1))
+        yield from ((low, high - 1) for low, high in pairwise(edges) if high > low)
+
+
+def write_clustered(sql: duckdb.DuckDBPyConnection, rows: str, names: Sequence[str], place: Place) -> list[DataFile]:
+    """Write the rows of SQL ``rows``: the columns ``names`` and ``_cluster``, every row in a bucket of the place."""
+    sql.execute("SET arrow_large_buffer_size = true")  # one column of a part may hold more than 2 GB of text
+    files: list[DataFile] = []
+    for low, high in place.spans():
+        inside = f"WHERE ('0x' || left({CLUSTER}, 4))::INTEGER BETWEEN {low} AND {high}" if place.parts > 1 else ""
+        part = sql.sql(f"SELECT * FROM ({rows}) {inside}").to_arrow_table(ONE_CHUNK)
+        files += _write_part(part, names, place)
+    return files
+
+
+def _write_part(part: pa.Table, names: Sequence[str], place: Place) -> Iterator[DataFile]:
+    order = pc.sort_indices(part[CLUSTER])
+    keys = part[CLUSTER].take(order)
+    for bucket, start, end in _pieces(keys, place):
+        piece = pa.table({name: _gathered(part[name], order[start:end]) for name in names})
+        low, high = keys[start].as_py(), keys[end - 1].as_py()
+        yield write_file(piece, place.folder, bucket, low, high)
+
+
+def _pieces(keys: pa.ChunkedArray, place: Place) -> Iterator[tuple[int, int, int]]:
+    """(bucket, first row, row after the last) of each file; ``keys`` are sorted."""
+    bounds = (f"{bucket * _KEYS // place.buckets:04x}" for bucket in range(place.first + 1, place.last + 1))
+    inner = (bisect_left(range(len(keys)), bound, key=lambda row: keys[row].as_py()) for bound in bounds)
+    for bucket, (start, end) in enumerate(pairwise([0, *inner, len(keys)]), place.first):
+        count = -(-(end - start) // place.file_rows)
+        cuts = [start + (end - start) * n // count for n in range(count + 1)] if count else []
+        yield from ((bucket, *cut) for cut in pairwise(cuts))
+
+
+def in_order(rows: pa.Table, column: str) -> pa.Table:
+    """The rows ordered by one column."""
+    order = pc.sort_indices(rows[column])
+    return pa.table({name: _gathered(rows[name], order) for name in rows.column_names})
+
+
+def _gathered(column: pa.ChunkedArray, order: pa.Array) -> pa.ChunkedArray | pa.Array:
+    return pa.nulls(len(order), column.type) if column.null_count == len(column) else column.take(order)
+
+
+def write_file(rows: pa.Table, folder: Path, bucket: int, low: str, high: str) -> DataFile:
+    """One data file of rows that are sorted already; ``low`` and ``high`` are their first and last cluster key."""
+    draft = new_path(bucket, low, high)
+    (folder / draft).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(rows, folder / draft, compression="zstd", row_group_size=ROW_GROUP, store_schema=False)
+    path = stamp(folder, draft)
+    return DataFile(path, bucket, (folder / path).stat().st_size, len(rows))
