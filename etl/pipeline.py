@@ -36,7 +36,7 @@ from etl.voxels import keep_voxels
 from etl.work import STAGING, Work, fold_groups, identity_sources, new_identity, settle_tasks, work_folder
 
 TASKS_PER_CORE = 2
-SPLITS_PER_TASK = 8
+SPLITS_PER_TASK = 2
 REFRESH, REBUILD = "refresh", "rebuild"
 """Stand for the batch where a release has none."""
 

@@ -60,7 +60,8 @@ def settle(task: SettleTask) -> Settled:
         sql.execute(f"CREATE TEMP TABLE staged AS {_staged_sql(task)}")
         sql.execute(f"CREATE TEMP VIEW identity AS {rows_sql(task.identity, IDENTITY_COLUMNS)}")
         sql.execute(f"CREATE TEMP TABLE present AS {_present_sql(task)}")
-        sql.execute(_SETTLE.format(order=NEWEST_FIRST, again=AGAIN << SEQ_BITS))
+        columns = ", ".join(SETTLED_COLUMNS)
+        sql.execute(_SETTLE.format(columns=columns, order=NEWEST_FIRST, again=AGAIN << SEQ_BITS))
         for resource, outcome, count in sql.execute(_OUTCOMES.format(again=AGAIN << SEQ_BITS)).fetchall():
             settled.outcomes[resource][outcome] += count
         for name, query in _LISTS.items():
@@ -97,9 +98,13 @@ def list_sql(lists: Path, name: str, columns: Mapping[str, str]) -> str:
 
 
 _SETTLE = """
+CREATE TEMP TABLE contested AS
+SELECT resource_key FROM (SELECT resource_key FROM staged UNION ALL SELECT resource_key FROM present)
+GROUP BY 1 HAVING count(*) > 1;
 CREATE TEMP TABLE settled AS
 WITH versions AS (
-    SELECT *, CASE WHEN seq >= {again} THEN 1 ELSE 2 END AS rank, false AS withheld, false AS objected FROM staged
+    SELECT *, CASE WHEN seq >= {again} THEN 1 ELSE 2 END AS rank, false AS withheld, false AS objected
+    FROM staged SEMI JOIN contested USING (resource_key)
     UNION ALL BY NAME
     SELECT -1::BIGINT AS seq, * EXCLUDE (cluster), CASE WHEN withheld THEN 3 ELSE 0 END AS rank FROM present
 ), copies AS (
@@ -112,15 +117,19 @@ WITH versions AS (
         PARTITION BY resource_key ORDER BY copy > 1, {order}, deleted DESC, seq) AS place
     FROM copies
 )
-SELECT *, CASE WHEN seq = -1 THEN 'present'
-               WHEN copy > 1 THEN 'duplicates'
-               WHEN place > 1 THEN 'superseded'
-               WHEN barred AND seq < {again} THEN 'objected'
-               WHEN kept_out AND seq < {again} THEN 'duplicates'
-               WHEN deleted THEN 'deleted'
-               ELSE 'written' END AS outcome
-FROM ranked;
+SELECT {columns}, CASE WHEN seq = -1 THEN 'present'
+            WHEN copy > 1 THEN 'duplicates'
+            WHEN place > 1 THEN 'superseded'
+            WHEN barred AND seq < {again} THEN 'objected'
+            WHEN kept_out AND seq < {again} THEN 'duplicates'
+            WHEN deleted THEN 'deleted'
+            ELSE 'written' END AS outcome
+FROM ranked
+UNION ALL
+SELECT {columns}, CASE WHEN deleted THEN 'deleted' ELSE 'written' END
+FROM staged ANTI JOIN contested USING (resource_key);
 """
+"""Of most resources there is one version, and nothing to compare it with."""
 _OUTCOMES = """
 SELECT resource_type, outcome, count(*) FROM settled WHERE outcome <> 'present' AND seq < {again} GROUP BY 1, 2
 """

@@ -55,8 +55,8 @@ class DuckDBDialect(PGDialect):
         return duckdb
 
     def create_connect_args(self, url: URL) -> Any:
-        """The file named by ``erios_duckdb:///FILE``."""
-        return (), {"database": url.database, "read_only": True}
+        """The file named by ``erios_duckdb:///FILE``; other connections of this process may be filling it."""
+        return (), {"database": url.database}
 
     def initialize(self, connection: Connection) -> None:
         """No questions to a PostgreSQL server about itself."""

@@ -71,13 +71,16 @@ class Engine:
     def ask(self, suite: Suite) -> list[Any]:
         """Great Expectations' result of every check of ``suite``, in their order. Raises SuiteError.
 
-        First yes or no, in one bundled query; then counts and keys where there is something to count.
+        First yes or no, in one bundled query; then counts and keys of what failed or tolerates a share of faults.
         """
         asset = self._source.add_table_asset(suite.table, table_name=table_name(suite.table))
         batch = asset.add_batch_definition_whole_table("all").get_batch()
         expectations = [_expectation(suite, place, check) for place, check in enumerate(suite.checks)]
-        results = self._validate(batch, suite, expectations, "BOOLEAN_ONLY")
-        detailed = [expectations[place] for place in _worth_counting(suite, results)]
+        tolerant = [place for place, check in enumerate(suite.checks) if "mostly" in check.arguments]
+        strict = [expectation for place, expectation in enumerate(expectations) if place not in tolerant]
+        results = self._validate(batch, suite, strict, "BOOLEAN_ONLY")
+        failed = [place for place, result in results.items() if not result.success]
+        detailed = [expectations[place] for place in sorted([*failed, *tolerant])]
         results |= self._validate(batch, suite, detailed, _detailed(suite.table))
         return [results[place] for place in range(len(suite.checks))]
 
@@ -141,11 +144,6 @@ def _hint(near: Sequence[str]) -> str:
 def _note(check: Check) -> str:
     text = check.sentence.format_map({"count": "…", "evaluated": "…", "names": "…"})
     return f"{check.severity}: {text}"
-
-
-def _worth_counting(suite: Suite, first: Mapping[int, Any]) -> list[int]:
-    """Places of the checks that failed or tolerate a share of faults."""
-    return [n for n, check in enumerate(suite.checks) if not first[n].success or "mostly" in check.arguments]
 
 
 def _detailed(table: str) -> dict[str, Any]:

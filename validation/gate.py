@@ -9,7 +9,10 @@ from the results, and an error names the expectation only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,8 @@ from validation.report import KEYS_SHOWN, CheckResult, StagedTable, ValidationRe
 from validation.suites import Check, Suite, load_suite
 
 if TYPE_CHECKING:
+    import duckdb
+
     from validation.engine import Answer, Engine
 
 Progress = Callable[[str, int, int], None]
@@ -45,9 +50,9 @@ def check_tables(
     """
     start = time.monotonic()
     docs.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".gate-", dir=docs) as folder:
-        plans, counts, settings = _plan(tables, suites, Path(folder), memory, threads)
-        results = _run(plans, counts, Path(folder), settings, docs, progress)
+    with TemporaryDirectory(prefix=".gate-", dir=docs) as folder, _database(Path(folder), memory, threads) as database:
+        plans = _plan(database.connection, tables, suites)
+        results = _run(database, plans, tables, docs, progress)
     from validation.engine import ENGINE
     from validation.pages import write_index
 
@@ -56,40 +61,62 @@ def check_tables(
     return ValidationReport(tuple(results), skipped, index, ENGINE, time.monotonic() - start)
 
 
-def _plan(
-    tables: Mapping[str, StagedTable], suites: Path, folder: Path, memory: str, threads: int | None
-) -> tuple[list[Suite], dict[str, int], dict[str, Any]]:
-    """Load every suite and compute its columns: a wrong suite is refused before Great Expectations starts."""
+@dataclass(frozen=True)
+class _Database:
+    """The DuckDB file of one run: the connection that fills it, and how another one is opened."""
+
+    connection: duckdb.DuckDBPyConnection
+    path: Path
+    settings: Mapping[str, Any]
+
+
+@contextmanager
+def _database(folder: Path, memory: str, threads: int | None) -> Iterator[_Database]:
     import duckdb
 
-    from validation.staging import fill, settings, stage
+    from validation.staging import settings
 
-    limits = settings(folder, memory, threads)
-    with duckdb.connect(str(folder / "gate.duckdb"), config=limits) as connection:
-        columns = stage(connection, tables)
-        present = [table.name for table in tables.values() if table.files]
-        plans = [load_suite(suites, name, columns[name], present) for name in columns]
-        return plans, {plan.table: fill(connection, plan) for plan in plans}, limits
+    path, limits = folder / "gate.duckdb", settings(folder, memory, threads)
+    with duckdb.connect(str(path), config=limits) as connection:
+        yield _Database(connection, path, limits)
+
+
+def _plan(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, StagedTable], suites: Path) -> list[Suite]:
+    """The suite of every table to check: a wrong one is refused before Great Expectations starts."""
+    from validation.staging import stage
+
+    columns = stage(connection, tables)
+    present = [table.name for table in tables.values() if table.files]
+    return [load_suite(suites, name, columns[name], present) for name in columns]
 
 
 def _run(
+    database: _Database,
     plans: Sequence[Suite],
-    counts: Mapping[str, int],
-    folder: Path,
-    settings: Mapping[str, Any],
+    tables: Mapping[str, StagedTable],
     docs: Path,
     progress: Progress | None,
 ) -> list[CheckResult]:
-    """Ask Great Expectations about every table and write its page."""
-    from validation.engine import Engine
+    """Ask Great Expectations about every table and write its page.
 
-    found: list[CheckResult] = []
-    with Engine(folder / "gate.duckdb", settings) as engine:
-        for place, plan in enumerate(plans, 1):
-            found += _check_table(engine, plan, counts[plan.table], docs / f"{plan.table}.html")
-            if progress:
-                progress(plan.table, place, len(plans))
-    return found
+    Tables are filled ahead, on a thread of their own, the biggest last: DuckDB and Great Expectations' Python share
+    the machine. Results are in the order of the plans.
+    """
+    from validation.engine import Engine
+    from validation.staging import fill
+
+    found: dict[str, list[CheckResult]] = {}
+    order = sorted(plans, key=lambda plan: sum(Path(file).stat().st_size for file in tables[plan.table].to_check))
+    with ThreadPoolExecutor(1) as ahead, Engine(database.path, database.settings) as engine:
+        counts = [(plan, ahead.submit(fill, database.connection, plan)) for plan in order]
+        try:
+            for place, (plan, count) in enumerate(counts, 1):
+                found[plan.table] = _check_table(engine, plan, count.result(), docs / f"{plan.table}.html")
+                if progress:
+                    progress(plan.table, place, len(plans))
+        finally:
+            ahead.shutdown(cancel_futures=True)
+    return [result for plan in plans for result in found[plan.table]]
 
 
 def _check_table(engine: Engine, suite: Suite, rows: int, page: Path) -> list[CheckResult]:
