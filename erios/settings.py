@@ -75,8 +75,8 @@ class LoadSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    split_mb: int = Field(64, ge=1, le=1024)
-    """MiB of one task's slice of an NDJSON file."""
+    chunk_mb: int = Field(64, ge=1, le=1024)
+    """MiB of text that a task reads at a time."""
     buckets: int = Field(8, ge=1, le=4096)
     """Partitions of each table, a power of two; fixed once a warehouse exists."""
     max_line_mb: int = Field(64, ge=1, le=1024)

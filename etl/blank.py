@@ -62,7 +62,7 @@ def _positions(plan: LoadPlan, batch: Batch, words: Sequence[str], keys: frozens
     with Kernel(kernel_plan, plan.read_key()) as kernel:
         kernel.sql.execute("CREATE TEMP TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
         for chunk in packed(
-            batch.splits(), plan.zones.landing, chunk_bytes=plan.split_bytes, max_line_bytes=plan.max_line_bytes
+            batch.splits(), plan.zones.landing, chunk_bytes=plan.chunk_bytes, max_line_bytes=plan.max_line_bytes
         ):
             lines = chunk.lines.filter(_mentions(chunk.lines["text"], words))
             if len(lines):

@@ -36,7 +36,7 @@ from etl.voxels import keep_voxels
 from etl.work import STAGING, Work, fold_groups, identity_sources, new_identity, settle_tasks, work_folder
 
 TASKS_PER_CORE = 2
-SPLITS_PER_TASK = 2
+CHUNKS_PER_TASK = 2
 REFRESH, REBUILD = "refresh", "rebuild"
 """Stand for the batch where a release has none."""
 
@@ -306,7 +306,7 @@ def stage_all(
         staging=work,
         quarantine=plan.zones.quarantine,
         read_key=plan.read_key,
-        chunk_bytes=plan.split_bytes,
+        chunk_bytes=plan.chunk_bytes,
         segments=plan.segments,
         read_sealing_key=plan.read_sealing_key,
         dicom=plan.dicom,
@@ -318,9 +318,9 @@ def stage_all(
 
 
 def _task_count(splits: Sequence[Split], plan: LoadPlan, parallelism: int) -> int:
-    """As many tasks for each core, so that all cores end together; a task has some splits, for it has a fixed cost."""
+    """As many tasks for each core, so that all cores end together; a task has some chunks, for it has a fixed cost."""
     whole = sum(split.weight for split in splits)
-    each = max(TASKS_PER_CORE, -(-whole // (SPLITS_PER_TASK * plan.split_bytes * parallelism)))
+    each = max(TASKS_PER_CORE, -(-whole // (CHUNKS_PER_TASK * plan.chunk_bytes * parallelism)))
     return max(1, min(each * parallelism, whole >> 20))
 
 

@@ -14,6 +14,8 @@ from etl.tables import WarehouseTable
 if TYPE_CHECKING:
     from etl.dicom.series import DicomRules
 
+SPLITS_PER_CHUNK = 4
+
 
 @dataclass(frozen=True)
 class Zones:
@@ -33,7 +35,8 @@ class LoadPlan:
     read_key: KeyReader
     key_id: str
     buckets: int = 16
-    split_bytes: int = 32 << 20
+    chunk_bytes: int = 64 << 20
+    """Bytes of text that a task reads at a time."""
     max_line_bytes: int = 64 << 20
     task_memory_mb: int = 1024
     scratch: Path = Path("/tmp")
@@ -46,6 +49,11 @@ class LoadPlan:
     dicom: DicomRules | None = None
     """How DICOM series are read; None takes none."""
     most_unpacked: int = 64 << 30
+
+    @property
+    def split_bytes(self) -> int:
+        """Bytes of a slice of a file: some make a chunk, so that tasks weigh alike."""
+        return -(-self.chunk_bytes // SPLITS_PER_CHUNK)
 
 
 @dataclass(frozen=True)

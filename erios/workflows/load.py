@@ -44,7 +44,7 @@ def load_plan(settings: Settings) -> LoadPlan:
         read_key=partial(read_key, settings.keyring, key.key_id),
         key_id=key.key_id,
         buckets=settings.load.buckets,
-        split_bytes=settings.load.split_mb << 20,
+        chunk_bytes=settings.load.chunk_mb << 20,
         max_line_bytes=settings.load.max_line_mb << 20,
         task_memory_mb=settings.load.task_memory_mb,
         scratch=settings.spark_local_dir,

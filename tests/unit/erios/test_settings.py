@@ -53,12 +53,12 @@ def test_a_relative_path_in_a_variable_starts_at_the_working_folder(tmp_path, mo
 
 
 def test_a_variable_wins_over_the_file_and_leaves_the_rest_of_its_section(tmp_path, monkeypatch):
-    file = write_conf(tmp_path, "[load]\nsplit_mb = 8\nbuckets = 4\n")
+    file = write_conf(tmp_path, "[load]\nchunk_mb = 8\nbuckets = 4\n")
     monkeypatch.setenv("ERIOS_LOAD__BUCKETS", "64")
 
     load = load_settings(file).load
 
-    assert (load.split_mb, load.buckets) == (8, 64)
+    assert (load.chunk_mb, load.buckets) == (8, 64)
 
 
 def test_erios_conf_names_another_file(tmp_path, monkeypatch):
