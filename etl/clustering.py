@@ -52,7 +52,7 @@ def write_clustered(sql: duckdb.DuckDBPyConnection, rows: str, names: Sequence[s
     sql.execute("SET arrow_large_buffer_size = true")  # one column of a part may hold more than 2 GB of text
     files: list[DataFile] = []
     for low, high in place.spans():
-        inside = f"WHERE ('0x' || left({CLUSTER}, 4))::INTEGER BETWEEN {low} AND {high}" if place.parts > 1 else ""
+        inside = f"WHERE {CLUSTER} BETWEEN '{low:04x}' AND '{high:04x}g'" if place.parts > 1 else ""
         part = sql.sql(f"SELECT * FROM ({rows}) {inside}").to_arrow_table(ONE_CHUNK)
         files += _write_part(part, names, place)
     return files

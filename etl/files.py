@@ -90,3 +90,9 @@ def rows_sql(paths: Sequence[str], columns: Mapping[str, str]) -> str:
 def bucket_sql(key: str, buckets: int) -> str:
     """Leading bits of a pseudonym as a bucket number in [0, buckets); ``buckets`` is a power of two."""
     return f"(('0x' || left({key}, 4))::INTEGER // {65536 // buckets})"
+
+
+def within_sql(key: str, buckets: int, first: int, last: int) -> str:
+    """SQL: does the pseudonym lie in buckets ``first`` to ``last``? As a range, so that a file's statistics skip."""
+    width = 65536 // buckets
+    return f"{key} BETWEEN '{first * width:04x}' AND '{(last + 1) * width - 1:04x}g'"

@@ -20,7 +20,7 @@ import duckdb
 from etl.clustering import CLUSTER, Place, write_clustered
 from etl.engine import connect, scalar
 from etl.faults import check_whole
-from etl.files import DataFile, bucket_sql, literal, new_path, rows_sql, stamp
+from etl.files import DataFile, bucket_sql, literal, new_path, rows_sql, stamp, within_sql
 from etl.identity import MOVED_COLUMNS
 from etl.settle import LOSER_COLUMNS, REPLACED_COLUMNS, SETTLED_COLUMNS, list_sql
 from etl.staging import AGAIN, SEQ_BITS
@@ -172,7 +172,8 @@ def _fresh(sql: duckdb.DuckDBPyConnection, task: FoldTask, *, moving: bool) -> s
     inside = f"bucket BETWEEN {task.first} AND {task.last}"
     today = task.has_patient and _any(sql, "identity")
     near = f"({inside} OR {PATIENT} IN (SELECT alias FROM identity))" if today else inside
-    new = f"SELECT * EXCLUDE (seq, bucket) FROM ({staged}) ANTI JOIN losers USING (seq) WHERE {near}"
+    standing = "ANTI JOIN losers USING (seq)" if _any(sql, "losers") else ""
+    new = f"SELECT * EXCLUDE (seq, bucket) FROM ({staged}) {standing} WHERE {near}"
     if moving and task.affected:
         present = rows_sql(task.paths(task.affected), task.columns)
         rows = f'SELECT * FROM ({present}) WHERE "{task.key}" NOT IN ({_GONE}) AND ({_MOVES})'
@@ -274,8 +275,7 @@ def _copy(sql: duckdb.DuckDBPyConnection, task: FoldTask, query: str, draft: str
 def _fold_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged) -> None:
     """Append what settle decided; versions that make no row (an objector's, a replaced identity's) as withheld."""
     settled = list_sql(task.lists, "settled", SETTLED_COLUMNS)
-    bucket = bucket_sql("resource_key", task.buckets)
-    inside = f"{bucket} BETWEEN {task.first} AND {task.last}"
+    inside = within_sql("resource_key", task.buckets, task.first, task.last)
     sql.execute(
         f"CREATE TEMP TABLE standing AS SELECT s.*, coalesce(i.excluded, false) AS barred,"
         f" barred OR (s.resource_type = 'Patient' AND coalesce(i.target <> i.alias, false)) AS withheld"
@@ -303,9 +303,11 @@ def _append_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merge
     names = ", ".join(LEDGER_COLUMNS)
     if not task.compact and not scalar(sql, f"SELECT count(*) FROM ({fresh})"):
         return
-    small = rows_sql(task.paths(task.small), LEDGER_COLUMNS)
-    both = f"SELECT {names} FROM ({fresh}) UNION ALL SELECT {names} FROM ({small})"
-    newest = f"{both} QUALIFY row_number() OVER (PARTITION BY resource_key ORDER BY generation DESC) = 1"
+    newest = fresh
+    if task.small:
+        small = rows_sql(task.paths(task.small), LEDGER_COLUMNS)
+        both = f"SELECT {names} FROM ({fresh}) UNION ALL SELECT {names} FROM ({small})"
+        newest = f"{both} QUALIFY row_number() OVER (PARTITION BY resource_key ORDER BY generation DESC) = 1"
     clustered = f"SELECT *, resource_key AS {CLUSTER} FROM ({newest})"
     merged.added += write_clustered(sql, clustered, list(LEDGER_COLUMNS), task.place)
     merged.removed += task.small
