@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -94,3 +95,14 @@ def write_file(rows: pa.Table, folder: Path, bucket: int, low: str, high: str) -
     pq.write_table(rows, folder / draft, compression="zstd", row_group_size=ROW_GROUP, store_schema=False)
     path = stamp(folder, draft)
     return DataFile(path, bucket, (folder / path).stat().st_size, len(rows))
+
+
+def copy_without(folder: Path, file: DataFile, places: Sequence[int]) -> DataFile:
+    """A data file's rows but those at ``places``, as a new file. Columns of few values are never spelt out."""
+    source = pq.ParquetFile(folder / file.path)
+    texts = [field.name for field in source.schema_arrow if pa.types.is_string(field.type)]
+    rows = pq.read_table(folder / file.path, use_threads=False, read_dictionary=texts, partitioning=None)
+    kept = np.ones(len(rows), bool)
+    kept[places] = False
+    low, high = file.range
+    return write_file(rows.filter(pa.array(kept)), folder, file.bucket, low, high)

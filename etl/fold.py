@@ -17,10 +17,10 @@ from pathlib import Path
 
 import duckdb
 
-from etl.clustering import CLUSTER, Place, write_clustered
+from etl.clustering import CLUSTER, Place, copy_without, write_clustered
 from etl.engine import connect, scalar
 from etl.faults import check_whole
-from etl.files import DataFile, bucket_sql, literal, new_path, rows_sql, stamp, within_sql
+from etl.files import DataFile, bucket_sql, literal, rows_sql, within_sql
 from etl.identity import MOVED_COLUMNS
 from etl.settle import LOSER_COLUMNS, REPLACED_COLUMNS, SETTLED_COLUMNS, list_sql
 from etl.staging import AGAIN, SEQ_BITS
@@ -148,14 +148,23 @@ def _lessen(
     sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged, files: Sequence[DataFile], *, moving: bool
 ) -> None:
     """Copy each file without the rows that go or move; one that loses none stays."""
-    for file in files:
-        kept = _kept(task, [file], moving=moving)
-        rows = scalar(sql, f"SELECT count(*) FROM ({kept})")
-        if rows < file.rows:
+    lost = _lost(sql, task, files, moving=moving) if files else {}
+    for file, path in zip(files, task.paths(files), strict=True):
+        if places := lost.get(path):
             merged.removed.append(file)
-        if 0 < rows < file.rows:
-            low, high = file.range
-            merged.lessened.append(_copy(sql, task, kept, new_path(file.bucket, low, high), file.bucket, rows))
+            if len(places) < file.rows:
+                merged.lessened.append(copy_without(task.folder, file, places))
+
+
+def _lost(
+    sql: duckdb.DuckDBPyConnection, task: FoldTask, files: Sequence[DataFile], *, moving: bool
+) -> dict[str, list[int]]:
+    """Path → places of the rows that go or move; only the columns that say so are read."""
+    kinds = {name: kind for name, kind in task.columns.items() if name in (task.key, PATIENT, LOGICAL)}
+    rows = rows_sql(task.paths(files), {**kinds, "filename": "VARCHAR", "file_row_number": "BIGINT"})
+    moves = f"OR ({_MOVES})" if moving else ""
+    query = f'SELECT filename, list(file_row_number) FROM ({rows}) WHERE "{task.key}" IN ({_GONE}) {moves} GROUP BY 1'
+    return dict(sql.execute(query).fetchall())
 
 
 _MOVES = f"""
@@ -262,14 +271,6 @@ def _today(task: FoldTask) -> str:
     """The join that ``_cluster`` reads."""
     join = f"LEFT JOIN (SELECT alias, target FROM identity) today ON {PATIENT} = today.alias"
     return join if task.has_patient else ""
-
-
-def _copy(sql: duckdb.DuckDBPyConnection, task: FoldTask, query: str, draft: str, bucket: int, rows: int) -> DataFile:
-    target = task.folder / draft
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sql.execute(f"COPY ({query}) TO {literal(target)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 16384)")
-    path = stamp(task.folder, draft)
-    return DataFile(path, bucket, (task.folder / path).stat().st_size, rows)
 
 
 def _fold_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged) -> None:
