@@ -92,7 +92,15 @@ def write_file(rows: pa.Table, folder: Path, bucket: int, low: str, high: str) -
     """One data file of rows that are sorted already; ``low`` and ``high`` are their first and last cluster key."""
     draft = new_path(bucket, low, high)
     (folder / draft).parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(rows, folder / draft, compression="zstd", row_group_size=ROW_GROUP, store_schema=False)
+    keys = [name for name in rows.column_names if name.endswith(("_key", "_patient"))]
+    pq.write_table(
+        rows,
+        folder / draft,
+        compression="zstd",
+        row_group_size=ROW_GROUP,
+        store_schema=False,
+        write_statistics=keys,  # of what else a file holds, its rows have no order: nothing to skip by
+    )
     path = stamp(folder, draft)
     return DataFile(path, bucket, (folder / path).stat().st_size, len(rows))
 

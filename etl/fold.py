@@ -90,29 +90,28 @@ class Merged:
 
 
 def fold_all(tasks: Sequence[FoldTask]) -> list[Merged]:
-    """Fold several small pieces of work in one Spark task."""
-    return [fold(task) for task in tasks]
+    """Fold the pieces of work of one Spark task, over one connection: they share the lists of the load."""
+    with connect(tasks[0].memory_mb, tasks[0].scratch) as sql:
+        _read_lists(sql, tasks[0])
+        return [_fold(sql, task) for task in tasks]
 
 
-def fold(task: FoldTask) -> Merged:
+def _fold(sql: duckdb.DuckDBPyConnection, task: FoldTask) -> Merged:
     """Write the changed files of one range of buckets of one table; StorageError when a present one is damaged."""
     check_whole(task.paths([*task.in_range(task.affected), *task.small]))
     merged = Merged(task.table)
-    with connect(task.memory_mb, task.scratch) as sql:
-        sql.execute("SET preserve_insertion_order = true")
-        _lists(sql, task)
-        if task.table == LEDGER:
-            _fold_ledger(sql, task, merged)
-        else:
-            moving = task.has_patient and _any(sql, "moved")
-            affected = task.in_range(task.affected)
-            small = [file for file in affected if file.rows < task.file_rows // SMALL]
-            _lessen(sql, task, merged, [file for file in affected if file not in small], moving=moving)
-            _write_range(sql, task, merged, _fresh(sql, task, moving=moving), small, moving=moving)
+    if task.table == LEDGER:
+        _fold_ledger(sql, task, merged)
+    else:
+        moving = task.has_patient and _any(sql, "moved")
+        affected = task.in_range(task.affected)
+        small = [file for file in affected if file.rows < task.file_rows // SMALL]
+        _lessen(sql, task, merged, [file for file in affected if file not in small], moving=moving)
+        _write_range(sql, task, merged, _fresh(sql, task, moving=moving), small, moving=moving)
     return merged
 
 
-def _lists(sql: duckdb.DuckDBPyConnection, task: FoldTask) -> None:
+def _read_lists(sql: duckdb.DuckDBPyConnection, task: FoldTask) -> None:
     for name, columns in {
         "losers": LOSER_COLUMNS,
         "replaced": REPLACED_COLUMNS,
@@ -248,8 +247,11 @@ def _write_range(
     """Write each bucket's new rows, with what stays of small ``affected`` files; other small files are taken in."""
     names = ", ".join(f'"{name}"' for name in task.columns)
     rows = f"SELECT {names}, {_cluster(task)} AS {CLUSTER} FROM ({fresh}) {_today(task)}"
-    held = "TABLE" if task.small else "VIEW"  # read twice where small files may be taken in, else once
-    sql.execute(f"CREATE TEMP {held} fresh AS {rows}")
+    sql.execute("DROP VIEW IF EXISTS fresh; DROP TABLE IF EXISTS held")
+    if task.small:  # read twice
+        sql.execute(f"CREATE TEMP TABLE held AS {rows}")
+        rows = "FROM held"
+    sql.execute(f"CREATE TEMP VIEW fresh AS {rows}")
     bucket = bucket_sql(CLUSTER, task.buckets)
     losing = {file.bucket for file in affected}
     gaining = sql.execute(f"SELECT DISTINCT {bucket} FROM fresh").fetchall() if task.small else []
@@ -278,7 +280,7 @@ def _fold_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged)
     settled = list_sql(task.lists, "settled", SETTLED_COLUMNS)
     inside = within_sql("resource_key", task.buckets, task.first, task.last)
     sql.execute(
-        f"CREATE TEMP TABLE standing AS SELECT s.*, coalesce(i.excluded, false) AS barred,"
+        f"CREATE OR REPLACE TEMP TABLE standing AS SELECT s.*, coalesce(i.excluded, false) AS barred,"
         f" barred OR (s.resource_type = 'Patient' AND coalesce(i.target <> i.alias, false)) AS withheld"
         f" FROM ({settled}) s"
         f" LEFT JOIN identity i ON s.patient_key = i.alias WHERE {inside}"

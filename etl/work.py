@@ -31,6 +31,8 @@ MOST_ROWS = 300_000
 """Rows of a fold that are in memory at a time, about."""
 STAGING = ".staging"
 _TRIES, _PAUSE = 30, 0.1
+LOOKED_THROUGH = 8
+"""So many rows of the ledger are looked through in the time of one that is settled."""
 ROWS_OF_A_TASK = 4_000
 """What a fold costs beside its rows, in rows."""
 
@@ -96,6 +98,7 @@ def settle_tasks(work: Work) -> list[SettleTask]:
     if not staged:
         return []
     ledger, identity = work.current(LEDGER), work.paths(IDENTITY)
+    known = sum(file.rows for file in ledger)
     root = work.plan.zones.warehouse / TABLES / LEDGER
     work.lists.mkdir(exist_ok=True)
     return [
@@ -109,7 +112,7 @@ def settle_tasks(work: Work) -> list[SettleTask]:
             memory_mb=work.plan.task_memory_mb,
             scratch=work.plan.scratch,
         )
-        for first, last in _ranges(work.plan.buckets, work.staged.rows(LEDGER))
+        for first, last in _ranges(work.plan.buckets, work.staged.rows(LEDGER) + known // LOOKED_THROUGH)
     ]
 
 
