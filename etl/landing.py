@@ -40,6 +40,7 @@ _CHUNK = 4 << 20
 _AT_A_TIME = 4
 _PEEK = 1 << 16
 _GZIP_RATIO = 12
+_WEIGHT_OF_A_SPLIT = 1 << 17
 _GZIP_MAGIC = b"\x1f\x8b"
 Progress = Callable[[str, int, int], None]
 
@@ -64,8 +65,8 @@ class Split:
 
     @property
     def weight(self) -> int:
-        """Bytes to read; a gzip file weighs what it will unpack to, about."""
-        return self.length * (_GZIP_RATIO if self.gzip else 1)
+        """Bytes to read, and a fixed cost in bytes; a gzip file weighs what it will unpack to, about."""
+        return self.length * (_GZIP_RATIO if self.gzip else 1) + _WEIGHT_OF_A_SPLIT
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ the class of anything else and its code location leave the task. Progress is rea
 from __future__ import annotations
 
 import gc
+import pickle
 import sys
 import threading
 import time
 import traceback
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -131,7 +133,7 @@ def run_tasks(
     """``function`` over ``items``, one Spark task each, results in order; raises the first failure as a sentence."""
     if not items:
         return []
-    job = partial(_collect, spark, name, partial(_guarded, function), items)
+    job = partial(_collect, spark, name, partial(_unpacked, _packed(function)), items)
     with _watched(spark, name, len(items), progress):
         results = _apart(spark, job)
     if failure := next((result for result in results if isinstance(result, Failure)), None):
@@ -162,6 +164,18 @@ def _fulfil(outcome: Future[Result], job: Callable[[], Result]) -> None:
         outcome.set_result(job())
     except BaseException as error:
         outcome.set_exception(error)
+
+
+def _packed(function: Callable[[Item], Result]) -> bytes:
+    """A function and all that is bound to it, small: beyond a megabyte Spark sends it by a slower way."""
+    from pyspark.cloudpickle import dumps
+
+    return zlib.compress(dumps(function), 1)  # type: ignore[no-untyped-call]
+
+
+def _unpacked(packed: bytes, item: Item) -> Result | Failure:
+    function: Callable[[Item], Result] = pickle.loads(zlib.decompress(packed))
+    return _guarded(function, item)
 
 
 def _guarded(function: Callable[[Item], Result], item: Item) -> Result | Failure:

@@ -33,7 +33,7 @@ STAGING = ".staging"
 _TRIES, _PAUSE = 30, 0.1
 LOOKED_THROUGH = 8
 """So many rows of the ledger are looked through in the time of one that is settled."""
-ROWS_OF_A_TASK = 4_000
+ROWS_OF_A_TASK = 12_000
 """What a fold costs beside its rows, in rows."""
 
 
