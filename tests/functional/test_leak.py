@@ -9,8 +9,10 @@ import base64
 import gzip
 import json
 import os
+import pickle
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -232,3 +234,31 @@ def test_plans_of_the_data_source_hold_nothing_identifying(spark, loaded, scanne
     assert frame.where("_problem IS NULL").count() > 50
     assert [scanner.find(plan.encode()) for plan in plans] == [[], [], []]
     assert scanner.find(rows.encode()) == []
+
+
+@pytest.mark.slow
+def test_what_tasks_are_sent_holds_no_key_and_nothing_identifying(loaded, scanner, monkeypatch, tmp_path):
+    """It travels compressed, where a scan of Spark's folders would not see it: here it is looked at unpacked."""
+    from erios.settings import load_settings
+    from erios.workflows.load import load_plan
+    from etl.landing import batch_ids, read_batch
+    from etl.pipeline import stage_all, staging_tasks
+    from etl.tasks import _packed
+
+    sent: list[bytes] = []
+
+    class Listening:
+        parallelism = 2
+
+        def warm(self) -> None: ...
+
+        def run(self, _name, function, items, _progress=None):
+            sent.append(zlib.decompress(_packed(function)) + pickle.dumps(list(items)))
+            return []
+
+    monkeypatch.setenv("ERIOS_HOME", str(loaded[0]))
+    plan = load_plan(load_settings())
+    batch = read_batch(plan.zones.landing, batch_ids(plan.zones.landing)[0])
+    stage_all(staging_tasks(batch, plan, 2), plan, tmp_path, Listening(), None)
+    assert [b"etl.staging" in each and b"keyring.json" in each for each in sent] == [True]
+    assert scanner.find(sent[0]) == []
