@@ -45,7 +45,7 @@ STEPS = {
     "settle": "etl.pipeline:settle",
     "identity": "etl.pipeline:write_identity",
     "identity file": "etl.pipeline:new_identity",
-    "fold file": "etl.fold:_write_file",
+    "fold file": "etl.clustering:write_file",
     "gate": "tests.crash:gate",
     "voxels": "etl.pipeline:keep_voxels",
     "commit": "etl.pipeline:commit_table",
