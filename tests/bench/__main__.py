@@ -66,7 +66,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("--patients", type=int, default=2000, help="patients at scale 1")
+    parser.add_argument("--patients", type=int, default=5000, help="patients at scale 1")
     parser.add_argument("--night-patients", type=int, default=5000, help="patients of the increment's warehouse at 1x")
     parser.add_argument("--day-patients", type=int, default=200, help="patients of the increment; 0 leaves it out")
     parser.add_argument("--modes", nargs="*", default=[*MODES], choices=[*MODES])
