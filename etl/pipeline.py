@@ -36,7 +36,6 @@ from etl.voxels import keep_voxels
 from etl.work import STAGING, Work, fold_groups, identity_sources, new_identity, settle_tasks, work_folder
 
 TASKS_PER_CORE = 2
-CHUNKS_PER_TASK = 2
 REFRESH, REBUILD = "refresh", "rebuild"
 """Stand for the batch where a release has none."""
 
@@ -318,9 +317,9 @@ def stage_all(
 
 
 def _task_count(splits: Sequence[Split], plan: LoadPlan, parallelism: int) -> int:
-    """As many tasks for each core, so that all cores end together; a task has some chunks, for it has a fixed cost."""
+    """As many tasks for each core, so that all cores end together; a task has a chunk, for one has a fixed cost."""
     whole = sum(split.weight for split in splits)
-    each = max(TASKS_PER_CORE, -(-whole // (CHUNKS_PER_TASK * plan.chunk_bytes * parallelism)))
+    each = max(TASKS_PER_CORE, -(-whole // (plan.chunk_bytes * parallelism)))
     return max(1, min(each * parallelism, whole >> 20))
 
 

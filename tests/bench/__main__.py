@@ -32,7 +32,7 @@ MODES = {
 }
 
 
-EVERY = 0.5
+EVERY = 2.0
 """Seconds between two looks at memory: the system walks all pages for one, which the measured would feel."""
 COUNTS = ("first", "cold", "warm", "again")
 
