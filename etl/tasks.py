@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import re
 import sys
 import threading
 import time
@@ -21,7 +22,6 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
-from zipimport import zipimporter
 
 from etl.errors import EtlError, StorageError
 from etl.faults import storage_fault
@@ -116,11 +116,14 @@ def _forget_archives() -> None:
     For Spark's own archives, whose modules are there by now, that is 0.15 s a task; they are looked into last from here
     on. What was imported is no garbage either (``gc.freeze``).
     """
-    archives = [path for path in sys.path if path.endswith(".zip")]
+    archives = [path for path in sys.path if _SPARKS_OWN.search(path)]
     sys.path[:] = [path for path in sys.path if path not in archives] + archives
-    for path, importer in list(sys.path_importer_cache.items()):
-        if isinstance(importer, zipimporter):
+    for path in list(sys.path_importer_cache):
+        if _SPARKS_OWN.search(path):
             del sys.path_importer_cache[path]
+
+
+_SPARKS_OWN = re.compile(r"/(pyspark|py4j)[^/]*\.zip(/|$)")
 
 
 def run_tasks(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 
 import duckdb
 import pytest
 
 from etl import errors
 from etl.errors import EtlError, StorageError
-from etl.tasks import Failure, SparkRunner, TaskError, _as_error, _guarded
+from etl.tasks import Failure, SparkRunner, TaskError, _as_error, _forget_archives, _guarded, _packed, _unpacked
 
 CANARY = "Camille Canari 2 69 05 49 588 157 80"
 
@@ -93,3 +94,22 @@ def test_spark_brings_back_results_in_order_and_the_first_failure_as_a_sentence(
     with pytest.raises(TaskError, match=r"failed with ValueError at test_tasks\.py:\d+; the last") as caught:
         runner.run("fails", lambda n: int(CANARY) if n == 2 else n, [1, 2, 3])
     assert "Canari" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+
+
+def test_sparks_archives_are_looked_into_last_and_others_stay_where_they_are(monkeypatch):
+    own = ["/spark/python/lib/pyspark.zip", "/spark/python/lib/py4j-0.10.9-src.zip"]
+    others = ["/work/hospital.zip", "/venv/site-packages"]
+    monkeypatch.setattr(sys, "path", [own[0], others[0], own[1], others[1]])
+    cached = {f"{own[0]}/pyspark/sql": None, others[0]: None, others[1]: None}
+    monkeypatch.setattr(sys, "path_importer_cache", cached)
+    _forget_archives()
+    assert sys.path == [*others, *own]
+    assert list(cached) == others
+
+
+def test_what_a_task_is_sent_is_small_and_does_what_it_did():
+    lists = {str(number): list(range(100)) for number in range(1000)}
+    packed = _packed(lambda item: lists[str(item)][-1])
+    found: object = _unpacked(packed, 7)
+    assert found == 99
+    assert len(packed) < 50_000
