@@ -167,7 +167,14 @@ def _write(staging: Path, kernel: Kernel, name: str, staged: Staged, table: str,
     path = subfolder(staging, table) / f"{name}.parquet"
     if rows.num_rows:
         ordered = in_order(rows, "bucket") if "bucket" in rows.column_names else rows
-        pq.write_table(ordered, path, compression="snappy", row_group_size=ROW_GROUP, store_schema=False)
+        pq.write_table(
+            ordered,
+            path,
+            compression="snappy",
+            row_group_size=ROW_GROUP,
+            store_schema=False,
+            write_statistics=["bucket"],
+        )
     staged.files.append((table, str(path), rows.num_rows))
 
 

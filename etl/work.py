@@ -33,6 +33,8 @@ STAGING = ".staging"
 _TRIES, _PAUSE = 30, 0.1
 LOOKED_THROUGH = 8
 """So many rows of the ledger are looked through in the time of one that is settled."""
+SETTLED = 2
+"""So many rows are settled in the time of one that is written."""
 ROWS_OF_A_TASK = 12_000
 """What a fold costs beside its rows, in rows."""
 
@@ -112,7 +114,7 @@ def settle_tasks(work: Work) -> list[SettleTask]:
             memory_mb=work.plan.task_memory_mb,
             scratch=work.plan.scratch,
         )
-        for first, last in _ranges(work.plan.buckets, work.staged.rows(LEDGER) + known // LOOKED_THROUGH)
+        for first, last in _ranges(work.plan.buckets, (work.staged.rows(LEDGER) + known // LOOKED_THROUGH) // SETTLED)
     ]
 
 
