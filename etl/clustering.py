@@ -20,13 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from etl.files import DataFile, new_path, stamp
+from etl.files import PLACES, DataFile, between_sql, new_path, stamp
 
 CLUSTER = "_cluster"
 ROW_GROUP = 16_384
-_KEYS = 1 << 16
-"""Cluster keys by their first four digits."""
-ONE_CHUNK = (1 << 31) - 1
+_ONE_CHUNK = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Place:
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """First and last key prefix of each part."""
-        width = _KEYS // self.buckets
+        width = PLACES // self.buckets
         start, whole = self.first * width, (self.last + 1 - self.first) * width
         edges = (start + whole * part // self.parts for part in range(self.parts + 1))
         yield from ((low, high - 1) for low, high in pairwise(edges) if high > low)
@@ -50,13 +48,17 @@ class Place:
 
 def write_clustered(sql: duckdb.DuckDBPyConnection, rows: str, names: Sequence[str], place: Place) -> list[DataFile]:
     """Write the rows of SQL ``rows``: the columns ``names`` and ``_cluster``, every row in a bucket of the place."""
-    sql.execute("SET arrow_large_buffer_size = true")  # one column of a part may hold more than 2 GB of text
     files: list[DataFile] = []
     for low, high in place.spans():
-        inside = f"WHERE {CLUSTER} BETWEEN '{low:04x}' AND '{high:04x}g'" if place.parts > 1 else ""
-        part = sql.sql(f"SELECT * FROM ({rows}) {inside}").to_arrow_table(ONE_CHUNK)
-        files += _write_part(part, names, place)
+        inside = f"WHERE {between_sql(CLUSTER, low, high)}" if place.parts > 1 else ""
+        files += _write_part(rows_of(sql, f"SELECT * FROM ({rows}) {inside}"), names, place)
     return files
+
+
+def rows_of(sql: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """The rows of a query in one piece, as they are gathered fastest; a column may hold more than 2 GB of text."""
+    sql.execute("SET arrow_large_buffer_size = true")
+    return sql.sql(query).to_arrow_table(_ONE_CHUNK)
 
 
 def _write_part(part: pa.Table, names: Sequence[str], place: Place) -> Iterator[DataFile]:
@@ -70,7 +72,7 @@ def _write_part(part: pa.Table, names: Sequence[str], place: Place) -> Iterator[
 
 def _pieces(keys: pa.ChunkedArray, place: Place) -> Iterator[tuple[int, int, int]]:
     """(bucket, first row, row after the last) of each file; ``keys`` are sorted."""
-    bounds = (f"{bucket * _KEYS // place.buckets:04x}" for bucket in range(place.first + 1, place.last + 1))
+    bounds = (f"{bucket * PLACES // place.buckets:04x}" for bucket in range(place.first + 1, place.last + 1))
     inner = (bisect_left(range(len(keys)), bound, key=lambda row: keys[row].as_py()) for bound in bounds)
     for bucket, (start, end) in enumerate(pairwise([0, *inner, len(keys)]), place.first):
         count = -(-(end - start) // place.file_rows)
@@ -107,8 +109,7 @@ def write_file(rows: pa.Table, folder: Path, bucket: int, low: str, high: str) -
 
 def copy_without(folder: Path, file: DataFile, places: Sequence[int]) -> DataFile:
     """A data file's rows but those at ``places``, as a new file. Columns of few values are never spelt out."""
-    source = pq.ParquetFile(folder / file.path)
-    texts = [field.name for field in source.schema_arrow if pa.types.is_string(field.type)]
+    texts = [field.name for field in pq.read_schema(folder / file.path) if pa.types.is_string(field.type)]
     rows = pq.read_table(folder / file.path, use_threads=False, read_dictionary=texts, partitioning=None)
     kept = np.ones(len(rows), bool)
     kept[places] = False

@@ -16,6 +16,8 @@ from pathlib import Path
 
 PREFIX = 8
 DIGITS = 16
+PLACES = 1 << 16
+"""Cluster keys by their first four digits, of which each bucket has as many."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,15 @@ def rows_sql(paths: Sequence[str], columns: Mapping[str, str]) -> str:
 
 def bucket_sql(key: str, buckets: int) -> str:
     """Leading bits of a pseudonym as a bucket number in [0, buckets); ``buckets`` is a power of two."""
-    return f"(('0x' || left({key}, 4))::INTEGER // {65536 // buckets})"
+    return f"(('0x' || left({key}, 4))::INTEGER // {PLACES // buckets})"
 
 
 def within_sql(key: str, buckets: int, first: int, last: int) -> str:
     """SQL: does the pseudonym lie in buckets ``first`` to ``last``? As a range, so that a file's statistics skip."""
-    width = 65536 // buckets
-    return f"{key} BETWEEN '{first * width:04x}' AND '{(last + 1) * width - 1:04x}g'"
+    width = PLACES // buckets
+    return between_sql(key, first * width, (last + 1) * width - 1)
+
+
+def between_sql(key: str, low: int, high: int) -> str:
+    """SQL: are the pseudonym's first four digits from ``low`` to ``high``?"""
+    return f"{key} BETWEEN '{low:04x}' AND '{high:04x}g'"

@@ -1,10 +1,11 @@
 """The third stage: the files of a table that change, written unseen.
 
-A task holds a range of buckets of one table, in one DuckDB connection. New rows go to new files, which take small
-ones in on the way, so that files do not crumble. A file is written again, less some rows, when a row of it goes (a
-newer version, a deletion, an objection) or moves (its patient's identity changed): what is left of it was validated
-when it came, and is copied without being sorted or validated again. So the cost follows the change. Owns how a row
-reads today: the patient it belongs to after merges of identities, and the resource that a business identifier means.
+A task holds a range of buckets of one table; those of one Spark task share a DuckDB connection. New rows go to new
+files, which take small ones in on the way, so that files do not crumble. A file is written again, less some rows, when
+a row of it goes (a newer version, a deletion, an objection) or moves (its patient's identity changed): what is left of
+it was validated when it came, and is copied without being sorted or validated again. So the cost follows the change.
+Owns how a row reads today: the patient it belongs to after merges of identities, and the resource that a business
+identifier means.
 Nothing is visible before the release commits the files.
 """
 

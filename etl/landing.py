@@ -41,6 +41,7 @@ _AT_A_TIME = 4
 _PEEK = 1 << 16
 _GZIP_RATIO = 12
 _WEIGHT_OF_A_SPLIT = 1 << 17
+"""Bytes read in the time that a further split costs by itself."""
 _GZIP_MAGIC = b"\x1f\x8b"
 Progress = Callable[[str, int, int], None]
 

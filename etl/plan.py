@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from etl.dicom.series import DicomRules
 
 SPLITS_PER_CHUNK = 4
+"""Files are cut finer than a task reads, so that tasks can weigh alike."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class LoadPlan:
 
     @property
     def split_bytes(self) -> int:
-        """Bytes of a slice of a file: some make a chunk, so that tasks weigh alike."""
+        """Bytes of a slice of a file."""
         return -(-self.chunk_bytes // SPLITS_PER_CHUNK)
 
 

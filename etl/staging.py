@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from etl.clustering import ONE_CHUNK, ROW_GROUP, in_order
+from etl.clustering import ROW_GROUP, in_order, rows_of
 from etl.engine import scalar
 from etl.errors import InputError
 from etl.files import subfolder
@@ -163,7 +163,7 @@ def _of(task: StagingTask, column: str, sql: str) -> str:
 
 def _write(staging: Path, kernel: Kernel, name: str, staged: Staged, table: str, sql: str) -> None:
     """Stage the rows, those of one bucket together, so that a fold skips most of what is not its own."""
-    rows = kernel.sql.sql(sql).to_arrow_table(ONE_CHUNK)
+    rows = rows_of(kernel.sql, sql)
     path = subfolder(staging, table) / f"{name}.parquet"
     if rows.num_rows:
         ordered = in_order(rows, "bucket") if "bucket" in rows.column_names else rows

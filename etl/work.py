@@ -31,10 +31,10 @@ MOST_ROWS = 300_000
 """Rows of a fold that are in memory at a time, about."""
 STAGING = ".staging"
 _TRIES, _PAUSE = 30, 0.1
-LOOKED_THROUGH = 8
-"""So many rows of the ledger are looked through in the time of one that is settled."""
-SETTLED = 2
+SETTLED_PER_WRITTEN = 2
 """So many rows are settled in the time of one that is written."""
+SEARCHED_PER_SETTLED = 8
+"""So many rows of the ledger are searched in the time of one that is settled."""
 ROWS_OF_A_TASK = 12_000
 """What a fold costs beside its rows, in rows."""
 
@@ -100,7 +100,7 @@ def settle_tasks(work: Work) -> list[SettleTask]:
     if not staged:
         return []
     ledger, identity = work.current(LEDGER), work.paths(IDENTITY)
-    known = sum(file.rows for file in ledger)
+    rows = work.staged.rows(LEDGER) + sum(file.rows for file in ledger) // SEARCHED_PER_SETTLED
     root = work.plan.zones.warehouse / TABLES / LEDGER
     work.lists.mkdir(exist_ok=True)
     return [
@@ -114,7 +114,7 @@ def settle_tasks(work: Work) -> list[SettleTask]:
             memory_mb=work.plan.task_memory_mb,
             scratch=work.plan.scratch,
         )
-        for first, last in _ranges(work.plan.buckets, (work.staged.rows(LEDGER) + known // LOOKED_THROUGH) // SETTLED)
+        for first, last in _ranges(work.plan.buckets, rows // SETTLED_PER_WRITTEN)
     ]
 
 
@@ -293,7 +293,7 @@ def _ranges_of(
             references=form.references,
             reference_lists=form.reference_lists,
             file_rows=plan.file_rows,
-            parts=-(-rows // (len(ranges) * MOST_ROWS)),
+            parts=max(1, -(-rows // (len(ranges) * MOST_ROWS))),
             generation=_generation(work.base),
             memory_mb=plan.task_memory_mb,
             scratch=plan.scratch,

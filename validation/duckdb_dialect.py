@@ -67,6 +67,16 @@ class DuckDBDialect(PGDialect):
         """Instants are compared with dates in UTC, wherever the machine stands."""
         return lambda connection: connection.execute("SET TimeZone = 'UTC'")
 
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """A query; anything else is refused, because the file is open for writing to those who fill it."""
+        check_query(statement)
+        super().do_execute(cursor, statement, parameters, context)  # type: ignore[no-untyped-call]
+
+    def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
+        """See ``do_execute``."""
+        check_query(statement)
+        super().do_execute_no_params(cursor, statement, context)  # type: ignore[no-untyped-call]
+
     def do_begin(self, dbapi_connection: Any) -> None:
         """Every query stands alone."""
 
@@ -109,6 +119,14 @@ class DuckDBDialect(PGDialect):
     ) -> Any:
         """None has one."""
         return {"constrained_columns": [], "name": None}
+
+
+def check_query(statement: str) -> None:
+    """Raises ValueError, which quotes nothing of it, for a text that is more or less than one query."""
+    import duckdb
+
+    if [each.type for each in duckdb.extract_statements(statement)] != [duckdb.StatementType.SELECT]:
+        raise ValueError("the checked tables are for queries only: one SELECT at a time")
 
 
 def _type(text: str) -> Any:
