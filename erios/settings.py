@@ -376,10 +376,13 @@ def _sentence(error: ValidationError, source: Path) -> str:
     """One sentence for the first thing wrong in the settings."""
     first = error.errors(include_url=False, include_context=False)[0]
     name = ".".join(str(part) for part in first["loc"])
+    either = f"(in {source} or its ERIOS_ variable)"
     if first["type"] == "extra_forbidden":
-        return f"unknown setting '{name}' in {source}; known are {', '.join(_known(first['loc'][:-1]))}"
+        *section, _ = first["loc"]
+        place = either if section else f"in {source}"  # a variable of no section is refused before
+        return f"unknown setting '{name}' {place}; known are {', '.join(_known(tuple(section)))}"
     message = first["msg"].removeprefix("Value error, ")
-    where = f"setting '{name}' (in {source} or its ERIOS_ variable)" if name else f"settings in {source}"
+    where = f"setting '{name}' {either}" if name else f"settings in {source}"
     return f"{where}: {message}"
 
 

@@ -108,6 +108,16 @@ def test_a_misspelt_variable_is_refused(monkeypatch):
         load_settings()
 
 
+def test_a_misspelt_variable_of_a_section_is_looked_for_in_both_places(monkeypatch):
+    monkeypatch.setenv("ERIOS_LOAD__SPLIT_MB", "32")
+
+    with pytest.raises(
+        UsageError,
+        match=r"'load\.split_mb' \(in .*erios\.toml or its ERIOS_ variable\); known are chunk_mb, buckets",
+    ):
+        load_settings()
+
+
 def test_a_variable_with_broken_json_is_refused(monkeypatch):
     monkeypatch.setenv("ERIOS_SPARK", "{")
 
