@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import duckdb
@@ -54,11 +54,21 @@ class TypePlan:
 
     resource: str
     tables: tuple[WarehouseTable, ...]
-    structure: Mapping[str, object]
+    owner: Mapping[str, object]
+    """The structure that ``patient`` and ``links`` read."""
     patient: str
     shape: Shape
     links: tuple[str, str] = ("NULL::VARCHAR[]", "NULL::VARCHAR[]")
     """SQL of the references of the patients that replace this one, and of those it replaces."""
+
+    @property
+    def structure(self) -> Mapping[str, object]:
+        return merge_structures([self.owner, *(table.view.structure for table in self.tables)])
+
+    def narrowed(self, present: Collection[str]) -> TypePlan:
+        """The plan for resources with no other elements than ``present`` at their top level."""
+        tables = tuple(replace(table, view=table.view.narrowed(present)) for table in self.tables)
+        return replace(self, tables=tables)
 
 
 @dataclass(frozen=True)
@@ -117,8 +127,10 @@ class Kernel:
         Faults found go to ``doc.reason``; afterwards ``parsed`` holds the accepted resources of the type.
         """
         plan = self._type_plan(resource)
+        present = self._check_keys(plan)
+        self._check_kinds(plan)
+        plan = plan.narrowed(present)
         self._parse(plan)
-        self._check_shapes(plan)
         for table in plan.tables:
             self._run_view(table)
         self._refuse_view_problems(plan)
@@ -188,16 +200,21 @@ class Kernel:
         )
         self.sql.execute(_SUBJECTS)
 
-    def _check_shapes(self, plan: TypePlan) -> None:
-        """Look closely at the few texts whose keys or JSON kinds are not those of the type."""
+    def _check_keys(self, plan: TypePlan) -> frozenset[str]:
+        """Refuse texts whose top-level names are not those of the type; answers the names that the others have."""
         found = self.sql.execute(f"SELECT DISTINCT json_keys(text) {_TEXTS.format(type=plan.resource)}").fetchall()
-        wrong = [(names, reason) for (names,) in found if (reason := plan.shape.check_keys(names))]
-        for names, reason in wrong:
-            self._refuse("type = ? AND TRY(json_keys(text)) = ?", [plan.resource, names], reason)
+        present: set[str] = set()
+        for (names,) in found:
+            if reason := plan.shape.check_keys(names):
+                self._refuse("type = ? AND TRY(json_keys(text)) = ?", [plan.resource, names], reason)
+            else:
+                present.update(names)
+        return frozenset(present)
+
+    def _check_kinds(self, plan: TypePlan) -> None:
+        """Look closely at the few texts whose JSON kinds are not those of the type."""
         for reason, seqs in self._wrong_texts(plan).items():
             self._refuse("seq IN (SELECT unnest(?))", [seqs], reason)
-        if wrong or self._refused_in_parsed():
-            self._drop_refused("parsed")
 
     def _wrong_texts(self, plan: TypePlan) -> Mapping[str, list[int]]:
         """Reason → seqs of the texts with a wrong JSON kind."""
@@ -207,10 +224,6 @@ class Kernel:
                 if reason := plan.shape.check_text(batch["text"][place].as_py()):
                     wrong[reason].append(batch["seq"][place].as_py())
         return wrong
-
-    def _refused_in_parsed(self) -> bool:
-        sql = "SELECT count(*) FROM parsed SEMI JOIN (SELECT seq FROM doc WHERE reason IS NOT NULL) USING (seq)"
-        return scalar(self.sql, sql) > 0
 
     def _refuse(self, where: str, values: Sequence[object], reason: str) -> None:
         self.sql.execute(f"UPDATE doc SET reason = ? WHERE reason IS NULL AND {where}", [reason, *values])
@@ -273,11 +286,11 @@ def type_plan(resource: str, tables: Sequence[WarehouseTable]) -> TypePlan:
     """The plan of one resource type; raises ViewError for a type without a patient link that cannot compile."""
     if resource == "Patient":
         links = [compile_path(resource, path) for path in _PATIENT_LINKS]
-        structure = merge_structures([*(t.view.structure for t in tables), *(link.structure for link in links)])
+        structure = merge_structures(link.structure for link in links)
         others = (links[0].sql("r"), links[1].sql("r"))
         return TypePlan(resource, tuple(tables), structure, "'Patient/' || id", shape_of(resource), others)
     paths = [compile_path(resource, path) for path in patient_links(resource)]
-    structure = merge_structures([*(t.view.structure for t in tables), *(p.structure for p in paths)])
+    structure = merge_structures(path.structure for path in paths)
     firsts = ", ".join(f"list_extract({p.sql('r')}, 1)" for p in paths)
     patient = f"coalesce({firsts})" if firsts else "NULL"
     return TypePlan(resource, tuple(tables), structure, patient, shape_of(resource))

@@ -317,9 +317,13 @@ def stage_all(
 
 
 def _task_count(splits: Sequence[Split], plan: LoadPlan, parallelism: int) -> int:
-    """As many tasks for each core, so that all cores end together; a task has a chunk, for one has a fixed cost."""
+    """As many tasks for each core, so that all cores end together; a task has a chunk, for one has a fixed cost.
+
+    Of what is less than a chunk for each core, a task for each: every task compiles the views of its types.
+    """
     whole = sum(split.weight for split in splits)
-    each = max(TASKS_PER_CORE, -(-whole // (plan.chunk_bytes * parallelism)))
+    chunks = -(-whole // (plan.chunk_bytes * parallelism))
+    each = max(TASKS_PER_CORE, chunks) if chunks > 1 else 1
     return max(1, min(each * parallelism, whole >> 20))
 
 

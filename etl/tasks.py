@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import pickle
-import re
 import sys
 import threading
 import time
@@ -18,10 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from zipimport import zipimporter
 
 from etl.errors import EtlError, StorageError
 from etl.faults import storage_fault
@@ -55,8 +55,8 @@ class Runner(Protocol):
     def parallelism(self) -> int:
         """How many items run at a time."""
 
-    def warm(self) -> object:
-        """Begin to make ready what running needs; the caller goes on meanwhile."""
+    def warm(self, needed: object = None) -> object:
+        """Begin to make ready what running needs, ``needed`` among it; the caller goes on meanwhile."""
 
     def run(
         self,
@@ -79,9 +79,12 @@ class SparkRunner:
         """Spark's default parallelism: the cores of its executors."""
         return int(self.spark.sparkContext.defaultParallelism)
 
-    def warm(self) -> threading.Thread:
-        """Start the Python workers, who import what tasks need, on a thread that the caller need not wait for."""
-        thread = threading.Thread(target=_warm, args=(self.spark, self.parallelism), daemon=True)
+    def warm(self, needed: object = None) -> threading.Thread:
+        """Start the Python workers, on a thread that the caller need not wait for.
+
+        They import what tasks need and what is ``needed``, such as the plan that tasks will be sent.
+        """
+        thread = threading.Thread(target=_warm, args=(self.spark, self.parallelism, needed), daemon=True)
         thread.start()
         return thread
 
@@ -96,34 +99,36 @@ class SparkRunner:
         return run_tasks(self.spark, name, function, items, progress)
 
 
-def _warm(spark: SparkSession, workers: int) -> None:
+def _warm(spark: SparkSession, workers: int, needed: object) -> None:
     """Nothing depends on it: a worker that did not start now starts with its first task, whose fault is told."""
     with suppress(Exception):
-        spark.sparkContext.parallelize(range(workers), workers).foreach(_import)
+        spark.sparkContext.parallelize(range(workers), workers).foreach(partial(_import, _packed(needed)))
 
 
-def _import(_number: int) -> None:
+def _import(needed: bytes, _number: int) -> None:
     for name in ("etl.staging", "etl.settle", "etl.fold", "pyarrow.compute"):
         import_module(name)
-    _forget_archives()
+    pickle.loads(zlib.decompress(needed))
+    _settle_archives()
     gc.collect()
     gc.freeze()
 
 
-def _forget_archives() -> None:
-    """Before each task a worker of Spark reads every archive anew that it imported from, and collects garbage.
+def _settle_archives() -> None:
+    """Before each task a worker of Spark has every archive read anew that modules may come from: 0.15 s for its own.
 
-    For Spark's own archives, whose modules are there by now, that is 0.15 s a task; they are looked into last from here
-    on. What was imported is no garbage either (``gc.freeze``).
+    They do not change while it runs, so their importers are kept, and cannot be told to look again.
     """
-    archives = [path for path in sys.path if _SPARKS_OWN.search(path)]
-    sys.path[:] = [path for path in sys.path if path not in archives] + archives
-    for path in list(sys.path_importer_cache):
-        if _SPARKS_OWN.search(path):
-            del sys.path_importer_cache[path]
+    for path, finder in list(sys.path_importer_cache.items()):
+        if isinstance(finder, zipimporter):
+            sys.path_importer_cache[path] = _Settled(finder)
 
 
-_SPARKS_OWN = re.compile(r"/(pyspark|py4j)[^/]*\.zip(/|$)")
+class _Settled:
+    """An archive's importer without ``invalidate_caches``."""
+
+    def __init__(self, importer: zipimporter) -> None:
+        self.find_spec = importer.find_spec
 
 
 def run_tasks(
@@ -169,7 +174,7 @@ def _fulfil(outcome: Future[Result], job: Callable[[], Result]) -> None:
         outcome.set_exception(error)
 
 
-def _packed(function: Callable[[Item], Result]) -> bytes:
+def _packed(function: object) -> bytes:
     """A function and all that is bound to it, small: beyond a megabyte Spark sends it by a slower way."""
     from pyspark.cloudpickle import dumps
 
@@ -177,8 +182,15 @@ def _packed(function: Callable[[Item], Result]) -> bytes:
 
 
 def _unpacked(packed: bytes, item: Item) -> Result | Failure:
-    function: Callable[[Item], Result] = pickle.loads(zlib.decompress(packed))
-    return _guarded(function, item)
+    _settle_archives()
+    return _guarded(_function(packed), item)
+
+
+@lru_cache(maxsize=1)
+def _function(packed: bytes) -> Callable[[Any], Any]:
+    """Unpacked once a worker, not once a task: a load's plan has a structure for every element of FHIR."""
+    function: Callable[[Any], Any] = pickle.loads(zlib.decompress(packed))
+    return function
 
 
 def _guarded(function: Callable[[Item], Result], item: Item) -> Result | Failure:

@@ -11,7 +11,7 @@ class InlineRunner:
 
     parallelism = 2
 
-    def warm(self) -> None:
+    def warm(self, needed: object = None) -> None:
         """Nothing to start."""
 
     def run(self, name: str, function: Callable[[Any], Any], items: Sequence[Any], progress: Any = None) -> list[Any]:

@@ -19,6 +19,8 @@ from erios.errors import MachineError
 from erios.settings import Settings, make_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyspark.sql import SparkSession
 
 NO_JAVA = "Spark needs Java 17: install openjdk-17-jre-headless or set JAVA_HOME to a Java 17"
@@ -105,6 +107,21 @@ def _build(settings: Settings) -> SparkSession:
         return SparkSession(context)
 
 
+_LONGEST_SOCKET = 107
+_SOCKET_NAME = len("/.00000000-0000-0000-0000-000000000000.sock")
+
+
+def sockets(folder: Path) -> dict[str, str]:
+    """Spark and its Python workers of one machine talk through files in a private folder, if its path is short enough.
+
+    Over TCP each task waits 40 ms: Spark's side sends small pieces, and the system holds the last one back until the
+    one before is acknowledged. And any account of the machine can connect to a TCP port.
+    """
+    if len(os.fsencode(folder)) + _SOCKET_NAME > _LONGEST_SOCKET:
+        return {}
+    return {"spark.python.unix.domain.socket.enabled": "true", "spark.python.unix.domain.socket.dir": str(folder)}
+
+
 @contextmanager
 def _mute_jvm() -> Iterator[None]:
     """Start the JVM with its standard error closed: what Java prints there may quote rows, and nobody reads it."""
@@ -126,6 +143,8 @@ def _configuration(settings: Settings) -> dict[str, str]:
         "spark.local.dir": str(settings.spark_local_dir),
         "spark.sql.warehouse.dir": str(settings.spark_local_dir / "catalog"),
     }
+    if settings.spark.master.startswith("local"):
+        conf |= sockets(settings.spark_local_dir)
     if settings.spark.event_log_dir is not None:
         make_folder(settings.spark.event_log_dir, 0o750)
         conf |= {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import reduce
@@ -32,9 +32,11 @@ from etl.views.fhirpath import (
     Scope,
     UnknownElementError,
     compile_expression,
+    is_path,
     quote,
     root,
 )
+from etl.views.rows import RESOURCE, Check, Iteration, Rows, Union, Value, elements_read
 from etl.views.sharing import share_paths
 
 MAX_DEPTH = 32
@@ -69,8 +71,18 @@ class CompiledView:
     resource: str
     columns: tuple[Column, ...]
     structure: Mapping[str, Any]
-    _rows: _Rows
+    _rows: Rows
     _filters: tuple[str, ...]
+
+    def narrowed(self, present: Collection[str]) -> CompiledView:
+        """The view as it is for records with no other elements than ``present`` at their top level.
+
+        It has the same columns, and asks for nothing that is not there: most records lack most elements of a wide view.
+        """
+        rows = self._rows.narrowed(present) or self._rows
+        read = elements_read(" ".join([*rows.texts(), *self._filters]))
+        structure = {name: part for name, part in self.structure.items() if name in read}
+        return replace(self, structure=structure or {"id": "VARCHAR"}, _rows=rows)
 
     def sql(self, source: str, resource: str = "r", carry: Sequence[str] = (), *, problems: bool = False) -> str:
         """SELECT of ``carry`` and the view's columns from ``source``, whose STRUCT column ``resource`` holds records.
@@ -82,7 +94,7 @@ class CompiledView:
         self._check_names((*carry, resource))
         too_deep = "[NULL]" if problems else f"error('repeat: nested deeper than {MAX_DEPTH}')"
         query = _Query(tuple(carry), problems).sql(self._rows, f"{source}{where}")
-        inner = query.replace(_TOO_DEEP, too_deep).replace(_RESOURCE, resource)
+        inner = query.replace(_TOO_DEEP, too_deep).replace(RESOURCE, resource)
         extra = [f'"{_PROBLEM}"'] if problems else []
         names = [*carry, *(f'"{column.name}"' for column in self.columns), *extra]
         return f"SELECT {', '.join(names)} FROM ({inner})"
@@ -101,65 +113,13 @@ class CompiledPath:
     _list: str
 
     def sql(self, resource: str = "r") -> str:
-        return self._list.replace(_RESOURCE, resource)
+        return self._list.replace(RESOURCE, resource)
 
 
-_RESOURCE = "«resource»"
 _NULL_FOR_NULL = ("%rowIndex", "$this")
 """Paths that need no guard where there is no item: the index of the only row is 0, and NULL is NULL."""
 _STRUCTURE = "«structure {}»"
 _TOO_DEEP = "«too deep»"
-
-
-@dataclass
-class _Rows:
-    """What a select yields for one focus: values of one row, and lists of rows to be crossed with it.
-
-    A value is a pair: the SQL for loads, and the SQL that raises where several values are found. ``checks`` are SQL
-    texts that are NULL or name a problem; ``order`` is the order of the columns in the definition.
-    """
-
-    values: dict[str, tuple[str, str]] = field(default_factory=dict)
-    lists: list[_Iteration | _Union] = field(default_factory=list)
-    checks: list[str] = field(default_factory=list)
-    order: list[str] = field(default_factory=list)
-
-    def mapped(self, change: Callable[[str], str]) -> _Rows:
-        """The same rows with every SQL text changed."""
-        values = {name: (change(one), change(other)) for name, (one, other) in self.values.items()}
-        lists = [part.mapped(change) for part in self.lists]
-        return _Rows(values, lists, [change(check) for check in self.checks], self.order)
-
-
-@dataclass
-class _Iteration:
-    """The rows of every item of a list; ``item`` and ``index`` are the names that ``body`` uses for them."""
-
-    items: str
-    item: str
-    index: str
-    body: _Rows
-
-    def mapped(self, change: Callable[[str], str]) -> _Iteration:
-        return replace(self, items=change(self.items), body=self.body.mapped(change))
-
-    @property
-    def order(self) -> list[str]:
-        return self.body.order
-
-
-@dataclass
-class _Union:
-    """The rows of several branches, one after the other."""
-
-    branches: list[_Rows]
-
-    def mapped(self, change: Callable[[str], str]) -> _Union:
-        return _Union([branch.mapped(change) for branch in self.branches])
-
-    @property
-    def order(self) -> list[str]:
-        return self.branches[0].order
 
 
 def compile_view(definition: ViewDefinition | Mapping[str, Any]) -> CompiledView:
@@ -172,7 +132,7 @@ def compile_path(resource: str, path: str) -> CompiledPath:
     """Compile one expression over a resource type; ViewError if it does not fit the type."""
     need = Need()
     try:
-        expr = compile_expression(path, Scope(root(resource, _RESOURCE, need), resource, {}))
+        expr = compile_expression(path, Scope(root(resource, RESOURCE, need), resource, {}))
     except PathError as error:
         raise ViewError(f"{resource}: path '{path}': {error}") from None
     expr = expr.typed()
@@ -235,7 +195,7 @@ class _Compiler:
     def _compile(self) -> CompiledView:
         scope = self._scope()
         filters = [self._filter(path, number, scope) for number, path in enumerate(self._view.filters)]
-        rows = _Rows()
+        rows = Rows()
         for select in self._view.selects:
             self._add(rows, self._select(select, scope), select.where)
         columns = tuple(self._columns[name] for name in rows.order)
@@ -254,7 +214,7 @@ class _Compiler:
 
     def _scope(self) -> Scope:
         try:
-            this = root(self._view.resource, _RESOURCE, self._need)
+            this = root(self._view.resource, RESOURCE, self._need)
         except PathError as error:
             raise self._error("resource", str(error)) from None
         constants = {name: self._constant(c) for name, c in self._view.constants.items()}
@@ -286,7 +246,7 @@ class _Compiler:
         except PathError as error:
             raise ViewError(f"{self._view.name}: {where}: {error}") from None
 
-    def _select(self, select: Select, scope: Scope) -> _Rows:
+    def _select(self, select: Select, scope: Scope) -> Rows:
         if select.repeat:
             return self._iterated(select, *self._repeat(select, scope))
         if select.for_each is None:
@@ -298,9 +258,10 @@ class _Compiler:
         items = focus.sql if focus.many else f"CASE WHEN {focus.sql} IS NOT NULL THEN [{focus.sql}] END"
         if select.or_null:
             items = f"CASE WHEN len({items}) > 0 THEN {items} ELSE [NULL] END"
-        return self._iterated(select, focus, items, scope)
+        of_path = scope.this.root and not select.or_null and is_path(select.for_each)
+        return self._iterated(select, focus, items, scope, of_path=of_path)
 
-    def _iterated(self, select: Select, focus: Expr, items: str, scope: Scope) -> _Rows:
+    def _iterated(self, select: Select, focus: Expr, items: str, scope: Scope, *, of_path: bool = False) -> Rows:
         """Rows of a select for every item of a list."""
         x, i = self._names.fresh(), self._names.fresh()
         this = replace(focus, sql=x, many=False, root=False)
@@ -309,31 +270,31 @@ class _Compiler:
             inner = self._one_row_of_nulls(inner, f"{x} IS NULL")
         if select.repeat:
             reason = quote(f"{select.where}.repeat: nested deeper than {MAX_DEPTH}")
-            inner.checks.append(f"CASE WHEN {x} IS NULL THEN {reason} END")
-        return _Rows(lists=[_Iteration(items, x, i, inner)], order=inner.order)
+            inner.checks.append(Check(f"CASE WHEN {x} IS NULL THEN {reason} END"))
+        return Rows(lists=[Iteration(items, x, i, inner, of_path)], order=inner.order)
 
-    def _one_row_of_nulls(self, rows: _Rows, nothing: str) -> _Rows:
+    def _one_row_of_nulls(self, rows: Rows, nothing: str) -> Rows:
         """The rows of a focus; where there is ``nothing``, one row of NULLs, and 0 for every ``%rowIndex``."""
         values = {
-            name: pair if self._columns[name].path.strip() in _NULL_FOR_NULL else _guarded(pair, nothing)
-            for name, pair in rows.values.items()
+            name: value if self._columns[name].path.strip() in _NULL_FOR_NULL else value.guarded(nothing)
+            for name, value in rows.values.items()
         }
         lists = [self._one_of_nulls(part, nothing) for part in rows.lists]
-        return _Rows(values, lists, rows.checks, rows.order)
+        return Rows(values, lists, rows.checks, rows.order)
 
-    def _one_of_nulls(self, part: _Iteration | _Union, nothing: str) -> _Iteration | _Union:
+    def _one_of_nulls(self, part: Iteration | Union, nothing: str) -> Iteration | Union:
         """The same for a list of rows: an iteration over one NULL; of a union, its first branch alone."""
-        if isinstance(part, _Iteration):
+        if isinstance(part, Iteration):
             items = f"CASE WHEN {nothing} THEN [NULL] ELSE {part.items} END"
             return replace(part, items=items, body=self._one_row_of_nulls(part.body, f"{part.item} IS NULL"))
         first, *others = part.branches
         kept = [self._only_unless(branch, nothing) for branch in others]
-        return _Union([self._one_row_of_nulls(first, nothing), *kept])
+        return Union([self._one_row_of_nulls(first, nothing), *kept])
 
-    def _only_unless(self, rows: _Rows, nothing: str) -> _Rows:
+    def _only_unless(self, rows: Rows, nothing: str) -> Rows:
         """The rows of a focus, and none where there is nothing."""
         items = f"CASE WHEN {nothing} THEN [] ELSE [true] END"
-        return _Rows(lists=[_Iteration(items, self._names.fresh(), self._names.fresh(), rows)], order=rows.order)
+        return Rows(lists=[Iteration(items, self._names.fresh(), self._names.fresh(), rows)], order=rows.order)
 
     def _repeat(self, select: Select, scope: Scope) -> tuple[Expr, str, Scope]:
         """Every item that the paths reach, again and again, parents before children.
@@ -397,9 +358,9 @@ class _Compiler:
         either = f"CASE WHEN len({r}.fresh) > 0 THEN {_TOO_DEEP} ELSE {items} END"
         return f"list_extract(list_transform([{last}], lambda {r}: {either}), 1)"
 
-    def _body(self, select: Select, scope: Scope) -> _Rows:
+    def _body(self, select: Select, scope: Scope) -> Rows:
         """Columns, nested selects and union of a select, for one focus."""
-        rows, checked = _Rows(), set[str]()
+        rows, checked = Rows(), set[str]()
         for column in select.columns:
             self._add(rows, self._column(column, scope, checked), column.where)
         for nested in select.selects:
@@ -408,7 +369,7 @@ class _Compiler:
             self._add(rows, self._union(select, scope), f"{select.where}.unionAll")
         return rows
 
-    def _add(self, rows: _Rows, more: _Rows, where: str) -> None:
+    def _add(self, rows: Rows, more: Rows, where: str) -> None:
         twice = set(rows.order) & set(more.order)
         if twice:
             raise self._error(where, f"gives the column '{min(twice)}' a second time")
@@ -417,9 +378,9 @@ class _Compiler:
         rows.checks += more.checks
         rows.order += more.order
 
-    def _union(self, select: Select, scope: Scope) -> _Rows:
+    def _union(self, select: Select, scope: Scope) -> Rows:
         outer = self._columns
-        branches: list[_Rows] = []
+        branches: list[Rows] = []
         sets: list[dict[str, Column]] = []
         for branch in select.union:
             self._columns = {}
@@ -428,9 +389,9 @@ class _Compiler:
         self._columns = outer
         self._check_union(select, branches, sets)
         self._columns |= sets[0]
-        return _Rows(lists=[_Union(branches)], order=branches[0].order)
+        return Rows(lists=[Union(branches)], order=branches[0].order)
 
-    def _check_union(self, select: Select, branches: Sequence[_Rows], sets: Sequence[Mapping[str, Column]]) -> None:
+    def _check_union(self, select: Select, branches: Sequence[Rows], sets: Sequence[Mapping[str, Column]]) -> None:
         wanted = [(n, sets[0][n].sql_type) for n in branches[0].order]
         for number, (branch, columns) in enumerate(zip(branches, sets, strict=True)):
             found = [(n, columns[n].sql_type) for n in branch.order]
@@ -441,7 +402,7 @@ class _Compiler:
                     " the branches of a union have the same columns in the same order",
                 )
 
-    def _column(self, column: ColumnDefinition, scope: Scope, checked: set[str]) -> _Rows:
+    def _column(self, column: ColumnDefinition, scope: Scope, checked: set[str]) -> Rows:
         where = f"{column.where}.path '{column.path}'"
         expr = self._expression(column.path, scope, where)
         self._check_column(column, expr, where)
@@ -450,7 +411,9 @@ class _Compiler:
         ansi = self._ansi_type(column)
         sql_type = ansi or SQL_TYPES.get(_result_type(expr, declared), "VARCHAR")
         typed = _typed(expr, ansi, sql_type)
-        checks = _checks(column, expr, typed, checked)
+        of_path = scope.this.root and is_path(column.path)
+        checks = [Check(sql, of_path) for sql in _checks(column, expr, typed, checked)]
+        value = _value(column, typed, sql_type)
         self._columns[column.name] = Column(
             column.name,
             column.path,
@@ -460,7 +423,8 @@ class _Compiler:
             column.tags,
             column.description,
         )
-        return _Rows(values={column.name: _value(column, typed, sql_type)}, checks=checks, order=[column.name])
+        values = {column.name: replace(value, empty=_nothing(column, sql_type)) if of_path else value}
+        return Rows(values, checks=checks, order=[column.name])
 
     def _check_column(self, column: ColumnDefinition, expr: Expr, where: str) -> None:
         if expr.choice:
@@ -516,11 +480,6 @@ def _is_constant(constant: Constant) -> bool:
     if isinstance(constant.value, bool) or not isinstance(constant.value, (*kinds, str)):
         return False
     return re.fullmatch(_FORMS.get(constant.type, r"[\s\S]*"), str(constant.value)) is not None
-
-
-def _guarded(pair: tuple[str, str], nothing: str) -> tuple[str, str]:
-    one, other = (f"CASE WHEN NOT ({nothing}) THEN {sql} END" for sql in pair)
-    return one, other
 
 
 def _listed(columns: Sequence[tuple[str, str]]) -> str:
@@ -599,17 +558,21 @@ def _cast_date(ansi: str) -> str:
     return instant if ansi == "TIMESTAMP WITH TIME ZONE" else f"TRY_CAST(timezone('UTC', {instant}) AS {ansi})"
 
 
-def _value(column: ColumnDefinition, typed: Expr, sql_type: str) -> tuple[str, str]:
-    """(value, value or error) of a column as SQL."""
+def _nothing(column: ColumnDefinition, sql_type: str) -> str:
+    """SQL of a column that finds no value."""
+    return f"CAST([] AS {sql_type}[])" if column.collection else f"CAST(NULL AS {sql_type})"
+
+
+def _value(column: ColumnDefinition, typed: Expr, sql_type: str) -> Value:
     if column.collection:
         as_list = typed.sql if typed.many else f"CASE WHEN {typed.sql} IS NOT NULL THEN [{typed.sql}] ELSE [] END"
         sql = f"CAST(coalesce({as_list}, []) AS {sql_type}[])"
-        return sql, sql
+        return Value(sql, sql)
     if not typed.many:
-        return typed.sql, typed.sql
+        return Value(typed.sql, typed.sql)
     one = f"list_extract({typed.sql}, 1)"
     message = quote(f"column {column.name} ({column.path}) has more than one value; use first() or collection")
-    return one, f"CASE WHEN len({typed.sql}) > 1 THEN error({message}) ELSE {one} END"
+    return Value(one, f"CASE WHEN len({typed.sql}) > 1 THEN error({message}) ELSE {one} END")
 
 
 def _checks(column: ColumnDefinition, expr: Expr, typed: Expr, checked: set[str]) -> list[str]:
@@ -664,23 +627,24 @@ def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def _row_list(rows: _Rows, names: Names) -> tuple[str, bool]:
+def _row_list(rows: Rows, names: Names) -> tuple[str, bool]:
     """SQL of a focus's rows and whether it is a list of rows rather than one row."""
-    values = {name: pair[0] for name, pair in rows.values.items()}
+    values = {name: value.sql for name, value in rows.values.items()}
+    checks = [check.sql for check in rows.checks]
     if not rows.lists:
-        return _pack(values, rows.checks), False
+        return _pack(values, checks), False
     crossed, crossed_names = _crossed(rows.lists, names)
-    if not values and not rows.checks:
+    if not values and not checks:
         return crossed, True
     y = names.fresh()
     values |= {name: f"struct_extract({y}, {quote(name)})" for name in crossed_names}
-    checks = [*rows.checks, f"struct_extract({y}, '{_PROBLEM}')"]
+    checks += [f"struct_extract({y}, '{_PROBLEM}')"]
     return f"list_transform({crossed}, lambda {y}: {_pack(values, checks)})", True
 
 
-def _list_sql(part: _Iteration | _Union, names: Names) -> str:
+def _list_sql(part: Iteration | Union, names: Names) -> str:
     """SQL of a list of rows."""
-    if isinstance(part, _Iteration):
+    if isinstance(part, Iteration):
         row, nested = _row_list(part.body, names)
         body = f"list_transform({part.items}, lambda {part.item}, {part.index}: {row})"
         return f"flatten({body})" if nested else body
@@ -688,7 +652,7 @@ def _list_sql(part: _Iteration | _Union, names: Names) -> str:
     return reduce(lambda one, other: f"list_concat({one}, {other})", lists)
 
 
-def _crossed(parts: Sequence[_Iteration | _Union], names: Names) -> tuple[str, list[str]]:
+def _crossed(parts: Sequence[Iteration | Union], names: Names) -> tuple[str, list[str]]:
     """The cross product of lists of rows."""
     sql, columns = _list_sql(parts[0], names), parts[0].order
     for part in parts[1:]:
@@ -702,7 +666,7 @@ def _crossed(parts: Sequence[_Iteration | _Union], names: Names) -> tuple[str, l
     return sql, columns
 
 
-def _as_list(rows: _Rows, order: Sequence[str], names: Names) -> str:
+def _as_list(rows: Rows, order: Sequence[str], names: Names) -> str:
     """A branch of a union as a list of rows with its fields in one order."""
     row, nested = _row_list(rows, names)
     sql = row if nested else f"[{row}]"
@@ -722,40 +686,40 @@ class _Query:
     problems: bool
     names: Names = field(default_factory=lambda: _OuterNames())  # noqa: PLW0108 - defined below
 
-    def sql(self, rows: _Rows, source: str, passed: tuple[str, ...] = ()) -> str:
+    def sql(self, rows: Rows, source: str, passed: tuple[str, ...] = ()) -> str:
         """SELECT of ``carry``, the columns ``passed`` through from the source, the rows' own and the problem."""
         if not rows.lists:
             return self._flat(rows, source, passed)
         if len(rows.lists) > 1:
             return self._through_lists(rows, source, passed)
         part = rows.lists[0]
-        if isinstance(part, _Iteration):
+        if isinstance(part, Iteration):
             return self._unnested(rows, part, source, passed)
         return " UNION ALL BY NAME ".join(self.sql(_joined(rows, branch), source, passed) for branch in part.branches)
 
-    def _value(self, pair: tuple[str, str]) -> str:
-        return pair[0 if self.problems else 1]
+    def _value(self, value: Value) -> str:
+        return value.sql if self.problems else value.raising
 
-    def _own(self, rows: _Rows, passed: tuple[str, ...]) -> list[str]:
-        values = [f'{self._value(pair)} AS "{name}"' for name, pair in rows.values.items()]
+    def _own(self, rows: Rows, passed: tuple[str, ...]) -> list[str]:
+        values = [f'{self._value(value)} AS "{name}"' for name, value in rows.values.items()]
         return [*self.carry, *(f'"{name}"' for name in passed if name != _PROBLEM), *values]
 
-    def _problem(self, rows: _Rows, passed: tuple[str, ...], *more: str) -> str:
-        checks = [*([f'"{_PROBLEM}"'] if _PROBLEM in passed else []), *rows.checks, *more]
+    def _problem(self, rows: Rows, passed: tuple[str, ...], *more: str) -> str:
+        checks = [*([f'"{_PROBLEM}"'] if _PROBLEM in passed else []), *(check.sql for check in rows.checks), *more]
         found = f"coalesce({', '.join(checks)}, NULL)" if checks else "CAST(NULL AS VARCHAR)"
         return f'{found} AS "{_PROBLEM}"'
 
-    def _flat(self, rows: _Rows, source: str, passed: tuple[str, ...]) -> str:
+    def _flat(self, rows: Rows, source: str, passed: tuple[str, ...]) -> str:
         columns, source = self._shared([*self._own(rows, passed), self._problem(rows, passed)], source, passed)
         return f"SELECT {', '.join(columns)} FROM {source}"
 
     def _shared(self, columns: Sequence[str], source: str, passed: tuple[str, ...]) -> tuple[list[str], str]:
-        return share_paths(columns, source, {_RESOURCE, *filter(_is_variable, passed)})
+        return share_paths(columns, source, {RESOURCE, *filter(_is_variable, passed)})
 
-    def _unnested(self, rows: _Rows, part: _Iteration, source: str, passed: tuple[str, ...]) -> str:
+    def _unnested(self, rows: Rows, part: Iteration, source: str, passed: tuple[str, ...]) -> str:
         """The items as rows first; then the body's columns are computed on them like any others."""
         body = part.body
-        resource = ["«resource» AS «resource»"] if _mentions(body, _RESOURCE) else []
+        resource = ["«resource» AS «resource»"] if _mentions(body, RESOURCE) else []
         outer = [name for name in passed if name != _PROBLEM and _is_variable(name)]
         items = [f'unnest({part.items}) AS "{part.item}"']
         if _mentions(body, part.index):
@@ -768,7 +732,7 @@ class _Query:
         variables = tuple(v for v in (part.item, part.index) if _mentions_below(body, v))
         return self.sql(body, inner, tuple(dict.fromkeys((*outer, *names, *variables))))
 
-    def _through_lists(self, rows: _Rows, source: str, passed: tuple[str, ...]) -> str:
+    def _through_lists(self, rows: Rows, source: str, passed: tuple[str, ...]) -> str:
         crossed, columns = _crossed(rows.lists, self.names)
         unnested = [*self._own(rows, passed), self._problem(rows, passed), f'unnest({crossed}) AS "_row"']
         inner = f"(SELECT {', '.join(unnested)} FROM {source})"
@@ -780,29 +744,23 @@ class _Query:
         return f"SELECT {', '.join([*kept, *listed, problem])} FROM {inner}{check}"
 
 
-def _joined(rows: _Rows, branch: _Rows) -> _Rows:
+def _joined(rows: Rows, branch: Rows) -> Rows:
     """A branch of a union together with the row that the union belongs to."""
-    return _Rows(
+    return Rows(
         {**rows.values, **branch.values}, branch.lists, [*rows.checks, *branch.checks], [*rows.order, *branch.order]
     )
 
 
-def _mentions(rows: _Rows, name: str) -> bool:
+def _mentions(rows: Rows, name: str) -> bool:
     """Does any SQL of the rows use a name?"""
-    found: list[bool] = []
-
-    def look(sql: str) -> str:
-        found.append(re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", sql) is not None)
-        return sql
-
-    rows.mapped(look)
-    return any(found)
+    use = re.compile(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])")
+    return any(use.search(text) for text in rows.texts())
 
 
-def _mentions_below(rows: _Rows, name: str) -> bool:
+def _mentions_below(rows: Rows, name: str) -> bool:
     """Does SQL that is evaluated after a further unnesting use a name?"""
-    inner = [p.body for p in rows.lists if isinstance(p, _Iteration)]
-    inner += [b for p in rows.lists if isinstance(p, _Union) for b in p.branches if b.lists]
+    inner = [p.body for p in rows.lists if isinstance(p, Iteration)]
+    inner += [b for p in rows.lists if isinstance(p, Union) for b in p.branches if b.lists]
     return any(_mentions(body, name) for body in inner)
 
 

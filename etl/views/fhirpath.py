@@ -190,6 +190,31 @@ def compile_expression(path: str, scope: Scope) -> Expr:
     return _visit(parse(path), replace(scope, context=scope.this))
 
 
+def is_path(text: str) -> bool:
+    """Does an expression only go from element to element, so that it is empty where the first one is missing?"""
+    return _is_path(parse(text))
+
+
+def _is_path(node: Mapping[str, Any]) -> bool:
+    children = _children(node)
+    match node["type"]:
+        case "TermExpression" | "InvocationTerm" | "ParenthesizedTerm" | "IndexerExpression":
+            return _is_path(children[0])
+        case "TypeExpression":
+            return _text(node) == "as" and _is_path(children[0])
+        case "InvocationExpression":
+            return _is_path(children[0]) and _is_path(children[1])
+        case "FunctionInvocation":
+            return _identifier(_children(children[0])[0]) in _GOING_ON
+        case kind:
+            return bool(kind == "MemberInvocation")
+
+
+_GOING_ON = {"where", "ofType", "as", "extension", "getReferenceKey", "lowBoundary", "highBoundary", "first", "last"}
+_GOING_ON |= {"single", "distinct", "tail", "skip", "take"}
+"""Functions of which nothing comes where nothing goes in (FHIRPath §5, «empty»)."""
+
+
 def _children(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list(node.get("children") or [])
 

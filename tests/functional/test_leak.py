@@ -250,7 +250,7 @@ def test_what_tasks_are_sent_holds_no_key_and_nothing_identifying(loaded, scanne
     class Listening:
         parallelism = 2
 
-        def warm(self) -> None: ...
+        def warm(self, needed=None) -> None: ...
 
         def run(self, _name, function, items, _progress=None):
             sent.append(zlib.decompress(_packed(function)) + pickle.dumps(list(items)))

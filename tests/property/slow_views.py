@@ -136,13 +136,20 @@ def _truth(value: bool | None) -> list[Node]:
 
 
 def _visit(node: Mapping[str, Any], context: Context) -> list[Node]:
+    return [found for found in _visit_all(node, context) if found.value is not None]
+
+
+def _visit_all(node: Mapping[str, Any], context: Context) -> list[Node]:
+    """Also primitives without a value, which may have extensions."""
     kind, children = node["type"], node.get("children") or []
     if kind in ("TermExpression", "ParenthesizedTerm", "LiteralTerm"):
-        return _visit(children[0], context)
+        return _visit_all(children[0], context)
     if kind == "InvocationTerm":
         return _invoke(children[0], [context.this], context)
     if kind == "InvocationExpression":
-        return _invoke(children[1], _visit(children[0], context), context)
+        right = children[1]
+        extended = right["type"] == "FunctionInvocation" and _name(right) == "extension"
+        return _invoke(right, (_visit_all if extended else _visit)(children[0], context), context)
     if kind == "ThisInvocation":
         return [context.this]
     if kind == "ExternalConstantTerm":
@@ -218,6 +225,8 @@ def _children(item: Node, name: str) -> Iterator[Node]:
         for child, extra in itertools.zip_longest(values, extras):
             if child is not None:
                 yield Node(child, (kind[:1].lower() + kind[1:]) if is_choice else "", extra)
+    if name not in item.value and isinstance(alone := item.value.get(f"_{name}"), dict):
+        yield Node(None, "", alone)
 
 
 CHOICES = {"value", "deceased", "multipleBirth", "effective"}

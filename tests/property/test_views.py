@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl.views import ViewError, compile_view
+from etl.views import CompiledView, ViewError, compile_view
 from etl.views.run import fetch_rows, open_duckdb
 from tests.property.slow_views import SeveralValuesError, rows
 
@@ -249,7 +249,16 @@ def as_written(resource: dict[str, Any]) -> str:
 
 
 def check(connection: duckdb.DuckDBPyConnection, view: dict[str, Any], resources: list[dict[str, Any]]) -> None:
+    """The view as it is, and narrowed to the elements that the resources have, against the slow evaluation."""
     compiled = compile_view(view)
+    present = {name for resource in resources for name in resource}
+    for each in (compiled, compiled.narrowed(present)):
+        check_compiled(connection, each, view, resources)
+
+
+def check_compiled(
+    connection: duckdb.DuckDBPyConnection, compiled: CompiledView, view: dict[str, Any], resources: list[dict[str, Any]]
+) -> None:
     texts = [as_written(resource) for resource in resources]
     names = [column.name for column in compiled.columns]
     try:

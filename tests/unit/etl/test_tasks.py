@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import re
 import sys
+from zipfile import ZipFile
+from zipimport import zipimporter
 
 import duckdb
 import pytest
 
 from etl import errors
 from etl.errors import EtlError, StorageError
-from etl.tasks import Failure, SparkRunner, TaskError, _as_error, _forget_archives, _guarded, _packed, _unpacked
+from etl.tasks import Failure, SparkRunner, TaskError, _as_error, _guarded, _packed, _settle_archives, _unpacked
 
 CANARY = "Camille Canari 2 69 05 49 588 157 80"
 
@@ -96,15 +99,17 @@ def test_spark_brings_back_results_in_order_and_the_first_failure_as_a_sentence(
     assert "Canari" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
 
 
-def test_sparks_archives_are_looked_into_last_and_others_stay_where_they_are(monkeypatch):
-    own = ["/spark/python/lib/pyspark.zip", "/spark/python/lib/py4j-0.10.9-src.zip"]
-    others = ["/work/hospital.zip", "/venv/site-packages"]
-    monkeypatch.setattr(sys, "path", [own[0], others[0], own[1], others[1]])
-    cached = {f"{own[0]}/pyspark/sql": None, others[0]: None, others[1]: None}
-    monkeypatch.setattr(sys, "path_importer_cache", cached)
-    _forget_archives()
-    assert sys.path == [*others, *own]
-    assert list(cached) == others
+def test_an_archives_importer_is_kept_when_python_is_told_to_look_again(monkeypatch, tmp_path):
+    with ZipFile(tmp_path / "spark.zip", "w") as archive:
+        archive.writestr("erios_in_an_archive.py", "VALUE = 1")
+    monkeypatch.syspath_prepend(str(tmp_path / "spark.zip"))
+    importlib.util.find_spec("erios_in_an_archive")
+    _settle_archives()
+    kept = sys.path_importer_cache[str(tmp_path / "spark.zip")]
+    monkeypatch.setattr(zipimporter, "invalidate_caches", lambda _self: pytest.fail("the archive is read anew"))
+    importlib.invalidate_caches()
+    assert sys.path_importer_cache[str(tmp_path / "spark.zip")] is kept
+    assert importlib.import_module("erios_in_an_archive").VALUE == 1
 
 
 def test_what_a_task_is_sent_is_small_and_does_what_it_did():

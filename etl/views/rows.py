@@ -1,0 +1,145 @@
+"""What a select yields, as SQL that is not yet a query: values, lists of rows to be crossed with them, and checks.
+
+Owns what is left of it for records that lack most elements (``Rows.narrowed``): a column that is a path alone is empty
+where its first element is missing, and an iteration over one has no rows, so neither needs to be asked of the records.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
+
+RESOURCE = "«resource»"
+"""Stands for the record in the SQL of a view."""
+_ELEMENT = re.compile(rf"struct_extract\({RESOURCE}, '([A-Za-z0-9_]+)'\)")
+
+
+def elements_read(sql: str) -> frozenset[str]:
+    """The elements of the record's top level that a SQL text reads."""
+    return frozenset(_ELEMENT.findall(sql))
+
+
+@dataclass(frozen=True)
+class Value:
+    """A column: SQL for loads, and SQL that raises where several values are found.
+
+    ``empty`` is SQL of what it is where no element is there that it reads; without one that is not known.
+    """
+
+    sql: str
+    raising: str
+    empty: str = ""
+
+    def mapped(self, change: Callable[[str], str]) -> Value:
+        return Value(change(self.sql), change(self.raising), self.empty)
+
+    def guarded(self, nothing: str) -> Value:
+        """The same, and NULL where there is ``nothing``."""
+        return self.mapped(lambda sql: f"CASE WHEN NOT ({nothing}) THEN {sql} END")
+
+    def narrowed(self, present: Collection[str]) -> Value:
+        return Value(self.empty, self.empty) if self.empty and _lacks(self.sql, present) else self
+
+
+@dataclass(frozen=True)
+class Check:
+    """SQL that is NULL or names a problem; ``of_path``: of a value that is a path alone, and none where it is empty."""
+
+    sql: str
+    of_path: bool = False
+
+    def mapped(self, change: Callable[[str], str]) -> Check:
+        return replace(self, sql=change(self.sql))
+
+
+@dataclass
+class Rows:
+    """What a select yields for one focus: values of one row, and lists of rows to be crossed with it.
+
+    ``order`` is the order of the columns in the definition.
+    """
+
+    values: dict[str, Value] = field(default_factory=dict)
+    lists: list[Iteration | Union] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+
+    def mapped(self, change: Callable[[str], str]) -> Rows:
+        """The same rows with every SQL text changed."""
+        values = {name: value.mapped(change) for name, value in self.values.items()}
+        lists = [part.mapped(change) for part in self.lists]
+        return Rows(values, lists, [check.mapped(change) for check in self.checks], self.order)
+
+    def texts(self) -> Iterator[str]:
+        """Every SQL text of the rows, those of their lists included."""
+        for value in self.values.values():
+            yield from (value.sql, value.raising)
+        yield from (check.sql for check in self.checks)
+        for part in self.lists:
+            yield from part.texts()
+
+    def narrowed(self, present: Collection[str]) -> Rows | None:
+        """The rows of records with no other elements than ``present`` at their top; None where there are none."""
+        lists = [part.narrowed(present) for part in self.lists]
+        if None in lists:
+            return None
+        values = {name: value.narrowed(present) for name, value in self.values.items()}
+        checks = [check for check in self.checks if not (check.of_path and _lacks(check.sql, present))]
+        return Rows(values, [part for part in lists if part], checks, self.order)
+
+
+@dataclass
+class Iteration:
+    """The rows of every item of a list; ``item`` and ``index`` are the names that ``body`` uses for them.
+
+    ``of_path``: the items are a path alone, so none where its first element is missing.
+    """
+
+    items: str
+    item: str
+    index: str
+    body: Rows
+    of_path: bool = False
+
+    @property
+    def order(self) -> list[str]:
+        return self.body.order
+
+    def mapped(self, change: Callable[[str], str]) -> Iteration:
+        return replace(self, items=change(self.items), body=self.body.mapped(change))
+
+    def texts(self) -> Iterator[str]:
+        yield self.items
+        yield from self.body.texts()
+
+    def narrowed(self, present: Collection[str]) -> Iteration | None:
+        return None if self.of_path and _lacks(self.items, present) else self
+
+
+@dataclass
+class Union:
+    """The rows of several branches, one after the other."""
+
+    branches: list[Rows]
+
+    @property
+    def order(self) -> list[str]:
+        return self.branches[0].order
+
+    def mapped(self, change: Callable[[str], str]) -> Union:
+        return Union([branch.mapped(change) for branch in self.branches])
+
+    def texts(self) -> Iterator[str]:
+        for branch in self.branches:
+            yield from branch.texts()
+
+    def narrowed(self, present: Collection[str]) -> Union | None:
+        branches = [kept for branch in self.branches if (kept := branch.narrowed(present))]
+        return Union(branches) if branches else None
+
+
+def _lacks(sql: str, present: Collection[str]) -> bool:
+    """Does the SQL read elements of the record, and none that is there?"""
+    read = elements_read(sql)
+    return bool(read) and read.isdisjoint(present)
