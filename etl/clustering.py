@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 from etl.files import PLACES, DataFile, between_sql, new_path, stamp
 
 CLUSTER = "_cluster"
-ROW_GROUP = 16_384
 _FEW = 64
 _ONE_CHUNK = (1 << 31) - 1
 
@@ -100,7 +99,7 @@ def write_file(rows: pa.Table, folder: Path, bucket: int, low: str, high: str) -
         rows,
         folder / draft,
         compression="zstd",
-        row_group_size=ROW_GROUP,
+        row_group_size=max(1, len(rows)),  # each column chunk has a fixed cost, and files are small
         store_schema=False,
         write_statistics=keys,  # of what else a file holds, its rows have no order: nothing to skip by
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from etl.clustering import ROW_GROUP, in_order, rows_of
+from etl.clustering import in_order, rows_of
 from etl.engine import scalar
 from etl.errors import InputError
 from etl.files import subfolder
@@ -36,6 +36,8 @@ VOXELS = "_voxels"
 """Staged voxel files of DICOM series, each named by its digest."""
 REFERRED = "_referred"
 """Staged pseudonyms of references by identifier, to be resolved before the merge."""
+ROW_GROUP = 16_384
+"""Rows of a staged file that a fold skips together; a data file is one group."""
 SEQ_BITS = 32
 AGAIN = 1 << 30
 """Tasks numbered from here read earlier batches again: their outcomes are no part of the batch's account."""

@@ -96,12 +96,13 @@ class DuckDBDialect(PGDialect):
         return [row[0] for row in connection.exec_driver_sql(query)]
 
     def get_view_names(self, connection: Connection, schema: str | None = None, **options: Any) -> list[str]:
-        """None: the checked tables are tables."""
-        return []
+        """The checked tables put together."""
+        query = "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal"
+        return [row[0] for row in connection.exec_driver_sql(query)]
 
     def has_table(self, connection: Connection, table_name: str, schema: str | None = None, **options: Any) -> bool:
-        """Whether there is such a table."""
-        return table_name in self.get_table_names(connection)
+        """Whether there is such a table or view."""
+        return table_name in [*self.get_table_names(connection), *self.get_view_names(connection)]
 
     def get_columns(self, connection: Connection, table_name: str, schema: str | None = None, **options: Any) -> Any:
         """Names and types of a table's columns."""

@@ -6,7 +6,7 @@ must never let a row's value into a result or a page: Great Expectations is told
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -53,6 +53,7 @@ class Engine:
     def __init__(self, database: Path, settings: Mapping[str, Any]) -> None:
         duckdb_dialect.register()
         self._view: Any = DefaultJinjaPageView()
+        self._batches: dict[str, Any] = {}
         context = gx.get_context(mode="ephemeral", project_config=_in_memory())
         sources: Any = context.data_sources
         self._source = sources.add_sql(
@@ -68,21 +69,28 @@ class Engine:
     def __exit__(self, *failure: object) -> None:
         self._source.get_engine().dispose()
 
-    def ask(self, suite: Suite) -> list[Any]:
-        """Great Expectations' result of every check of ``suite``, in their order. Raises SuiteError.
+    def hold(self, suite: Suite) -> dict[str, Any]:
+        """Great Expectations' results of those shared checks that hold in all tables together, by their columns."""
+        places = {place: check.shared for place, check in enumerate(suite.checks)}
+        expectations = [_expectation(suite, place, check) for place, check in enumerate(suite.checks)]
+        results = self._validate(self._batch(suite), suite, expectations, "BOOLEAN_ONLY")
+        return {places[place]: result for place, result in results.items() if result.success}
+
+    def ask(self, suite: Suite, places: Collection[int]) -> dict[int, Any]:
+        """Great Expectations' results of some checks of ``suite``, by their places. Raises SuiteError.
 
         First yes or no, in one bundled query; then counts and keys of what failed or tolerates a share of faults.
         """
-        asset = self._source.add_table_asset(suite.table, table_name=table_name(suite.table))
-        batch = asset.add_batch_definition_whole_table("all").get_batch()
-        expectations = [_expectation(suite, place, check) for place, check in enumerate(suite.checks)]
-        tolerant = [place for place, check in enumerate(suite.checks) if "mostly" in check.arguments]
-        strict = [expectation for place, expectation in enumerate(expectations) if place not in tolerant]
+        if not places:
+            return {}
+        batch = self._batch(suite)
+        expectations = {place: _expectation(suite, place, suite.checks[place]) for place in places}
+        tolerant = [place for place in places if "mostly" in suite.checks[place].arguments]
+        strict = [expectation for place, expectation in expectations.items() if place not in tolerant]
         results = self._validate(batch, suite, strict, "BOOLEAN_ONLY")
         failed = [place for place, result in results.items() if not result.success]
         detailed = [expectations[place] for place in sorted([*failed, *tolerant])]
-        results |= self._validate(batch, suite, detailed, _detailed(suite.table))
-        return [results[place] for place in range(len(suite.checks))]
+        return results | self._validate(batch, suite, detailed, _detailed(suite.table))
 
     def names(self, suite: Suite, check: Check) -> tuple[str, ...]:
         """What a naming column says, the most frequent first."""
@@ -95,6 +103,12 @@ class Engine:
     def page(self, table: str, results: Sequence[Any]) -> str:
         """The Data Docs page of a table's results, as Great Expectations writes it."""
         return str(self._view.render(_document(table, results)))
+
+    def _batch(self, suite: Suite) -> Any:
+        if suite.table not in self._batches:
+            asset = self._source.add_table_asset(suite.table, table_name=table_name(suite.table))
+            self._batches[suite.table] = asset.add_batch_definition_whole_table("all").get_batch()
+        return self._batches[suite.table]
 
     def _validate(
         self, batch: Any, suite: Suite, expectations: Sequence[Expectation], result_format: Any

@@ -100,37 +100,58 @@ def _run(
     """Ask Great Expectations about every table and write its page.
 
     Tables are filled ahead, on a thread of their own, the biggest last: DuckDB and Great Expectations' Python share
-    the machine. Results are in the order of the plans.
+    the machine. What every table must keep is asked of all of them together, and of each only what does not hold.
+    Results are in the order of the plans.
     """
     from validation.engine import Engine
-    from validation.staging import fill
+    from validation.staging import fill, join, put_together
 
-    found: dict[str, list[CheckResult]] = {}
+    rows: dict[str, int] = {}
+    answers: dict[str, dict[int, Any]] = {}
     order = sorted(plans, key=lambda plan: sum(Path(file).stat().st_size for file in tables[plan.table].to_check))
     with ThreadPoolExecutor(1) as ahead, Engine(database.path, database.settings) as engine:
+        joined = ahead.submit(join, database.connection, plans)
         counts = [(plan, ahead.submit(fill, database.connection, plan)) for plan in order]
         try:
+            joined.result()
             for place, (plan, count) in enumerate(counts, 1):
-                found[plan.table] = _check_table(engine, plan, count.result(), docs / f"{plan.table}.html")
+                rows[plan.table] = count.result()
+                answers[plan.table] = engine.ask(plan, _places(plan, lambda check: not check.shared))
                 if progress:
                     progress(plan.table, place, len(plans))
         finally:
             ahead.shutdown(cancel_futures=True)
-    return [result for plan in plans for result in found[plan.table]]
+        every = put_together(database.connection, plans)
+        held = engine.hold(every) if every else {}
+        for plan in plans:
+            holding = _places(plan, lambda check: check.shared in held)
+            answers[plan.table] |= {place: held[plan.checks[place].shared] for place in holding}
+            answers[plan.table] |= engine.ask(
+                plan, _places(plan, lambda check: check.shared and check.shared not in held)
+            )
+        pages = ((plan, docs / f"{plan.table}.html") for plan in plans)
+        return [
+            result
+            for plan, page in pages
+            for result in _results(engine, plan, answers[plan.table], rows[plan.table], page)
+        ]
 
 
-def _check_table(engine: Engine, suite: Suite, rows: int, page: Path) -> list[CheckResult]:
+def _places(suite: Suite, wanted: Callable[[Check], object]) -> list[int]:
+    return [place for place, check in enumerate(suite.checks) if wanted(check)]
+
+
+def _results(engine: Engine, suite: Suite, answers: Mapping[int, Any], rows: int, page: Path) -> Iterator[CheckResult]:
+    """The checks of a table with their answers; its page is written."""
     from validation.engine import to_answer
     from validation.pages import offline
 
-    results = engine.ask(suite)
+    results = [answers[place] for place in range(len(suite.checks))]
     page.write_text(offline(engine.page(suite.table, results)), encoding="utf-8")
-    found = []
     for check, result in zip(suite.checks, results, strict=True):
         answer = to_answer(suite.table, result, check)
         names = engine.names(suite, check) if check.naming and not answer.success else ()
-        found.append(_result(suite.table, check, answer, names, rows))
-    return found
+        yield _result(suite.table, check, answer, names, rows)
 
 
 def _result(table: str, check: Check, answer: Answer, names: Sequence[str], rows: int) -> CheckResult:

@@ -7,7 +7,8 @@ and Great Expectations' many questions then cost little. It must never quote a v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from validation.errors import SuiteError
 from validation.report import StagedTable
 from validation.suites import Suite, named_columns
 
+EVERY = "every_table"
 OFFLINE: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -57,10 +59,34 @@ def _stage_one(connection: duckdb.DuckDBPyConnection, schema: str, name: str, pa
     return columns
 
 
+def join(connection: duckdb.DuckDBPyConnection, suites: Iterable[Suite]) -> None:
+    """Make a table ``joined.<table>`` of each table that suites join: read once, however many of them do.
+
+    One struct named after the table for each key, from one of its rows even where the key is there twice. Raises
+    SuiteError.
+    """
+    connection.execute("CREATE SCHEMA joined")
+    wanted: dict[str, dict[str, None]] = {}
+    for suite in suites:
+        for name, columns in suite.joins.items():
+            wanted.setdefault(name, {}).update(dict.fromkeys(columns))
+    for name, fields in wanted.items():
+        _join_one(connection, name, list(fields))
+
+
+def _join_one(connection: duckdb.DuckDBPyConnection, name: str, fields: Sequence[str]) -> None:
+    packed = ", ".join(f"{_quoted(field)} := any_value({_quoted(field)})" for field in fields)
+    rows = f"SELECT {_quoted(f'{name}_key')} AS {_match(name)}, struct_pack({packed}) AS {_quoted(name)}"
+    try:
+        connection.execute(f"CREATE TABLE joined.{_quoted(name)} AS {rows} FROM staged.{_quoted(name)} GROUP BY 1")
+    except duckdb.BinderException:
+        raise SuiteError(f"a suite joins {name} for {', '.join(fields)}, and not all are columns of it") from None
+
+
 def fill(connection: duckdb.DuckDBPyConnection, suite: Suite) -> int:
-    """Make the table that ``suite`` is run on, and answer its rows. Raises SuiteError."""
+    """Make the table that ``suite`` is run on, and answer its rows; what it joins is there. Raises SuiteError."""
     own, key = _quoted(suite.table), f"{suite.table}_key"
-    joins = "".join(_join(suite.table, name, wanted) for name, wanted in suite.joins.items())
+    joins = "".join(_join(suite.table, name) for name in suite.joins)
     source = f"fresh.{own} AS {own}{joins}"
     named = set().union({key}, *map(named_columns, suite.checks))
     values = {name: suite.derived.get(name, f"{own}.{_quoted(name)}") for name in sorted(named)}
@@ -74,6 +100,24 @@ def fill(connection: duckdb.DuckDBPyConnection, suite: Suite) -> int:
         reason = type(error).__name__  # its text may quote a value
         raise SuiteError(f"{suite.table}.json: a derived column fails on some row: {reason}") from None
     return int(row[0]) if row else 0
+
+
+def put_together(connection: duckdb.DuckDBPyConnection, suites: Iterable[Suite]) -> Suite | None:
+    """Make a view of the rows of all tables for the checks that they share, and answer its suite; None without one."""
+    shared = {check.shared: check for suite in suites for check in suite.checks if check.shared}
+    if not shared:
+        return None
+    selects = " UNION ALL BY NAME ".join(select for suite in suites if (select := _shared_columns(suite)))
+    connection.execute(f"CREATE VIEW main.{_quoted(table_name(EVERY))} AS {selects}")
+    checks = (replace(check, arguments={"column": name}) for name, check in shared.items())
+    return Suite(EVERY, {}, {}, tuple(checks))
+
+
+def _shared_columns(suite: Suite) -> str:
+    columns = [
+        f"{_quoted(check.arguments['column'])} AS {_quoted(check.shared)}" for check in suite.checks if check.shared
+    ]
+    return f"SELECT {', '.join(columns)} FROM main.{_quoted(table_name(suite.table))}" if columns else ""
 
 
 def _refused(connection: duckdb.DuckDBPyConnection, suite: Suite, source: str) -> SuiteError | None:
@@ -92,12 +136,14 @@ def table_name(table: str) -> str:
     return f"checked_{table}"
 
 
-def _join(table: str, other: str, wanted: tuple[str, ...]) -> str:
-    """One struct named after ``other`` for each row, from one of its rows even where its key is there twice."""
-    key, match = _quoted(f"{other}_key"), _quoted(f"{other} join")
-    fields = ", ".join(f"{_quoted(name)} := any_value({_quoted(name)})" for name in wanted)
-    rows = f"SELECT {key} AS {match}, struct_pack({fields}) AS {_quoted(other)} FROM staged.{_quoted(other)} GROUP BY 1"
-    return f" LEFT JOIN ({rows}) AS {_quoted(f'{other} rows')} ON {match} = {_quoted(table)}.{key}"
+def _join(table: str, other: str) -> str:
+    key = f"{_quoted(table)}.{_quoted(f'{other}_key')}"
+    return f" LEFT JOIN joined.{_quoted(other)} AS {_quoted(f'{other} rows')} ON {_match(other)} = {key}"
+
+
+def _match(table: str) -> str:
+    """The name of the key that rows are joined by."""
+    return _quoted(f"{table} join")
 
 
 def _quoted(name: str) -> str:

@@ -37,7 +37,11 @@ _TEXT = "VARCHAR"
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation to run. ``naming``: its column says in words where the fault is, which may be shown."""
+    """One expectation to run.
+
+    ``naming``: its column says in words where the fault is, which may be shown. ``shared``: one that every table gets
+    and that looks at each row by itself, by the name that its column goes by in any table; else empty.
+    """
 
     expectation: str
     arguments: Mapping[str, Any]
@@ -45,6 +49,7 @@ class Check:
     sentence: str
     columns: tuple[str, ...]
     naming: bool = False
+    shared: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,13 +210,22 @@ def _check(draft: _Draft, place: int, raw: Any, derived: Mapping[str, str]) -> C
     except KeyError as error:
         raise draft.fail(where, f"has no {error}: it needs expectation, severity, sentence") from error
     _check_words(draft, where, severity, sentence)
+    shared = _shared(draft, expectation, arguments)
     if isinstance(arguments.get("column"), str):
         arguments["column"] = arguments["column"].replace("$key", f"{draft.table}_key")
     check = Check(expectation, arguments, severity, sentence, ())
     for name in named_columns(check):
         _check_column(draft, where, name, derived)
     columns = tuple(dict.fromkeys(c for name in named_columns(check) for c in _sources(draft, name, derived)))
-    return Check(expectation, arguments, severity, sentence, columns, bool(named_columns(check) & draft.naming))
+    return Check(expectation, arguments, severity, sentence, columns, bool(named_columns(check) & draft.naming), shared)
+
+
+_ROW_BY_ROW = {"expect_column_values_to_be_null", "expect_column_values_to_not_be_null"}
+
+
+def _shared(draft: _Draft, expectation: str, arguments: Mapping[str, Any]) -> str:
+    fits = draft.path.name == EVERY_TABLE and expectation in _ROW_BY_ROW and set(arguments) == {"column"}
+    return str(arguments["column"]).removeprefix("$") if fits else ""
 
 
 def _check_words(draft: _Draft, where: str, severity: Any, sentence: Any) -> None:

@@ -94,6 +94,41 @@ def test_block_expectation_blocks_and_names_the_rows(tmp_path, fault, sentence):
     assert failed[0].keys in expected
 
 
+def test_what_every_table_must_keep_is_told_of_the_tables_that_do_not_keep_it(tmp_path):
+    """It is asked of all tables together first: what fails then is asked of each."""
+    practitioner = {"practitioner_key": f"'{KEYS[7]}'", "country": "'06 12 34 56 78'"}
+    others = [practitioner, {**practitioner, "practitioner_key": f"'{KEYS[8]}'", "country": "'FR'"}]
+    selects = [f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in row.items())}" for row in others]
+    write(tmp_path / "practitioner.parquet", " UNION ALL ".join(selects))
+    tables = {
+        "patient": patients(tmp_path, {"contact_note": "'Mme Le Goff'"}),
+        "practitioner": StagedTable("practitioner", (str(tmp_path / "practitioner.parquet"),)),
+    }
+    suites = tmp_path / "suites"
+    suites.mkdir()
+    (suites / "every_table.json").write_bytes((SUITES / "every_table.json").read_bytes())
+
+    report = check_tables(tables, suites, tmp_path / "docs")
+
+    told = {(r.table, r.keys, r.unexpected, r.evaluated) for r in report.failures("block")}
+    assert told == {("patient", (KEYS[2],), 1, 2), ("practitioner", (KEYS[7],), 1, 2)}
+    held = [(r.table, r.evaluated) for r in report.results if r.success and "Rows without a key" in r.sentence]
+    assert held == [("patient", 2), ("practitioner", 2)]
+    assert "malformed_pseudonym_in" in (tmp_path / "docs" / "patient.html").read_text()
+
+
+def test_a_join_that_asks_for_no_column_of_the_table_is_refused(tmp_path):
+    expectation = {
+        "expectation": "expect_column_values_to_not_be_null",
+        "column": "patient_key",
+        "severity": "warn",
+        "sentence": "Rows without a key: {count}.",
+    }
+    folder = suite(tmp_path, expectation, join={"patient": ["shoe_size"]})
+    with pytest.raises(SuiteError, match="a suite joins patient for shoe_size, and not all are columns of it"):
+        check(tmp_path, suites=folder)
+
+
 def test_wrong_type_blocks(tmp_path):
     path = tmp_path / "patient.parquet"
     write(path, f"SELECT '{KEYS[1]}' AS patient_key, '1950-03-01' AS birth_on")

@@ -9,7 +9,7 @@ import pytest
 
 from etl.views import compile_view, load_view
 from validation.report import StagedTable
-from validation.staging import fill, stage
+from validation.staging import fill, join, stage
 from validation.suites import load_suite
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -19,7 +19,7 @@ KERNEL = {"_last_updated": "VARCHAR", "_version": "VARCHAR", "_hash": "BIGINT", 
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
-    """A DuckDB connection with every warehouse table staged without rows, and their columns."""
+    """A DuckDB connection with every warehouse table staged without rows and joined, and their columns."""
     folder = tmp_path_factory.mktemp("empty")
     tables = {}
     for path in VIEWS:
@@ -30,7 +30,9 @@ def empty(tmp_path_factory):
         duckdb.execute(f"COPY (SELECT {columns} LIMIT 0) TO '{file}' (FORMAT parquet)")
         tables[view.name] = StagedTable(view.name, (str(file),))
     with duckdb.connect() as connection:
-        yield connection, stage(connection, tables)
+        staged = stage(connection, tables)
+        join(connection, [load_suite(CONF / "suites", table, staged[table], staged) for table in staged])
+        yield connection, staged
 
 
 @pytest.mark.parametrize("table", [path.stem for path in VIEWS])
