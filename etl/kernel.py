@@ -283,7 +283,13 @@ def other_type_plan(resource: str) -> TypePlan:
 
 
 def type_plan(resource: str, tables: Sequence[WarehouseTable]) -> TypePlan:
-    """The plan of one resource type; raises ViewError for a type without a patient link that cannot compile."""
+    """The plan of one resource type; raises ViewError for views that do not go together."""
+    plan = _type_plan(resource, tables)
+    _ = plan.structure
+    return plan
+
+
+def _type_plan(resource: str, tables: Sequence[WarehouseTable]) -> TypePlan:
     if resource == "Patient":
         links = [compile_path(resource, path) for path in _PATIENT_LINKS]
         structure = merge_structures(link.structure for link in links)

@@ -52,6 +52,11 @@ class LoadPlan:
     most_unpacked: int = 64 << 30
 
     @property
+    def carried(self) -> object:
+        """What of the plan travels to tasks: never the register, nor settings."""
+        return self.tables, self.read_key, self.read_sealing_key, self.dicom
+
+    @property
     def split_bytes(self) -> int:
         """Bytes of a slice of a file."""
         return -(-self.chunk_bytes // SPLITS_PER_CHUNK)

@@ -82,7 +82,7 @@ class SparkRunner:
     def warm(self, needed: object = None) -> threading.Thread:
         """Start the Python workers, on a thread that the caller need not wait for.
 
-        They import what tasks need and what is ``needed``, such as the plan that tasks will be sent.
+        They import what tasks need and what is ``needed``, such as what tasks will be sent of a plan.
         """
         thread = threading.Thread(target=_warm, args=(self.spark, self.parallelism, needed), daemon=True)
         thread.start()

@@ -69,9 +69,9 @@ class Engine:
     def __exit__(self, *failure: object) -> None:
         self._source.get_engine().dispose()
 
-    def hold(self, suite: Suite) -> dict[str, Any]:
-        """Great Expectations' results of those shared checks that hold in all tables together, by their columns."""
-        places = {place: check.shared for place, check in enumerate(suite.checks)}
+    def hold(self, suite: Suite) -> dict[tuple[str, str], Any]:
+        """Great Expectations' results of those shared checks that hold in all tables together, by their questions."""
+        places = {place: check.question for place, check in enumerate(suite.checks)}
         expectations = [_expectation(suite, place, check) for place, check in enumerate(suite.checks)]
         results = self._validate(self._batch(suite), suite, expectations, "BOOLEAN_ONLY")
         return {places[place]: result for place, result in results.items() if result.success}

@@ -124,10 +124,10 @@ def _run(
         every = put_together(database.connection, plans)
         held = engine.hold(every) if every else {}
         for plan in plans:
-            holding = _places(plan, lambda check: check.shared in held)
-            answers[plan.table] |= {place: held[plan.checks[place].shared] for place in holding}
+            holding = _places(plan, lambda check: check.question in held)
+            answers[plan.table] |= {place: held[plan.checks[place].question] for place in holding}
             answers[plan.table] |= engine.ask(
-                plan, _places(plan, lambda check: check.shared and check.shared not in held)
+                plan, _places(plan, lambda check: check.shared and check.question not in held)
             )
         pages = ((plan, docs / f"{plan.table}.html") for plan in plans)
         return [

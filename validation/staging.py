@@ -7,7 +7,7 @@ and Great Expectations' many questions then cost little. It must never quote a v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,21 +103,33 @@ def fill(connection: duckdb.DuckDBPyConnection, suite: Suite) -> int:
 
 
 def put_together(connection: duckdb.DuckDBPyConnection, suites: Iterable[Suite]) -> Suite | None:
-    """Make a view of the rows of all tables for the checks that they share, and answer its suite; None without one."""
-    shared = {check.shared: check for suite in suites for check in suite.checks if check.shared}
+    """Make a view of the rows of all tables for the checks that they share, and answer its suite; None without one.
+
+    Its columns say whether there is a value, because that is all that is asked and types may differ between tables.
+    """
+    suites = list(suites)
+    shared = {check.question: check for suite in suites for check in suite.checks if check.shared}
     if not shared:
         return None
-    selects = " UNION ALL BY NAME ".join(select for suite in suites if (select := _shared_columns(suite)))
+    names: dict[str, str] = {}
+    for _, column in shared:
+        names.setdefault(column, _unused(column.lstrip("$"), names.values()))
+    selects = " UNION ALL BY NAME ".join(select for suite in suites if (select := _filled_columns(suite, names)))
     connection.execute(f"CREATE VIEW main.{_quoted(table_name(EVERY))} AS {selects}")
-    checks = (replace(check, arguments={"column": name}) for name, check in shared.items())
+    checks = (replace(check, arguments={"column": names[check.shared]}) for check in shared.values())
     return Suite(EVERY, {}, {}, tuple(checks))
 
 
-def _shared_columns(suite: Suite) -> str:
-    columns = [
-        f"{_quoted(check.arguments['column'])} AS {_quoted(check.shared)}" for check in suite.checks if check.shared
-    ]
-    return f"SELECT {', '.join(columns)} FROM main.{_quoted(table_name(suite.table))}" if columns else ""
+def _unused(name: str, taken: Collection[str]) -> str:
+    return _unused(f"{name}_", taken) if name in taken else name
+
+
+def _filled_columns(suite: Suite, names: Mapping[str, str]) -> str:
+    own = {names[check.shared]: _quoted(check.arguments["column"]) for check in suite.checks if check.shared}
+    columns = ", ".join(
+        f"CASE WHEN {column} IS NOT NULL THEN true END AS {_quoted(name)}" for name, column in own.items()
+    )
+    return f"SELECT {columns} FROM main.{_quoted(table_name(suite.table))}" if columns else ""
 
 
 def _refused(connection: duckdb.DuckDBPyConnection, suite: Suite, source: str) -> SuiteError | None:

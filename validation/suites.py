@@ -39,8 +39,8 @@ _TEXT = "VARCHAR"
 class Check:
     """One expectation to run.
 
-    ``naming``: its column says in words where the fault is, which may be shown. ``shared``: one that every table gets
-    and that looks at each row by itself, by the name that its column goes by in any table; else empty.
+    ``naming``: its column says in words where the fault is, which may be shown. ``shared``: its column as every_table
+    writes it, of one that every table gets and that looks at each row by itself; else empty.
     """
 
     expectation: str
@@ -50,6 +50,11 @@ class Check:
     columns: tuple[str, ...]
     naming: bool = False
     shared: str = ""
+
+    @property
+    def question(self) -> tuple[str, str]:
+        """What it asks, whatever the table; of a shared one."""
+        return self.expectation, self.shared
 
 
 @dataclass(frozen=True)
@@ -225,7 +230,7 @@ _ROW_BY_ROW = {"expect_column_values_to_be_null", "expect_column_values_to_not_b
 
 def _shared(draft: _Draft, expectation: str, arguments: Mapping[str, Any]) -> str:
     fits = draft.path.name == EVERY_TABLE and expectation in _ROW_BY_ROW and set(arguments) == {"column"}
-    return str(arguments["column"]).removeprefix("$") if fits else ""
+    return str(arguments["column"]) if fits else ""
 
 
 def _check_words(draft: _Draft, where: str, severity: Any, sentence: Any) -> None:

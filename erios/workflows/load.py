@@ -139,7 +139,7 @@ def _prepared(settings: Settings) -> Iterator[tuple[LoadPlan, Runner]]:
     start_validation()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
-        runner.warm(plan)
+        runner.warm(plan.carried)
         yield plan, runner
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -107,19 +108,27 @@ def _build(settings: Settings) -> SparkSession:
         return SparkSession(context)
 
 
-_LONGEST_SOCKET = 107
-_SOCKET_NAME = len("/.00000000-0000-0000-0000-000000000000.sock")
+_LONGEST = 60
+"""Bytes of the path of a folder in which Spark takes such files."""
 
 
 def sockets(folder: Path) -> dict[str, str]:
-    """Spark and its Python workers of one machine talk through files in a private folder, if its path is short enough.
+    """Spark and its Python workers of one machine talk through files in a folder, if its path is short enough.
 
     Over TCP each task waits 40 ms: Spark's side sends small pieces, and the system holds the last one back until the
-    one before is acknowledged. And any account of the machine can connect to a TCP port.
+    one before is acknowledged. Whoever can open such a file can give a worker orders, so the folder must be nobody
+    else's.
     """
-    if len(os.fsencode(folder)) + _SOCKET_NAME > _LONGEST_SOCKET:
+    if len(os.fsencode(folder)) > _LONGEST or not _is_private(folder):
         return {}
     return {"spark.python.unix.domain.socket.enabled": "true", "spark.python.unix.domain.socket.dir": str(folder)}
+
+
+def _is_private(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    status = folder.stat()
+    return status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o077
 
 
 @contextmanager

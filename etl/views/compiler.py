@@ -78,9 +78,12 @@ class CompiledView:
         """The view as it is for records with no other elements than ``present`` at their top level.
 
         It has the same columns, and asks for nothing that is not there: most records lack most elements of a wide view.
+        One that takes the record itself, rather than its elements, stays as it is.
         """
+        if elements_read(" ".join([*self._rows.texts(), *self._filters])) is None:
+            return self
         rows = self._rows.narrowed(present) or self._rows
-        read = elements_read(" ".join([*rows.texts(), *self._filters]))
+        read = elements_read(" ".join([*rows.texts(), *self._filters])) or frozenset()
         structure = {name: part for name, part in self.structure.items() if name in read}
         return replace(self, structure=structure or {"id": "VARCHAR"}, _rows=rows)
 

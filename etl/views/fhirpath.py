@@ -191,23 +191,33 @@ def compile_expression(path: str, scope: Scope) -> Expr:
 
 
 def is_path(text: str) -> bool:
-    """Does an expression only go from element to element, so that it is empty where the first one is missing?"""
+    """Does an expression only go from element to element, so that it is empty where the first one is missing?
+
+    It begins with an element: ``where()`` and the like can hold of a record whatever it lacks.
+    """
     return _is_path(parse(text))
 
 
 def _is_path(node: Mapping[str, Any]) -> bool:
     children = _children(node)
     match node["type"]:
-        case "TermExpression" | "InvocationTerm" | "ParenthesizedTerm" | "IndexerExpression":
+        case "TermExpression" | "ParenthesizedTerm" | "IndexerExpression":
             return _is_path(children[0])
+        case "InvocationTerm":
+            return children[0]["type"] == "MemberInvocation" or _name_of(children[0]) == "extension"
         case "TypeExpression":
             return _text(node) == "as" and _is_path(children[0])
         case "InvocationExpression":
             return _is_path(children[0]) and _is_path(children[1])
         case "FunctionInvocation":
-            return _identifier(_children(children[0])[0]) in _GOING_ON
+            return _name_of(node) in _GOING_ON
         case kind:
             return bool(kind == "MemberInvocation")
+
+
+def _name_of(node: Mapping[str, Any]) -> str:
+    """The name of the function that is called; empty for what is no call."""
+    return _identifier(_children(_children(node)[0])[0]) if node["type"] == "FunctionInvocation" else ""
 
 
 _GOING_ON = {"where", "ofType", "as", "extension", "getReferenceKey", "lowBoundary", "highBoundary", "first", "last"}

@@ -15,9 +15,10 @@ RESOURCE = "«resource»"
 _ELEMENT = re.compile(rf"struct_extract\({RESOURCE}, '([A-Za-z0-9_]+)'\)")
 
 
-def elements_read(sql: str) -> frozenset[str]:
-    """The elements of the record's top level that a SQL text reads."""
-    return frozenset(_ELEMENT.findall(sql))
+def elements_read(sql: str) -> frozenset[str] | None:
+    """The elements of the record's top level that a SQL text reads; None for one that takes the record itself."""
+    found = _ELEMENT.findall(sql)
+    return frozenset(found) if len(found) == sql.count(RESOURCE) else None
 
 
 @dataclass(frozen=True)
@@ -141,5 +142,5 @@ class Union:
 
 def _lacks(sql: str, present: Collection[str]) -> bool:
     """Does the SQL read elements of the record, and none that is there?"""
-    read = elements_read(sql)
+    read = elements_read(sql) or frozenset()
     return bool(read) and read.isdisjoint(present)

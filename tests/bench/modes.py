@@ -67,7 +67,7 @@ def _source(export: Path, settings: Settings) -> dict[str, Any]:
     work.mkdir()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
-        runner.warm(plan).join()
+        runner.warm(plan.carried).join()
         started = time.monotonic()
         stage_all(staging_tasks(batch, plan, runner.parallelism), plan, work, runner, None)
         return {"seconds": time.monotonic() - started}
@@ -78,7 +78,7 @@ def _load(export: Path, settings: Settings) -> dict[str, Any]:
     start_validation()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
-        runner.warm(plan).join()
+        runner.warm(plan.carried).join()
         started = time.monotonic()
         report = load([export], plan, runner, gate(settings))
         seconds = time.monotonic() - started
@@ -92,7 +92,7 @@ def _increment(export: Path, settings: Settings) -> dict[str, Any]:
     start_validation()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
-        runner.warm(plan).join()
+        runner.warm(plan.carried).join()
         full = load([export], plan, runner, gate(settings)).seconds
         day = load([export.with_name(f"{export.name}-day2")], plan, runner, gate(settings))
     changed = day.to_dict()["totals"]["in"]

@@ -261,4 +261,7 @@ def test_what_tasks_are_sent_holds_no_key_and_nothing_identifying(loaded, scanne
     batch = read_batch(plan.zones.landing, batch_ids(plan.zones.landing)[0])
     stage_all(staging_tasks(batch, plan, 2), plan, tmp_path, Listening(), None)
     assert [b"etl.staging" in each and b"keyring.json" in each for each in sent] == [True]
-    assert scanner.find(sent[0]) == []
+    made_ready = zlib.decompress(_packed(plan.carried))
+    assert b"keyring.json" in made_ready
+    assert b"erios.settings" not in made_ready
+    assert scanner.find(sent[0] + made_ready) == []

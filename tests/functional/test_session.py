@@ -19,18 +19,30 @@ def test_the_session_is_bound_to_the_loopback_without_pages(spark):
     assert spark.sparkContext.uiWebUrl is None
 
 
-def test_workers_are_reached_through_files_of_a_folder_with_a_short_path(tmp_path):
-    assert sockets(Path("/srv/erios/spark")) == {
-        "spark.python.unix.domain.socket.enabled": "true",
-        "spark.python.unix.domain.socket.dir": "/srv/erios/spark",
-    }
-    assert sockets(tmp_path / ("d" * 80)) == {}
+def test_workers_are_reached_through_files_of_a_private_folder_with_a_short_path():
+    with TemporaryDirectory(prefix="e") as home:
+        folder = Path(home, "s" * (60 - len(home) - 1))
+        folder.mkdir(mode=0o700)
+        assert sockets(folder) == {
+            "spark.python.unix.domain.socket.enabled": "true",
+            "spark.python.unix.domain.socket.dir": str(folder),
+        }
+        folder.chmod(0o750)
+        assert sockets(folder) == {}
+        long = folder.with_name(f"{folder.name}s")
+        long.mkdir(mode=0o700)
+        assert sockets(long) == {}
+        assert sockets(Path(home, "none")) == {}
 
 
 def test_workers_on_other_machines_are_not(settings):
-    spark = settings.spark.model_copy(update={"master": "spark://127.0.0.1:7077"})
-    elsewhere = settings.model_copy(update={"home": Path("/srv/erios"), "spark": spark})
-    assert "spark.python.unix.domain.socket.dir" not in _configuration(elsewhere)
+    with TemporaryDirectory(prefix="e") as home:
+        here = settings.model_copy(update={"home": Path(home)})
+        here.spark_local_dir.mkdir(mode=0o700)
+        assert "spark.python.unix.domain.socket.dir" in _configuration(here)
+        spark = settings.spark.model_copy(update={"master": "spark://127.0.0.1:7077"})
+        elsewhere = here.model_copy(update={"spark": spark})
+        assert "spark.python.unix.domain.socket.dir" not in _configuration(elsewhere)
 
 
 _TASK = """
@@ -40,7 +52,7 @@ from etl.tasks import SparkRunner
 
 settings = load_settings()
 with spark_session(settings) as spark:
-    SparkRunner(spark).warm(settings).join()
+    SparkRunner(spark).warm(abs).join()
     print(SparkRunner(spark).run("add", abs, [-1, 2]))
     print(sorted(oct(p.stat().st_mode)[-3:] for p in settings.spark_local_dir.rglob(".*.sock"))[:1])
     print(oct(settings.spark_local_dir.stat().st_mode)[-3:])

@@ -110,6 +110,8 @@ PATIENT = (
         "telecom.where(rank >= %limit).value.first()",
         "contact.name.family",
         "generalPractitioner.first().getReferenceKey(Organization)",
+        "where(active.empty()).birthDate",
+        "where(name.exists()).id",
         "'literal'",
         "%rowIndex",
     ],

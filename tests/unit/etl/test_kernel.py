@@ -9,7 +9,8 @@ from erios.settings import PROJECT
 from etl.kernel import Kernel, KernelPlan, type_plans
 from etl.privacy import PseudonymKey, pseudonym
 from etl.reading import Chunk
-from etl.tables import load_tables
+from etl.tables import as_table, load_tables
+from etl.views import ViewError, compile_view
 
 KEY = PseudonymKey("k1", b"k" * 32)
 
@@ -46,3 +47,19 @@ def test_a_bad_line_does_not_stop_the_identifiers_of_its_neighbours(plan):
         kernel.evaluate("Patient")
         rows = kernel.sql.sql(str(kernel.identifiers_sql("Patient"))).project("identifier_key, resource_key").fetchall()
     assert rows == [(pseudonym(KEY, "Patient?identifier=urn:ipp|7"), pseudonym(KEY, "Patient/a"))]
+
+
+def test_views_that_do_not_go_together_are_refused_before_anything_is_read():
+    """One follows an element to any depth, the other reads it as a structure."""
+    key = {"name": "key", "path": "getResourceKey()", "tag": [{"name": "erios/privacy", "value": "pseudonym"}]}
+    keep = [{"name": "erios/privacy", "value": "keep"}]
+    text = {"column": [{"name": "text", "path": "text", "tag": keep}]}
+    selects = {
+        "deep": [{"column": [key]}, {"repeat": ["item"], **text}],
+        "flat": [{"column": [key, {"name": "first", "path": "item.linkId.first()", "tag": keep}]}],
+    }
+    views = [{"name": name, "resource": "QuestionnaireResponse", "select": select} for name, select in selects.items()]
+    tables = [as_table(compile_view(view)) for view in views]
+    assert list(type_plans(tables[:1])) == ["QuestionnaireResponse"]
+    with pytest.raises(ViewError, match="split the types"):
+        type_plans(tables)

@@ -117,6 +117,29 @@ def test_what_every_table_must_keep_is_told_of_the_tables_that_do_not_keep_it(tm
     assert "malformed_pseudonym_in" in (tmp_path / "docs" / "patient.html").read_text()
 
 
+def test_two_questions_about_one_column_of_every_table_are_two(tmp_path):
+    """Also where one is asked twice, or the column has another type in each table, or ``$key`` is beside ``key``."""
+    empty, filled = (f"expect_column_values_to_{what}be_null" for what in ("", "not_"))
+    asked = [(empty, "sent", "block"), (filled, "sent", "warn"), (filled, "sent", "warn")]
+    asked += [(filled, "$key", "block"), (filled, "key", "warn")]
+    told = [
+        {"expectation": expectation, "column": column, "severity": severity, "sentence": f"{column} {expectation}."}
+        for expectation, column, severity in asked
+    ]
+    (tmp_path / "suites").mkdir()
+    every = {"derived": {"key": "CAST(NULL AS VARCHAR)"}, "expectations": told}
+    (tmp_path / "suites" / "every_table.json").write_text(json.dumps(every))
+    kinds = {"patient": "99999999999999999::BIGINT", "practitioner": "0.5::DECIMAL(38,22)", "specimen": "[1, 2]"}
+    for name, value in kinds.items():
+        write(tmp_path / f"{name}.parquet", f"SELECT '{KEYS[1]}' AS {name}_key, {value} AS sent")
+    tables = {name: StagedTable(name, (str(tmp_path / f"{name}.parquet"),)) for name in kinds}
+
+    report = check_tables(tables, tmp_path / "suites", tmp_path / "docs")
+
+    assert [(r.table, r.sentence) for r in report.failures("block")] == [(name, f"sent {empty}.") for name in kinds]
+    assert [(r.table, r.sentence) for r in report.failures("warn")] == [(name, f"key {filled}.") for name in kinds]
+
+
 def test_a_join_that_asks_for_no_column_of_the_table_is_refused(tmp_path):
     expectation = {
         "expectation": "expect_column_values_to_not_be_null",

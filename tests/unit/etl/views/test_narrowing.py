@@ -68,6 +68,39 @@ def test_what_is_something_of_nothing_stays(path, value):
         assert rows(view.narrowed({"id"}), record) == [(value, None)]
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("where(deceased.empty()).gender", "male"),
+        ("where(active.empty()).id", "p1"),
+        ("where(gender = 'male').id", "p1"),
+        ("Patient[0].gender", "male"),
+        ("Patient.gender", "male"),
+        ("take(1).gender", "male"),
+        ("%resource.where(active.empty()).gender", "male"),
+    ],
+)
+def test_a_path_that_starts_at_the_record_itself_stays(path, value):
+    view = view_of("Patient", column("asked", path), column("family", "name.family.first()"))
+    record = {"id": "p1", "gender": "male"}
+    assert rows(view.narrowed({"id", "gender"}), record) == rows(view, record) == [(value, None, None)]
+
+
+@pytest.mark.parametrize("iteration", ["forEach", "forEachOrNull"])
+@pytest.mark.parametrize("path", ["$this", "Patient", "first()", "where(active.empty())"])
+def test_an_iteration_over_the_record_itself_stays(iteration, path):
+    view = view_of("Patient", {iteration: path, **column("asked", "gender")})
+    record = {"id": "p1", "gender": "male"}
+    assert rows(view.narrowed({"id", "gender"}), record) == rows(view, record) == [("male", None)]
+
+
+def test_a_filter_of_the_record_itself_stays():
+    wanted = {"name": "case", "resource": "Patient", "select": [column("asked", "gender")]}
+    view = compile_view({**wanted, "where": [{"path": "where(active.empty()).birthDate.exists()"}]})
+    record = {"gender": "male", "birthDate": "1970"}
+    assert rows(view.narrowed(set(record)), record) == rows(view, record) == [("male", None)]
+
+
 def test_a_check_of_a_value_that_is_there_stays():
     view = view_of("Patient", column("born", "birthDate", type="date")).narrowed({"birthDate"})
     assert rows(view, {"birthDate": "1970-13"}) == [("1970-13", "column born: not a valid date")]
