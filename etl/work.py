@@ -27,7 +27,7 @@ from etl.staging import REFERRED, Staged
 from etl.tables import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK, WarehouseTable
 
 ROWS_PER_TASK = 150_000
-MOST_ROWS = 300_000
+MOST_ROWS = 160_000
 """Rows of a fold that are in memory at a time, about."""
 STAGING = ".staging"
 _TRIES, _PAUSE = 30, 0.1
