@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -85,6 +86,11 @@ class Work:
     @property
     def lists(self) -> Path:
         return self.folder / "lists"
+
+    @cached_property
+    def where(self) -> Whereabouts:
+        """Where rows go or move, once the lists are written."""
+        return Whereabouts.read(self.lists)
 
     def current(self, table: str) -> list[DataFile]:
         """The table's files in the last release."""
@@ -187,7 +193,7 @@ def _form(table: WarehouseTable) -> Form:
 
 def _fold_tasks(work: Work) -> Iterator[tuple[int, FoldTask]]:
     """(rows it will write, about; the task) for every range of every table that changes."""
-    where = Whereabouts.read(work.lists)
+    where = work.where
     for form in (form for form in forms(work.plan) if not work.only or form.table in work.only):
         affected = where.affected(work, form)
         if work.staged.rows(form.table) or affected:
@@ -230,6 +236,11 @@ class Whereabouts:
     merged: np.ndarray
     logical: bool
     barred: bool
+
+    @property
+    def moves(self) -> bool:
+        """May any row move? Else a file that is affected only loses rows."""
+        return self.logical or len(self.moved) > 0
 
     @classmethod
     def read(cls, lists: Path) -> Whereabouts:
@@ -275,6 +286,8 @@ def _ranges_of(
 ) -> Iterator[tuple[int, FoldTask]]:
     plan = work.plan
     rows = work.staged.rows(form.table) + sum(file.rows for file in [*affected, *small])
+    copied = sum(file.rows for file in affected if not is_small(work, file)) if not work.where.moves else 0
+    written = rows - copied
     ranges = _ranges(plan.buckets, rows)
     for first, last in ranges:
         task = FoldTask(
@@ -293,7 +306,7 @@ def _ranges_of(
             references=form.references,
             reference_lists=form.reference_lists,
             file_rows=plan.file_rows,
-            parts=max(1, -(-rows // (len(ranges) * MOST_ROWS))),
+            parts=max(1, -(-written // (len(ranges) * MOST_ROWS))),
             generation=_generation(work.base),
             memory_mb=plan.task_memory_mb,
             scratch=plan.scratch,
