@@ -24,6 +24,7 @@ from etl.files import PLACES, DataFile, between_sql, new_path, stamp
 
 CLUSTER = "_cluster"
 _FEW = 64
+"""Rows that go, up to which stepping over them beats a filter, which moves all others."""
 _ONE_CHUNK = (1 << 31) - 1
 
 

@@ -19,10 +19,10 @@ import duckdb
 import pyarrow.parquet as pq
 
 from etl.blank import Blanked, blank
-from etl.engine import scalar
+from etl.clustering import rows_of, write_file
 from etl.errors import InputError
 from etl.faults import check_whole
-from etl.files import DataFile, file_list, literal, new_path, rows_sql, stamp
+from etl.files import DataFile, file_list, literal, rows_sql
 from etl.identity import LOGICAL_MARK
 from etl.pipeline import held
 from etl.plan import LoadPlan
@@ -228,16 +228,11 @@ def _rewrite(
     """The file without the patient; None where nothing is left."""
     check_whole([str(folder / file.path)])
     source = f"read_parquet({literal(folder / file.path)}, hive_partitioning = false)"
-    kept = _without(table, *_columns(sql, source), source)
-    rows = scalar(sql, f"SELECT count(*) FROM ({kept})")
+    rows = rows_of(sql, _without(table, *_columns(sql, source), source))
     erasure.files += 1
-    erasure.rows += file.rows - rows
-    if not rows:
-        return None
-    draft = new_path(file.bucket, *file.range)
-    sql.execute(f"COPY ({kept}) TO {literal(folder / draft)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 16384)")
-    path = stamp(folder, draft)
-    return DataFile(path, file.bucket, (folder / path).stat().st_size, rows)
+    erasure.rows += file.rows - len(rows)
+    low, high = file.range
+    return write_file(rows, folder, file.bucket, low, high) if len(rows) else None
 
 
 def _names_one(column: str) -> str:

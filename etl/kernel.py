@@ -55,20 +55,17 @@ class TypePlan:
     resource: str
     tables: tuple[WarehouseTable, ...]
     owner: Mapping[str, object]
-    """The structure that ``patient`` and ``links`` read."""
+    """The part of ``structure`` that ``patient`` and ``links`` read."""
+    structure: Mapping[str, object]
     patient: str
     shape: Shape
     links: tuple[str, str] = ("NULL::VARCHAR[]", "NULL::VARCHAR[]")
     """SQL of the references of the patients that replace this one, and of those it replaces."""
 
-    @property
-    def structure(self) -> Mapping[str, object]:
-        return merge_structures([self.owner, *(table.view.structure for table in self.tables)])
-
     def narrowed(self, present: Collection[str]) -> TypePlan:
         """The plan for resources with no other elements than ``present`` at their top level."""
         tables = tuple(replace(table, view=table.view.narrowed(present)) for table in self.tables)
-        return replace(self, tables=tables)
+        return replace(self, tables=tables, structure=_parsed(self.owner, tables))
 
 
 @dataclass(frozen=True)
@@ -284,22 +281,22 @@ def other_type_plan(resource: str) -> TypePlan:
 
 def type_plan(resource: str, tables: Sequence[WarehouseTable]) -> TypePlan:
     """The plan of one resource type; raises ViewError for views that do not go together."""
-    plan = _type_plan(resource, tables)
-    _ = plan.structure
-    return plan
-
-
-def _type_plan(resource: str, tables: Sequence[WarehouseTable]) -> TypePlan:
     if resource == "Patient":
         links = [compile_path(resource, path) for path in _PATIENT_LINKS]
-        structure = merge_structures(link.structure for link in links)
+        owner = merge_structures(link.structure for link in links)
         others = (links[0].sql("r"), links[1].sql("r"))
-        return TypePlan(resource, tuple(tables), structure, "'Patient/' || id", shape_of(resource), others)
+        patient = "'Patient/' || id"
+        return TypePlan(resource, tuple(tables), owner, _parsed(owner, tables), patient, shape_of(resource), others)
     paths = [compile_path(resource, path) for path in patient_links(resource)]
-    structure = merge_structures(path.structure for path in paths)
+    owner = merge_structures(path.structure for path in paths)
     firsts = ", ".join(f"list_extract({p.sql('r')}, 1)" for p in paths)
     patient = f"coalesce({firsts})" if firsts else "NULL"
-    return TypePlan(resource, tuple(tables), structure, patient, shape_of(resource))
+    return TypePlan(resource, tuple(tables), owner, _parsed(owner, tables), patient, shape_of(resource))
+
+
+def _parsed(owner: Mapping[str, object], tables: Sequence[WarehouseTable]) -> Mapping[str, object]:
+    """The structure of what is read of a resource; ViewError for views that do not go together."""
+    return merge_structures([owner, *(table.view.structure for table in tables)])
 
 
 def _plain(lines: pa.Table) -> pa.Table:

@@ -37,7 +37,7 @@ VOXELS = "_voxels"
 REFERRED = "_referred"
 """Staged pseudonyms of references by identifier, to be resolved before the merge."""
 ROW_GROUP = 16_384
-"""Rows of a staged file that a fold skips together; a data file is one group."""
+"""Rows of a staged file that a fold skips together."""
 SEQ_BITS = 32
 AGAIN = 1 << 30
 """Tasks numbered from here read earlier batches again: their outcomes are no part of the batch's account."""

@@ -174,11 +174,11 @@ def _fulfil(outcome: Future[Result], job: Callable[[], Result]) -> None:
         outcome.set_exception(error)
 
 
-def _packed(function: object) -> bytes:
-    """A function and all that is bound to it, small: beyond a megabyte Spark sends it by a slower way."""
+def _packed(sent: object) -> bytes:
+    """What workers are sent, a function with all that is bound to it, small: beyond a megabyte Spark is slower."""
     from pyspark.cloudpickle import dumps
 
-    return zlib.compress(dumps(function), 1)  # type: ignore[no-untyped-call]
+    return zlib.compress(dumps(sent), 1)  # type: ignore[no-untyped-call]
 
 
 def _unpacked(packed: bytes, item: Item) -> Result | Failure:

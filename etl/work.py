@@ -286,8 +286,7 @@ def _ranges_of(
 ) -> Iterator[tuple[int, FoldTask]]:
     plan = work.plan
     rows = work.staged.rows(form.table) + sum(file.rows for file in [*affected, *small])
-    copied = sum(file.rows for file in affected if not is_small(work, file)) if not work.where.moves else 0
-    written = rows - copied
+    copied = 0 if work.where.moves else sum(file.rows for file in affected if not is_small(work, file))
     ranges = _ranges(plan.buckets, rows)
     for first, last in ranges:
         task = FoldTask(
@@ -306,7 +305,7 @@ def _ranges_of(
             references=form.references,
             reference_lists=form.reference_lists,
             file_rows=plan.file_rows,
-            parts=max(1, -(-written // (len(ranges) * MOST_ROWS))),
+            parts=max(1, -(-(rows - copied) // (len(ranges) * MOST_ROWS))),
             generation=_generation(work.base),
             memory_mb=plan.task_memory_mb,
             scratch=plan.scratch,

@@ -69,7 +69,7 @@ class Engine:
     def __exit__(self, *failure: object) -> None:
         self._source.get_engine().dispose()
 
-    def hold(self, suite: Suite) -> dict[tuple[str, str], Any]:
+    def holding(self, suite: Suite) -> dict[tuple[str, str], Any]:
         """Great Expectations' results of those shared checks that hold in all tables together, by their questions."""
         places = {place: check.question for place, check in enumerate(suite.checks)}
         expectations = [_expectation(suite, place, check) for place, check in enumerate(suite.checks)]

@@ -2,8 +2,9 @@
 
 Owns the order of the run and the translation of Great Expectations' answers. Two passes: first only yes or no
 for all expectations of a table, which Great Expectations answers with one bundled query; then counts and keys
-for those that failed or tolerate a share of failures. It must never let a row's value out: values are excluded
-from the results, and an error names the expectation only.
+for those that failed or tolerate a share of failures. What every table must keep is asked of all tables together
+before it is asked of any. It must never let a row's value out: values are excluded from the results, and an error
+names the expectation only.
 """
 
 from __future__ import annotations
@@ -97,19 +98,41 @@ def _run(
     docs: Path,
     progress: Progress | None,
 ) -> list[CheckResult]:
-    """Ask Great Expectations about every table and write its page.
+    """Ask Great Expectations about every table and write its page; results are in the order of the plans."""
+    from validation.engine import Engine
+
+    with Engine(database.path, database.settings) as engine:
+        rows, answers = _ask_each(database, engine, plans, tables, progress)
+        _ask_together(database, engine, plans, answers)
+        return [
+            result
+            for plan in plans
+            for result in _results(engine, plan, answers[plan.table], rows[plan.table], docs / f"{plan.table}.html")
+        ]
+
+
+Answers = dict[str, dict[int, Any]]
+"""Table → place of a check → Great Expectations' result."""
+
+
+def _ask_each(
+    database: _Database,
+    engine: Engine,
+    plans: Sequence[Suite],
+    tables: Mapping[str, StagedTable],
+    progress: Progress | None,
+) -> tuple[dict[str, int], Answers]:
+    """Rows of every table, and answers to what is asked of it alone.
 
     Tables are filled ahead, on a thread of their own, the biggest last: DuckDB and Great Expectations' Python share
-    the machine. What every table must keep is asked of all of them together, and of each only what does not hold.
-    Results are in the order of the plans.
+    the machine.
     """
-    from validation.engine import Engine
-    from validation.staging import fill, join, put_together
+    from validation.staging import fill, join
 
     rows: dict[str, int] = {}
-    answers: dict[str, dict[int, Any]] = {}
+    answers: Answers = {}
     order = sorted(plans, key=lambda plan: sum(Path(file).stat().st_size for file in tables[plan.table].to_check))
-    with ThreadPoolExecutor(1) as ahead, Engine(database.path, database.settings) as engine:
+    with ThreadPoolExecutor(1) as ahead:
         joined = ahead.submit(join, database.connection, plans)
         counts = [(plan, ahead.submit(fill, database.connection, plan)) for plan in order]
         try:
@@ -121,20 +144,19 @@ def _run(
                     progress(plan.table, place, len(plans))
         finally:
             ahead.shutdown(cancel_futures=True)
-        every = put_together(database.connection, plans)
-        held = engine.hold(every) if every else {}
-        for plan in plans:
-            holding = _places(plan, lambda check: check.question in held)
-            answers[plan.table] |= {place: held[plan.checks[place].question] for place in holding}
-            answers[plan.table] |= engine.ask(
-                plan, _places(plan, lambda check: check.shared and check.question not in held)
-            )
-        pages = ((plan, docs / f"{plan.table}.html") for plan in plans)
-        return [
-            result
-            for plan, page in pages
-            for result in _results(engine, plan, answers[plan.table], rows[plan.table], page)
-        ]
+    return rows, answers
+
+
+def _ask_together(database: _Database, engine: Engine, plans: Sequence[Suite], answers: Answers) -> None:
+    """What every table must keep, of all of them; and of each what does not hold in all."""
+    from validation.staging import put_together
+
+    every = put_together(database.connection, plans)
+    held = engine.holding(every) if every else {}
+    for plan in plans:
+        shared = _places(plan, lambda check: check.shared)
+        holding = {place: held[plan.checks[place].question] for place in shared if plan.checks[place].question in held}
+        answers[plan.table] |= holding | engine.ask(plan, [place for place in shared if place not in holding])
 
 
 def _places(suite: Suite, wanted: Callable[[Check], object]) -> list[int]:

@@ -16,9 +16,8 @@ import duckdb
 
 from validation.errors import SuiteError
 from validation.report import StagedTable
-from validation.suites import Suite, named_columns
+from validation.suites import EVERY_TABLE, Suite, named_columns
 
-EVERY = "every_table"
 OFFLINE: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -115,9 +114,10 @@ def put_together(connection: duckdb.DuckDBPyConnection, suites: Iterable[Suite])
     for _, column in shared:
         names.setdefault(column, _unused(column.lstrip("$"), names.values()))
     selects = " UNION ALL BY NAME ".join(select for suite in suites if (select := _filled_columns(suite, names)))
-    connection.execute(f"CREATE VIEW main.{_quoted(table_name(EVERY))} AS {selects}")
+    suite = Path(EVERY_TABLE).stem
+    connection.execute(f"CREATE VIEW main.{_quoted(table_name(suite))} AS {selects}")
     checks = (replace(check, arguments={"column": names[check.shared]}) for check in shared.values())
-    return Suite(EVERY, {}, {}, tuple(checks))
+    return Suite(suite, {}, {}, tuple(checks))
 
 
 def _unused(name: str, taken: Collection[str]) -> str:

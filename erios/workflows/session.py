@@ -109,10 +109,10 @@ def _build(settings: Settings) -> SparkSession:
 
 
 _LONGEST = 60
-"""Bytes of the path of a folder in which Spark takes such files."""
+"""Bytes that the path of a folder for Spark's sockets may have."""
 
 
-def sockets(folder: Path) -> dict[str, str]:
+def socket_settings(folder: Path) -> dict[str, str]:
     """Spark and its Python workers of one machine talk through files in a folder, if its path is short enough.
 
     Over TCP each task waits 40 ms: Spark's side sends small pieces, and the system holds the last one back until the
@@ -153,7 +153,7 @@ def _configuration(settings: Settings) -> dict[str, str]:
         "spark.sql.warehouse.dir": str(settings.spark_local_dir / "catalog"),
     }
     if settings.spark.master.startswith("local"):
-        conf |= sockets(settings.spark_local_dir)
+        conf |= socket_settings(settings.spark_local_dir)
     if settings.spark.event_log_dir is not None:
         make_folder(settings.spark.event_log_dir, 0o750)
         conf |= {

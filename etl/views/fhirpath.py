@@ -204,24 +204,25 @@ def _is_path(node: Mapping[str, Any]) -> bool:
         case "TermExpression" | "ParenthesizedTerm" | "IndexerExpression":
             return _is_path(children[0])
         case "InvocationTerm":
-            return children[0]["type"] == "MemberInvocation" or _name_of(children[0]) == "extension"
+            return children[0]["type"] == "MemberInvocation" or _called(children[0]) == "extension"
         case "TypeExpression":
             return _text(node) == "as" and _is_path(children[0])
         case "InvocationExpression":
             return _is_path(children[0]) and _is_path(children[1])
         case "FunctionInvocation":
-            return _name_of(node) in _GOING_ON
-        case kind:
-            return bool(kind == "MemberInvocation")
+            return _called(node) in _GOING_ON
+        case "MemberInvocation":
+            return True
+    return False
 
 
-def _name_of(node: Mapping[str, Any]) -> str:
+def _called(node: Mapping[str, Any]) -> str:
     """The name of the function that is called; empty for what is no call."""
     return _identifier(_children(_children(node)[0])[0]) if node["type"] == "FunctionInvocation" else ""
 
 
-_GOING_ON = {"where", "ofType", "as", "extension", "getReferenceKey", "lowBoundary", "highBoundary", "first", "last"}
-_GOING_ON |= {"single", "distinct", "tail", "skip", "take"}
+_CHOOSING = frozenset({"where", "ofType", "as", "first", "last", "single", "distinct", "tail", "skip", "take"})
+_GOING_ON = _CHOOSING | {"extension", "getReferenceKey", "lowBoundary", "highBoundary"}
 """Functions of which nothing comes where nothing goes in (FHIRPath §5, «empty»)."""
 
 
@@ -472,9 +473,8 @@ def _choice_option(focus: Expr, kind: str) -> Expr:
 
 
 def _function(node: Mapping[str, Any], focus: Expr, scope: Scope) -> Expr:
-    functn = _children(node)[0]
-    name = _identifier(_children(functn)[0])
-    lists = [child for child in _children(functn) if child["type"] == "ParamList"]
+    name = _called(node)
+    lists = [child for child in _children(_children(node)[0]) if child["type"] == "ParamList"]
     arguments = _children(lists[0]) if lists else []
     function = _FUNCTIONS.get(name)
     if function is None:

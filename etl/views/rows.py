@@ -82,12 +82,12 @@ class Rows:
 
     def narrowed(self, present: Collection[str]) -> Rows | None:
         """The rows of records with no other elements than ``present`` at their top; None where there are none."""
-        lists = [part.narrowed(present) for part in self.lists]
-        if None in lists:
+        lists = [kept for part in self.lists if (kept := part.narrowed(present))]
+        if len(lists) < len(self.lists):
             return None
         values = {name: value.narrowed(present) for name, value in self.values.items()}
         checks = [check for check in self.checks if not (check.of_path and _lacks(check.sql, present))]
-        return Rows(values, [part for part in lists if part], checks, self.order)
+        return Rows(values, lists, checks, self.order)
 
 
 @dataclass

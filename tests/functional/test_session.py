@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from erios.settings import PROJECT
-from erios.workflows.session import _configuration, sockets
+from erios.workflows.session import _configuration, socket_settings
 
 
 @pytest.mark.slow
@@ -23,16 +23,16 @@ def test_workers_are_reached_through_files_of_a_private_folder_with_a_short_path
     with TemporaryDirectory(prefix="e") as home:
         folder = Path(home, "s" * (60 - len(home) - 1))
         folder.mkdir(mode=0o700)
-        assert sockets(folder) == {
+        assert socket_settings(folder) == {
             "spark.python.unix.domain.socket.enabled": "true",
             "spark.python.unix.domain.socket.dir": str(folder),
         }
         folder.chmod(0o750)
-        assert sockets(folder) == {}
+        assert socket_settings(folder) == {}
         long = folder.with_name(f"{folder.name}s")
         long.mkdir(mode=0o700)
-        assert sockets(long) == {}
-        assert sockets(Path(home, "none")) == {}
+        assert socket_settings(long) == {}
+        assert socket_settings(Path(home, "none")) == {}
 
 
 def test_workers_on_other_machines_are_not(settings):
