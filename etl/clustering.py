@@ -95,33 +95,75 @@ def write_file(rows: pa.Table, folder: Path, bucket: int, low: str, high: str) -
     """One data file of rows that are sorted already; ``low`` and ``high`` are their first and last cluster key."""
     draft = new_path(bucket, low, high)
     (folder / draft).parent.mkdir(parents=True, exist_ok=True)
+    empty = [_leaf(rows.schema.field(name)) for name in rows.column_names if rows[name].null_count == len(rows)]
     keys = [name for name in rows.column_names if name.endswith(("_key", "_patient"))]
+    single = _hardly_repeating(folder)
     pq.write_table(
         rows,
         folder / draft,
         compression="zstd",
         row_group_size=max(1, len(rows)),  # each column chunk has a fixed cost, and files are small
         store_schema=False,
-        write_statistics=keys,  # of what else a file holds, its rows have no order: nothing to skip by
+        use_dictionary=[_leaf(field) for field in rows.schema if field.name not in single],
+        write_statistics=[*keys, *empty],  # of what else a file holds, its rows have no order: nothing to skip by
     )
     path = stamp(folder, draft)
     return DataFile(path, bucket, (folder / path).stat().st_size, len(rows))
 
 
+def _hardly_repeating(folder: Path) -> set[str]:
+    """Columns of the table of that folder for which a dictionary would be made only to be given up."""
+    return {f"{folder.name}_key", "resource_key", "_hash", "_last_updated"}
+
+
+def _leaf(field: pa.Field) -> str:
+    """What Parquet calls a column."""
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+
+
 def copy_without(folder: Path, file: DataFile, places: Sequence[int]) -> DataFile:
-    """A data file's rows but those at ``places``, as a new file. Columns of few values are never spelt out."""
-    path = folder / file.path
-    texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
-    rows = pq.ParquetFile(path, read_dictionary=texts).read(use_threads=False)
+    """A data file's rows but those at ``places``, as a new file."""
     low, high = file.range
-    return write_file(_less(rows, places), folder, file.bucket, low, high)
+    return write_file(_less(_read_folded(folder, file), places), folder, file.bucket, low, high)
+
+
+def _read_folded(folder: Path, file: DataFile) -> pa.Table:
+    """The rows of a data file: what repeats is not spelt out, and columns known to be empty are not read."""
+    path, single = folder / file.path, _hardly_repeating(folder)
+    metadata = pq.read_metadata(path)
+    schema = metadata.schema.to_arrow_schema()
+    texts = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in single]
+    empty = _known_empty(metadata)
+    filled = [_leaf(field) for field in schema if _leaf(field) not in empty]
+    rows = pq.ParquetFile(path, metadata=metadata, read_dictionary=texts).read(filled, use_threads=False)
+    return pa.table(
+        {
+            field.name: pa.nulls(metadata.num_rows, field.type) if _leaf(field) in empty else rows[field.name]
+            for field in schema
+        }
+    )
+
+
+def _known_empty(metadata: pq.FileMetaData) -> set[str]:
+    """Columns whose statistics say that they hold nothing."""
+    chunks = [metadata.row_group(0).column(place) for place in range(metadata.num_columns)]
+    known = ((chunk.path_in_schema, chunk.num_values, chunk.statistics) for chunk in chunks)
+    return {name for name, count, found in known if found is not None and found.null_count == count}
 
 
 def _less(rows: pa.Table, places: Sequence[int]) -> pa.Table:
-    """Without the rows at ``places``. A few are stepped over: what lies between them is not moved."""
+    """Without the rows at ``places``."""
+    return pa.table({name: _without(rows[name], places) for name in rows.column_names})
+
+
+def _without(column: pa.ChunkedArray, places: Sequence[int]) -> pa.ChunkedArray | pa.Array:
+    """Without the values at ``places``. A few are stepped over: what lies between them is moved in one go."""
+    if column.null_count == len(column):
+        return pa.nulls(len(column) - len(places), column.type)
     if len(places) > _FEW:
-        kept = np.ones(len(rows), bool)
+        kept = np.ones(len(column), bool)
         kept[places] = False
-        return rows.filter(pa.array(kept))
-    edges = pairwise([-1, *sorted(places), len(rows)])
-    return pa.concat_tables([rows.slice(before + 1, after - before - 1) for before, after in edges])
+        return column.filter(pa.array(kept))
+    edges = list(pairwise([-1, *sorted(places), len(column)]))
+    parts = [column.slice(before + 1, after - before - 1) for before, after in edges]
+    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], column.type).combine_chunks()

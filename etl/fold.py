@@ -1,9 +1,10 @@
 """The third stage: the files of a table that change, written unseen.
 
 A task holds a range of buckets of one table; those of one Spark task share a DuckDB connection. New rows go to new
-files, which take small ones in on the way, so that files do not crumble. A file is written again, less some rows, when
-a row of it goes (a newer version, a deletion, an objection) or moves (its patient's identity changed): what is left of
-it was validated when it came, and is copied without being sorted or validated again. So the cost follows the change.
+files, which take small ones in where there are many, so that files do not crumble. A file is written again, less some
+rows, when a row of it goes (a newer version, a deletion, an objection) or moves (its patient's identity changed): what
+is left of it was validated when it came, and is copied without being sorted or validated again. So the cost follows
+the change.
 Owns how a row reads today: the patient it belongs to after merges of identities, and the resource that a business
 identifier means.
 Nothing is visible before the release commits the files.
@@ -26,9 +27,6 @@ from etl.identity import MOVED_COLUMNS
 from etl.settle import LOSER_COLUMNS, REPLACED_COLUMNS, SETTLED_COLUMNS, list_sql
 from etl.staging import AGAIN, SEQ_BITS
 from etl.tables import IDENTITY_COLUMNS, LEDGER, LEDGER_COLUMNS, LOGICAL, PATIENT
-
-SMALL = 8
-"""A file with less than an eighth of the rows a file may have is small."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +103,8 @@ def _fold(sql: duckdb.DuckDBPyConnection, task: FoldTask) -> Merged:
         _fold_ledger(sql, task, merged)
     else:
         moving = task.has_patient and _any(sql, "moved")
-        affected = task.in_range(task.affected)
-        small = [file for file in affected if file.rows < task.file_rows // SMALL]
-        _lessen(sql, task, merged, [file for file in affected if file not in small], moving=moving)
-        _write_range(sql, task, merged, _fresh(sql, task, moving=moving), small, moving=moving)
+        _lessen(sql, task, merged, task.in_range(task.affected), moving=moving)
+        _write_range(sql, task, merged, _fresh(sql, task, moving=moving))
     return merged
 
 
@@ -135,13 +131,6 @@ SELECT map(coalesce(list(alias), []::VARCHAR[]), coalesce(list({value}), [])) FR
 
 
 _GONE = "SELECT resource_key FROM replaced"
-
-
-def _kept(task: FoldTask, files: Sequence[DataFile], *, moving: bool) -> str:
-    """Rows of these files that neither go nor move."""
-    rows = rows_sql(task.paths(files), task.columns)
-    stays = f"NOT ({_MOVES})" if moving else "true"
-    return f'SELECT * FROM ({rows}) WHERE "{task.key}" NOT IN ({_GONE}) AND {stays}'
 
 
 def _lessen(
@@ -236,33 +225,23 @@ def _meant(name: str) -> str:
     return f"""list_transform(r."{name}", lambda x: coalesce(getvariable('meaning')[x], x))"""
 
 
-def _write_range(
-    sql: duckdb.DuckDBPyConnection,
-    task: FoldTask,
-    merged: Merged,
-    fresh: str,
-    affected: Sequence[DataFile],
-    *,
-    moving: bool,
-) -> None:
-    """Write each bucket's new rows, with what stays of small ``affected`` files; other small files are taken in."""
+def _write_range(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged, fresh: str) -> None:
+    """Write each bucket's new rows; those of small files are taken in where there are new ones."""
     names = ", ".join(f'"{name}"' for name in task.columns)
     rows = f"SELECT {names}, {_cluster(task)} AS {CLUSTER} FROM ({fresh}) {_today(task)}"
-    sql.execute("DROP VIEW IF EXISTS fresh; DROP TABLE IF EXISTS held")
-    if task.small:  # read twice
-        sql.execute(f"CREATE TEMP TABLE held AS {rows}")
-        rows = "FROM held"
-    sql.execute(f"CREATE TEMP VIEW fresh AS {rows}")
-    bucket = bucket_sql(CLUSTER, task.buckets)
-    losing = {file.bucket for file in affected}
-    gaining = sql.execute(f"SELECT DISTINCT {bucket} FROM fresh").fetchall() if task.small else []
-    taken = [file for file in task.small if file.bucket in losing.union(row[0] for row in gaining)]
-    rows = f"SELECT {names} FROM ({rows_sql(task.paths(taken), task.columns)})"
-    rows = f"{rows} UNION ALL SELECT {names} FROM ({_kept(task, affected, moving=moving)})" if affected else rows
-    clustered = f"SELECT {names}, {_cluster(task)} AS {CLUSTER} FROM ({rows}) {_today(task)}"
-    both = f"FROM fresh UNION ALL {clustered}" if affected or taken else "FROM fresh"
-    merged.added += write_clustered(sql, both, list(task.columns), task.place)
-    merged.removed += [*affected, *taken]
+    if task.small:
+        rows, taken = _with_small(sql, task, rows)
+        merged.removed += taken
+    merged.added += write_clustered(sql, rows, list(task.columns), task.place)
+
+
+def _with_small(sql: duckdb.DuckDBPyConnection, task: FoldTask, rows: str) -> tuple[str, list[DataFile]]:
+    """SQL of the rows and those of small files whose bucket gets some of them (or of all); and these files."""
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE held AS {rows}")  # read twice
+    gaining = sql.execute(f"SELECT DISTINCT {bucket_sql(CLUSTER, task.buckets)} FROM held").fetchall()
+    taken = [file for file in task.small if task.compact or (file.bucket,) in gaining]
+    small = f"SELECT *, {_cluster(task)} AS {CLUSTER} FROM ({rows_sql(task.paths(taken), task.columns)}) {_today(task)}"
+    return (f"FROM held UNION ALL BY NAME {small}" if taken else "FROM held"), taken
 
 
 def _cluster(task: FoldTask) -> str:

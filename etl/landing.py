@@ -260,7 +260,8 @@ def _folder(folder: Path) -> tuple[list[_Source], list[str]]:
     else:
         sources = [_Source(p, str(p.relative_to(folder))) for p in candidates]
         taken = {p.resolve() for p in candidates}
-    images = [p for p in files if p not in candidates and p.suffix != ".zip" and is_dicom(p)]
+    others = set(files).difference(candidates)
+    images = [p for p in files if p in others and p.suffix != ".zip" and is_dicom(p)]
     sources += map(_image, images)
     taken |= {p.resolve() for p in images}
     taken |= {p.resolve() for p in files if p.suffix == ".zip"}

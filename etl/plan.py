@@ -42,6 +42,8 @@ class LoadPlan:
     task_memory_mb: int = 1024
     scratch: Path = Path("/tmp")
     file_rows: int = 32768
+    crumbs: int = 8
+    """So many small files a bucket has before new rows take them in: rows are written again once in so many nights."""
     segments: Path | None = None
     read_sealing_key: Callable[[], SealingKey] | None = None
     """Where and under which key the re-identification table is sealed."""

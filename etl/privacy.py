@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import duckdb
 
 PSEUDONYM_HEX = 32
-CONTENT_HEX = 16
+CONTENT_HEX = 15
+"""Hexadecimal digits of a content hash: as many as fit a number of 64 bits with its sign."""
 _BLOCK = 64
 
 
@@ -58,7 +59,7 @@ def bind_key(connection: duckdb.DuckDBPyConnection, key: PseudonymKey) -> None:
     connection.execute("SET VARIABLE erios_content = ?", [content])
     connection.execute(
         "CREATE OR REPLACE TEMP MACRO content_hash(t) AS"
-        f" left(sha256(getvariable('erios_content') || encode(hash(t)::VARCHAR)), {CONTENT_HEX})"
+        f" ('0x' || left(sha256(getvariable('erios_content') || encode(hash(t)::VARCHAR)), {CONTENT_HEX}))::BIGINT"
     )
     connection.execute(
         "CREATE OR REPLACE TEMP MACRO pseudonym(t) AS left(sha256(getvariable('erios_outer') ||"

@@ -17,7 +17,7 @@ from etl.privacy import check_rule
 from etl.views import Column, CompiledView, compile_view, load_view
 
 RESOURCE_KEY_PATH = "getResourceKey()"
-VERSION_TYPES = {"_last_updated": "TIMESTAMP WITH TIME ZONE", "_version": "VARCHAR", "_hash": "VARCHAR"}
+VERSION_TYPES = {"_last_updated": "TIMESTAMP WITH TIME ZONE", "_version": "VARCHAR", "_hash": "BIGINT"}
 """What orders the versions of a resource: version time (UTC instant), version id, keyed content hash."""
 VERSION = tuple(VERSION_TYPES)
 PATIENT, LOGICAL = "_patient", "_logical"

@@ -6,19 +6,17 @@ undisturbed: a release that is kept reads the same files before and after.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from etl.errors import ReleaseError
-from etl.files import DataFile
 from etl.pipeline import folded, held, publish_again
 from etl.plan import LoadPlan
 from etl.release import RELEASES, Release, delete, latest, open_release, read_pins, release_ids, unread, write_pins
 from etl.staging import Staged
 from etl.tasks import Progress, Runner
-from etl.work import Work, forms, is_small, work_folder
+from etl.work import Work, forms, small_files, work_folder
 
 Pins = Callable[[], Mapping[str, str]]
 """Releases that others need, such as released extracts, each with the reason."""
@@ -88,15 +86,8 @@ def compact(plan: LoadPlan, runner: Runner, progress: Progress | None = None) ->
 def _compacted(plan: LoadPlan, base: Release, runner: Runner, progress: Progress | None) -> Release:
     with work_folder(plan) as folder:
         work = Work(plan, base, folder, Staged(), (), {})
-        crumbs = {form.table: _crumbs(work, form.table) for form in forms(plan)}
-        if not any(crumbs.values()):
+        small = {form.table: small_files(work, form.table, 2) for form in forms(plan)}
+        if not any(small.values()):
             return base
-        folded(work, runner, progress, crumbs)
+        folded(work, runner, progress, small)
         return publish_again(plan, base, work.changes, "compact")
-
-
-def _crumbs(work: Work, table: str) -> list[DataFile]:
-    """Small files, where a bucket has two or more of them."""
-    small = [file for file in work.current(table) if is_small(work, file)]
-    buckets = Counter(file.bucket for file in small)
-    return [file for file in small if buckets[file.bucket] > 1]

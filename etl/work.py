@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from etl.files import DataFile, new_path, stamp
-from etl.fold import SMALL, FoldTask, Merged
+from etl.fold import FoldTask, Merged
 from etl.identity import MOVED_COLUMNS, IdentitySources
 from etl.plan import LoadPlan
 from etl.release import TABLES, Release, recover, sweep
@@ -36,6 +37,8 @@ SETTLED_PER_WRITTEN = 2
 """So many rows are settled in the time of one that is written."""
 SEARCHED_PER_SETTLED = 8
 """So many rows of the ledger are searched in the time of one that is settled."""
+SMALL = 8
+"""A file with less than an eighth of the rows a file may have is small."""
 ROWS_OF_A_TASK = 12_000
 """What a fold costs beside its rows, in rows."""
 
@@ -198,21 +201,21 @@ def _fold_tasks(work: Work) -> Iterator[tuple[int, FoldTask]]:
         affected = where.affected(work, form)
         if work.staged.rows(form.table) or affected:
             known = {file.path for file in affected} if form.table != LEDGER else set()
-            small = [file for file in work.current(form.table) if is_small(work, file) and file.path not in known]
+            small = [file for file in small_files(work, form.table, work.plan.crumbs) if file.path not in known]
             yield from _ranges_of(work, form, affected, small)
 
 
 def _crumb_tasks(work: Work, crumbs: Mapping[str, Sequence[DataFile]]) -> Iterator[tuple[int, FoldTask]]:
     for form in forms(work.plan):
         if files := crumbs.get(form.table):
-            ledger = form.table == LEDGER
-            tasks = _ranges_of(work, form, () if ledger else files, files if ledger else ())
-            yield from ((rows, replace(task, compact=True)) for rows, task in tasks)
+            yield from ((rows, replace(task, compact=True)) for rows, task in _ranges_of(work, form, (), files))
 
 
-def is_small(work: Work, file: DataFile) -> bool:
-    """Has it less than an eighth of the rows a file may have?"""
-    return file.rows < work.plan.file_rows // SMALL
+def small_files(work: Work, table: str, many: int) -> list[DataFile]:
+    """The table's small files, where a bucket has so many of them."""
+    small = [file for file in work.current(table) if file.rows < work.plan.file_rows // SMALL]
+    buckets = Counter(file.bucket for file in small)
+    return [file for file in small if buckets[file.bucket] >= many]
 
 
 @dataclass(frozen=True)
@@ -286,7 +289,7 @@ def _ranges_of(
 ) -> Iterator[tuple[int, FoldTask]]:
     plan = work.plan
     rows = work.staged.rows(form.table) + sum(file.rows for file in [*affected, *small])
-    copied = 0 if work.where.moves else sum(file.rows for file in affected if not is_small(work, file))
+    copied = 0 if work.where.moves else sum(file.rows for file in affected)
     ranges = _ranges(plan.buckets, rows)
     for first, last in ranges:
         task = FoldTask(

@@ -6,14 +6,17 @@ must never let a row's value into a result or a page: Great Expectations is told
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import great_expectations as gx
-from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
+from great_expectations.core.expectation_validation_result import (
+    ExpectationSuiteValidationResult,
+    ExpectationValidationResult,
+)
 from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
@@ -30,6 +33,7 @@ from great_expectations.render.view.view import DefaultJinjaPageView
 from validation import duckdb_dialect
 from validation.errors import SuiteError
 from validation.report import KEYS_SHOWN
+from validation.row_by_row import condition, rows_break_none
 from validation.staging import table_name
 from validation.suites import Check, Suite
 
@@ -69,28 +73,31 @@ class Engine:
     def __exit__(self, *failure: object) -> None:
         self._source.get_engine().dispose()
 
-    def holding(self, suite: Suite) -> dict[tuple[str, str], Any]:
-        """Great Expectations' results of those shared checks that hold in all tables together, by their questions."""
-        places = {place: check.question for place, check in enumerate(suite.checks)}
-        expectations = [_expectation(suite, place, check) for place, check in enumerate(suite.checks)]
-        results = self._validate(self._batch(suite), suite, expectations, "BOOLEAN_ONLY")
-        return {places[place]: result for place, result in results.items() if result.success}
+    def ask(self, suite: Suite) -> list[Any]:
+        """Great Expectations' results of the checks of ``suite``, in their order. Raises SuiteError.
 
-    def ask(self, suite: Suite, places: Collection[int]) -> dict[int, Any]:
-        """Great Expectations' results of some checks of ``suite``, by their places. Raises SuiteError.
-
-        First yes or no, in one bundled query; then counts and keys of what failed or tolerates a share of faults.
+        First whether they hold in every row; then counts and keys of those that do not: some tolerate a share.
         """
-        if not places:
-            return {}
-        batch = self._batch(suite)
-        expectations = {place: _expectation(suite, place, suite.checks[place]) for place in places}
-        tolerant = [place for place in places if "mostly" in suite.checks[place].arguments]
-        strict = [expectation for place, expectation in expectations.items() if place not in tolerant]
-        results = self._validate(batch, suite, strict, "BOOLEAN_ONLY")
-        failed = [place for place, result in results.items() if not result.success]
-        detailed = [expectations[place] for place in sorted([*failed, *tolerant])]
-        return results | self._validate(batch, suite, detailed, _detailed(suite.table))
+        expectations = [_expectation(suite, place, check) for place, check in enumerate(suite.checks)]
+        results = self._whole(suite, expectations)
+        asked = [expectation for place, expectation in enumerate(expectations) if place not in results]
+        detailed = self._validate(suite, asked, _detailed(suite.table))
+        for result in detailed.values():
+            _check_evaluated(suite, result)
+        return [result for _, result in sorted((results | detailed).items())]
+
+    def _whole(self, suite: Suite, expectations: Sequence[Expectation]) -> dict[int, Any]:
+        """Results, by place, of what holds in every row: what a row tells alone is asked of all rows at once."""
+        engine = self._source.get_execution_engine()
+        conditions = {place: found for place, each in enumerate(expectations) if (found := condition(each, engine))}
+        tolerant = {place for place, check in enumerate(suite.checks) if "mostly" in check.arguments}
+        alone = [each for place, each in enumerate(expectations) if place not in conditions.keys() | tolerant]
+        together = [rows_break_none(list(conditions.values()), {"place": None})] if conditions else []
+        results = self._validate(suite, [*alone, *together], "BOOLEAN_ONLY")
+        counts = results.pop(None).meta.get("broken", ()) if conditions else ()
+        held = [place for place, count in zip(conditions, counts, strict=bool(counts)) if not count]
+        whole = {place: result for place, result in results.items() if result.success}
+        return whole | {place: _held(expectations[place]) for place in held}
 
     def names(self, suite: Suite, check: Check) -> tuple[str, ...]:
         """What a naming column says, the most frequent first."""
@@ -105,21 +112,17 @@ class Engine:
         return str(self._view.render(_document(table, results)))
 
     def _batch(self, suite: Suite) -> Any:
-        if suite.table not in self._batches:
-            asset = self._source.add_table_asset(suite.table, table_name=table_name(suite.table))
-            self._batches[suite.table] = asset.add_batch_definition_whole_table("all").get_batch()
-        return self._batches[suite.table]
+        asset = self._source.add_table_asset(suite.table, table_name=table_name(suite.table))
+        return asset.get_batch(asset.build_batch_request())
 
-    def _validate(
-        self, batch: Any, suite: Suite, expectations: Sequence[Expectation], result_format: Any
-    ) -> dict[int, Any]:
+    def _validate(self, suite: Suite, expectations: Sequence[Expectation], result_format: Any) -> dict[Any, Any]:
         """Great Expectations' results by the place of their check."""
         if not expectations:
             return {}
+        if suite.table not in self._batches:
+            self._batches[suite.table] = self._batch(suite)
         asked = gx.ExpectationSuite(name=suite.table, expectations=list(expectations))
-        results = batch.validate(asked, result_format=result_format).results
-        for result in results:
-            _check_evaluated(suite, result)
+        results = self._batches[suite.table].validate(asked, result_format=result_format).results
         return {result.expectation_config.meta["place"]: result for result in results}
 
 
@@ -149,6 +152,12 @@ def _expectation(suite: Suite, place: int, check: Check) -> Expectation:
     except (ValueError, TypeError, GreatExpectationsError) as error:
         reason = str(error).splitlines()
         raise SuiteError(f"{where}: wrong arguments: {'; '.join(reason[1:3]) or reason[0]}") from error
+
+
+def _held(expectation: Expectation) -> ExpectationValidationResult:
+    """The result of an expectation that no row breaks."""
+    found = {"unexpected_count": 0, "unexpected_percent": 0.0}
+    return ExpectationValidationResult(success=True, expectation_config=expectation.configuration, result=found)
 
 
 def _hint(near: Sequence[str]) -> str:

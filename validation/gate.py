@@ -1,14 +1,13 @@
 """The gate: runs every suite with Great Expectations and says whether the tables may be published.
 
-Owns the order of the run and the translation of Great Expectations' answers. Two passes: first only yes or no
-for all expectations of a table, which Great Expectations answers with one bundled query; then counts and keys
-for those that failed or tolerate a share of failures. What every table must keep is asked of all tables together
-before it is asked of any. It must never let a row's value out: values are excluded from the results, and an error
-names the expectation only.
+Owns the order of the run and the translation of Great Expectations' answers. Two passes: first whether the
+expectations of a table hold in all its rows, which one query answers; then counts and keys of those that do not. It
+must never let a row's value out: values are excluded from the results, and an error names the expectation only.
 """
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from validation.engine import Answer, Engine
 
+_FEW_BYTES = 500_000
 Progress = Callable[[str, int, int], None]
 """Called with the table's name, its place from 1, and the number of tables."""
 
@@ -51,7 +51,11 @@ def check_tables(
     """
     start = time.monotonic()
     docs.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".gate-", dir=docs) as folder, _database(Path(folder), memory, threads) as database:
+    with (
+        TemporaryDirectory(prefix=".gate-", dir=docs) as folder,
+        _database(Path(folder), memory, threads) as database,
+        _own_garbage_only(),
+    ):
         plans = _plan(database.connection, tables, suites)
         results = _run(database, plans, tables, docs, progress)
     from validation.engine import ENGINE
@@ -82,13 +86,32 @@ def _database(folder: Path, memory: str, threads: int | None) -> Iterator[_Datab
         yield _Database(connection, path, limits)
 
 
+@contextmanager
+def _own_garbage_only() -> Iterator[None]:
+    """Great Expectations makes so many objects that Python looks for garbage among all of the process's, many times.
+
+    It looks at new ones only: with a long-lived Spark session in the process, that is half a second.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def _plan(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, StagedTable], suites: Path) -> list[Suite]:
     """The suite of every table to check: a wrong one is refused before Great Expectations starts."""
     from validation.staging import stage
 
     columns = stage(connection, tables)
     present = [table.name for table in tables.values() if table.files]
-    return [load_suite(suites, name, columns[name], present) for name in columns]
+    few = {table.name for table in tables.values() if _bytes(table) < _FEW_BYTES}
+    return [load_suite(suites, name, columns[name], present, few=name in few) for name in columns]
+
+
+def _bytes(table: StagedTable) -> int:
+    """Of the files to check."""
+    return sum(Path(file).stat().st_size for file in table.to_check)
 
 
 def _run(
@@ -98,77 +121,37 @@ def _run(
     docs: Path,
     progress: Progress | None,
 ) -> list[CheckResult]:
-    """Ask Great Expectations about every table and write its page; results are in the order of the plans."""
-    from validation.engine import Engine
-
-    with Engine(database.path, database.settings) as engine:
-        rows, answers = _ask_each(database, engine, plans, tables, progress)
-        _ask_together(database, engine, plans, answers)
-        return [
-            result
-            for plan in plans
-            for result in _results(engine, plan, answers[plan.table], rows[plan.table], docs / f"{plan.table}.html")
-        ]
-
-
-Answers = dict[str, dict[int, Any]]
-"""Table → place of a check → Great Expectations' result."""
-
-
-def _ask_each(
-    database: _Database,
-    engine: Engine,
-    plans: Sequence[Suite],
-    tables: Mapping[str, StagedTable],
-    progress: Progress | None,
-) -> tuple[dict[str, int], Answers]:
-    """Rows of every table, and answers to what is asked of it alone.
+    """Ask Great Expectations about every table and write its page; results are in the order of the plans.
 
     Tables are filled ahead, on a thread of their own, the biggest last: DuckDB and Great Expectations' Python share
     the machine.
     """
+    from validation.engine import Engine
     from validation.staging import fill, join
 
-    rows: dict[str, int] = {}
-    answers: Answers = {}
-    order = sorted(plans, key=lambda plan: sum(Path(file).stat().st_size for file in tables[plan.table].to_check))
-    with ThreadPoolExecutor(1) as ahead:
+    results: dict[str, list[CheckResult]] = {}
+    order = sorted(plans, key=lambda plan: _bytes(tables[plan.table]))
+    with Engine(database.path, database.settings) as engine, ThreadPoolExecutor(1) as ahead:
         joined = ahead.submit(join, database.connection, plans)
         counts = [(plan, ahead.submit(fill, database.connection, plan)) for plan in order]
         try:
             joined.result()
             for place, (plan, count) in enumerate(counts, 1):
-                rows[plan.table] = count.result()
-                answers[plan.table] = engine.ask(plan, _places(plan, lambda check: not check.shared))
+                rows = count.result()
+                results[plan.table] = list(_results(engine, plan, rows, docs / f"{plan.table}.html"))
                 if progress:
                     progress(plan.table, place, len(plans))
         finally:
             ahead.shutdown(cancel_futures=True)
-    return rows, answers
+    return [result for plan in plans for result in results[plan.table]]
 
 
-def _ask_together(database: _Database, engine: Engine, plans: Sequence[Suite], answers: Answers) -> None:
-    """What every table must keep, of all of them; and of each what does not hold in all."""
-    from validation.staging import put_together
-
-    every = put_together(database.connection, plans)
-    held = engine.holding(every) if every else {}
-    for plan in plans:
-        shared = _places(plan, lambda check: check.shared)
-        holding = {place: held[plan.checks[place].question] for place in shared if plan.checks[place].question in held}
-        answers[plan.table] |= holding | engine.ask(plan, [place for place in shared if place not in holding])
-
-
-def _places(suite: Suite, wanted: Callable[[Check], object]) -> list[int]:
-    return [place for place, check in enumerate(suite.checks) if wanted(check)]
-
-
-def _results(engine: Engine, suite: Suite, answers: Mapping[int, Any], rows: int, page: Path) -> Iterator[CheckResult]:
+def _results(engine: Engine, suite: Suite, rows: int, page: Path) -> Iterator[CheckResult]:
     """The checks of a table with their answers; its page is written."""
     from validation.engine import to_answer
     from validation.pages import offline
 
-    results = [answers[place] for place in range(len(suite.checks))]
+    results = engine.ask(suite)
     page.write_text(offline(engine.page(suite.table, results)), encoding="utf-8")
     for check, result in zip(suite.checks, results, strict=True):
         answer = to_answer(suite.table, result, check)

@@ -7,8 +7,7 @@ and Great Expectations' many questions then cost little. It must never quote a v
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import duckdb
 
 from validation.errors import SuiteError
 from validation.report import StagedTable
-from validation.suites import EVERY_TABLE, Suite, named_columns
+from validation.suites import Suite, joined_key, named_columns, needed_tables
 
 OFFLINE: dict[str, Any] = {
     "autoinstall_known_extensions": False,
@@ -74,8 +73,9 @@ def join(connection: duckdb.DuckDBPyConnection, suites: Iterable[Suite]) -> None
 
 
 def _join_one(connection: duckdb.DuckDBPyConnection, name: str, fields: Sequence[str]) -> None:
-    packed = ", ".join(f"{_quoted(field)} := any_value({_quoted(field)})" for field in fields)
-    rows = f"SELECT {_quoted(f'{name}_key')} AS {_match(name)}, struct_pack({packed}) AS {_quoted(name)}"
+    values = ", ".join(f"{_quoted(field)} := any_value({_quoted(field)})" for field in fields)
+    packed = f", struct_pack({values}) AS {_quoted(name)}" if fields else ""
+    rows = f"SELECT {_quoted(f'{name}_key')} AS {joined_key(name)}{packed}"
     try:
         connection.execute(f"CREATE TABLE joined.{_quoted(name)} AS {rows} FROM staged.{_quoted(name)} GROUP BY 1")
     except duckdb.BinderException:
@@ -83,53 +83,27 @@ def _join_one(connection: duckdb.DuckDBPyConnection, name: str, fields: Sequence
 
 
 def fill(connection: duckdb.DuckDBPyConnection, suite: Suite) -> int:
-    """Make the table that ``suite`` is run on, and answer its rows; what it joins is there. Raises SuiteError."""
-    own, key = _quoted(suite.table), f"{suite.table}_key"
-    joins = "".join(_join(suite.table, name) for name in suite.joins)
-    source = f"fresh.{own} AS {own}{joins}"
-    named = set().union({key}, *map(named_columns, suite.checks))
-    values = {name: suite.derived.get(name, f"{own}.{_quoted(name)}") for name in sorted(named)}
-    columns = ", ".join(f"({sql}) AS {_quoted(name)}" for name, sql in values.items())
-    target = f"main.{_quoted(table_name(suite.table))}"
+    """Make the table that ``suite`` is run on, and answer its rows; what it joins is there. Raises SuiteError.
+
+    What a row tells by itself is computed before it is joined: a join carries few columns then, and no texts.
+    """
+    own, joins = _quoted(suite.table), "".join(_join(suite.table, name) for name in suite.joins)
+    named = sorted(set().union({f"{suite.table}_key"}, *map(named_columns, suite.checks)))
+    derived = {name: suite.derived[name] for name in named if name in suite.derived}
+    alone = {name: sql for name, sql in derived.items() if not needed_tables(sql, suite.joins) & suite.joins.keys()}
+    told = "".join(f", ({sql}) AS {_quoted(name)}" for name, sql in alone.items())
+    late = {name: f"({sql})" for name, sql in derived.items() if name not in alone}
+    columns = ", ".join(f"{late.get(name, f'{own}.{_quoted(name)}')} AS {_quoted(name)}" for name in named)
+    rows = f"(SELECT *{told} FROM fresh.{own} AS {own}) AS {own}{joins}"
     try:
-        row = connection.execute(f"CREATE TABLE {target} AS SELECT {columns} FROM {source}").fetchone()
+        target = f"main.{_quoted(table_name(suite.table))}"
+        row = connection.execute(f"CREATE TABLE {target} AS SELECT {columns} FROM {rows}").fetchone()
     except duckdb.ProgrammingError as error:
-        raise _refused(connection, suite, source) or error from error
+        raise _refused(connection, suite, f"fresh.{own} AS {own}{joins}") or error from error
     except duckdb.DataError as error:
         reason = type(error).__name__  # its text may quote a value
         raise SuiteError(f"{suite.table}.json: a derived column fails on some row: {reason}") from None
     return int(row[0]) if row else 0
-
-
-def put_together(connection: duckdb.DuckDBPyConnection, suites: Iterable[Suite]) -> Suite | None:
-    """Make a view of the rows of all tables for the checks that they share, and answer its suite; None without one.
-
-    Its columns say whether there is a value, because that is all that is asked and types may differ between tables.
-    """
-    suites = list(suites)
-    shared = {check.question: check for suite in suites for check in suite.checks if check.shared}
-    if not shared:
-        return None
-    names: dict[str, str] = {}
-    for _, column in shared:
-        names.setdefault(column, _unused(column.lstrip("$"), names.values()))
-    selects = " UNION ALL BY NAME ".join(select for suite in suites if (select := _filled_columns(suite, names)))
-    suite = Path(EVERY_TABLE).stem
-    connection.execute(f"CREATE VIEW main.{_quoted(table_name(suite))} AS {selects}")
-    checks = (replace(check, arguments={"column": names[check.shared]}) for check in shared.values())
-    return Suite(suite, {}, {}, tuple(checks))
-
-
-def _unused(name: str, taken: Collection[str]) -> str:
-    return _unused(f"{name}_", taken) if name in taken else name
-
-
-def _filled_columns(suite: Suite, names: Mapping[str, str]) -> str:
-    own = {names[check.shared]: _quoted(check.arguments["column"]) for check in suite.checks if check.shared}
-    columns = ", ".join(
-        f"CASE WHEN {column} IS NOT NULL THEN true END AS {_quoted(name)}" for name, column in own.items()
-    )
-    return f"SELECT {columns} FROM main.{_quoted(table_name(suite.table))}" if columns else ""
 
 
 def _refused(connection: duckdb.DuckDBPyConnection, suite: Suite, source: str) -> SuiteError | None:
@@ -150,12 +124,7 @@ def table_name(table: str) -> str:
 
 def _join(table: str, other: str) -> str:
     key = f"{_quoted(table)}.{_quoted(f'{other}_key')}"
-    return f" LEFT JOIN joined.{_quoted(other)} AS {_quoted(f'{other} rows')} ON {_match(other)} = {key}"
-
-
-def _match(table: str) -> str:
-    """The name of the key that rows are joined by."""
-    return _quoted(f"{table} join")
+    return f" LEFT JOIN joined.{_quoted(other)} AS {_quoted(f'{other} rows')} ON {joined_key(other)} = {key}"
 
 
 def _quoted(name: str) -> str:

@@ -23,6 +23,7 @@ EVERY_TABLE = "every_table.json"
 
 _SUITE = {"derived", "join", "expectations"}
 _RULES = (
+    frozenset({"known"}),
     frozenset({"concatenate"}),
     frozenset({"types"}),
     frozenset({"columns", "except", "unless", "matches"}),
@@ -37,11 +38,7 @@ _TEXT = "VARCHAR"
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation to run.
-
-    ``naming``: its column says in words where the fault is, which may be shown. ``shared``: its column as every_table
-    writes it, of one that every table gets and that looks at each row by itself; else empty.
-    """
+    """One expectation to run; ``naming``: its column says in words where the fault is, which may be shown."""
 
     expectation: str
     arguments: Mapping[str, Any]
@@ -49,12 +46,6 @@ class Check:
     sentence: str
     columns: tuple[str, ...]
     naming: bool = False
-    shared: str = ""
-
-    @property
-    def question(self) -> tuple[str, str]:
-        """What it asks, whatever the table; of a shared one."""
-        return self.expectation, self.shared
 
 
 @dataclass(frozen=True)
@@ -76,23 +67,27 @@ class _Draft:
     table: str
     columns: Mapping[str, str]
     raw: Mapping[str, Any]
+    few: bool = False
     naming: set[str] = field(default_factory=set)
 
     def fail(self, where: str, what: str) -> SuiteError:
         return SuiteError(f"{self.path.name}: {where}: {what}")
 
 
-def load_suite(folder: Path, table: str, columns: Mapping[str, str], tables: Iterable[str]) -> Suite:
+def load_suite(
+    folder: Path, table: str, columns: Mapping[str, str], tables: Iterable[str], *, few: bool = False
+) -> Suite:
     """The suite of ``table``: what every table gets, and its own file if there is one.
 
     ``columns`` maps the table's columns to their DuckDB types; ``tables`` are the tables of the release: what
-    needs another one is left out and named in ``skipped``. Raises SuiteError.
+    needs another one is left out and named in ``skipped``. ``few``: rows are so few that SQL which is prepared
+    quickly is faster than SQL which runs quickly. Raises SuiteError.
     """
     if not (folder / EVERY_TABLE).is_file():
         raise SuiteError(f"no {EVERY_TABLE} in {folder}: the rules that every table must keep would go unchecked")
     here = frozenset(tables)
     paths = [path for path in (folder / EVERY_TABLE, folder / f"{table}.json") if path.is_file()]
-    parts = [_suite(_Draft(path, table, columns, _read(path)), here) for path in paths]
+    parts = [_suite(_Draft(path, table, columns, _read(path), few), here) for path in paths]
     return Suite(
         table,
         {name: join for part in parts for name, join in part.joins.items()},
@@ -113,9 +108,11 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _suite(draft: _Draft, tables: frozenset[str]) -> Suite:
-    joins = {name: tuple(wanted) for name, wanted in draft.raw.get("join", {}).items()}
-    derived = {name: _derive(draft, name, rule) for name, rule in draft.raw.get("derived", {}).items()}
-    missing = {name: gone for name, sql in derived.items() if (gone := _needs(sql, joins) - tables)}
+    rules = draft.raw.get("derived", {})
+    known = {rule["known"]: () for rule in rules.values() if isinstance(rule, dict) and "known" in rule}
+    joins = known | {name: tuple(wanted) for name, wanted in draft.raw.get("join", {}).items()}
+    derived = {name: _derive(draft, name, rule) for name, rule in rules.items()}
+    missing = {name: gone for name, sql in derived.items() if (gone := needed_tables(sql, joins) - tables)}
     idle = {name for name, sql in derived.items() if not sql}
     checks = [_check(draft, place, raw, derived) for place, raw in enumerate(draft.raw["expectations"], 1)]
     return Suite(
@@ -130,9 +127,9 @@ def _suite(draft: _Draft, tables: frozenset[str]) -> Suite:
     )
 
 
-def _needs(sql: str, joins: Mapping[str, Any]) -> set[str]:
-    """Other tables that a derived column reads: ``staged.<table>``, or ``<joined table>.<column>``."""
-    found = set(re.findall(r"\bstaged\.(\w+)", sql))
+def needed_tables(sql: str, joins: Mapping[str, Any]) -> set[str]:
+    """Other tables that a derived column reads: ``staged.<table>``, or ``<joined table>.<column>`` or its key."""
+    found = set(re.findall(r"\bstaged\.(\w+)", sql)) | {name for name in joins if joined_key(name) in sql}
     return found | {name for name in joins if re.search(rf"\b{name}\.", sql)}
 
 
@@ -144,6 +141,8 @@ def _derive(draft: _Draft, name: str, rule: Any) -> str:
     if not isinstance(rule, dict) or not any(words - _OPTIONAL <= set(rule) <= words for words in _RULES):
         forms = "; ".join(", ".join(sorted(words)) for words in _RULES)
         raise draft.fail(f"derived '{name}'", f"is SQL text or an object with the words of one of: {forms}")
+    if "known" in rule:
+        return _known(draft, f"derived '{name}'", rule["known"])
     if "concatenate" in rule:
         chosen = _select(draft, rule["concatenate"])
         return f"concat_ws('|', {', '.join(map(_quoted, chosen))})"
@@ -151,6 +150,17 @@ def _derive(draft: _Draft, name: str, rule: Any) -> str:
     if "ranges" in rule:
         return _first_out_of_range(draft, f"derived '{name}'", rule)
     return _first_mistyped(draft, rule["types"]) if "types" in rule else _first_text(draft, rule)
+
+
+def _known(draft: _Draft, where: str, other: Any) -> str:
+    """SQL that says whether the row's key of another table is there."""
+    _check_column(draft, where, f"{other}_key", {})
+    return f"CASE WHEN {_quoted(f'{other}_key')} IS NOT NULL THEN {joined_key(other)} IS NOT NULL END"
+
+
+def joined_key(table: str) -> str:
+    """SQL name of a joined table's own key: NULL in a row that has none of its rows."""
+    return _quoted(f"{table} join")
 
 
 def _first_out_of_range(draft: _Draft, where: str, rule: Mapping[str, Any]) -> str:
@@ -182,8 +192,13 @@ def _first_text(draft: _Draft, rule: Mapping[str, Any]) -> str:
     left_out = set(_select(draft, rule.get("except", [])))
     chosen = [name for name in _select(draft, rule["columns"]) if name not in left_out]
     texts = [name for name in chosen if draft.columns[name].removesuffix("[]") == _TEXT]
+    if not texts:
+        return ""
+    if draft.few:  # a pattern is made once, not for each column, and then asked of each value, also of missing ones
+        tested = f"list_transform([{', '.join(map(_quoted, texts))}], lambda x: {_text_test('x', rule)})"
+        return f"list_extract([{', '.join(map(_literal, texts))}], list_position({tested}, true))"
     whens = [f"WHEN {_text_test(_quoted(name), rule)} THEN {_literal(name)}" for name in texts]
-    return f"CASE {' '.join(whens)} END" if whens else ""
+    return f"CASE {' '.join(whens)} END"
 
 
 def _text_test(column: str, rule: Mapping[str, Any]) -> str:
@@ -215,22 +230,13 @@ def _check(draft: _Draft, place: int, raw: Any, derived: Mapping[str, str]) -> C
     except KeyError as error:
         raise draft.fail(where, f"has no {error}: it needs expectation, severity, sentence") from error
     _check_words(draft, where, severity, sentence)
-    shared = _shared(draft, expectation, arguments)
     if isinstance(arguments.get("column"), str):
         arguments["column"] = arguments["column"].replace("$key", f"{draft.table}_key")
     check = Check(expectation, arguments, severity, sentence, ())
     for name in named_columns(check):
         _check_column(draft, where, name, derived)
     columns = tuple(dict.fromkeys(c for name in named_columns(check) for c in _sources(draft, name, derived)))
-    return Check(expectation, arguments, severity, sentence, columns, bool(named_columns(check) & draft.naming), shared)
-
-
-_ROW_BY_ROW = {"expect_column_values_to_be_null", "expect_column_values_to_not_be_null"}
-
-
-def _shared(draft: _Draft, expectation: str, arguments: Mapping[str, Any]) -> str:
-    fits = draft.path.name == EVERY_TABLE and expectation in _ROW_BY_ROW and set(arguments) == {"column"}
-    return str(arguments["column"]) if fits else ""
+    return Check(expectation, arguments, severity, sentence, columns, bool(named_columns(check) & draft.naming))
 
 
 def _check_words(draft: _Draft, where: str, severity: Any, sentence: Any) -> None:

@@ -1,7 +1,8 @@
 """A day after: new stays of some patients of an export, and corrections of what was sent before.
 
 Made from the export's own lines: every resource of the chosen patients comes again under a new id (a stay of today),
-the patients themselves come in a newer version, and a twentieth of their observations comes corrected.
+the patients themselves come in a newer version, and a twentieth of their observations comes corrected. One file a
+type: the many files of the export would hold a few lines each.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def write_increment(export: Path, target: Path, patients: int) -> int:
     chosen = _chosen(export, patients)
     count = 0
     for path in sorted(export.glob("*.ndjson")):
-        with path.open("rb") as source, (target / path.name).open("wb") as out:
+        with path.open("rb") as source, (target / f"{path.name.split('.')[0]}.ndjson").open("ab") as out:
             for line in source:
                 for resource in _again(line, chosen):
                     out.write(orjson.dumps(resource) + b"\n")

@@ -94,6 +94,7 @@ def _increment(export: Path, settings: Settings) -> dict[str, Any]:
         runner = SparkRunner(spark)
         runner.warm(plan.carried).join()
         full = load([export], plan, runner, gate(settings)).seconds
+        os.sync()  # the day after comes when the disk is at rest
         day = load([export.with_name(f"{export.name}-day2")], plan, runner, gate(settings))
     changed = day.to_dict()["totals"]["in"]
     return {"seconds": day.seconds, "full_seconds": full, "changed": changed, "share": day.seconds / full}

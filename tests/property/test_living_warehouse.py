@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +125,7 @@ class Warehouse:
     """The real warehouse in a folder, beside the model."""
 
     folder: Path
+    file_rows: int = 3
     model: ModelWarehouse = field(default_factory=ModelWarehouse)
     batches: list[Path] = field(default_factory=list)
 
@@ -136,7 +138,8 @@ class Warehouse:
             lambda: KEY,
             "k1",
             buckets=4,
-            file_rows=3,
+            file_rows=self.file_rows,
+            crumbs=2,
             read_objectors=lambda: frozenset(self.model.objectors),
         )
 
@@ -211,7 +214,7 @@ def open_gate(_tables: Any, _fresh: Any, _batch: str) -> Verdict:
     return Verdict(False, (), {"gate": "open"})
 
 
-LIMITS = settings(max_examples=25, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+LIMITS = settings(max_examples=20, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
 
 
 MERGED_THEN_PARTED: list[tuple[str, Any, Any]] = [
@@ -227,17 +230,29 @@ OBJECTING_WHILE_REPLACED = [
 ]
 
 
+@pytest.mark.parametrize("file_rows", [3, 64], ids=["full files", "small files taken in"])
 @LIMITS
 @example(MERGED_THEN_PARTED)
 @example(PARTED_BY_A_BATCH_THAT_REPEATS)
 @example(OBJECTING_WHILE_REPLACED)
-@given(st.lists(steps, min_size=1, max_size=8))
-def test_the_warehouse_and_the_model_agree_after_every_step(plan: list[tuple[str, Any, Any]]) -> None:
+@given(plan=st.lists(steps, min_size=1, max_size=8))
+def test_the_warehouse_and_the_model_agree_after_every_step(file_rows: int, plan: list[tuple[str, Any, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        warehouse = Warehouse(Path(folder))
+        warehouse = Warehouse(Path(folder), file_rows)
         for step in plan:
             warehouse.run(step)
             warehouse.check()
+
+
+def test_small_files_are_taken_in_once_they_are_many(tmp_path: Path) -> None:
+    """Each load brings a practitioner of its own: ten of them in four buckets."""
+    warehouse = Warehouse(tmp_path, 64)
+    for _ in range(10):
+        warehouse.run(("load", [("Practitioner", 0, 1)], []))
+    warehouse.check()
+    files = open_release(warehouse.plan.zones.warehouse).data_files("practitioner")
+    assert sum(file.rows for file in files) == 11
+    assert max(Counter(file.bucket for file in files).values()) == 2
 
 
 @pytest.mark.parametrize(

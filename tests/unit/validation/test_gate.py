@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+import validation.gate
 from validation import StagedTable, SuiteError, ValidationReport, check_tables
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,7 +85,10 @@ def test_good_table_passes(tmp_path):
         ({"departement": "'35000'"}, "Patients whose département is no French département: 1."),
     ],
 )
-def test_block_expectation_blocks_and_names_the_rows(tmp_path, fault, sentence):
+@pytest.mark.parametrize("few", [0, 1 << 30], ids=["for many rows", "for few"])
+def test_block_expectation_blocks_and_names_the_rows(tmp_path, monkeypatch, few, fault, sentence):
+    """Also by the SQL that is prepared for more rows than these."""
+    monkeypatch.setattr(validation.gate, "_FEW_BYTES", few)
     report = check(tmp_path, fault)
 
     failed = [result for result in report.failures("block") if sentence in result.sentence]
@@ -95,7 +99,6 @@ def test_block_expectation_blocks_and_names_the_rows(tmp_path, fault, sentence):
 
 
 def test_what_every_table_must_keep_is_told_of_the_tables_that_do_not_keep_it(tmp_path):
-    """It is asked of all tables together first: what fails then is asked of each."""
     practitioner = {"practitioner_key": f"'{KEYS[7]}'", "country": "'06 12 34 56 78'"}
     others = [practitioner, {**practitioner, "practitioner_key": f"'{KEYS[8]}'", "country": "'FR'"}]
     selects = [f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in row.items())}" for row in others]
@@ -226,16 +229,18 @@ def test_report_names_twenty_keys_at_most_and_is_json(tmp_path):
     assert (failure["unexpected"], failure["evaluated"], len(failure["keys"])) == (30, 31, 20)
 
 
-def test_relation_left_out_without_the_other_table(tmp_path):
+@pytest.mark.parametrize("rule", ["patient_key IN (SELECT patient_key FROM staged.patient)", {"known": "patient"}])
+def test_relation_left_out_without_the_other_table(tmp_path, rule):
     path = tmp_path / "specimen.parquet"
     wanted = {"unknown": KEYS[9]}
-    write(path, f"SELECT '{KEYS[8]}' AS specimen_key, '{wanted['unknown']}' AS patient_key")
+    keys = [f"'{wanted['unknown']}'", f"'{KEYS[1]}'", "CAST(NULL AS VARCHAR)"]
+    write(path, f"SELECT md5(key) AS specimen_key, key AS patient_key FROM (SELECT unnest([{', '.join(keys)}]) AS key)")
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites" / "every_table.json").write_text(json.dumps({"expectations": []}))
     (tmp_path / "suites" / "specimen.json").write_text(
         json.dumps(
             {
-                "derived": {"patient_known": "patient_key IN (SELECT patient_key FROM staged.patient)"},
+                "derived": {"patient_known": rule},
                 "expectations": [
                     {
                         "expectation": "expect_column_values_to_be_in_set",

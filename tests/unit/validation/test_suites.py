@@ -9,7 +9,7 @@ import pytest
 
 from etl.views import compile_view, load_view
 from validation.report import StagedTable
-from validation.staging import fill, join, stage
+from validation.staging import fill, join, stage, table_name
 from validation.suites import load_suite
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -35,14 +35,16 @@ def empty(tmp_path_factory):
         yield connection, staged
 
 
+@pytest.mark.parametrize("few", [False, True])
 @pytest.mark.parametrize("table", [path.stem for path in VIEWS])
-def test_suite_names_only_columns_of_its_view(empty, table):
+def test_suite_names_only_columns_of_its_view(empty, table, few):
     connection, columns = empty
 
-    suite = load_suite(CONF / "suites", table, columns[table], columns)
+    suite = load_suite(CONF / "suites", table, columns[table], columns, few=few)
 
     assert suite.skipped == ()
     assert fill(connection, suite) == 0
+    connection.execute(f"DROP TABLE {table_name(table)}")
 
 
 def test_every_suite_has_a_table():

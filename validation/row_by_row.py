@@ -1,0 +1,129 @@
+"""One expectation that counts, for many of a table, the rows that break each.
+
+Great Expectations spends some ten milliseconds of Python on every expectation, whatever the answer, and almost all of
+a suite's look at each row by itself and hold. They are asked here in one query, by the conditions that their own
+metrics make; only what is broken is then asked by name. Owns that expectation and its metric. It must never read more
+of a row than whether it breaks a condition.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from great_expectations.core.metric_function_types import MetricPartialFunctionTypes
+from great_expectations.exceptions.exceptions import MetricProviderError
+from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.expectations.expectation import BatchExpectation, ColumnMapExpectation, Expectation
+from great_expectations.expectations.metrics.metric_provider import metric_value
+from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
+from great_expectations.expectations.registry import get_metric_kwargs, get_metric_provider
+from great_expectations.validator.metric_configuration import MetricConfiguration
+
+Condition = str
+"""JSON text of ``metric``, ``column`` and ``arguments``: what an expectation holds is digested many times."""
+
+_METRIC = "table.unexpected_rows_of_each"
+_KNOWN: Mapping[str, Any] = {
+    "table.columns": None,
+    "table.column_types": {"include_nested": True},
+    "table.row_count": None,
+}
+"""Metrics, with their arguments, that a condition may look up; one that needs others stays by itself."""
+
+
+def condition(expectation: Expectation, engine: SqlAlchemyExecutionEngine) -> Condition | None:
+    """What a row must not be for the expectation to hold; None where one row alone does not tell."""
+    if not isinstance(expectation, ColumnMapExpectation) or expectation.row_condition:
+        return None
+    metric = f"{expectation.map_metric}.{MetricPartialFunctionTypes.MAP_CONDITION_FN.metric_suffix}"
+    names = _arguments(metric, engine)
+    if names is None:
+        return None
+    arguments = {name: getattr(expectation, name) for name in names if hasattr(expectation, name)}
+    try:
+        return json.dumps({"metric": metric, "column": expectation.column, "arguments": arguments})
+    except TypeError:  # an argument that JSON has not, such as an instant
+        return None
+
+
+def _arguments(metric: str, engine: SqlAlchemyExecutionEngine) -> tuple[str, ...] | None:
+    """Names of the metric's arguments; None for one that looks at more than a row, or at what we do not give it."""
+    try:
+        provider, function = get_metric_provider(metric, engine)
+    except MetricProviderError:
+        return None
+    needed = provider.get_evaluation_dependencies(metric=MetricConfiguration(metric, {}, {}), execution_engine=engine)
+    known: Any = function
+    if known.metric_fn_type != MetricPartialFunctionTypes.MAP_CONDITION_FN or not needed.keys() <= _KNOWN.keys():
+        return None
+    return tuple(get_metric_kwargs(metric)["metric_value_keys"])
+
+
+class ExpectRowsToBreakNone(BatchExpectation):
+    """No row breaks any of the conditions; how many break each, in their order, is ``broken`` of the result's meta.
+
+    Its result proper is emptied by those who ask for yes or no.
+    """
+
+    conditions: list[str]
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = (_METRIC,)
+    success_keys: ClassVar[tuple[str, ...]] = ("conditions",)
+
+    def _validate(
+        self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None
+    ) -> dict[str, Any]:
+        counts = metrics[_METRIC]
+        return {"success": not any(counts), "meta": {"broken": counts}}
+
+
+class UnexpectedRowsOfEach(TableMetricProvider):
+    """How many rows each condition finds, in one query."""
+
+    metric_name = _METRIC
+    value_keys = ("conditions",)
+
+    @metric_value(engine=SqlAlchemyExecutionEngine)
+    def _sqlalchemy(
+        cls,  # noqa: N805 - Great Expectations calls it with the class
+        execution_engine: SqlAlchemyExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any],
+    ) -> list[int]:
+        found = [
+            _unexpected(json.loads(each), execution_engine, metric_domain_kwargs, metrics)
+            for each in metric_value_kwargs["conditions"]
+        ]
+        counts = [sa.func.count(sa.case((each, 1))).label(f"broken_{place}") for place, each in enumerate(found)]
+        query = sa.select(*counts).select_from(execution_engine.get_domain_records(metric_domain_kwargs))
+        return [int(count) for count in execution_engine.execute_query(query).fetchone()]
+
+    @classmethod
+    def _get_evaluation_dependencies(cls, metric: MetricConfiguration, *_: Any, **__: Any) -> Any:
+        domain = metric.metric_domain_kwargs
+        return {name: MetricConfiguration(name, domain, arguments) for name, arguments in _KNOWN.items()}
+
+
+def _unexpected(
+    each: Mapping[str, Any], engine: SqlAlchemyExecutionEngine, domain: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> Any:
+    """SQL that says of a row whether the condition finds it, as its own metric writes it."""
+    provider, function = get_metric_provider(each["metric"], engine)
+    return function(
+        cls=provider,
+        execution_engine=engine,
+        metric_domain_kwargs={**domain, "column": each["column"]},
+        metric_value_kwargs=each["arguments"],
+        metrics=metrics,
+        runtime_configuration={},
+    )[0]
+
+
+def rows_break_none(conditions: Sequence[Condition], meta: Mapping[str, Any]) -> Expectation:
+    """The expectation that counts the rows that break each of the conditions."""
+    return ExpectRowsToBreakNone(conditions=list(conditions), meta=dict(meta))
