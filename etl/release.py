@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,14 @@ class Release:
 
     def data_files(self, table: str) -> list[DataFile]:
         """The table's files with bucket, size and rows; ReleaseError if the table is unknown or damaged."""
-        return delta_files(self._delta(table))
+        if table not in self._known_files:
+            self._known_files[table] = delta_files(self._delta(table))
+        return list(self._known_files[table])
+
+    @cached_property
+    def _known_files(self) -> dict[str, list[DataFile]]:
+        """Files of tables that were asked for: a version of a table never changes."""
+        return {}
 
     def duckdb(self, table: str, connection: duckdb.DuckDBPyConnection | None = None) -> Any:
         """The table as a DuckDB relation, read file by file as it is used."""

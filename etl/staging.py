@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl.clustering import in_order, rows_of
@@ -137,22 +138,30 @@ def _segment(plan: StagingPlan, task: StagingTask) -> AbstractContextManager[Kee
 
 def _stage_chunk(plan: StagingPlan, task: StagingTask, kernel: Kernel, name: str, keep: Keep) -> Staged:
     staged = Staged()
+    common: dict[str, list[pa.Table]] = {LEDGER: [], IDENTIFIER: []}
     for resource in kernel.types():
-        write = partial(_write, plan.staging, kernel, f"{name}-{resource}", staged)
-        for table in kernel.evaluate(resource):
-            write(table.name, _of(task, PATIENT, kernel.rows_sql(table)))
-            if referred := kernel.logical_sql():
-                write(f"{REFERRED}/{table.name}", referred)
-        write(LEDGER, _of(task, "patient_key", kernel.resources_sql(resource)))
+        write = partial(_write, plan.staging, f"{name}-{resource}", staged)
+        _stage_tables(task, kernel, resource, write)
+        common[LEDGER].append(rows_of(kernel.sql, _of(task, "patient_key", kernel.resources_sql(resource))))
         if identifiers := kernel.identifiers_sql(resource):
-            write(IDENTIFIER, _of(task, "resource_key", identifiers))
+            common[IDENTIFIER].append(rows_of(kernel.sql, _of(task, "resource_key", identifiers)))
         if resource == "Patient":
-            write(LINK, _of(task, "resource_key", kernel.links_sql()))
+            write(LINK, rows_of(kernel.sql, _of(task, "resource_key", kernel.links_sql())))
             keep(kernel.sql)
+    for table in (table for table, parts in common.items() if parts):
+        _write(plan.staging, name, staged, table, pa.concat_tables(common[table]))
     if task.only is None:
         _write_quarantine(plan, task, kernel, name)
         _count(kernel, staged)
     return staged
+
+
+def _stage_tables(task: StagingTask, kernel: Kernel, resource: str, write: Callable[[str, pa.Table], None]) -> None:
+    """The rows that the views make of the chunk's resources of one type, and what they refer to by identifier."""
+    for table in kernel.evaluate(resource):
+        write(table.name, rows_of(kernel.sql, _of(task, PATIENT, kernel.rows_sql(table))))
+        if referred := kernel.logical_sql():
+            write(f"{REFERRED}/{table.name}", rows_of(kernel.sql, referred))
 
 
 def _of(task: StagingTask, column: str, sql: str) -> str:
@@ -163,9 +172,8 @@ def _of(task: StagingTask, column: str, sql: str) -> str:
     return f"SELECT * FROM ({sql}) WHERE {column} IN ({keys})"
 
 
-def _write(staging: Path, kernel: Kernel, name: str, staged: Staged, table: str, sql: str) -> None:
+def _write(staging: Path, name: str, staged: Staged, table: str, rows: pa.Table) -> None:
     """Stage the rows, those of one bucket together, so that a fold skips most of what is not its own."""
-    rows = rows_of(kernel.sql, sql)
     path = subfolder(staging, table) / f"{name}.parquet"
     if rows.num_rows:
         ordered = in_order(rows, "bucket") if "bucket" in rows.column_names else rows

@@ -33,6 +33,8 @@ MOST_ROWS = 160_000
 """Rows of a fold that are in memory at a time, about."""
 STAGING = ".staging"
 _TRIES, _PAUSE = 30, 0.1
+COPIED_PER_WRITTEN = 3
+"""So many rows are copied in the time of one that is sorted and written."""
 SETTLED_PER_WRITTEN = 2
 """So many rows are settled in the time of one that is written."""
 SEARCHED_PER_SETTLED = 8
@@ -167,17 +169,16 @@ def fold_groups(
     With ``crumbs`` (table → files to put together) nothing else is written.
     """
     tasks = list(_crumb_tasks(work, crumbs) if crumbs is not None else _fold_tasks(work))
+    if not tasks:
+        return []
     whole = sum(rows + ROWS_OF_A_TASK for rows, _ in tasks)
-    share = min(ROWS_PER_TASK, whole // parallelism + 1)
-    groups: list[list[FoldTask]] = []
-    weight = share
+    rounds = -(-whole // (ROWS_PER_TASK * parallelism))
+    groups: list[tuple[int, list[FoldTask]]] = [(0, []) for _ in range(min(len(tasks), rounds * parallelism))]
     for rows, task in sorted(tasks, key=lambda pair: -pair[0]):
-        if weight >= share:
-            groups.append([])
-            weight = 0
-        groups[-1].append(task)
-        weight += rows + ROWS_OF_A_TASK
-    return [tuple(group) for group in groups]
+        lightest = min(range(len(groups)), key=lambda place: groups[place][0])
+        weight, others = groups[lightest]
+        groups[lightest] = weight + rows + ROWS_OF_A_TASK, [*others, task]
+    return [tuple(group) for _, group in sorted(groups, key=lambda group: -group[0])]
 
 
 def forms(plan: LoadPlan) -> list[Form]:
@@ -288,8 +289,9 @@ def _ranges_of(
     work: Work, form: Form, affected: Sequence[DataFile], small: Sequence[DataFile]
 ) -> Iterator[tuple[int, FoldTask]]:
     plan = work.plan
-    rows = work.staged.rows(form.table) + sum(file.rows for file in [*affected, *small])
-    copied = 0 if work.where.moves else sum(file.rows for file in affected)
+    present = sum(file.rows for file in affected)
+    written = work.staged.rows(form.table) + sum(file.rows for file in small) + (present if work.where.moves else 0)
+    rows = written + present // COPIED_PER_WRITTEN
     ranges = _ranges(plan.buckets, rows)
     for first, last in ranges:
         task = FoldTask(
@@ -308,7 +310,7 @@ def _ranges_of(
             references=form.references,
             reference_lists=form.reference_lists,
             file_rows=plan.file_rows,
-            parts=max(1, -(-(rows - copied) // (len(ranges) * MOST_ROWS))),
+            parts=max(1, -(-written // (len(ranges) * MOST_ROWS))),
             generation=_generation(work.base),
             memory_mb=plan.task_memory_mb,
             scratch=plan.scratch,
