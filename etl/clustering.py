@@ -101,7 +101,7 @@ def write_file(rows: pa.Table, folder: Path, bucket: int, low: str, high: str) -
     pq.write_table(
         rows,
         folder / draft,
-        compression="zstd",
+        compression="lz4",  # copied a sixth faster than with zstd, in files half as big again
         row_group_size=max(1, len(rows)),  # each column chunk has a fixed cost, and files are small
         store_schema=False,
         use_dictionary=[_leaf(field) for field in rows.schema if field.name not in single],

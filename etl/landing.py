@@ -14,6 +14,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 import zlib
@@ -29,6 +30,7 @@ from urllib.parse import unquote, urlparse
 import numpy as np
 
 from etl.errors import InputError, StorageError
+from etl.shape import RESOURCE_TYPES
 
 DRAFT, DECIDED = ".new", ".decided.json"
 """A file of a batch written anew, and the batch's list of such files from the moment that they are to be taken."""
@@ -42,6 +44,9 @@ _PEEK = 1 << 16
 _GZIP_RATIO = 12
 _WEIGHT_OF_A_SPLIT = 1 << 17
 """Bytes read in the time that a further split costs by itself."""
+_WEIGHT_OF_A_KIND = 5 << 19
+"""Bytes read in the time that the views of a type of resource take to be compiled, which every task does."""
+_KIND = re.compile(rb'"resourceType"\s*:\s*"([A-Za-z]{1,64})"')
 _GZIP_MAGIC = b"\x1f\x8b"
 Progress = Callable[[str, int, int], None]
 
@@ -51,7 +56,8 @@ class Split:
     """A byte range of whole lines of one landed file; ``first_line`` counts from 1.
 
     ``document`` means the file is one JSON value (a Bundle or a resource, perhaps over many lines), ``series`` that it
-    is a zip of one DICOM series.
+    is a zip of one DICOM series. ``kind`` is the type of resource that the file's first lines name: how the work is
+    shared goes by it, and nothing else.
     """
 
     batch: str
@@ -63,6 +69,7 @@ class Split:
     gzip: bool
     document: bool
     series: bool = False
+    kind: str = ""
 
     @property
     def weight(self) -> int:
@@ -83,6 +90,7 @@ class LandedFile:
     deletions: bool = False
     cuts: tuple[tuple[int, int, int], ...] = ()
     series: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,20 +103,22 @@ class Batch:
     passed_over: tuple[str, ...] = field(default=())
 
     def splits(self) -> tuple[Split, ...]:
-        cuts = [(file, cut) for file in self.files for cut in file.cuts]
+        cuts = enumerate((file, cut) for file in self.files for cut in file.cuts)
         return tuple(
-            Split(self.id, file.name, number, *cut, gzip=file.gzip, document=file.document, series=file.series)
-            for number, (file, cut) in enumerate(cuts)
+            Split(self.id, file.name, number, *cut, file.gzip, file.document, file.series, file.kind)
+            for number, (file, cut) in cuts
         )
 
 
 def pack(splits: Sequence[Split], count: int) -> list[tuple[Split, ...]]:
     """Splits, in their order, put together into at most ``count`` groups that weigh about the same."""
     groups: list[list[Split]] = [[] for _ in range(count)]
-    whole, passed = sum(split.weight for split in splits) or 1, 0
-    for split in splits:
-        groups[min(count - 1, (2 * passed + split.weight) * count // (2 * whole))].append(split)
-        passed += split.weight
+    before = ["", *(split.kind for split in splits)]
+    weights = [s.weight + _WEIGHT_OF_A_KIND * (s.kind != kind) for s, kind in zip(splits, before, strict=False)]
+    whole, passed = sum(weights) or 1, 0
+    for split, weight in zip(splits, weights, strict=True):
+        groups[min(count - 1, (2 * passed + weight) * count // (2 * whole))].append(split)
+        passed += weight
     return [tuple(group) for group in groups if group]
 
 
@@ -425,13 +435,15 @@ def _copy(source: _Source, incoming: Path, number: int, split_bytes: int, stop: 
     name = f"{number:06d}{'.gz' if compressed else ''}"
     digest = hashlib.sha256()
     document = _is_document(source, compressed)
-    counter = _LineCounter(split_bytes)
+    counter, kind = _LineCounter(split_bytes), ""
     plain: Callable[[bytes], bytes] = _Gunzip(source.label) if compressed else lambda block: block
     with (incoming / name).open("wb") as out:
         for block in takewhile(lambda _: not stop.is_set(), _blocks(source.path)):
             out.write(block)
             digest.update(block)
-            counter.feed(plain(block))
+            text = plain(block)
+            kind = kind or _kind(text)
+            counter.feed(text)
         out.flush()
         os.fsync(out.fileno())
     if isinstance(plain, _Gunzip):
@@ -439,7 +451,16 @@ def _copy(source: _Source, incoming: Path, number: int, split_bytes: int, stop: 
     size = (incoming / name).stat().st_size
     _check_count(source, counter.resources)
     cuts = counter.cuts() if not (compressed or document) else ([(0, size, 1)] if counter.total else [])
-    return LandedFile(name, source.label, size, digest.hexdigest(), compressed, document, source.deletions, tuple(cuts))
+    return LandedFile(
+        name, source.label, size, digest.hexdigest(), compressed, document, source.deletions, tuple(cuts), kind=kind
+    )
+
+
+def _kind(text: bytes) -> str:
+    """The first type of resource that the beginning of a text names; what is none of FHIR's could be anything."""
+    found = _KIND.search(text, 0, _PEEK)
+    name = found[1].decode() if found else ""
+    return name if name in RESOURCE_TYPES else ""
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -39,22 +39,32 @@ def stage(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, StagedTabl
     """
     connection.execute("CREATE SCHEMA staged")
     connection.execute("CREATE SCHEMA fresh")
-    for table in tables.values():
-        if table.files:
-            _stage_one(connection, "staged", table.name, table.files)
-    return {t.name: _stage_one(connection, "fresh", t.name, t.to_check) for t in tables.values() if t.to_check}
+    present = {table.name: table for table in tables.values() if table.files}
+    columns = {name: _columns(connection, table.to_check or table.files) for name, table in present.items()}
+    for name, table in present.items():
+        _stage_one(connection, "staged", name, table.files, columns[name])
+        if table.to_check:
+            _stage_one(connection, "fresh", name, table.to_check, columns[name])
+    return {name: columns[name] for name, table in present.items() if table.to_check}
 
 
-def _stage_one(connection: duckdb.DuckDBPyConnection, schema: str, name: str, paths: tuple[str, ...]) -> dict[str, str]:
-    files = ", ".join(_literal(file) for file in paths)
-    source = f"read_parquet([{files}], hive_partitioning = false)"
-    described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-    columns = {str(row[0]): str(row[1]) for row in described}
-    lists = [_quoted(name) for name, kind in columns.items() if kind == "VARCHAR[]"]
-    joined = ", ".join(f"nullif(array_to_string({name}, ' '), '') AS {name}" for name in lists)
+def _columns(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[str, str]:
+    """Names and types of a table's columns, which all its files have."""
+    described = connection.execute(f"DESCRIBE SELECT * FROM {_rows(paths)}").fetchall()
+    return {str(row[0]): str(row[1]) for row in described}
+
+
+def _stage_one(
+    connection: duckdb.DuckDBPyConnection, schema: str, name: str, paths: Sequence[str], columns: Mapping[str, str]
+) -> None:
+    lists = [_quoted(column) for column, kind in columns.items() if kind == "VARCHAR[]"]
+    joined = ", ".join(f"nullif(array_to_string({column}, ' '), '') AS {column}" for column in lists)
     replaced = f" REPLACE ({joined})" if lists else ""
-    connection.execute(f"CREATE VIEW {schema}.{_quoted(name)} AS SELECT *{replaced} FROM {source}")
-    return columns
+    connection.execute(f"CREATE VIEW {schema}.{_quoted(name)} AS SELECT *{replaced} FROM {_rows(paths)}")
+
+
+def _rows(paths: Sequence[str]) -> str:
+    return f"read_parquet([{', '.join(map(_literal, paths))}], hive_partitioning = false)"
 
 
 def join(connection: duckdb.DuckDBPyConnection, suites: Iterable[Suite]) -> None:

@@ -51,3 +51,17 @@ def test_packed_splits_keep_their_order_in_groups_that_weigh_the_same(lengths, c
     assert len(groups) <= count
     even, heaviest = sum(s.weight for s in splits) / count, max((s.weight for s in splits), default=0)
     assert all(sum(split.weight for split in group) <= even + heaviest for group in groups)
+
+
+def test_types_weigh_too_for_each_is_compiled():
+    small = [Split("b", f"f{n}", n, 0, 1000, 1, False, False, kind=f"Type{n}") for n in range(6)]
+    big = Split("b", "f6", 6, 0, 12 << 20, 1, False, False, kind="Observation")
+    assert [len(group) for group in pack([*small, big], 2)] == [6, 1]
+
+
+def test_a_file_says_of_what_type_it_is_by_its_first_lines(tmp_path):
+    (tmp_path / "odd.name.ndjson").write_bytes(b'{"id": "1", "resourceType" : "Patient"}\n')
+    (tmp_path / "other.ndjson").write_bytes(b'{"resourceType": "Dupont"}\n')
+    batch = _receive(tmp_path, [tmp_path / "odd.name.ndjson", tmp_path / "other.ndjson"])
+    assert [split.kind for split in batch.splits()] == ["Patient", ""]
+    assert read_batch(tmp_path / "landing", batch.id) == batch
