@@ -25,6 +25,8 @@ from etl.files import PLACES, DataFile, between_sql, new_path, stamp
 CLUSTER = "_cluster"
 _FEW = 64
 """Rows that go, up to which stepping over them beats a filter, which moves all others."""
+_BATCH = 1 << 16
+"""Values that are encoded at a time."""
 _ONE_CHUNK = (1 << 31) - 1
 
 
@@ -101,8 +103,9 @@ def write_file(rows: pa.Table, folder: Path, bucket: int, low: str, high: str) -
     pq.write_table(
         rows,
         folder / draft,
-        compression="lz4",  # copied a sixth faster than with zstd, in files half as big again
+        compression="zstd",
         row_group_size=max(1, len(rows)),  # each column chunk has a fixed cost, and files are small
+        write_batch_size=_BATCH,
         store_schema=False,
         use_dictionary=[_leaf(field) for field in rows.schema if field.name not in single],
         write_statistics=[*keys, *empty],  # of what else a file holds, its rows have no order: nothing to skip by

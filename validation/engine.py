@@ -76,28 +76,32 @@ class Engine:
     def ask(self, suite: Suite) -> list[Any]:
         """Great Expectations' results of the checks of ``suite``, in their order. Raises SuiteError.
 
-        First whether they hold in every row; then counts and keys of those that do not: some tolerate a share.
+        First which hold, by the rows that break them; then counts and keys of the others.
         """
         expectations = [_expectation(suite, place, check) for place, check in enumerate(suite.checks)]
-        results = self._whole(suite, expectations)
+        results = self._holding(suite, expectations)
         asked = [expectation for place, expectation in enumerate(expectations) if place not in results]
         detailed = self._validate(suite, asked, _detailed(suite.table))
         for result in detailed.values():
             _check_evaluated(suite, result)
         return [result for _, result in sorted((results | detailed).items())]
 
-    def _whole(self, suite: Suite, expectations: Sequence[Expectation]) -> dict[int, Any]:
-        """Results, by place, of what holds in every row: what a row tells alone is asked of all rows at once."""
+    def _holding(self, suite: Suite, expectations: Sequence[Expectation]) -> dict[int, Any]:
+        """Results, by place, of what is seen to hold: what a row tells alone is asked of all rows at once."""
         engine = self._source.get_execution_engine()
         conditions = {place: found for place, each in enumerate(expectations) if (found := condition(each, engine))}
         tolerant = {place for place, check in enumerate(suite.checks) if "mostly" in check.arguments}
         alone = [each for place, each in enumerate(expectations) if place not in conditions.keys() | tolerant]
         together = [rows_break_none(list(conditions.values()), {"place": None})] if conditions else []
         results = self._validate(suite, [*alone, *together], "BOOLEAN_ONLY")
-        counts = results.pop(None).meta.get("broken", ()) if conditions else ()
-        held = [place for place, count in zip(conditions, counts, strict=bool(counts)) if not count]
-        whole = {place: result for place, result in results.items() if result.success}
-        return whole | {place: _held(expectations[place]) for place in held}
+        counted = results.pop(None).meta if conditions else {}
+        counts = counted.get("broken", ())  # none where a condition could not be evaluated
+        held = {
+            place: _held(expectations[place], count, counted["rows"])
+            for place, count in zip(conditions, counts, strict=bool(counts))
+            if _holds(suite.checks[place], count, counted["rows"])
+        }
+        return held | {place: result for place, result in results.items() if result.success}
 
     def names(self, suite: Suite, check: Check) -> tuple[str, ...]:
         """What a naming column says, the most frequent first."""
@@ -154,10 +158,18 @@ def _expectation(suite: Suite, place: int, check: Check) -> Expectation:
         raise SuiteError(f"{where}: wrong arguments: {'; '.join(reason[1:3]) or reason[0]}") from error
 
 
-def _held(expectation: Expectation) -> ExpectationValidationResult:
-    """The result of an expectation that no row breaks."""
-    found = {"unexpected_count": 0, "unexpected_percent": 0.0}
+def _held(expectation: Expectation, broken: int, rows: int) -> ExpectationValidationResult:
+    """The result of an expectation that so many rows break, and that holds."""
+    share = 100 * broken / rows if broken else 0.0
+    found = {"element_count": rows, "unexpected_count": broken, "unexpected_percent": share}
     return ExpectationValidationResult(success=True, expectation_config=expectation.configuration, result=found)
+
+
+def _holds(check: Check, broken: int, rows: int) -> bool:
+    """Does it hold, as far as the number of all rows tells? A share of faults is one of the rows with a value."""
+    of_all = check.expectation == "expect_column_values_to_not_be_null"
+    share = check.arguments.get("mostly", 1) if of_all else 1
+    return not broken or (rows - broken) / rows >= share
 
 
 def _hint(near: Sequence[str]) -> str:

@@ -63,7 +63,7 @@ def _arguments(metric: str, engine: SqlAlchemyExecutionEngine) -> tuple[str, ...
 
 
 class ExpectRowsToBreakNone(BatchExpectation):
-    """No row breaks any of the conditions; how many break each, in their order, is ``broken`` of the result's meta.
+    """No row breaks any of the conditions; the result's meta has ``rows`` and, for each condition, how many break it.
 
     Its result proper is emptied by those who ask for yes or no.
     """
@@ -76,12 +76,12 @@ class ExpectRowsToBreakNone(BatchExpectation):
     def _validate(
         self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None
     ) -> dict[str, Any]:
-        counts = metrics[_METRIC]
-        return {"success": not any(counts), "meta": {"broken": counts}}
+        rows, *broken = metrics[_METRIC]
+        return {"success": not any(broken), "meta": {"broken": broken, "rows": rows}}
 
 
 class UnexpectedRowsOfEach(TableMetricProvider):
-    """How many rows each condition finds, in one query."""
+    """How many rows there are, and how many of them each condition finds, in one query."""
 
     metric_name = _METRIC
     value_keys = ("conditions",)
@@ -100,7 +100,9 @@ class UnexpectedRowsOfEach(TableMetricProvider):
             for each in metric_value_kwargs["conditions"]
         ]
         counts = [sa.func.count(sa.case((each, 1))).label(f"broken_{place}") for place, each in enumerate(found)]
-        query = sa.select(*counts).select_from(execution_engine.get_domain_records(metric_domain_kwargs))
+        query = sa.select(sa.func.count(), *counts).select_from(
+            execution_engine.get_domain_records(metric_domain_kwargs)
+        )
         return [int(count) for count in execution_engine.execute_query(query).fetchone()]
 
     @classmethod

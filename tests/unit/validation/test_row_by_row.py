@@ -60,7 +60,7 @@ def test_answers_are_those_of_expectations_asked_one_by_one(asked, tmp_path, mon
     monkeypatch.setattr(validation.engine, "condition", lambda *_: None)
     alone = _report(tmp_path, [asked]).results[0]
     assert (together.success, together.unexpected) == (alone.success, alone.unexpected)
-    assert set(together.keys) == set(alone.keys)
+    assert alone.success or set(together.keys) == set(alone.keys)
 
 
 def test_all_at_once_each_has_its_own_answer(tmp_path):
