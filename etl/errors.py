@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class EtlError(Exception):
     """Whatever stops a batch; ``str()`` is the sentence to show."""
@@ -33,3 +35,16 @@ class ReleaseError(EtlError):
 
 class GateRefused(EtlError):  # noqa: N818 - a refusal, not a fault
     """Validation blocked publication; the last release stands."""
+
+
+def refusal(error: OSError) -> str:
+    """Why the system refuses to write, in words, and what to do."""
+    reasons = {
+        errno.ENOSPC: "the disk is full; free space and run the same command again",
+        errno.EDQUOT: "the disk quota is used up; free space and run the same command again",
+        errno.EACCES: "permission denied; give the service account write access to it",
+        errno.EPERM: "permission denied; give the service account write access to it",
+        errno.EROFS: "it is mounted read-only",
+        errno.EFBIG: "a file size limit was reached; raise it and run the same command again",
+    }
+    return reasons.get(error.errno or 0, error.strerror or type(error).__name__)

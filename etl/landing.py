@@ -9,7 +9,6 @@ changes a byte.
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import json
@@ -29,7 +28,7 @@ from urllib.parse import unquote, urlparse
 
 import numpy as np
 
-from etl.errors import InputError, StorageError
+from etl.errors import InputError, StorageError, refusal
 from etl.shape import RESOURCE_TYPES
 
 DRAFT, DECIDED = ".new", ".decided.json"
@@ -341,16 +340,7 @@ def _incoming_folder(landing: Path) -> Path:
 
 def storage_error(error: OSError, zone: str) -> StorageError:
     """The sentence for an operating-system fault while writing a zone; names no file of a patient."""
-    reasons = {
-        errno.ENOSPC: "the disk is full; free space and run the same command again",
-        errno.EDQUOT: "the disk quota is used up; free space and run the same command again",
-        errno.EACCES: "permission denied; give the service account write access to it",
-        errno.EPERM: "permission denied; give the service account write access to it",
-        errno.EROFS: "it is mounted read-only",
-        errno.EFBIG: "a file size limit was reached; raise it and run the same command again",
-    }
-    reason = reasons.get(error.errno or 0, error.strerror or type(error).__name__)
-    return StorageError(f"cannot write the {zone}: {reason}. The last release is untouched.")
+    return StorageError(f"cannot write the {zone}: {refusal(error)}. The last release is untouched.")
 
 
 def _landed_before(landing: Path, files: Sequence[LandedFile]) -> Batch | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from etl.errors import PrivacyError, StorageError
+from etl.errors import PrivacyError, StorageError, refusal
 
 MAGIC = b"erios-sealed-1"
 KEY_BYTES = 32
@@ -95,7 +95,7 @@ def write_private(path: Path, data: bytes) -> None:
         draft.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise StorageError(f"cannot write in {path.parent}: {error.strerror}; nothing was changed") from None
+        raise StorageError(f"cannot write in {path.parent}, nothing was changed: {refusal(error)}") from None
     finally:
         with suppress(OSError):
             draft.unlink()

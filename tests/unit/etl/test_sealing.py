@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", refuse)
-    with pytest.raises(StorageError, match="No space left on device; nothing was changed"):
+    with pytest.raises(StorageError, match="nothing was changed: the disk is full"):
         write_private(path, b"new")
     assert path.read_bytes() == b"old"
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
