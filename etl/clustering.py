@@ -148,10 +148,17 @@ def _read_folded(folder: Path, file: DataFile) -> pa.Table:
 
 
 def _known_empty(metadata: pq.FileMetaData) -> set[str]:
-    """Columns whose statistics say that they hold nothing."""
-    chunks = [metadata.row_group(0).column(place) for place in range(metadata.num_columns)]
-    known = ((chunk.path_in_schema, chunk.num_values, chunk.statistics) for chunk in chunks)
-    return {name for name, count, found in known if found is not None and found.null_count == count}
+    """Columns whose statistics say that they hold nothing, in every row group."""
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    return {
+        metadata.schema.column(place).path
+        for place in range(metadata.num_columns)
+        if all(_holds_nothing(group.column(place)) for group in groups)
+    }
+
+
+def _holds_nothing(chunk: pq.ColumnChunkMetaData) -> bool:
+    return chunk.statistics is not None and chunk.statistics.null_count == chunk.num_values
 
 
 def _less(rows: pa.Table, places: Sequence[int]) -> pa.Table:

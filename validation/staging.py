@@ -15,7 +15,7 @@ import duckdb
 
 from validation.errors import SuiteError
 from validation.report import StagedTable
-from validation.suites import Suite, joined_key, named_columns, needed_tables
+from validation.suites import Suite, joined_key, may_read_joined, named_columns
 
 OFFLINE: dict[str, Any] = {
     "autoinstall_known_extensions": False,
@@ -100,7 +100,7 @@ def fill(connection: duckdb.DuckDBPyConnection, suite: Suite) -> int:
     own, joins = _quoted(suite.table), "".join(_join(suite.table, name) for name in suite.joins)
     named = sorted(set().union({f"{suite.table}_key"}, *map(named_columns, suite.checks)))
     derived = {name: suite.derived[name] for name in named if name in suite.derived}
-    alone = {name: sql for name, sql in derived.items() if not needed_tables(sql, suite.joins) & suite.joins.keys()}
+    alone = {name: sql for name, sql in derived.items() if not may_read_joined(sql, suite.joins)}
     told = "".join(f", ({sql}) AS {_quoted(name)}" for name, sql in alone.items())
     late = {name: f"({sql})" for name, sql in derived.items() if name not in alone}
     columns = ", ".join(f"{late.get(name, f'{own}.{_quoted(name)}')} AS {_quoted(name)}" for name in named)

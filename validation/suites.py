@@ -133,9 +133,14 @@ def needed_tables(sql: str, joins: Mapping[str, Any]) -> set[str]:
     return found | {name for name in joins if re.search(rf"\b{name}\.", sql)}
 
 
+def may_read_joined(sql: str, joins: Mapping[str, Any]) -> bool:
+    """Does SQL over a row name a joined table in any way, or its key?"""
+    return any(joined_key(name) in sql or re.search(rf"\b{name}\b", sql, re.IGNORECASE) for name in joins)
+
+
 def _derive(draft: _Draft, name: str, rule: Any) -> str:
-    if name in draft.columns:
-        raise draft.fail(f"derived '{name}'", "the table has a column of that name: choose another name")
+    if name.casefold() in map(str.casefold, [*draft.columns, *draft.raw.get("join", {})]):
+        raise draft.fail(f"derived '{name}'", "the table has a column of that name, or joins one: choose another name")
     if isinstance(rule, str):
         return rule
     if not isinstance(rule, dict) or not any(words - _OPTIONAL <= set(rule) <= words for words in _RULES):
@@ -194,8 +199,9 @@ def _first_text(draft: _Draft, rule: Mapping[str, Any]) -> str:
     texts = [name for name in chosen if draft.columns[name].removesuffix("[]") == _TEXT]
     if not texts:
         return ""
-    if draft.few:  # a pattern is made once, not for each column, and then asked of each value, also of missing ones
-        tested = f"list_transform([{', '.join(map(_quoted, texts))}], lambda x: {_text_test('x', rule)})"
+    if draft.few and "select" not in rule.get("unless", "").lower():
+        # a pattern is made once, not for each column, and then asked of each value, also of missing ones
+        tested = f"list_transform([{', '.join(map(_quoted, texts))}], lambda one_text: {_text_test('one_text', rule)})"
         return f"list_extract([{', '.join(map(_literal, texts))}], list_position({tested}, true))"
     whens = [f"WHEN {_text_test(_quoted(name), rule)} THEN {_literal(name)}" for name in texts]
     return f"CASE {' '.join(whens)} END"

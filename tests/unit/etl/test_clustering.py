@@ -6,10 +6,11 @@ from decimal import Decimal
 from hashlib import md5
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from etl.clustering import Place, copy_without, write_clustered
+from etl.clustering import Place, copy_without, write_clustered, write_file
 from etl.files import bucket_sql, is_whole, within_sql
 
 NAMES = ("thing_key", "happened", "size", "marks", "nothing", "number")
@@ -98,3 +99,12 @@ def test_a_copy_lacks_the_rows_named_and_nothing_else(tmp_path, gone):
     assert _rows(tmp_path, [copied], "thing_key") == [left[0], *left[2:]]
     assert (copied.rows, copied.bucket, copied.range) == (len(left) - 1, 0, file.range)
     assert pq.read_schema(tmp_path / copied.path) == pq.read_schema(tmp_path / file.path)
+
+
+def test_a_column_that_is_empty_in_one_row_group_only_is_copied(tmp_path):
+    rows = pa.table({"thing_key": list("abcdef"), "late": pa.array([None, None, None, "p", "q", "r"], pa.string())})
+    file = write_file(rows, tmp_path, 0, "0" * 8, "f" * 8)
+    pq.write_table(rows, tmp_path / file.path, row_group_size=3)
+    copied = copy_without(tmp_path, file, [0])
+    left = pq.read_table(tmp_path / copied.path, partitioning=None)
+    assert left["late"].to_pylist() == [None, None, "p", "q", "r"]

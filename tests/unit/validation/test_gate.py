@@ -229,6 +229,25 @@ def test_report_names_twenty_keys_at_most_and_is_json(tmp_path):
     assert (failure["unexpected"], failure["evaluated"], len(failure["keys"])) == (30, 31, 20)
 
 
+@pytest.mark.parametrize("sql", ["patient.birth_on", "Patient.birth_on", '"patient".birth_on', "patient['birth_on']"])
+def test_a_joined_table_may_be_written_in_any_way(tmp_path, sql):
+    write(tmp_path / "visit.parquet", f"SELECT md5('v') AS visit_key, '{KEYS[1]}' AS patient_key")
+    derived = {"too_early": f"CASE WHEN {sql} < DATE '2000-01-01' THEN 1 END"}
+    asked = {"expectation": "expect_column_values_to_be_null", "column": "too_early", "severity": "block"}
+    folder = suite(tmp_path)
+    told = {"join": {"patient": ["birth_on"]}, "derived": derived, "expectations": [asked | {"sentence": "{count}"}]}
+    (folder / "visit.json").write_text(json.dumps(told))
+    tables = {"visit": StagedTable("visit", (str(tmp_path / "visit.parquet"),)), "patient": patients(tmp_path)}
+    assert [r.sentence for r in check_tables(tables, folder, tmp_path / "docs").failures("block")] == ["1"]
+
+
+@pytest.mark.parametrize("name", ["Gender", "encounter"])
+def test_a_derived_column_is_named_like_no_other(tmp_path, name):
+    folder = suite(tmp_path, derived={name: "1"}, join={"encounter": ["status"]})
+    with pytest.raises(SuiteError, match=f"derived '{name}': the table has a column of that name, or joins one"):
+        check(tmp_path, suites=folder)
+
+
 @pytest.mark.parametrize("rule", ["patient_key IN (SELECT patient_key FROM staged.patient)", {"known": "patient"}])
 def test_relation_left_out_without_the_other_table(tmp_path, rule):
     path = tmp_path / "specimen.parquet"
