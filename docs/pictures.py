@@ -270,7 +270,7 @@ def photograph() -> None:
     """Serve the demonstration, and walk through it."""
     from erios.demo.cast import draw_passwords, scientist
     from erios.demo.services import served
-    from erios.workflows.portal import open_database
+    from erios.workflows.database import open_database
 
     open_database()
     passwords, person = draw_passwords(), scientist().username

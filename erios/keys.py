@@ -25,6 +25,10 @@ from erios.settings import make_folder
 if TYPE_CHECKING:
     from etl.privacy import PseudonymKey
     from etl.sealing import SealingKey
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from etl.privacy import PseudonymKey
 
 VERSION = 1
 SECRET_BYTES = 32
@@ -198,3 +202,11 @@ def _secret(entry: Mapping[str, str], path: Path) -> bytes:
     if len(secret) != SECRET_BYTES:
         raise KeyringError(f"a key of the keyring {path} is damaged: {_LOST}")
     return secret
+
+
+def study_key(keyring: Path, study: str, key_id: str) -> PseudonymKey:
+    """The key of one study's pseudonyms, derived (HKDF, RFC 5869) from the keyring's: no other study's tells it."""
+    from etl.privacy import PseudonymKey
+
+    derived = derive_key(keyring, f"erios study pseudonyms {study}".encode(), key_id)
+    return PseudonymKey(derived.key_id, derived.secret)

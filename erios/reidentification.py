@@ -65,14 +65,14 @@ def segments_folder(settings: Settings) -> Path:
 
 def look_up(settings: Settings, pseudonym: str) -> str | None:
     """The reference ``Patient/ID`` behind a pseudonym, None if no load sealed it. For ``approve`` only."""
-    from etl import segments
+    from etl import reidentification_table as segments
 
     return segments.find_reference(segments_folder(settings), pseudonym, Vault(settings.keyring).key)
 
 
 def forget(settings: Settings, pseudonyms: Collection[str]) -> int:
     """Take erased patients out of the table for good; answers the rows gone."""
-    from etl import segments
+    from etl import reidentification_table as segments
 
     return segments.forget(segments_folder(settings), list(pseudonyms), Vault(settings.keyring).key)
 

@@ -48,3 +48,8 @@ def refusal(error: OSError) -> str:
         errno.EFBIG: "a file size limit was reached; raise it and run the same command again",
     }
     return reasons.get(error.errno or 0, error.strerror or type(error).__name__)
+
+
+def storage_error(error: OSError, zone: str) -> StorageError:
+    """The sentence for an operating-system fault while writing a zone; names no file of a patient."""
+    return StorageError(f"cannot write the {zone}: {refusal(error)}. The last release is untouched.")

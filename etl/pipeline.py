@@ -9,33 +9,34 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from etl.accounting import Account, settle_accounts, total
+from etl.compatibility import check_base, check_enough
 from etl.errors import GateRefused, ReleaseError
-from etl.faults import storage_fault
-from etl.files import DataFile
-from etl.fold import Merged, fold_all
-from etl.identity import LOGICAL_MARK, write_identity
-from etl.kernel import KernelPlan, type_plans
-from etl.landing import Batch, Split, batch_ids, finish_rewrites, pack, read_batch, receive
-from etl.plan import Gate, LoadPlan, Verdict
+from etl.ingest.landing import Batch, batch_ids, finish_rewrites, receive
+from etl.ingest.planning import rebuild_tasks, stage_all, staging_tasks
+from etl.ingest.staging import StagingTask
+from etl.load_config import Gate, LoadPlan, Verdict
+from etl.merge.accounting import Account, settle_accounts, total
+from etl.merge.patient_identity import LOGICAL_MARK, write_identity
+from etl.merge.planning import Work, folded, identity_sources, new_identity, settle_tasks
+from etl.merge.versions import settle
 from etl.privacy import pseudonym
-from etl.release import TABLES, Release, check_schema, commit_table, exclusive, latest, publish, recover, sweep
-from etl.settle import settle
-from etl.staging import AGAIN, Staged, StagingPlan, StagingTask, stage
-from etl.tables import IDENTITY, INTERNAL
 from etl.tasks import Progress, Runner
-from etl.voxels import keep_voxels
-from etl.work import STAGING, Work, fold_groups, identity_sources, new_identity, settle_tasks, work_folder
+from etl.warehouse.changes import Merged
+from etl.warehouse.columns import IDENTITY, INTERNAL
+from etl.warehouse.data_files import TABLES
+from etl.warehouse.delta import commit_table
+from etl.warehouse.faults import storage_fault
+from etl.warehouse.garbage import recover, sweep, work_folder
+from etl.warehouse.image_files import keep_voxels
+from etl.warehouse.release import Release, exclusive, future_files, latest, publish
+from etl.warehouse.staged import STAGING
 
-TASKS_PER_CORE = 2
 REFRESH, REBUILD = "refresh", "rebuild"
 """Stand for the batch where a release has none."""
 
@@ -73,7 +74,7 @@ def load(
     BusyError when another load runs, StorageError when a zone cannot be written.
     """
     with held(plan) as (started, mended):
-        _check_base(plan)
+        check_base(plan)
         earlier = batch_ids(plan.zones.landing)
         batch = receive(
             paths,
@@ -89,7 +90,7 @@ def load(
 def refresh(plan: LoadPlan, runner: Runner, gate: Gate, progress: Progress | None = None) -> LoadReport:
     """Publish what the objection register asks for today, without a new batch."""
     with held(plan) as (started, mended):
-        _check_base(plan)
+        check_base(plan)
         report = _advance(Step(plan, runner, gate, progress, None, batch_ids(plan.zones.landing)))
     return replace(report, recovered=mended, seconds=time.monotonic() - started)
 
@@ -111,17 +112,9 @@ def rebuild(
         if not batches:
             raise ReleaseError("nothing to rebuild from: the landing zone holds no batch")
         if tables:
-            _check_enough(plan, tables)
+            check_enough(plan, tables)
         report = _advance(Step(plan, runner, gate, progress, None, batches, anew=True, only=frozenset(tables)))
     return replace(report, recovered=mended, seconds=time.monotonic() - started)
-
-
-def _check_enough(plan: LoadPlan, tables: Sequence[str]) -> None:
-    known = {table.name for table in plan.tables}
-    if unknown := [name for name in tables if name not in known]:
-        raise ReleaseError(f"no table '{unknown[0]}'; tables: {', '.join(sorted(known))}")
-    others = tuple(table for table in plan.tables if table.name not in tables)
-    _check_base(replace(plan, tables=others))
 
 
 @contextmanager
@@ -157,28 +150,6 @@ def _sentences() -> Iterator[None]:
         raise
 
 
-def _check_base(plan: LoadPlan) -> None:
-    """Refuse before anything starts what would need the warehouse rebuilt: other columns, another key."""
-    for table in plan.tables:
-        check_schema(plan.zones.warehouse, table.name, table.column_types())
-    base = latest(plan.zones.warehouse)
-    if base and (changed := [table.name for table in plan.tables if base.views.get(table.name) != table.digest]):
-        raise ReleaseError(
-            f"the view of {', '.join(changed)} is new or changed since release {base.id}: run `erios etl rebuild"
-            f"{''.join(f' --table {name}' for name in changed)}` (readers keep the old release until then)"
-        )
-    if base and base.key_id != plan.key_id:
-        raise ReleaseError(
-            f"the warehouse was built with key {base.key_id}, the keyring's current key is {plan.key_id}:"
-            " run `erios etl rebuild`, and readers keep the old release until it ends"
-        )
-    if base and base.buckets != plan.buckets:
-        raise ReleaseError(
-            f"the warehouse was built with {base.buckets} buckets, the setting load.buckets says {plan.buckets}:"
-            " set it back, or run `erios etl rebuild`"
-        )
-
-
 @dataclass(frozen=True)
 class Step:
     """One advance of the warehouse: with a new batch, without, or (``anew``) from nothing but the landing zone."""
@@ -211,7 +182,7 @@ class Step:
 def _advance(step: Step) -> LoadReport:
     """Everything after landing: from the last release to the next; the caller holds the warehouse."""
     plan, base = step.plan, latest(step.plan.zones.warehouse)
-    with work_folder(plan) as folder:
+    with work_folder(plan.zones.warehouse) as folder:
         changes, accounts = _changes(step, None if step.anew else base, folder)
         changes = _replacing(step, base, changes) if step.anew else changes
         verdict = _validate(step, base, changes)
@@ -261,104 +232,6 @@ def _objectors(plan: LoadPlan) -> tuple[tuple[str, bool], ...]:
     """The register's entries as pseudonyms, each with whether it is a business identifier."""
     key = plan.read_key()
     return tuple((pseudonym(key, text), LOGICAL_MARK in text) for text in sorted(plan.read_objectors()))
-
-
-def staging_tasks(
-    batch: Batch | None, plan: LoadPlan, parallelism: int, earlier: Sequence[str] = (), back: Collection[str] = ()
-) -> list[StagingTask]:
-    """The batch, and ``earlier`` ones again for the patients that no objection keeps out any more."""
-    tasks = _tasks_of(batch, plan, parallelism, 0, None) if batch else []
-    number = AGAIN
-    for landed in earlier if back else ():
-        again = _tasks_of(read_batch(plan.zones.landing, landed), plan, parallelism, number, frozenset(back))
-        number += len(again)
-        tasks += again
-    return tasks
-
-
-def rebuild_tasks(plan: LoadPlan, parallelism: int, batches: Sequence[str]) -> list[StagingTask]:
-    """Every batch of the landing zone, whole."""
-    tasks: list[StagingTask] = []
-    for name in batches:
-        tasks += _tasks_of(read_batch(plan.zones.landing, name), plan, parallelism, len(tasks), None)
-    return tasks
-
-
-def _tasks_of(
-    batch: Batch, plan: LoadPlan, parallelism: int, first: int, only: frozenset[str] | None
-) -> list[StagingTask]:
-    splits = batch.splits()
-    groups = pack(splits, _task_count(splits, plan, parallelism))
-    return [StagingTask(first + n, batch.id, batch.received, group, only) for n, group in enumerate(groups)]
-
-
-def stage_all(
-    tasks: Sequence[StagingTask], plan: LoadPlan, work: Path, runner: Runner, progress: Progress | None
-) -> Staged:
-    """Read, check and pseudonymise: every task's splits as staged files below ``work``."""
-    kernel = KernelPlan(type_plans(plan.tables), plan.buckets, plan.max_line_bytes, memory_mb=plan.task_memory_mb)
-    for batch in {task.batch for task in tasks if task.only is None}:
-        shutil.rmtree(plan.zones.quarantine / batch, ignore_errors=True)
-    staging = StagingPlan(
-        kernel=kernel,
-        landing=plan.zones.landing,
-        staging=work,
-        quarantine=plan.zones.quarantine,
-        read_key=plan.read_key,
-        chunk_bytes=plan.chunk_bytes,
-        segments=plan.segments,
-        read_sealing_key=plan.read_sealing_key,
-        dicom=plan.dicom,
-    )
-    whole = Staged()
-    for part in runner.run("read", partial(stage, staging), tasks, progress):
-        whole.add(part)
-    return whole
-
-
-def _task_count(splits: Sequence[Split], plan: LoadPlan, parallelism: int) -> int:
-    """As many tasks for each core, so that all cores end together; a task has a chunk, for one has a fixed cost.
-
-    Of what is less than a chunk for each core, a task for each: every task compiles the views of its types.
-    """
-    whole = sum(split.weight for split in splits)
-    chunks = -(-whole // (plan.chunk_bytes * parallelism))
-    each = max(TASKS_PER_CORE, chunks) if chunks > 1 else 1
-    return max(1, min(each * parallelism, whole >> 20))
-
-
-def folded(
-    work: Work,
-    runner: Runner,
-    progress: Progress | None,
-    crumbs: Mapping[str, Sequence[DataFile]] | None = None,
-) -> list[Mapping[str, Counter[str]]]:
-    """Fill ``work.changes`` with the files of every table that change, unseen so far; answer what was objected."""
-    parts = [
-        part
-        for group in runner.run("write", fold_all, fold_groups(work, runner.parallelism, crumbs), progress)
-        for part in group
-    ]
-    for part in parts:
-        whole = work.changes.setdefault(part.table, Merged(part.table))
-        whole.added += part.added
-        whole.lessened += part.lessened
-        whole.removed += part.removed
-    return [_objected(part.objected) for part in parts if part.objected]
-
-
-def _objected(counts: Counter[str]) -> dict[str, Counter[str]]:
-    """What settle counted as written, but a patient objects to."""
-    return {name: Counter({"objected": count, "written": -count}) for name, count in counts.items()}
-
-
-def future_files(base: Release | None, table: str, change: Merged | None) -> list[DataFile]:
-    """The files that make a table once the change is committed."""
-    current = base.data_files(table) if base and table in base.tables else []
-    if change is None:
-        return current
-    removed = {file.path for file in change.removed}
-    return [*(file for file in current if file.path not in removed), *change.lessened, *change.added]
 
 
 def _validate(step: Step, base: Release | None, changes: Mapping[str, Merged]) -> Verdict | None:

@@ -21,6 +21,7 @@ from etl.errors import PrivacyError
 
 if TYPE_CHECKING:
     import duckdb
+from typing import TYPE_CHECKING
 
 PSEUDONYM_HEX = 32
 CONTENT_HEX = 15
@@ -111,3 +112,6 @@ def check_rule(table: str, column: str, rule: str | None) -> str:
     if rule not in RULES:
         raise PrivacyError(f"{table}.{column}: unknown privacy rule '{rule}'; choose one of {', '.join(RULES)}")
     return rule
+
+
+KeyReader = Callable[[], PseudonymKey]

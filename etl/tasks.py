@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from zipimport import zipimporter
 
 from etl.errors import EtlError, StorageError
-from etl.faults import storage_fault
+from etl.warehouse.faults import storage_fault
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -106,7 +106,7 @@ def _warm(spark: SparkSession, workers: int, needed: object) -> None:
 
 
 def _import(needed: bytes, _number: int) -> None:
-    for name in ("etl.staging", "etl.settle", "etl.fold", "pyarrow.compute"):
+    for name in ("etl.ingest.staging", "etl.merge.versions", "etl.merge.table_merge", "pyarrow.compute"):
         import_module(name)
     pickle.loads(zlib.decompress(needed))
     _settle_archives()

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from etl.tables import LINEAGE_TYPES
 from etl.views import Column, CompiledView, ViewError, compile_view, load_view
+from etl.warehouse.columns import LINEAGE_TYPES
 
 _INTRODUCTION = """\
 # The warehouse: tables and columns

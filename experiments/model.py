@@ -12,7 +12,7 @@ from experiments.errors import BundleError
 
 if TYPE_CHECKING:
     from experiments.attempt import Attempt
-    from experiments.run import Recording
+    from experiments.recording import Recording
 
 NAME = "model"
 

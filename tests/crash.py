@@ -23,10 +23,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import etl.landing
+import etl.ingest.landing
 from etl.errors import EtlError
-from etl.kernel import type_plans
-from etl.plan import LoadPlan, Verdict
+from etl.ingest.type_plans import type_plans
+from etl.load_config import LoadPlan, Verdict
 from etl.sealing import SealingKey
 from tests.imaging import tables as imaging_tables
 from tests.inline import InlineRunner
@@ -39,30 +39,30 @@ STEPS = {
     "land": "etl.pipeline:receive",
     "recover": "etl.pipeline:recover",
     "sweep": "etl.pipeline:sweep",
-    "stage file": "etl.staging:_write",
-    "quarantine": "etl.staging:_write_quarantine",
-    "seal": "etl.segments:seal_segment",
+    "stage file": "etl.ingest.staging:_write",
+    "quarantine": "etl.ingest.staging:_write_quarantine",
+    "seal": "etl.reidentification_table:seal_segment",
     "settle": "etl.pipeline:settle",
     "identity": "etl.pipeline:write_identity",
     "identity file": "etl.pipeline:new_identity",
-    "fold file": "etl.clustering:write_file",
+    "fold file": "etl.warehouse.parquet_writer:write_file",
     "gate": "tests.crash:gate",
     "voxels": "etl.pipeline:keep_voxels",
     "commit": "etl.pipeline:commit_table",
     "publish": "etl.pipeline:publish",
-    "release": "etl.release:write_release",
+    "release": "etl.warehouse.release:write_release",
     "rename": "pathlib:Path.rename",
     "delete": "pathlib:Path.unlink",
     "clear": "shutil:rmtree",
     "restore": "deltalake:DeltaTable.restore",
-    "blank": "etl.erase:blank",
-    "rewrite": "etl.erase:_rewrite",
-    "state": "etl.erase:set_state",
-    "pin": "etl.erase:write_release",
-    "scan": "etl.erase:scan",
+    "blank": "etl.erasure:blank",
+    "rewrite": "etl.erasure:_rewrite",
+    "state": "etl.erasure:set_state",
+    "pin": "etl.erasure:write_release",
+    "scan": "etl.erasure:scan",
 }
 """Named steps: what is wrapped, so that something may happen just before and just after its n-th call."""
-LENT = {"publish": ["etl.upkeep:publish_again"], "sweep": ["etl.erase:sweep"], "delete": ["os:unlink"]}
+LENT = {"publish": ["etl.maintenance:publish_again"], "sweep": ["etl.erasure:sweep"], "delete": ["os:unlink"]}
 """Other places of the same steps."""
 
 
@@ -116,19 +116,19 @@ def _rebuild(home: Path) -> object:
 
 
 def _compact(home: Path) -> object:
-    from etl.upkeep import compact
+    from etl.maintenance import compact
 
     return compact(plan_of(home, file_rows=200), InlineRunner()).release.id
 
 
 def _vacuum(home: Path, last: str = "1") -> object:
-    from etl.upkeep import vacuum
+    from etl.maintenance import vacuum
 
     return vacuum(plan_of(home), int(last), dict).files
 
 
 def _erase(home: Path, reference: str) -> object:
-    from etl.erase import erase
+    from etl.erasure import erase
 
     return erase(plan_of(home), [reference], landing=True).rows
 
@@ -144,8 +144,8 @@ def _hold(home: Path) -> object:
 
 def _images(home: Path, action: str, what: str) -> object:
     """A warehouse of images: load an export, forget old releases, or erase a patient."""
-    from etl.erase import erase
-    from etl.upkeep import vacuum
+    from etl.erasure import erase
+    from etl.maintenance import vacuum
     from tests.imaging import Imaging
 
     imaging = Imaging(home)
@@ -235,7 +235,7 @@ def _child(job: dict[str, Any]) -> dict[str, Any]:
     """The command, watched; its result or the error it ended with."""
     home = Path(job["home"])
     StillClock.landed = len(list((home / "landing").glob("b*")))
-    vars(etl.landing)["datetime"] = StillClock
+    vars(etl.ingest.landing)["datetime"] = StillClock
     watch = _Watch(At(**job["at"]) if job["at"] else None)
     for step, place in STEPS.items():
         for each in [place, *LENT.get(step, ())]:
@@ -274,7 +274,16 @@ def _forked(job: dict[str, Any]) -> dict[str, Any]:
 def serve() -> None:
     """Answer jobs, one JSON value a line, until the input ends."""
     type_plans(TABLES)
-    for name in ("deltalake", "duckdb", "pandas", "polars", "pyarrow.parquet", "pytz", "etl.erase", "etl.upkeep"):
+    for name in (
+        "deltalake",
+        "duckdb",
+        "pandas",
+        "polars",
+        "pyarrow.parquet",
+        "pytz",
+        "etl.erasure",
+        "etl.maintenance",
+    ):
         importlib.import_module(name)
     type_plans(imaging_tables())
     for line in sys.stdin:

@@ -15,13 +15,13 @@ import pydicom
 from etl.dicom.archive import members
 from etl.dicom.profile import Profile, read_profile
 from etl.dicom.series import DicomRules
+from etl.load_config import LoadPlan, Verdict, Zones
 from etl.pipeline import LoadReport, load, refresh
-from etl.plan import LoadPlan, Verdict, Zones
 from etl.privacy import PseudonymKey
-from etl.release import Release, open_release
 from etl.synthetic.fhir import IPP
 from etl.tables import WarehouseTable, load_tables
-from etl.voxels import IMAGES
+from etl.warehouse.image_files import IMAGES
+from etl.warehouse.release import Release, open_release
 from tests.inline import InlineRunner
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -85,7 +85,7 @@ def _serve(console: Console) -> None:
     """Accounts with new passwords, addresses, and both servers until Ctrl-C."""
     from erios.demo.cast import draw_passwords, scientist
     from erios.demo.services import served
-    from erios.workflows.tracking import give_password
+    from erios.workflows.tracking_access import give_password
 
     records = give_password(scientist())
     with served() as addresses:

@@ -13,9 +13,9 @@ from erios.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from etl.erase import Erasure
+    from etl.erasure import Erasure
+    from etl.ingest.quarantine import Refused
     from etl.pipeline import LoadReport
-    from etl.quarantine import Refused
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 quarantine = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -151,7 +151,7 @@ def watch(
 
 def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
     from erios.settings import load_settings
-    from erios.workflows.extract import follow_objections, say_stale
+    from erios.workflows.extract_objections import follow_objections, say_stale
 
     assert erasure.before is not None
     assert erasure.after is not None
@@ -188,7 +188,7 @@ def list_refused(
     Example: erios etl quarantine list --rows
     """
     from erios.settings import load_settings
-    from etl.quarantine import refused, summary
+    from etl.ingest.quarantine import refused, summary
 
     folder = load_settings().identity / "quarantine"
     if as_json:
@@ -214,7 +214,7 @@ def show(
     Example: erios etl quarantine show b000001-0123abcd/000001:17
     """
     from erios.settings import load_settings
-    from etl.quarantine import explain, find
+    from etl.ingest.quarantine import explain, find
 
     settings = load_settings()
     row = find(settings.identity / "quarantine", quarantine_id)

@@ -112,7 +112,7 @@ def build(number: Number) -> None:
     from erios.cli.output import Progress
 
     by = _by()
-    from erios.workflows.extract import build_extract
+    from erios.workflows.extract_build import build_extract
 
     with Progress() as progress:
         built = build_extract(_find(by, number), by, progress.update)
@@ -255,7 +255,7 @@ def destroy(number: Number) -> None:
 
 
 def _by() -> User:
-    from erios.workflows.portal import open_database, operator
+    from erios.workflows.database import open_database, operator
 
     open_database()
     return operator()

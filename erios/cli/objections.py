@@ -132,7 +132,7 @@ def _text(file: Path) -> str:
 def _show(change: Change, next_step: str, as_json: bool) -> None:
     from erios.cli.output import answer, write_json
     from erios.settings import load_settings
-    from erios.workflows.extract import follow_objections, say_stale
+    from erios.workflows.extract_objections import follow_objections, say_stale
 
     entered = len(change.patient_keys) - change.unchanged
     found = follow_objections(load_settings())

@@ -29,7 +29,8 @@ def portal(
     Example: erios portal --port 8000
     """
     from erios.cli.output import screen
-    from erios.workflows.portal import check_free, make_administrator, open_database, serve
+    from erios.workflows.database import make_administrator, open_database
+    from erios.workflows.portal import check_free, serve
 
     if administrator:
         open_database(migrate=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from erios.cli.run_output import summary
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
@@ -128,7 +130,7 @@ def follow(number: Number) -> None:
 
     Example: erios runs follow E2031-007-R001
     """
-    from erios.cli.train import follow_run
+    from erios.cli.run_output import follow_run
 
     follow_run(_find(_by(), number))
 
@@ -140,7 +142,7 @@ def reproduce(number: Number, as_json: AsJson = False) -> None:
     Example: erios runs reproduce E2031-007-R001
     """
     from erios.cli.output import answer, screen, write_json
-    from erios.cli.train import follow_run
+    from erios.cli.run_output import follow_run
 
     run = _find(_by(), number)
     from erios.workflows.runs import judge_reproduction, start_reproduction
@@ -182,25 +184,6 @@ def work(number: Number) -> None:
     raise typer.Exit(act(number))
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """What is shown of a run."""
-    from erios.workflows.runs import figures_of
-
-    return {
-        "run": run.number,
-        "extract": run.extract.number,
-        "bundle": run.bundle,
-        "cluster": run.cluster,
-        "job": run.job,
-        "by": run.by.username,
-        "state": run.state,
-        "reason": run.reason,
-        "order": run.order,
-        "tracked": run.tracked,
-        **figures_of(run),
-    }
-
-
 def say_stopped() -> None:
     """After a right has ended: stop the runs that stood on it, and name them."""
     from erios.cli.output import screen
@@ -212,7 +195,7 @@ def say_stopped() -> None:
 
 def _by() -> User:
     """The person at the keyboard, once every live run was looked at."""
-    from erios.workflows.portal import open_database, operator
+    from erios.workflows.database import open_database, operator
 
     open_database()
     by = operator()

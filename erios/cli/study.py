@@ -224,7 +224,7 @@ def move(
 
 
 def _by() -> User:
-    from erios.workflows.portal import open_database, operator
+    from erios.workflows.database import open_database, operator
 
     open_database()
     return operator()

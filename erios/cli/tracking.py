@@ -40,6 +40,6 @@ def login() -> None:
     Example: erios tracking login
     """
     from erios.cli.output import screen
-    from erios.workflows.tracking import log_in
+    from erios.workflows.tracking_access import log_in
 
     screen().print(f"{log_in()} holds your new password; an earlier one holds no longer.", soft_wrap=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from erios.cli.run_output import follow_run
+
 if TYPE_CHECKING:
     from erios.studies.models import Run
 
@@ -60,7 +62,7 @@ def train(
 
 def _answer(run: Run, as_json: bool, follow: bool) -> None:
     from erios.cli.output import screen, write_json
-    from erios.cli.runs import summary
+    from erios.cli.run_output import summary
 
     screen().print(f"Run {run.number} is queued on {run.cluster} as job {run.job}.", soft_wrap=True)
     if follow:
@@ -72,54 +74,3 @@ def _answer(run: Run, as_json: bool, follow: bool) -> None:
 
         failure = TrainingFailed if run.state == "failed" else RefusedError
         raise failure(f"run {run.number} {run.state}: {run.reason}")
-
-
-def follow_run(run: Run) -> None:
-    """Show a run's epochs as they come; Ctrl-C stops the run."""
-    from erios.cli.output import screen
-    from erios.settings import load_settings
-    from erios.workflows.portal import operator
-    from erios.workflows.train import stop, watch
-
-    lines = EpochLines()
-    try:
-        for event in watch(run, load_settings()):
-            if line := lines.read(event):
-                screen().print(line, soft_wrap=True)
-    except KeyboardInterrupt:
-        stop(run, operator(), "stopped from the keyboard")
-        screen().print(f"Run {run.number} is stopped; `erios train --resume {run.number}` goes on.", soft_wrap=True)
-        raise
-    run.refresh_from_db()
-    if run.state == "done":
-        screen().print(f"Run {run.number} is done; `erios runs show {run.number}` tells all of it.", soft_wrap=True)
-
-
-class EpochLines:
-    """From a run's events to one line an epoch, and one at the end."""
-
-    def __init__(self) -> None:
-        self._losses: list[float] = []
-
-    def read(self, event: dict[str, Any]) -> str:
-        """The line that an event completes, or nothing."""
-        metrics = event.get("metrics", {})
-        if "train/loss" in metrics:
-            self._losses.append(float(metrics["train/loss"]))
-        if "train/seconds_per_epoch" in metrics:
-            return self._epoch(event["step"], metrics)
-        if "test/patients" in metrics:
-            return "test: " + ", ".join(
-                f"{name.removeprefix('test/')} {float(value):.3f}"
-                for name, value in metrics.items()
-                if name.startswith("test/") and f"{name}_low" in metrics
-            )
-        return ""
-
-    def _epoch(self, epoch: int, metrics: dict[str, Any]) -> str:
-        loss = sum(self._losses) / len(self._losses) if self._losses else float("nan")
-        self._losses.clear()
-        said = [f"{n.removeprefix('validation/')} {float(v):.4f}" for n, v in metrics.items() if n.startswith("valid")]
-        return (
-            f"epoch {epoch:>3}  loss {loss:.4f}  {'  '.join(said)}  {float(metrics['train/seconds_per_epoch']):.1f} s"
-        )

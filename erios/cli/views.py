@@ -86,8 +86,8 @@ def run(
     Example: erios views run conf/views/patient.json export/ --format parquet --out patients.parquet
     """
     from erios.errors import InputError
+    from etl.ingest.view_output import write_rows
     from etl.views import compile_view, load_view
-    from etl.views.run import write_rows
 
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
@@ -154,7 +154,7 @@ def inventory(
     Example: erios views inventory export/
     """
     from erios.settings import load_settings
-    from etl.inventory import inventory as take_inventory
+    from etl.ingest.inventory import inventory as take_inventory
 
     found = take_inventory(path, load_settings().views_dir)
     if as_json:

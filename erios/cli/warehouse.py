@@ -9,7 +9,7 @@ import typer
 from erios.cli.output import print_table, write_json
 
 if TYPE_CHECKING:
-    from etl.release import Release
+    from etl.warehouse.release import Release
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -60,7 +60,7 @@ def releases(as_json: Json = False) -> None:
     Example: erios warehouse releases
     """
     from erios.settings import load_settings
-    from etl.release import open_release, release_ids
+    from etl.warehouse.release import open_release, release_ids
 
     warehouse = load_settings().warehouse
     found = [open_release(warehouse, release_id) for release_id in release_ids(warehouse)]

@@ -75,7 +75,7 @@ class Story:
 
     def make_keys(self, tell: Tell) -> str:
         from erios.keys import init_keyring
-        from erios.workflows.portal import open_database
+        from erios.workflows.database import open_database
 
         self.settings.make_zones()
         if not self.settings.keyring.exists():
@@ -85,7 +85,7 @@ class Story:
 
     def load(self, tell: Tell) -> str:
         from erios.workflows.load import load_export
-        from etl.release import release_ids
+        from etl.warehouse.release import release_ids
 
         if not release_ids(self.settings.warehouse):
             report = load_export([self.hospital], self.settings)
@@ -121,7 +121,7 @@ class Story:
     def build(self, tell: Tell) -> str:
         from erios.governance.extract import Action, State
         from erios.studies.extract_actions import move_extract, request_extract
-        from erios.workflows.extract import build_extract
+        from erios.workflows.extract_build import build_extract
 
         study = _proposal().study
         extract = study.extracts.order_by("pk").first() or request_extract(

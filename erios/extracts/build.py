@@ -9,88 +9,34 @@ from __future__ import annotations
 
 import hmac
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from erios.errors import InputError
+from erios.extracts.build_plan import DATA, BuildPlan, Built, Part, Slice
 from erios.extracts.criteria import Leaf, cohort_query, leaves
 from erios.extracts.criteria.compile import tables as tables_of
-from erios.extracts.forms import OTHER, Terms, column_sql
+from erios.extracts.forms import OTHER, column_sql
 from erios.extracts.images import chosen_series, copy_images, image_sql, note_images
-from erios.extracts.specification import PATIENT_KEY, Choice, Specification, TableChoice
+from erios.extracts.specification import PATIENT_KEY, Choice, TableChoice
 from etl.engine import connect, scalar
-from etl.files import file_list, literal, rows_sql
-from etl.privacy import PseudonymKey, bind_key
+from etl.privacy import bind_key
+from etl.warehouse.data_files import file_list, literal, rows_sql
 
 if TYPE_CHECKING:
     import duckdb
 
-    from etl.release import Release
     from etl.tables import WarehouseTable
     from etl.tasks import Progress, Runner
+    from etl.warehouse.release import Release
 
 ROWS_OF_A_FILE = 1_000_000
 ROWS_OF_A_TASK = 500_000
 SHIFT_DAYS = 182
 """A patient's dates are moved by at most this many days, and by at least one."""
-DATA = "data"
-KeyReader = Callable[[], PseudonymKey]
-
-
-@dataclass(frozen=True)
-class BuildPlan:
-    """What every task of a build knows; ``folder`` is private to it. ``read_key`` gives the study's own key."""
-
-    folder: Path
-    specification: Specification
-    tables: Mapping[str, WarehouseTable]
-    terms: Terms
-    threshold: int
-    memory_mb: int
-    read_key: KeyReader
-
-    @property
-    def cohort(self) -> Path:
-        return self.folder / "work" / "cohort.parquet"
-
-    @property
-    def images(self) -> Path:
-        """Which voxel file of the warehouse is which of the extract."""
-        return self.folder / "work" / "images.parquet"
-
-    def kept_values(self, table: str, column: str) -> Path:
-        """Values of a column that enough patients share."""
-        return self.folder / "work" / f"kept-{table}.{column}.parquet"
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Some files of a table, to be dealt out into ``parts`` parts."""
-
-    table: str
-    number: int
-    files: tuple[str, ...]
-    parts: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """One file of the extract to be."""
-
-    table: str
-    number: int
-
-
-@dataclass(frozen=True)
-class Built:
-    """What was built: rows of each table, patients in the cohort."""
-
-    rows: Mapping[str, int]
-    patients: int
 
 
 def build(plan: BuildPlan, release: Release, runner: Runner, progress: Progress | None = None) -> Built:

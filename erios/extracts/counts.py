@@ -47,7 +47,7 @@ from erios.governance import disclosure
 from erios.governance.disclosure import Parameters, Shown
 from erios.keys import derive_key
 from erios.settings import PROJECT, Settings
-from etl.release import Release, open_release
+from etl.warehouse.release import Release, open_release
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from erios.errors import InputError
 from erios.settings import PROJECT
-from etl.files import literal
-from etl.voxels import DIGEST, TABLE
+from etl.warehouse.data_files import literal
+from etl.warehouse.image_files import DIGEST, TABLE
 
 if TYPE_CHECKING:
     from etl.tables import WarehouseTable

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 from erios.errors import InputError
 from erios.extracts.forms import IMAGES
 from etl.engine import connect
-from etl.files import literal, rows_sql
-from etl.voxels import check_voxels
+from etl.warehouse.data_files import literal, rows_sql
+from etl.warehouse.image_files import check_voxels
 
 if TYPE_CHECKING:
-    from erios.extracts.build import BuildPlan
-    from etl.release import Release
+    from erios.extracts.build_plan import BuildPlan
+    from etl.warehouse.release import Release
 
 FOLDER = "images"
 BYTES_OF_A_TASK = 256 << 20

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from erios.extracts.criteria import Criterion, cohort_query
 from erios.extracts.specification import PATIENT_KEY
 from etl.engine import connect, scalar
-from etl.files import literal
 from etl.privacy import PseudonymKey, bind_key
+from etl.warehouse.data_files import literal
 
 if TYPE_CHECKING:
-    from etl.release import Release
+    from etl.warehouse.release import Release
 
 _MEMORY_MB = 512
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from erios.clock import hospital_day
 from erios.errors import RefusedError
-from erios.extracts.build import DATA
+from erios.extracts.build_plan import DATA
 from erios.extracts.images import FOLDER as IMAGES
 from erios.extracts.manifest import Manifest, verify
 from erios.governance.extract import Facts, opening

@@ -13,7 +13,7 @@ from erios.extracts.criteria import Criterion, canonical_json, cohort_query
 from etl.engine import connect, scalar
 
 if TYPE_CHECKING:
-    from etl.release import Release
+    from etl.warehouse.release import Release
 
 
 class Cohorts:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
     from erios.extracts.profile import ColumnProfile
-    from etl.release import Release
+    from etl.warehouse.release import Release
 
 WIDTH, HEIGHT = 240.0, 44.0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -14,8 +16,13 @@ from erios.governance.extract import opening
 from erios.governance.roles import Role
 from erios.governance.run import LIVE, STOPPERS, State
 from erios.governance.words import Refusal
+from erios.settings import Settings
 from erios.studies.extract_selectors import active_proposal, extract_facts, team_of
 from erios.studies.models import Run, Study
+
+if TYPE_CHECKING:
+    from erios.accounts.models import User
+    from erios.studies.models import Run
 
 
 def find_run(number: str) -> Run:
@@ -75,3 +82,8 @@ def shares() -> dict[str, dict[str, bool]]:
 def runs_on(extracts: Collection[str]) -> QuerySet[Run]:
     """Every run that has read one of these extracts: what an objection or erasure touches, models included."""
     return Run.objects.filter(extract__number__in=extracts).order_by("number")
+
+
+def folder_of(run: Run, settings: Settings) -> Path:
+    """Where a run keeps what it does, in its study's folder."""
+    return settings.studies / run.extract.study.number / "runs" / run.number

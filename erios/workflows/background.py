@@ -12,7 +12,7 @@ def build_in_background(number: str, login: str) -> str:
     from erios.errors import EriosError
     from erios.studies.extract_actions import note_progress
     from erios.studies.extract_selectors import find_extract
-    from erios.workflows.extract import build_extract
+    from erios.workflows.extract_build import build_extract
     from etl.errors import EtlError
 
     extract = find_extract(number)

@@ -65,7 +65,7 @@ def create(destination: Path, passphrase: str, settings: Settings, zones: Sequen
     Raises UsageError, BusyError while a load runs, StorageError, MachineError without pg_dump for PostgreSQL.
     """
     from erios.audit import append
-    from etl.release import exclusive
+    from etl.warehouse.release import exclusive
 
     _check_destination(destination, settings)
     _check_passphrase(passphrase)
@@ -304,7 +304,7 @@ def _fill_server(settings: Settings, dump: Path) -> None:
 
 def _proofs(settings: Settings, wanted: Sequence[str]) -> Iterator[str]:
     from erios.audit import verify as verify_chain
-    from erios.workflows.portal import open_database
+    from erios.workflows.database import open_database
 
     if not {"identity", "governance"} <= set(wanted):
         yield "identity zone or governance were not in this backup: the audit chain cannot be verified"
@@ -321,7 +321,7 @@ def _proofs(settings: Settings, wanted: Sequence[str]) -> Iterator[str]:
 def _proofs_of_data(settings: Settings) -> Iterator[str]:
     from erios.studies.models import Extract
     from erios.workflows.extract import verify_extract
-    from etl.release import open_release, release_ids
+    from etl.warehouse.release import open_release, release_ids
 
     if release_ids(settings.warehouse):
         release = open_release(settings.warehouse)

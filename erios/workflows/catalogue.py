@@ -61,7 +61,7 @@ def _keep(path: Path, known: dict[str, Any]) -> None:
 
 def _forget_others(settings: Settings) -> None:
     """Profiles of releases that are no longer kept go with them."""
-    from etl.release import release_ids
+    from etl.warehouse.release import release_ids
 
     kept = set(release_ids(settings.warehouse))
     for folder in (settings.warehouse / "catalogue").iterdir():
@@ -93,7 +93,7 @@ def _made(settings: Settings, release_id: str, table: str, reader: str) -> dict[
 
 def quarantine_figures(settings: Settings) -> list[tuple[str, str, int]]:
     """(resource type, reason, texts) of what waits in quarantine, the commonest first; no text, no name, no id."""
-    from etl.quarantine import summary
+    from etl.ingest.quarantine import summary
 
     found: Counter[tuple[str, str]] = Counter()
     for (_batch, kind, reason), texts in summary(settings.identity / "quarantine").items():

@@ -183,7 +183,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 
 
 def _warehouse(settings: Settings) -> Iterator[Finding]:
-    from etl.release import open_release, release_ids
+    from etl.warehouse.release import open_release, release_ids
 
     known = release_ids(settings.warehouse)
     if not known:

@@ -601,7 +601,7 @@ def columns_are_described(settings: Settings) -> Finding:
 @check
 def release_is_validated(settings: Settings) -> Finding:
     """The last release passed its validation, and nothing that blocks had failed."""
-    from etl.release import latest
+    from etl.warehouse.release import latest
 
     release = latest(settings.warehouse)
     if release is None:
@@ -621,7 +621,7 @@ _ENDS = ("written", "superseded", "duplicates", "deleted", "objected", "quaranti
 @check
 def loads_balance(settings: Settings) -> Finding:
     """Of every release kept: all that came in is accounted for."""
-    from etl.release import open_release, release_ids
+    from etl.warehouse.release import open_release, release_ids
 
     kept = [open_release(settings.warehouse, name) for name in release_ids(settings.warehouse)]
     if not kept:
@@ -639,8 +639,8 @@ def loads_balance(settings: Settings) -> Finding:
 @check
 def objections_are_followed(settings: Settings) -> Finding:
     """The last release knows everybody who objects today."""
-    from erios.workflows.extract import objections_after
-    from etl.release import latest
+    from erios.workflows.extract_objections import objections_after
+    from etl.warehouse.release import latest
 
     release = latest(settings.warehouse)
     if release is None:

@@ -20,11 +20,11 @@ from erios.settings import Settings
 
 if TYPE_CHECKING:
     from etl.dicom.series import DicomRules
+    from etl.load_config import Gate, LoadPlan, Verdict
     from etl.pipeline import LoadReport
-    from etl.plan import Gate, LoadPlan, Verdict
-    from etl.release import Release
     from etl.tables import WarehouseTable
     from etl.tasks import Progress, Runner
+    from etl.warehouse.release import Release
     from validation import ValidationReport
 
 
@@ -33,7 +33,7 @@ def load_plan(settings: Settings) -> LoadPlan:
     from erios.objections import standing
     from erios.reidentification import segments_folder
     from erios.vault import sealing_key
-    from etl.plan import LoadPlan, Zones
+    from etl.load_config import LoadPlan, Zones
     from etl.tables import load_tables
 
     key = read_key(settings.keyring)
@@ -68,7 +68,7 @@ def dicom_rules(settings: Settings) -> DicomRules:
 
 def _with_profile(tables: Sequence[WarehouseTable], dicom: DicomRules) -> tuple[WarehouseTable, ...]:
     """The tables, with what decides on images in the digest of theirs: another profile asks for a rebuild."""
-    from etl.voxels import TABLE
+    from etl.warehouse.image_files import TABLE
 
     rules = f"{dicom.profile.digest} {dicom.patient_system} {dicom.issuers}"
     return tuple(
@@ -145,7 +145,7 @@ def _prepared(settings: Settings) -> Iterator[tuple[LoadPlan, Runner]]:
 
 def _audit(settings: Settings, action: str, report: LoadReport) -> None:
     from erios.audit import append
-    from erios.workflows.extract import follow_objections
+    from erios.workflows.extract_objections import follow_objections
 
     details = {"release": report.release, "new": report.new_release, **report.to_dict()["totals"]}
     append(settings, f"warehouse.{action}", object=report.batch, details=details)
@@ -169,7 +169,7 @@ def gate(settings: Settings) -> Gate:
 def _check(
     settings: Settings, tables: Mapping[str, Sequence[str]], fresh: Mapping[str, Sequence[str]], batch: str
 ) -> Verdict:
-    from etl.plan import Verdict
+    from etl.load_config import Verdict
 
     report = validate_files(settings, tables, settings.warehouse / "validation" / batch, fresh)
     if report.blocked:
@@ -213,7 +213,7 @@ def failures(report: ValidationReport, severity: str) -> list[str]:
 
 def validate_release(settings: Settings, release_id: str | None) -> tuple[Release, ValidationReport]:
     """Run the suites again on a release."""
-    from etl.release import open_release
+    from etl.warehouse.release import open_release
 
     release = open_release(settings.warehouse, release_id)
     tables = {name: release.files(name) for name in release.names()}
@@ -234,7 +234,7 @@ def replay_quarantine(settings: Settings, batch: str | None, progress: Progress 
     """Load again, as a new batch, what waits in quarantine; None when nothing waits."""
     from tempfile import TemporaryDirectory
 
-    from etl.quarantine import collect_for_replay, mark_replayed, refused, refused_series
+    from etl.ingest.quarantine import collect_for_replay, mark_replayed, refused, refused_series
 
     quarantine = settings.identity / "quarantine"
     waiting = {row.batch for row in refused(quarantine, batch)}

@@ -179,7 +179,7 @@ def write_metrics(settings: Settings, report: LoadReport | None) -> Path:
 
 
 def _succeeded(report: LoadReport, settings: Settings) -> dict[str, Any]:
-    from etl.quarantine import refused
+    from etl.ingest.quarantine import refused
 
     types = report.to_dict()["types"]
     rows = {f"{name}|{end}": counts[end] for name, counts in types.items() for end in ("in", "written", *_ENDS)}

@@ -5,88 +5,17 @@ Owns the order of starting: settings and keyring first, then the chain, then Dja
 
 from __future__ import annotations
 
-import logging
-import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from erios.errors import BusyError, UsageError
-from erios.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from erios.accounts.models import User
-
-_log = logging.getLogger(__name__)
-
-
-def open_database(*, migrate: bool = False) -> Settings:
-    """Make Django ready in this process; on SQLite, or when asked, bring the database's tables up to date.
-
-    Raises UsageError when a server's database has not been migrated, KeyringError, StorageError.
-    """
-    from erios.audit import make
-    from erios.keys import read_key
-
-    settings = load_settings()
-    read_key(settings.keyring)  # a home that was never set up, or is mistyped, stays as it is
-    settings.make_zones()
-    make(settings)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "erios.site")
-    import django
-
-    django.setup()
-    if _is_behind():
-        if settings.database and not migrate:
-            raise UsageError("the governance database is not up to date: run `erios portal --migrate`")
-        _migrate()
-    return settings
-
-
-def _is_behind() -> bool:
-    from django.db import connection
-    from django.db.migrations.executor import MigrationExecutor
-
-    executor = MigrationExecutor(connection)
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
-
-
-def _migrate() -> None:
-    from django.core.management import call_command
-
-    call_command("migrate", interactive=False, verbosity=0)
-    call_command("createcachetable", verbosity=0)
-
-
-def operator() -> User:
-    """The account of the person at the keyboard, by login; UsageError without one."""
-    from erios.accounts.models import User
-    from erios.operators import current_operator
-
-    login = current_operator()
-    found = User.objects.filter(username=login, is_active=True).first()
-    if found is None:
-        raise UsageError(f"no open account '{login}' in the portal: an administrator makes one with your login")
-    return found
-
-
-def make_administrator(login: str, password: str) -> User:
-    """The first administrator."""
-    from django.contrib.auth.password_validation import validate_password
-    from django.core.exceptions import ValidationError
-
-    from erios.accounts.actions import make_first_administrator
-
-    try:
-        validate_password(password)
-    except ValidationError as error:
-        raise UsageError(f"this password will not do: {' '.join(error.messages)}") from None
-    return make_first_administrator(login=login, password=password)
+from erios.errors import BusyError
+from erios.workflows.database import open_database
+from erios.workflows.rounds import rounds
 
 
 def check_free(host: str, port: int) -> None:
@@ -148,52 +77,3 @@ def work(*, until_empty: bool = False) -> None:
     open_database()
     with rounds():
         call_command("db_worker", verbosity=0, interval=2, batch=until_empty)
-
-
-ROUND = 5.0
-"""Seconds between two looks at live runs: a run that has lost its right stands still no later."""
-
-
-@contextmanager
-def rounds(every: float = ROUND) -> Iterator[None]:
-    """Make a round now, then one ``every`` so many seconds beside what the caller does."""
-    done = Event()
-    walker = Thread(target=_walk, args=(done, every), daemon=True)
-    make_round()
-    walker.start()
-    try:
-        yield
-    finally:
-        done.set()
-        walker.join()
-
-
-def _walk(done: Event, every: float) -> None:
-    from django.db import connections
-
-    while not done.wait(every):
-        make_round()
-        connections.close_all()
-
-
-def make_round() -> None:
-    """Let expire what is over, and close or stop runs; what fails is logged and tried again in the next round."""
-    from erios.workflows.tracking import share_runs
-    from erios.workflows.train import follow
-
-    for step in (nightly, follow, share_runs):
-        try:
-            step()
-        except Exception as error:
-            _log.error("%s failed: %s", step.__name__, type(error).__name__)
-
-
-def nightly() -> None:
-    """Let studies and extracts expire whose end has passed."""
-    from django.utils import timezone
-
-    from erios.studies.actions import expire_studies
-    from erios.studies.extract_actions import expire_extracts
-
-    expire_studies(today=timezone.localdate())
-    expire_extracts(today=timezone.localdate())

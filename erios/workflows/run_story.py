@@ -77,7 +77,7 @@ def picture_of(run: Run, name: str) -> Path | None:
 
 
 def _order(run: Run) -> Order | None:
-    from erios.workflows.train import folder_of
+    from erios.studies.run_selectors import folder_of
     from experiments.errors import ExperimentError
     from experiments.order import read_order
 

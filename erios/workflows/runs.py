@@ -24,7 +24,7 @@ def tracked_run(run: Run) -> Tracked | None:
     """The record of a run's last attempt; None while there is none."""
     if not run.tracked:
         return None
-    from erios.workflows.train import folder_of
+    from erios.studies.run_selectors import folder_of
     from experiments.order import read_order
     from experiments.recorder import make_client
 
@@ -37,7 +37,7 @@ def tracked_run(run: Run) -> Tracked | None:
 
 def figures_of(run: Run) -> dict[str, Any]:
     """Final figures, attempts and weights of a run."""
-    from erios.workflows.train import folder_of
+    from erios.studies.run_selectors import folder_of
     from experiments.order import read_order
 
     found = tracked_run(run)
@@ -71,9 +71,8 @@ def evidence_of(run: Run) -> Evidence:
     """What is on record of a run, for whoever wants its model promoted."""
     from erios.governance.extract import State as ExtractState
     from erios.governance.run import Evidence, State
-    from erios.studies.run_selectors import is_reproduced
+    from erios.studies.run_selectors import folder_of, is_reproduced
     from erios.workflows.run_story import story_of
-    from erios.workflows.train import folder_of
     from experiments.bundles import open_bundle
 
     story, bundle = story_of(run), open_bundle(folder_of(run, load_settings()) / "bundle")
@@ -94,7 +93,7 @@ def evidence_of(run: Run) -> Evidence:
 def promote(run: Run, by: User) -> str:
     """Put the run's model in the registry as its study's champion; answers name and version. Raises RuleBroken."""
     from erios.studies.run_actions import promote_run
-    from erios.workflows.train import folder_of
+    from erios.studies.run_selectors import folder_of
     from experiments.order import read_order
     from experiments.registry import CHAMPION, register
 
@@ -105,7 +104,8 @@ def promote(run: Run, by: User) -> str:
 
 def start_reproduction(run: Run) -> Run:
     """Queue the run once more, as a run of its own, with its own copy of bundle and settings."""
-    from erios.workflows.train import Wish, folder_of, start
+    from erios.studies.run_selectors import folder_of
+    from erios.workflows.train import Wish, start
 
     bundle = str(folder_of(run, load_settings()) / "bundle")
     return start(Wish(bundle, run.extract.number, run.cluster, name=run.bundle, **run.order))

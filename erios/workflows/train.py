@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from erios.errors import BusyError, UsageError
 from erios.settings import PROJECT, Settings, load_settings, make_folder
+from erios.studies.run_selectors import folder_of
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +55,8 @@ class Wish:
 def start(wish: Wish) -> Run:
     """Check bundle, cluster and right, then queue the run; every refusal comes before anything is queued."""
     from erios.locks import held
+    from erios.workflows.database import open_database, operator
     from erios.workflows.extract import open_extract
-    from erios.workflows.portal import open_database, operator
 
     settings = open_database()
     from erios.studies.extract_selectors import find_extract
@@ -115,7 +116,7 @@ def _write_order(run: Run, wish: Wish, bundle: Bundle, dataset: Path, settings: 
 
 def _facts(run: Run, digest: str) -> dict[str, str]:
     """What every record of the run carries (DESIGN §6)."""
-    from erios.workflows.extract import code_version
+    from erios.version import code_version
 
     extract = run.extract
     lock = PROJECT / "requirements.lock"
@@ -129,11 +130,6 @@ def _facts(run: Run, digest: str) -> dict[str, str]:
         "bundle.digest": digest,
         "cluster": run.cluster,
     }
-
-
-def folder_of(run: Run, settings: Settings) -> Path:
-    """Where a run keeps what it does, in its study's folder."""
-    return settings.studies / run.extract.study.number / "runs" / run.number
 
 
 def tracking_uri(settings: Settings) -> str:
@@ -194,8 +190,8 @@ def job_folder(run: Run, settings: Settings) -> Path:
 def resume(number: str) -> Run:
     """Queue a run that ended once more: it goes on from its last checkpoint as another attempt."""
     from erios.locks import held
+    from erios.workflows.database import open_database, operator
     from erios.workflows.extract import open_extract
-    from erios.workflows.portal import open_database, operator
 
     settings = open_database()
     from erios.governance.run import State

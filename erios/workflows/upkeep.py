@@ -19,14 +19,14 @@ from erios.settings import Settings, make_folder
 from erios.workflows.load import load_plan
 
 if TYPE_CHECKING:
-    from etl.erase import Erasure
+    from etl.erasure import Erasure
+    from etl.maintenance import Compacted, Vacuumed
     from etl.tasks import Progress
-    from etl.upkeep import Compacted, Vacuumed
 
 
 def pinned_releases(settings: Settings) -> dict[str, str]:
     """Releases that a living extract was built from, each with one of them."""
-    from erios.workflows.portal import open_database
+    from erios.workflows.database import open_database
 
     open_database()
     from erios.studies.extract_selectors import pinned_by_extracts
@@ -36,7 +36,7 @@ def pinned_releases(settings: Settings) -> dict[str, str]:
 
 def keep_release(settings: Settings, release: str, reason: str | None) -> dict[str, str]:
     """Keep a release whatever its age; without a reason, let it age again."""
-    from etl.upkeep import keep
+    from etl.maintenance import keep
 
     kept = keep(settings.warehouse, release, reason)
     append(settings, "warehouse.keep" if reason else "warehouse.unkeep", object=release, reason=reason or "")
@@ -47,7 +47,7 @@ def vacuum_warehouse(settings: Settings, last: int, *, dry_run: bool) -> Vacuume
     """Forget old releases and delete what nobody reads any more."""
     from functools import partial
 
-    from etl.upkeep import vacuum
+    from etl.maintenance import vacuum
 
     done = vacuum(load_plan(settings), last, partial(pinned_releases, settings), dry_run=dry_run)
     if not dry_run:
@@ -59,8 +59,8 @@ def vacuum_warehouse(settings: Settings, last: int, *, dry_run: bool) -> Vacuume
 def compact_warehouse(settings: Settings, progress: Progress | None = None) -> Compacted:
     """Put small files together."""
     from erios.workflows.session import spark_session
+    from etl.maintenance import compact
     from etl.tasks import SparkRunner
-    from etl.upkeep import compact
 
     with spark_session(settings) as spark:
         done = compact(load_plan(settings), SparkRunner(spark), progress)
@@ -75,7 +75,7 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
     InternalError when the scan still finds a pseudonym.
     """
     from erios.reidentification import forget, segments_folder
-    from etl.erase import erase
+    from etl.erasure import erase
 
     references = [parse_reference(patient) for patient in patients]
     plan = load_plan(settings)

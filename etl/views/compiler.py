@@ -16,9 +16,9 @@ from decimal import Decimal
 from functools import reduce
 from typing import Any
 
+from etl.fhir.element_types import elements
 from etl.views import boundaries
 from etl.views.definition import ColumnDefinition, Constant, Select, ViewDefinition, ViewError, parse_view
-from etl.views.fhir_types import elements
 from etl.views.fhirpath import (
     DATES,
     INTEGERS,

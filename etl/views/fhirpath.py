@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
+from etl.fhir.element_types import Element, elements
 from etl.views import boundaries
-from etl.views.fhir_types import Element, elements
 
 STRINGS = frozenset(
     [

@@ -12,21 +12,15 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import duckdb
 
 from etl.errors import InputError, StorageError
-from etl.landing import find_sources
 from etl.views.compiler import CompiledView, merge_structures
 from etl.views.definition import ViewError
 from etl.views.fhirpath import quote
 from etl.views.numbers import exact_text
 
-Format = Literal["csv", "ndjson", "parquet"]
-FORMATS = {"csv": "FORMAT csv, HEADER true", "ndjson": "FORMAT json", "parquet": "FORMAT parquet"}
-_LARGEST = 256 << 20
-_ENTRIES = """list_transform(from_json(text, '{"entry": [{"resource": "JSON"}]}').entry, lambda e: e.resource)"""
 _RESOURCE = "_resource"
 
 
@@ -35,18 +29,6 @@ def open_duckdb(threads: int | None = None) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"threads": threads} if threads else {})
     connection.execute("SET TimeZone = 'UTC'")
     return connection
-
-
-def write_rows(view: CompiledView, path: Path, output: Path, form: Format) -> int:
-    """Run a view over a file or folder, write its rows to ``output`` and answer how many there are.
-
-    Raises InputError for files that cannot be read, ViewError for a column with several values where one may be,
-    StorageError when ``output`` cannot be written.
-    """
-    with open_duckdb() as connection, _in_words(view, path, output):
-        sql = f"COPY ({_presented(view, rows_sql(view, _texts_of(path)), form)}) TO {quote(str(output))}"
-        row = connection.execute(f"{sql} ({FORMATS[form]})").fetchone()
-    return int(row[0]) if row else 0
 
 
 def check_sql(view: CompiledView) -> None:
@@ -81,32 +63,12 @@ def fetch_rows(
     timed = [c.name for c in view.columns if c.sql_type.startswith(("DATE", "TIME"))]
     replaced = ", ".join(f'CAST("{name}" AS VARCHAR) AS "{name}"' for name in timed)
     star = f"* REPLACE ({replaced})" if timed else "*"
-    with _in_words(view, None, None):
+    with in_words(view, None, None):
         return connection.execute(f"SELECT {star} FROM ({rows_sql(view, 'texts')})").fetchall()
 
 
-def _texts_of(path: Path) -> str:
-    """FROM clause: the records of all files, one a row, Bundles opened up."""
-    sources, _ = find_sources([path])
-    files = ", ".join(quote(str(source.path)) for source in sources if not source.deletions)
-    read = f"read_json_objects([{files}], format = 'auto', maximum_object_size = {_LARGEST})"
-    bundle = "contains(text, '\"Bundle\"') AND json_extract_string(text, '$.resourceType') = 'Bundle'"
-    opened = f"CASE WHEN {bundle} THEN {_ENTRIES} ELSE [text::JSON] END"
-    exact = exact_text("json::VARCHAR", precision=True)
-    return f"(SELECT unnest({opened})::VARCHAR AS text FROM (SELECT {exact} AS text FROM {read}))"
-
-
-def _presented(view: CompiledView, sql: str, form: Format) -> str:
-    """CSV has no lists: they are written as JSON arrays."""
-    lists = [c.name for c in view.columns if c.sql_type.endswith("[]")] if form == "csv" else []
-    if not lists:
-        return sql
-    replaced = ", ".join(f'to_json("{name}") AS "{name}"' for name in lists)
-    return f"SELECT * REPLACE ({replaced}) FROM ({sql})"
-
-
 @contextmanager
-def _in_words(view: CompiledView, path: Path | None, output: Path | None) -> Iterator[None]:
+def in_words(view: CompiledView, path: Path | None, output: Path | None) -> Iterator[None]:
     """DuckDB's errors may quote a record's values: say what is wrong without them."""
     try:
         yield

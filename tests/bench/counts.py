@@ -17,7 +17,7 @@ import numpy as np
 
 from erios.errors import RefusedError
 from erios.settings import Settings
-from etl.release import open_release
+from etl.warehouse.release import open_release
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
@@ -47,7 +47,7 @@ _RESULTS = """SELECT code_loinc, value_unit_code, quantile_cont(value_quantity, 
 
 def measure_counts(_export: Path, settings: Settings) -> dict[str, Any]:
     """Milliseconds of the first count after a start, and of cold and warm ones, over the release of the home."""
-    from erios.workflows.portal import open_database
+    from erios.workflows.database import open_database
 
     open_database(migrate=True)
     people = _People()

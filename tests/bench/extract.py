@@ -25,11 +25,12 @@ from erios.extracts.specification import Specification, read_specification, ware
 from erios.keys import init_keyring
 from erios.settings import PROJECT, load_settings
 from etl.engine import connect
-from etl.files import DataFile, literal, new_path, stamp
-from etl.fold import Merged
-from etl.release import Release, commit_table, open_release, publish
 from etl.synthetic import generate
 from etl.tables import WarehouseTable
+from etl.warehouse.changes import Merged
+from etl.warehouse.data_files import DataFile, literal, new_path, stamp
+from etl.warehouse.delta import commit_table
+from etl.warehouse.release import Release, open_release, publish
 from tests.bench.__main__ import measure_child
 
 ROWS = 2_500_000
@@ -133,12 +134,13 @@ def measure_extract(release: Release, folder: Path) -> dict[str, Any]:
 
 
 def _build(release: Release, wanted: Specification, folder: Path, runner: Any) -> int:
-    from erios.extracts.build import BuildPlan, build
+    from erios.extracts.build import build
+    from erios.extracts.build_plan import BuildPlan
     from erios.extracts.dictionary import Context, write_dictionary
     from erios.extracts.forms import Terms
     from erios.extracts.manifest import list_files, root_of
+    from erios.keys import study_key
     from erios.translation import french_of
-    from erios.workflows.extract import study_key
 
     settings = load_settings()
     tables, memory = warehouse_tables(settings.views_dir), settings.load.task_memory_mb

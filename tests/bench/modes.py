@@ -16,8 +16,9 @@ from erios.keys import init_keyring
 from erios.settings import Settings, load_settings
 from erios.workflows.load import gate, load_plan, start_validation
 from erios.workflows.session import spark_session
-from etl.landing import receive
-from etl.pipeline import load, stage_all, staging_tasks
+from etl.ingest.landing import receive
+from etl.ingest.planning import stage_all, staging_tasks
+from etl.pipeline import load
 from etl.tables import load_tables
 from etl.tasks import SparkRunner
 from tests.bench.counts import measure_counts

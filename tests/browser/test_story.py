@@ -42,7 +42,7 @@ CAST = {
 }
 SEED = """
 import sys
-from erios.workflows.portal import open_database
+from erios.workflows.database import open_database
 open_database(migrate=True)
 from allauth.mfa.totp.internal.auth import TOTP
 from erios.accounts.actions import make_account, make_first_administrator
@@ -362,7 +362,7 @@ def _await_state(desk: Desk, number: str, state: str) -> None:
 
 RUN = """
 import sys
-from erios.workflows.portal import open_database
+from erios.workflows.database import open_database
 open_database()
 from erios.accounts.models import User
 from erios.studies.extract_selectors import find_extract

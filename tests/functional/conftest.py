@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from erios.settings import Settings
+    from etl.load_config import Gate
     from etl.pipeline import LoadReport
-    from etl.plan import Gate
 
 Load = Callable[..., "LoadReport"]
 
@@ -64,8 +64,8 @@ def module_settings(tmp_path_factory: pytest.TempPathFactory, make_home: Callabl
 def load(spark: SparkSession) -> Load:
     """The pipeline with the tests' Spark session; without another gate, one that lets everything pass."""
     from erios.workflows.load import load_plan
+    from etl.load_config import Verdict
     from etl.pipeline import load as run
-    from etl.plan import Verdict
     from etl.tasks import SparkRunner
 
     def passes(_tables: Mapping[str, Any], _fresh: Mapping[str, Any], _batch: str) -> Verdict:

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from etl.errors import InputError, StorageError
-from etl.quarantine import refused
-from etl.release import open_release, release_ids
+from etl.ingest.quarantine import refused
+from etl.warehouse.release import open_release, release_ids
 
 GOOD = 3
 DEEP = b'{"resourceType":"Patient","id":"deep","extension":' + b"[" * 10_000 + b"]" * 10_000 + b"}"

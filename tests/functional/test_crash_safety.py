@@ -32,11 +32,13 @@ import polars
 import pytest
 
 from etl.errors import ReleaseError, StorageError
-from etl.landing import batch_ids, read_batch
-from etl.quarantine import refused
-from etl.release import Release, open_release, open_table, release_ids, unread
-from etl.segments import open_segment, segment_paths
-from etl.work import STAGING
+from etl.ingest.landing import batch_ids, read_batch
+from etl.ingest.quarantine import refused
+from etl.reidentification_table import open_segment, segment_paths
+from etl.warehouse.delta import open_table
+from etl.warehouse.garbage import unread
+from etl.warehouse.release import Release, open_release, release_ids
+from etl.warehouse.staged import STAGING
 from tests.crash import SEALING_KEY, At, Forge
 from tests.property.test_living_warehouse import make
 

@@ -18,16 +18,17 @@ from pydicom.sequence import Sequence
 
 from etl.dicom.archive import series_writer
 from etl.dicom.series import SeriesReader
-from etl.erase import erase
+from etl.erasure import erase
 from etl.errors import InputError, StorageError
-from etl.landing import is_dicom
+from etl.ingest.discovery import is_dicom
+from etl.ingest.quarantine import explain, find, refused, refused_series
+from etl.maintenance import vacuum
 from etl.pipeline import rebuild
-from etl.quarantine import explain, find, refused, refused_series
-from etl.release import open_release, release_ids, unread
 from etl.synthetic import generate
 from etl.synthetic.fhir import IPP
-from etl.upkeep import vacuum
-from etl.voxels import check_voxels, place
+from etl.warehouse.garbage import unread
+from etl.warehouse.image_files import check_voxels, place
+from etl.warehouse.release import open_release, release_ids
 from tests.crash import At, Forge
 from tests.imaging import KEY, Imaging, edit, found_in, open_gate
 from tests.inline import InlineRunner

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from etl.release import latest
 from etl.synthetic import generate
+from etl.warehouse.release import latest
 
 pytestmark = pytest.mark.slow
 LOAD = (sys.executable, "-m", "erios", "etl", "load")

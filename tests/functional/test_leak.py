@@ -181,13 +181,13 @@ def test_a_load_that_fails_inside_a_task_leaks_nothing(hospital, tmp_path):
     home = tmp_path / "home"
     assert _command(home, "keys", "init").returncode == 0
     poison = (
-        "import sys, etl.kernel as k\n"
+        "import sys, etl.ingest.transform as k\n"
         'k._PARSE = k._PARSE.replace("AS _hash", "AS _hash, error(\'poison \' || text) AS _poison", 1)\n'
         "sys.argv = ['erios', 'etl', 'load', sys.argv[1]]\n"
-        "import etl.staging as s\n"
+        "import etl.ingest.staging as s\n"
         "whole = s.stage\n"
         "def stage(plan, task):\n"
-        "    import etl.kernel as k\n"
+        "    import etl.ingest.transform as k\n"
         "    k._PARSE = k._PARSE.replace('AS _hash', \"AS _hash, error('poison ' || text) AS _poison\", 1)\n"
         "    return whole(plan, task)\n"
         "import etl.pipeline as p\n"
@@ -217,7 +217,7 @@ def test_plans_of_the_data_source_hold_nothing_identifying(spark, loaded, scanne
 
     from erios.keys import read_key
     from erios.settings import PROJECT
-    from etl.source import register
+    from etl.ingest.spark_source import register
     from etl.tables import load_tables
 
     home, _ = loaded
@@ -241,8 +241,8 @@ def test_what_tasks_are_sent_holds_no_key_and_nothing_identifying(loaded, scanne
     """It travels compressed, where a scan of Spark's folders would not see it: here it is looked at unpacked."""
     from erios.settings import load_settings
     from erios.workflows.load import load_plan
-    from etl.landing import batch_ids, read_batch
-    from etl.pipeline import stage_all, staging_tasks
+    from etl.ingest.landing import batch_ids, read_batch
+    from etl.ingest.planning import stage_all, staging_tasks
     from etl.tasks import _packed
 
     sent: list[bytes] = []
@@ -260,7 +260,7 @@ def test_what_tasks_are_sent_holds_no_key_and_nothing_identifying(loaded, scanne
     plan = load_plan(load_settings())
     batch = read_batch(plan.zones.landing, batch_ids(plan.zones.landing)[0])
     stage_all(staging_tasks(batch, plan, 2), plan, tmp_path, Listening(), None)
-    assert [b"etl.staging" in each and b"keyring.json" in each for each in sent] == [True]
+    assert [b"etl.ingest.staging" in each and b"keyring.json" in each for each in sent] == [True]
     made_ready = zlib.decompress(_packed(plan.carried))
     assert b"keyring.json" in made_ready
     assert b"erios.settings" not in made_ready

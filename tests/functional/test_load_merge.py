@@ -10,8 +10,10 @@ import pytest
 from deltalake import DeltaTable
 
 from etl.errors import BusyError, GateRefused
-from etl.plan import Verdict
-from etl.release import TABLES, exclusive, open_release, recover, release_ids
+from etl.load_config import Verdict
+from etl.warehouse.data_files import TABLES
+from etl.warehouse.garbage import recover
+from etl.warehouse.release import exclusive, open_release, release_ids
 
 MERGED = ("written", "superseded", "duplicates", "deleted")
 

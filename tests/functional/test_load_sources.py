@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from etl.privacy import pseudonym
-from etl.release import open_release
+from etl.warehouse.release import open_release
 
 
 def _entries(patients):

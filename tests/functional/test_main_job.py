@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from etl.errors import BusyError, GateRefused, InputError
+from etl.load_config import LoadPlan, Verdict
 from etl.pipeline import LoadReport, load
-from etl.plan import LoadPlan, Verdict
-from etl.release import commit_table, exclusive, latest, open_release, open_table, release_ids
 from etl.tasks import SparkRunner
+from etl.warehouse.delta import commit_table, open_table
+from etl.warehouse.release import exclusive, latest, open_release, release_ids
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -90,7 +91,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
 def test_faulty_records_are_quarantined_with_their_reason_and_the_rest_loads(
     run: Loader, plan: LoadPlan, tmp_path: Path
 ) -> None:
-    from etl.quarantine import refused
+    from etl.ingest.quarantine import refused
 
     report = run(write(tmp_path / "in.ndjson", GOOD, *(text for text, _ in FAULTS.values())))
 
@@ -251,7 +252,7 @@ def test_a_blocking_gate_leaves_the_last_release_and_no_new_file(run: Loader, pl
 def test_a_commit_without_a_release_is_rolled_back_by_the_next_load(
     run: Loader, plan: LoadPlan, tmp_path: Path
 ) -> None:
-    from etl.fold import Merged
+    from etl.warehouse.changes import Merged
 
     run(write(tmp_path / "a.ndjson", GOOD))
     release = latest(plan.zones.warehouse)
@@ -286,7 +287,7 @@ def test_a_release_opens_in_every_engine(run: Loader, plan: LoadPlan, spark: Spa
 def test_the_data_source_gives_pseudonymised_rows_with_their_place(
     run: Loader, plan: LoadPlan, spark: SparkSession, tmp_path: Path
 ) -> None:
-    from etl.source import register
+    from etl.ingest.spark_source import register
 
     bad = line(patient(3, birthDate="1980-02-30"))
     report = run(write(tmp_path / "a.ndjson", line(patient(1)), line(patient(2)), bad))
@@ -303,7 +304,7 @@ def test_the_data_source_gives_pseudonymised_rows_with_their_place(
 def test_quarantine_explains_and_replays_after_a_fix(
     settings: Settings, run: Loader, plan: LoadPlan, tmp_path: Path
 ) -> None:
-    from etl.quarantine import collect_for_replay, explain, find, refused
+    from etl.ingest.quarantine import collect_for_replay, explain, find, refused
 
     run(write(tmp_path / "a.ndjson", GOOD, line(patient(2, gender=["male"])), b"{}\n"))
 

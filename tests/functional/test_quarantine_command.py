@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from etl.quarantine import refused
-from etl.release import open_release
+from etl.ingest.quarantine import refused
+from etl.warehouse.release import open_release
 
 CANARY = "Canari-Martin"
 LONG = b'{"resourceType":"Patient","id":"long","text":{"status":"generated","div":"' + b"x" * (2 << 20) + b'"}}'

@@ -18,7 +18,7 @@ from erios.audit import read_events, store, verify
 from erios.errors import InputError, RefusedError, StorageError, UsageError
 from erios.reidentification import Purpose, approve, forget, look_up, refuse, request, requests, segments_folder
 from erios.vault import Vault
-from etl.segments import SCHEMA, seal_segment, segment_path
+from etl.reidentification_table import SCHEMA, seal_segment, segment_path
 
 KEY = "0f" * 16
 FINDING = Purpose.CHANCE_FINDING

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from erios.settings import PROJECT
-from etl.release import open_release
+from etl.warehouse.release import open_release
 
 CANARY = "camille.canari@chu.example"
 
@@ -44,7 +44,7 @@ def rewrite(warehouse: Path, select: str) -> None:
 @pytest.fixture
 def blind(monkeypatch):
     """Damage that the sizes of files do not show: what a broken writer leaves, and not what a broken disk does."""
-    monkeypatch.setattr("etl.release._checked", lambda root, file: root / file.path)
+    monkeypatch.setattr("etl.warehouse.release._checked", lambda root, file: root / file.path)
 
 
 def test_a_release_as_it_was_published_passes(warehouse, in_process):

@@ -6,7 +6,8 @@ import pytest
 from deltalake import DeltaTable
 
 from etl.errors import ReleaseError
-from etl.release import TABLES, open_release
+from etl.warehouse.data_files import TABLES
+from etl.warehouse.release import open_release
 
 
 @pytest.fixture(scope="module")

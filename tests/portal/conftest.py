@@ -104,7 +104,7 @@ def _make_template() -> None:
     from erios.accounts.models import User
     from erios.keys import init_keyring
     from erios.settings import load_settings
-    from erios.workflows.portal import open_database
+    from erios.workflows.database import open_database
 
     settings = load_settings()
     settings.make_zones()
@@ -165,8 +165,8 @@ def person(database: Settings) -> Callable[[str], object]:
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a keyring, the cast, a second data manager, and a release of a generated hospital."""
     from erios.settings import load_settings
+    from etl.load_config import Verdict
     from etl.pipeline import load
-    from etl.plan import Verdict
     from etl.synthetic import generate
     from tests.inline import InlineRunner
 

@@ -173,7 +173,7 @@ def test_profiles_of_releases_that_are_gone_go_too(counted: Settings) -> None:
 def test_a_table_of_few_rows_and_a_warehouse_without_a_release_say_no_number(database: Settings) -> None:
     assert client("ada").get("/catalogue/patient/", secure=True).status_code == 200
     from erios.portal.views.warehouse import _rows as said_rows
-    from etl.release import PinnedTable, Release
+    from etl.warehouse.release import PinnedTable, Release
 
     few = Release("r1", "2031-01-01", "b", {"patient": PinnedTable(0, 10, 1)}, database.warehouse)
     assert said_rows(few, "patient") == "moins de 11"

@@ -278,7 +278,7 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
 
 def test_a_home_without_a_keyring_is_left_as_it_is(erios_home: Path) -> None:
     from erios.errors import KeyringError
-    from erios.workflows.portal import open_database
+    from erios.workflows.database import open_database
 
     with pytest.raises(KeyringError):
         open_database()

@@ -219,7 +219,7 @@ def nameless_column(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
 
 def release(settings: Settings, **values: Any) -> None:
     """Write a release's file as a load would have."""
-    from etl.release import Release, write_release
+    from etl.warehouse.release import Release, write_release
 
     known = {"id": "r000001", "created": "2031-01-01", "batch": "b", "tables": {}, "warehouse": settings.warehouse}
     write_release(Release(**{**known, **values}))

@@ -12,7 +12,7 @@ from erios.extracts.counts import Counter, DuckEngine, SparkEngine, load_paramet
 from erios.extracts.criteria import And, Leaf, leaves, parse
 from erios.governance.study import State
 from erios.settings import Settings
-from etl.release import open_release
+from etl.warehouse.release import open_release
 from tests.portal.stories import at
 from tests.portal.test_pages import client
 from tests.property.test_criteria import EVENTS, PATIENTS, any_criterion

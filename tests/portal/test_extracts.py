@@ -27,6 +27,7 @@ from erios.studies import actions as studies
 from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, ExtractPart, ExtractPartKind
 from erios.workflows import extract as work
+from erios.workflows import extract_build, extract_files, extract_objections
 from tests.inline import InlineRunner
 from tests.portal.conftest import close_database, point_to
 from tests.portal.stories import at, who
@@ -81,7 +82,7 @@ def requested(of: Any = None) -> Extract:
 def assessed(of: Any = None) -> Extract:
     extract = requested(of)
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
-    return work.build_extract(extract, who("dan"))
+    return extract_build.build_extract(extract, who("dan"))
 
 
 def cleared(of: Any = None) -> Extract:
@@ -187,7 +188,7 @@ def test_dates_move_by_a_constant_of_the_patients(home: Settings) -> None:
     exact_specification = {**SPECIFICATION, "dates": "exact"}
     extract = acts.request_extract(study=study(), by=who("ada"), content=exact_specification)
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
-    exact = home.warehouse / "extracts" / work.build_extract(extract, who("dan")).number
+    exact = home.warehouse / "extracts" / extract_build.build_extract(extract, who("dan")).number
 
     lengths, starts = zip(*(_stays(folder) for folder in (moved.folder, exact)), strict=True)
     assert lengths[0] == lengths[1]
@@ -346,15 +347,15 @@ def test_an_objection_after_the_release_closes_the_door(with_export: Settings) -
     extract = released()
     _object(with_export)
 
-    assert work.follow_objections(with_export) == [extract.number]
+    assert extract_objections.follow_objections(with_export) == [extract.number]
     with pytest.raises(RuleBroken, match="ask for a new one"):
         work.open_extract(extract.number, "bob")
 
 
 def test_who_objects_is_in_no_extract_built_afterwards(with_export: Settings) -> None:
     from erios.workflows.load import load_plan
+    from etl.load_config import Verdict
     from etl.pipeline import refresh
-    from etl.plan import Verdict
 
     before = assessed()
     _object(with_export)
@@ -362,13 +363,13 @@ def test_who_objects_is_in_no_extract_built_afterwards(with_export: Settings) ->
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
 
     with pytest.raises(InputError, match="run `erios etl refresh`"):
-        work.build_extract(extract, who("dan"))
+        extract_build.build_extract(extract, who("dan"))
     refresh(load_plan(with_export), InlineRunner(), lambda *_: Verdict(False, (), {}))
-    built = work.build_extract(Extract.objects.get(pk=extract.pk), who("dan"))
+    built = extract_build.build_extract(Extract.objects.get(pk=extract.pk), who("dan"))
 
     assert built.patients == (before.patients or 0) - 1
-    assert work.turn_touched_stale(with_export) == [before.number]
-    assert work.say_stale([before.number]).endswith("No model was trained on them.")
+    assert extract_objections.turn_touched_stale(with_export) == [before.number]
+    assert extract_objections.say_stale([before.number]).endswith("No model was trained on them.")
 
 
 def test_a_build_that_fails_says_why_and_may_be_begun_again(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,33 +378,33 @@ def test_a_build_that_fails_says_why_and_may_be_begun_again(home: Settings, monk
     with monkeypatch.context() as patch:
         patch.setattr("erios.extracts.dictionary.write_dictionary", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            work.build_extract(extract, who("dan"))
+            extract_build.build_extract(extract, who("dan"))
 
     failed = Extract.objects.get()
     assert (failed.state, failed.busy, failed.problem) == (State.SPECIFIED, None, "ZeroDivisionError")
     assert not list((home.warehouse / "extracts").rglob("*.parquet"))
-    assert work.build_extract(failed, who("dan")).state == State.ASSESSED
+    assert extract_build.build_extract(failed, who("dan")).state == State.ASSESSED
 
 
 def test_an_assessment_cut_short_is_gone_on_with(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     extract = requested()
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
     with monkeypatch.context() as patch:
-        patch.setattr("erios.workflows.extract._assess_risk", lambda *_: 1 / 0)
+        patch.setattr("erios.workflows.extract_build._assess_risk", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            work.build_extract(extract, who("dan"))
+            extract_build.build_extract(extract, who("dan"))
 
     built = Extract.objects.get()
     assert built.state == State.BUILT
-    assert work.build_extract(built, who("dan")).root == built.root
+    assert extract_build.build_extract(built, who("dan")).root == built.root
     assert Extract.objects.get().state == State.ASSESSED
 
 
 def test_two_builds_of_one_extract_the_second_is_told(home: Settings) -> None:
     extract = requested()
     folder = home.warehouse / "extracts" / extract.number
-    with work._alone(folder), pytest.raises(BusyError, match="somebody is at work"):
-        work.build_extract(extract, who("dan"))
+    with extract_files.alone(folder), pytest.raises(BusyError, match="somebody is at work"):
+        extract_build.build_extract(extract, who("dan"))
 
 
 def test_what_the_proposal_does_not_provide_for_is_not_approved(home: Settings) -> None:
@@ -461,7 +462,7 @@ def test_overlaps_with_earlier_releases_are_told_without_small_numbers(home: Set
     extract = acts.request_extract(study=first, by=who("ada"), content=narrower)
     Extract.objects.filter(pk=extract.pk).update(state=State.SPECIFIED)
 
-    overlap = work.build_extract(Extract.objects.get(pk=extract.pk), who("dan")).overlaps[0]
+    overlap = extract_build.build_extract(Extract.objects.get(pk=extract.pk), who("dan")).overlaps[0]
 
     assert overlap["kind"] == "extract"
     assert overlap["only_new"] == 0

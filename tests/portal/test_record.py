@@ -268,7 +268,7 @@ def test_only_known_modules_open_releases_past_the_door() -> None:
         path.relative_to(ROOT).as_posix()
         for path in ROOT.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module == "etl.release"
+        if isinstance(node, ast.ImportFrom) and node.module == "etl.warehouse.release"
         if {"open_release", "latest"} & {name.name for name in node.names}
     }
     assert found == set(READERS)
@@ -365,7 +365,7 @@ def test_a_load_that_validation_refuses_is_on_record(counted: Settings, monkeypa
 def test_an_extract_that_turns_stale_names_the_runs_that_have_read_it(home: Settings) -> None:  # noqa: F811
     from erios.studies import extract_actions, run_actions
     from erios.studies.models import Run
-    from erios.workflows.extract import say_stale
+    from erios.workflows.extract_objections import say_stale
 
     extract = _released(_cleared(study()))
     known: dict[str, Any] = {"bundle": "b", "digest": "0" * 64, "cluster": "local", "order": {}}

@@ -11,7 +11,7 @@ from django.db.migrations.loader import MigrationLoader
 from erios.audit import verify
 from erios.governance.study import State
 from erios.settings import Settings
-from erios.workflows.portal import open_database
+from erios.workflows.database import open_database
 from tests.portal.stories import at
 
 TABLES = ("accounts_user", "studies_study", "studies_proposal", "studies_part", "studies_notification")

@@ -13,13 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from erios.settings import PROJECT
-from etl.accounting import settle_accounts, total
-from etl.kernel import KernelPlan, type_plans
-from etl.landing import pack, receive
+from etl.ingest.landing import receive
+from etl.ingest.splits import pack
+from etl.ingest.staging import StagingPlan, StagingTask, stage
+from etl.ingest.transform import KernelPlan
+from etl.ingest.type_plans import type_plans
+from etl.merge.accounting import settle_accounts, total
+from etl.merge.versions import SettleTask, settle
 from etl.privacy import PseudonymKey
-from etl.settle import SettleTask, settle
-from etl.staging import StagingPlan, StagingTask, stage
-from etl.tables import LEDGER, load_tables
+from etl.tables import load_tables
+from etl.warehouse.columns import LEDGER
 
 MARKER = "zqMARKERqz"
 FEW = settings(max_examples=12, suppress_health_check=list(HealthCheck))

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from etl.bundles import expand
-from etl.erase import Erasure, erase, scan
+from etl.erasure import Erasure, erase, scan
 from etl.errors import InputError
-from etl.landing import batch_ids
+from etl.ingest.bundles import expand
+from etl.ingest.landing import batch_ids
+from etl.load_config import LoadPlan
 from etl.pipeline import load, rebuild
-from etl.plan import LoadPlan
 from etl.privacy import pseudonym
-from etl.release import open_release, release_ids
+from etl.warehouse.release import open_release, release_ids
 from tests.inline import InlineRunner
 from tests.property.test_living_warehouse import KEY, SYSTEM, Warehouse, open_gate
 
@@ -113,7 +113,7 @@ def test_landing_and_quarantine_keep_the_others_line_by_line(plan: LoadPlan) -> 
 
 def test_an_erasure_that_is_not_recorded_has_not_ended(plan: LoadPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill while the report is written: the same command takes it up again and records what the scan finds."""
-    monkeypatch.setattr("etl.work.shutil.rmtree", lambda *_, **__: None)  # a killed process tidies nothing up
+    monkeypatch.setattr("etl.merge.planning.shutil.rmtree", lambda *_, **__: None)  # a killed process tidies nothing up
     recorded: list[Erasure] = []
 
     def killed(_: Erasure) -> None:

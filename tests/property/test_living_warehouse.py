@@ -16,14 +16,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from etl.files import bucket_sql
-from etl.landing import read_batch
+from etl.ingest.landing import read_batch
+from etl.load_config import LoadPlan, Verdict, Zones
 from etl.pipeline import LoadReport, load, refresh
-from etl.plan import LoadPlan, Verdict, Zones
 from etl.privacy import PseudonymKey, pseudonym
-from etl.release import open_release, open_table, release_ids
 from etl.tables import as_table
 from etl.views import compile_view, parse_view
+from etl.warehouse.data_files import bucket_sql
+from etl.warehouse.delta import open_table
+from etl.warehouse.release import open_release, release_ids
 from tests.inline import InlineRunner
 from tests.property.model_warehouse import Key, ModelWarehouse
 

@@ -8,8 +8,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.shape import RESOURCE_TYPES, shape_of
-from etl.views.fhir_types import elements
+from etl.fhir.element_types import elements
+from etl.fhir.resource_types import RESOURCE_TYPES
+from etl.fhir.structure import shape_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from erios.settings import PROJECT
-from etl import pipeline, release, work
+from etl import pipeline
 from etl.errors import ReleaseError
+from etl.load_config import LoadPlan
+from etl.maintenance import compact, keep, vacuum
 from etl.pipeline import load, rebuild
-from etl.plan import LoadPlan
 from etl.privacy import PseudonymKey
-from etl.release import open_release, open_table, recover, release_ids, sweep, unread
 from etl.tables import load_tables
-from etl.upkeep import compact, keep, vacuum
+from etl.warehouse import delta, garbage
+from etl.warehouse.delta import open_table
+from etl.warehouse.garbage import recover, sweep, unread
+from etl.warehouse.release import open_release, release_ids
 from tests.inline import InlineRunner
 from tests.property.test_living_warehouse import KEY, TABLES, Warehouse, open_gate, view
 
@@ -171,7 +174,7 @@ def test_a_rebuild_killed_among_its_commits_leaves_the_old_release_and_columns(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits: list[str] = []
-    commit = release.commit_table
+    commit = delta.commit_table
 
     def killed(root: Path, name: str, *more: Any, **options: Any) -> None:
         commits.append(name)
@@ -181,8 +184,8 @@ def test_a_rebuild_killed_among_its_commits_leaves_the_old_release_and_columns(
 
     with monkeypatch.context() as patched:
         patched.setattr(pipeline, "commit_table", killed)
-        patched.setattr(work, "recover", lambda _root: [])
-        patched.setattr(work, "sweep", lambda _root: 0)
+        patched.setattr(garbage, "recover", lambda _root: [])
+        patched.setattr(garbage, "sweep", lambda _root: 0)
         with pytest.raises(KeyboardInterrupt):
             rebuild(_wider(warehouse.plan), InlineRunner(), open_gate)
 

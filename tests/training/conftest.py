@@ -110,7 +110,7 @@ def end_of(run: Run, patience: float = 400.0) -> Run:
 
 def attempts_of(run: Run, settings: Settings) -> list[Any]:
     """The MLflow runs of a run's attempts, oldest first."""
-    from erios.workflows.train import folder_of
+    from erios.studies.run_selectors import folder_of
     from experiments.order import read_order
     from experiments.recorder import make_client, mlflow_run
 
@@ -121,7 +121,7 @@ def attempts_of(run: Run, settings: Settings) -> list[Any]:
 
 def curve(run: Run, settings: Settings, name: str = "train/loss") -> list[tuple[int, float]]:
     """A figure of all attempts of a run, by step."""
-    from erios.workflows.train import folder_of
+    from erios.studies.run_selectors import folder_of
     from experiments.order import read_order
     from experiments.recorder import make_client
 

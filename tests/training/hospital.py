@@ -63,8 +63,8 @@ def make_hospital(home: Path, patients: int) -> Path:
 def _load(export: Path, patients: int) -> None:
     from erios.settings import load_settings
     from erios.workflows.load import load_plan
+    from etl.load_config import Verdict
     from etl.pipeline import load
-    from etl.plan import Verdict
     from etl.synthetic import generate
     from tests.inline import InlineRunner
 
@@ -77,6 +77,7 @@ def _release(patch: pytest.MonkeyPatch) -> None:
     from erios.settings import load_settings
     from erios.studies import extract_actions as acts
     from erios.workflows import extract as work
+    from erios.workflows import extract_build
     from tests.inline import InlineRunner
     from tests.portal.stories import who
 
@@ -85,7 +86,7 @@ def _release(patch: pytest.MonkeyPatch) -> None:
     point_to(load_settings())
     extract = acts.request_extract(study=_study(), by=who("ada"), content=SPECIFICATION)
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
-    extract = work.build_extract(extract, who("dan"))
+    extract = extract_build.build_extract(extract, who("dan"))
     root, why = extract.root, "a generated hospital"
     acts.ask_exception(extract=extract, by=who("dpo"), root=root, expires=_next_month(), reason=why)
     extract = acts.grant_exception(extract=extract, by=who("chief"), root=root, reason=why)

@@ -13,7 +13,7 @@ from erios.settings import Settings, load_settings
 from erios.studies.models import Extract
 from erios.workflows import backup
 from erios.workflows.extract import open_extract
-from etl.release import exclusive, open_release
+from etl.warehouse.release import exclusive, open_release
 from tests.portal.conftest import close_database, point_to
 
 PASSPHRASE = "une phrase de passe assez longue"

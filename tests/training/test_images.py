@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from erios.extracts.build import BuildPlan, build
+from erios.extracts.build import build
+from erios.extracts.build_plan import BuildPlan
 from erios.extracts.forms import DatePolicy, Terms
 from erios.extracts.specification import read_specification
 from erios.settings import PROJECT

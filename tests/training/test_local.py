@@ -17,8 +17,9 @@ from erios.governance.words import RuleBroken
 from erios.settings import PROJECT, Settings
 from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Part, Run
+from erios.studies.run_selectors import folder_of
 from erios.workflows.runs import judge_reproduction, promote, start_reproduction
-from erios.workflows.train import folder_of, follow, resume, start, stop
+from erios.workflows.train import follow, resume, start, stop
 from experiments.order import read_order
 from experiments.recorder import make_client
 from tests.portal.stories import who

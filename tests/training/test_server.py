@@ -19,7 +19,7 @@ import pytest
 
 from erios.settings import PROJECT, Settings
 from erios.studies.models import Part
-from erios.workflows.tracking import log_in, server_of, share_runs
+from erios.workflows.tracking_access import log_in, server_of, share_runs
 from experiments.server import draw_password
 from tests.portal.conftest import close_database, point_to
 from tests.slurm import free_ports, wait_for

@@ -15,8 +15,9 @@ from erios.governance.extract import Action
 from erios.settings import PROJECT, Settings
 from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Run
+from erios.studies.run_selectors import folder_of
 from erios.workflows.runs import judge_reproduction
-from erios.workflows.train import folder_of, follow, resume, stop_forbidden
+from erios.workflows.train import follow, resume, stop_forbidden
 from experiments.cluster import Job, load_clusters, open_cluster
 from tests.portal.stories import who
 from tests.slurm import SlurmHost, wait_for

@@ -22,14 +22,14 @@ from erios.settings import load_settings
 from erios.workflows.catalogue import TableProfile, quarantine_figures, table_profile
 
 if TYPE_CHECKING:
-    from etl.release import Release
+    from etl.warehouse.release import Release
 
 
 @needs(Permission.CATALOGUE)
 @require_safe
 def catalogue(request: StaffRequest) -> HttpResponse:
     """Tables of the warehouse, with the rows of the last release."""
-    from etl.release import latest
+    from etl.warehouse.release import latest
 
     release = latest(load_settings().warehouse)
     known = [{"table": table, "rows": _rows(release, table.name)} for table in tables()]
@@ -48,7 +48,7 @@ def _rows(release: Release | None, name: str) -> str:
 @require_safe
 def table(request: StaffRequest, name: str) -> HttpResponse:
     """One table: its columns, their privacy rules, how full each is in the last release and what lies in it."""
-    from etl.release import latest
+    from etl.warehouse.release import latest
 
     found = next((table for table in tables() if table.name == name), None)
     if found is None:
@@ -71,7 +71,7 @@ def table(request: StaffRequest, name: str) -> HttpResponse:
 @require_safe
 def releases(request: StaffRequest) -> HttpResponse:
     """Kept releases: what came in, what was refused and why, what validation said, over time."""
-    from etl.release import open_release, release_ids
+    from etl.warehouse.release import open_release, release_ids
 
     settings = load_settings()
     kept = [open_release(settings.warehouse, name) for name in release_ids(settings.warehouse)]
@@ -112,7 +112,7 @@ def _failure(found: Mapping[str, Any]) -> str:
 @require_safe
 def data_docs(request: StaffRequest, release_id: str, page: str) -> FileResponse:
     """A page of a release's Data Docs."""
-    from etl.release import open_release, release_ids
+    from etl.warehouse.release import open_release, release_ids
 
     warehouse = load_settings().warehouse
     if release_id not in release_ids(warehouse):

@@ -16,7 +16,7 @@ from erios.settings import Settings
 from erios.workflows import load as loading
 from erios.workflows import nightly
 from erios.workflows.nightly import MARKER, METRICS, arrivals, watch_folder
-from etl.accounting import Account
+from etl.merge.accounting import Account
 from etl.pipeline import LoadReport
 
 Watch = Callable[..., list[tuple[str, bool]]]

@@ -1,0 +1,79 @@
+"""The governance database made ready, and the account of the person at the keyboard.
+
+Owns the order of starting: settings and keyring first, then the chain, then Django and its migrations.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from erios.errors import UsageError
+from erios.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from erios.accounts.models import User
+
+
+def open_database(*, migrate: bool = False) -> Settings:
+    """Make Django ready in this process; on SQLite, or when asked, bring the database's tables up to date.
+
+    Raises UsageError when a server's database has not been migrated, KeyringError, StorageError.
+    """
+    from erios.audit import make
+    from erios.keys import read_key
+
+    settings = load_settings()
+    read_key(settings.keyring)  # a home that was never set up, or is mistyped, stays as it is
+    settings.make_zones()
+    make(settings)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "erios.site")
+    import django
+
+    django.setup()
+    if _is_behind():
+        if settings.database and not migrate:
+            raise UsageError("the governance database is not up to date: run `erios portal --migrate`")
+        _migrate()
+    return settings
+
+
+def _is_behind() -> bool:
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def _migrate() -> None:
+    from django.core.management import call_command
+
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("createcachetable", verbosity=0)
+
+
+def operator() -> User:
+    """The account of the person at the keyboard, by login; UsageError without one."""
+    from erios.accounts.models import User
+    from erios.operators import current_operator
+
+    login = current_operator()
+    found = User.objects.filter(username=login, is_active=True).first()
+    if found is None:
+        raise UsageError(f"no open account '{login}' in the portal: an administrator makes one with your login")
+    return found
+
+
+def make_administrator(login: str, password: str) -> User:
+    """The first administrator."""
+    from django.contrib.auth.password_validation import validate_password
+    from django.core.exceptions import ValidationError
+
+    from erios.accounts.actions import make_first_administrator
+
+    try:
+        validate_password(password)
+    except ValidationError as error:
+        raise UsageError(f"this password will not do: {' '.join(error.messages)}") from None
+    return make_first_administrator(login=login, password=password)

@@ -1,0 +1,244 @@
+"""Building an extract, and assessing its risk.
+
+Owns the order between files and record: files are whole before the record says that they are.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from erios.errors import EriosError
+from erios.keys import study_key
+from erios.settings import PROJECT, Settings, load_settings, make_folder
+from erios.version import code_version
+
+if TYPE_CHECKING:
+    from erios.accounts.models import User
+    from erios.extracts.specification import Specification
+    from erios.studies.models import Extract
+    from etl.tasks import Progress, Runner
+    from etl.warehouse.release import Release
+from erios.workflows.extract_files import alone, draft_of, put_in_place
+from erios.workflows.extract_objections import check_objections
+
+RISK_SEED = 20_240
+
+
+def build_extract(extract: Extract, by: User, progress: Progress | None = None) -> Extract:
+    """Build an extract of the latest release, and assess it; its files lie in the warehouse zone until released.
+
+    Raises RuleBroken, BusyError while somebody else builds it, InputError when the release does not follow the
+    objection register of today; whatever stops the build is on record, and it may be begun again.
+    """
+    from erios.governance.extract import State
+    from erios.studies.extract_actions import fail_build, start_build
+    from erios.studies.extract_selectors import workshop_of
+
+    settings = load_settings()
+    folder = workshop_of(extract.number, settings)
+    with alone(folder):
+        if extract.state == State.BUILT:
+            return _assess_again(extract, by, settings)
+        extract = start_build(extract=extract, by=by)
+        try:
+            return _build_and_assess(extract, by, folder, settings, progress)
+        except BaseException as error:
+            shutil.rmtree(draft_of(folder), ignore_errors=True)
+            fail_build(extract=extract, by=by, problem=_sentence(error))
+            raise
+
+
+def _assess_again(extract: Extract, by: User, settings: Settings) -> Extract:
+    """Go on with an extract that was built, but whose assessment was cut short."""
+    from dataclasses import replace
+
+    from erios.governance.extract import WORKFLOW, Action, State
+    from erios.studies.extract_selectors import extract_facts
+
+    WORKFLOW.check(replace(extract_facts(extract), state=State.SPECIFIED), Action.BUILD, by.person)
+    return _assess(extract, settings)
+
+
+def _sentence(error: BaseException) -> str:
+    """What may be kept of a failure: our own sentences, else the class alone."""
+    from etl.errors import EtlError
+
+    return str(error) if isinstance(error, EriosError | EtlError) else type(error).__name__
+
+
+def _build_and_assess(
+    extract: Extract, by: User, folder: Path, settings: Settings, progress: Progress | None
+) -> Extract:
+    from erios.studies.extract_actions import finish_build
+    from erios.studies.extract_selectors import specification_of
+    from erios.workflows.session import spark_session
+    from etl.tasks import SparkRunner
+    from etl.warehouse.release import open_release
+
+    release = open_release(settings.warehouse)
+    check_objections(release, settings)
+    specification = specification_of(extract)
+    draft = draft_of(folder)
+    shutil.rmtree(draft, ignore_errors=True)
+    make_folder(draft, 0o700)
+    with spark_session(settings) as spark:
+        made = _build(extract, specification, release, draft, settings, SparkRunner(spark), progress)
+    put_in_place(draft, folder)
+    extract = finish_build(extract=extract, by=by, release=release.id, key_id=release.key_id, **made)
+    return _assess(extract, settings)
+
+
+def _assess(extract: Extract, settings: Settings) -> Extract:
+    from erios.studies.extract_actions import assess
+    from erios.studies.extract_selectors import specification_of, workshop_of
+    from etl.warehouse.release import open_release
+
+    specification = specification_of(extract)
+    release = open_release(settings.warehouse, extract.release)
+    report = _assess_risk(workshop_of(extract.number, settings), specification, release, settings)
+    overlaps = find_overlaps(extract, specification, release, settings)
+    linkage = attack_by_linkage(extract, specification, release, settings)
+    return assess(extract=extract, report=report, overlaps=overlaps, linkage=linkage)
+
+
+def _build(
+    extract: Extract,
+    specification: Specification,
+    release: Release,
+    draft: Path,
+    settings: Settings,
+    runner: Runner,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Data, dictionary and signed manifest in ``draft``; answers what the record keeps of it."""
+    from erios.extracts.build import build
+    from erios.extracts.build_plan import BuildPlan
+    from erios.extracts.counts import load_parameters
+    from erios.extracts.dictionary import write_dictionary
+    from erios.extracts.forms import Terms
+    from erios.extracts.manifest import public_key, write_manifest
+    from erios.extracts.specification import warehouse_tables
+
+    tables, threshold = warehouse_tables(settings.views_dir), load_parameters().threshold
+    memory = settings.load.task_memory_mb
+    key = partial(study_key, settings.keyring, extract.study.number, release.key_id)
+    terms = Terms(specification.dates, datetime.fromisoformat(release.created).year)
+    done = build(BuildPlan(draft, specification, tables, terms, threshold, memory, key), release, runner, progress)
+    context = _context(extract, release, settings)
+    rows = write_dictionary(draft, specification, tables, context, runner, threshold=threshold, memory_mb=memory)
+    manifest = _manifest(extract, specification, release, draft, rows)
+    write_manifest(draft, manifest, settings.keyring)
+    public = public_key(settings.keyring, release.key_id)
+    return {"root": manifest.root, "public_key": public, "patients": done.patients, "rows": done.rows}
+
+
+def _context(extract: Extract, release: Release, settings: Settings) -> Any:
+    from erios.extracts.dictionary import Context
+    from erios.translation import french_of
+
+    title = str(extract.proposal.content.get("title", extract.study.number))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    words = french_of(settings.views_dir)
+    return Context(extract.number, extract.study.number, title, release.id, settings.portal.hospital, now, words)
+
+
+def _manifest(
+    extract: Extract, specification: Specification, release: Release, draft: Path, rows: dict[str, int]
+) -> Any:
+    from erios.extracts.manifest import Manifest, list_files, root_of
+    from erios.extracts.specification import dump_specification
+
+    files = list_files(draft, rows)
+    return Manifest(
+        extract=extract.number,
+        study=extract.study.number,
+        proposal=extract.proposal.version,
+        release=release.id,
+        specification=dump_specification(specification),
+        policy={
+            name: digest for name, digest in release.views.items() if name in {t.name for t in specification.tables}
+        },
+        key_id=release.key_id,
+        code=code_version(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        files=files,
+        root=root_of(files),
+    )
+
+
+def _assess_risk(folder: Path, specification: Specification, release: Release, settings: Settings) -> dict[str, Any]:
+    """The risk report; its journalist knows of somebody only that the hospital, as the release has it, treated them."""
+    from erios.extracts.counts import load_parameters
+    from erios.extracts.risk import assess, load_knowledge
+
+    report = assess(
+        folder / "data",
+        {table.name: table.names() for table in specification.tables},
+        load_knowledge(PROJECT / "conf" / "risk.toml"),
+        threshold=load_parameters().threshold,
+        seed=RISK_SEED,
+        memory_mb=settings.load.task_memory_mb,
+        population=max(1, release.tables["patient"].rows),
+    )
+    return dict(json.loads(report.to_json()))
+
+
+def find_overlaps(
+    extract: Extract, specification: Specification, release: Release, settings: Settings
+) -> list[dict[str, Any]]:
+    """How this cohort crosses those of earlier extracts of the study and its people, and what counts have told.
+
+    A line: what it is crossed with, and whether fewer patients than the threshold are in the one and not the other.
+    """
+    from erios.extracts.counts import load_parameters
+    from erios.extracts.overlaps import Cohorts
+    from erios.studies.extract_selectors import earlier_cohorts
+
+    threshold = load_parameters().threshold
+    with Cohorts(release, settings.load.task_memory_mb) as cohorts:
+        return [
+            {"with": name, "kind": kind, **cohorts.cross(specification.cohort, other, threshold)}
+            for name, kind, other in earlier_cohorts(extract)
+        ]
+
+
+def attack_by_linkage(
+    extract: Extract, specification: Specification, release: Release, settings: Settings
+) -> dict[str, Any]:
+    """Try to find this extract's patients in the last one of another study by what both hold; {} without another.
+
+    Who is who is known here only: the truth is written in the extract's private folder, and deleted at once.
+    """
+    from erios.extracts.members import write_truth
+    from erios.extracts.risk import link, load_knowledge
+    from erios.studies.extract_selectors import extracts_with_data, folder_of, specification_of, workshop_of
+
+    other = extracts_with_data().exclude(study=extract.study).order_by("-pk").first()
+    if other is None:
+        return {}
+    theirs, keys = (
+        specification_of(other),
+        [study_key(settings.keyring, one.study.number, one.key_id) for one in (extract, other)],
+    )
+    truth = draft_of(workshop_of(extract.number, settings)).with_suffix(".truth")
+    try:
+        write_truth(truth, release, specification.cohort, keys, settings.load.task_memory_mb)
+        found = link(
+            workshop_of(extract.number, settings) / "data",
+            {table.name: table.names() for table in specification.tables},
+            folder_of(other, settings) / "data",
+            {table.name: table.names() for table in theirs.tables},
+            load_knowledge(PROJECT / "conf" / "risk.toml"),
+            truth,
+            seed=RISK_SEED,
+            memory_mb=settings.load.task_memory_mb,
+            scratch=truth.parent,
+        )
+    finally:
+        truth.unlink(missing_ok=True)
+    return {"with": other.number, **json.loads(found.to_json())}

@@ -1,0 +1,79 @@
+"""Who may see which runs on the team's tracking server: permissions as governance has them, and passwords."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from erios.errors import StorageError, UsageError
+from erios.settings import Settings, load_settings, make_folder
+
+if TYPE_CHECKING:
+    from erios.accounts.models import User
+    from experiments.server import Server
+
+
+_shared: dict[str, dict[str, str]] = {}
+"""What this process gave last, so that a round that changes nothing asks nothing."""
+
+
+def server_of(settings: Settings) -> Server:
+    from experiments.server import Server
+
+    return Server(settings.tracking, settings.tracking_database)
+
+
+def share_runs() -> None:
+    """Let each study's experiment be seen by its team: data scientists write, the others read."""
+    from erios.studies.run_selectors import shares
+    from experiments.server import READ, WRITE, is_ready, share
+
+    server = server_of(load_settings())
+    wanted = {study: {who: WRITE if may else READ for who, may in team.items()} for study, team in shares().items()}
+    if is_ready(server) and wanted != _shared:
+        share(server, wanted)
+        _shared.clear()
+        _shared.update(wanted)
+
+
+def log_in() -> Path:
+    """Give the person at the keyboard a new password for the server, in the file where MLflow looks for it."""
+    from erios.workflows.database import open_database, operator
+    from experiments.server import is_ready
+
+    if not is_ready(server_of(open_database())):
+        raise UsageError("the tracking server was never started: run `erios tracking serve` first")
+    by = operator()
+    return _write_credentials(Path.home() / ".mlflow" / "credentials", by.username, give_password(by))
+
+
+def give_password(by: User) -> str:
+    """A new password of somebody for the server, which need not run; it is kept nowhere in clear."""
+    from django.db import transaction
+
+    from erios.accounts.record import record
+    from erios.audit import Draft
+    from experiments.server import draw_password, make_ready
+
+    server = server_of(load_settings())
+    make_ready(server)
+    password = draw_password(server, by.username)
+    _shared.clear()
+    share_runs()
+    with transaction.atomic():
+        record([Draft("tracking.login", by.username)], by=by)
+    return password
+
+
+def _write_credentials(path: Path, login: str, password: str) -> Path:
+    """Whole or not at all, readable by its owner alone."""
+    make_folder(path.parent, 0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"[mlflow]\nmlflow_tracking_username = {login}\nmlflow_tracking_password = {password}\n")
+        draft.replace(path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from None
+    return path

@@ -1,0 +1,1 @@
+"""What FHIR R4 is: resource types, the elements of each, their JSON types."""

@@ -1,0 +1,103 @@
+"""Voxel files: one a DICOM series, named by the SHA-256 of its bytes, in ``images/`` of the warehouse zone.
+
+Owns their coming and going. A file is staged like rows are, moved to its place before the release that reads it is
+published, never written again, and deleted when no kept release has a row that names it. A series whose row is
+withheld (its patient objects) is never moved, and goes with the staged files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from etl.errors import StorageError
+from etl.warehouse.data_files import file_list
+from etl.warehouse.staged import VOXELS
+
+if TYPE_CHECKING:
+    from etl.warehouse.changes import Merged
+    from etl.warehouse.release import Release
+
+IMAGES = "images"
+TABLE, DIGEST = "dicom_series", "voxels_sha256"
+
+
+def place(warehouse: Path, digest: str) -> Path:
+    """Where the voxel file of that digest lies."""
+    return warehouse / IMAGES / digest[:2] / f"{digest}.zip"
+
+
+def keep_voxels(warehouse: Path, work: Path, changes: Mapping[str, Merged]) -> None:
+    """Move the staged voxel files that new rows name to their place; StorageError where one is missing."""
+    if TABLE not in changes:
+        return
+    added = [str(warehouse / "tables" / TABLE / file.path) for file in changes[TABLE].added]
+    folders = set()
+    for digest in sorted(digests(added)):
+        target = place(warehouse, digest)
+        staged = work / VOXELS / target.name
+        if staged.exists() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sync(staged)
+            staged.chmod(0o440)
+            staged.rename(target)
+            folders |= {target.parent, target.parent.parent}
+        elif not target.exists():
+            raise damaged_voxels(target)
+    for folder in folders:
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def digests(files: Iterable[str]) -> set[str]:
+    """Digests that the rows of some files of the table name."""
+    if not (paths := list(files)):
+        return set()
+    source = f"read_parquet({file_list(paths)}, hive_partitioning = false, union_by_name = true)"
+    with duckdb.connect() as sql:
+        rows = sql.execute(f"SELECT DISTINCT {DIGEST} FROM {source} WHERE {DIGEST} IS NOT NULL").fetchall()
+    return {str(row[0]) for row in rows}
+
+
+def unread_voxels(warehouse: Path, releases: Iterable[Release]) -> Iterator[Path]:
+    """Voxel files that none of these releases names."""
+    if not (warehouse / IMAGES).exists():
+        return
+    root = warehouse / "tables" / TABLE
+    rows = {str(root / f.path) for release in releases if TABLE in release.tables for f in release.data_files(TABLE)}
+    read = digests(sorted(rows))
+    for path in sorted((warehouse / IMAGES).glob("*/*")):
+        if path.stem not in read:
+            yield path
+
+
+def check_voxels(warehouse: Path, digest: str) -> Path:
+    """The voxel file of that digest, after a look at every byte; StorageError where it is not as it was written."""
+    path = place(warehouse, digest)
+    try:
+        with path.open("rb") as handle:
+            if hashlib.file_digest(handle, "sha256").hexdigest() == digest:
+                return path
+    except FileNotFoundError:
+        pass
+    raise damaged_voxels(path)
+
+
+def damaged_voxels(path: Path) -> StorageError:
+    """The sentence for a voxel file that is missing or changed."""
+    return StorageError(
+        f"the voxel file {IMAGES}/{path.parent.name}/{path.name} is missing or damaged; restore the warehouse zone from"
+        f" its backup, or compute the table anew with `erios etl rebuild --table {TABLE}`"
+    )
