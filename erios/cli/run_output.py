@@ -6,10 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from erios.studies.models import Run
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from erios.studies.models import Run
 
 
 def follow_run(run: Run) -> None:
@@ -17,7 +13,7 @@ def follow_run(run: Run) -> None:
     from erios.cli.output import screen
     from erios.settings import load_settings
     from erios.workflows.database import operator
-    from erios.workflows.train import stop, watch
+    from erios.workflows.run_follow import stop, watch
 
     lines = EpochLines()
     try:

@@ -32,9 +32,9 @@ def list_runs(as_json: AsJson = False) -> None:
     from erios.cli.output import print_table, write_json
 
     by = _by()
-    from erios.workflows.train import say_runs
+    from erios.workflows.runs import list_runs as rows
 
-    lines = say_runs(by)
+    lines = rows(by)
     if as_json:
         write_json(lines)
         return
@@ -117,7 +117,7 @@ def stop(
     from erios.cli.output import answer
 
     by = _by()
-    from erios.workflows.train import stop as act
+    from erios.workflows.run_follow import stop as act
 
     run = act(_find(by, number), by, reason)
     said = "is stopped" if run.state == "stopped" else f"had ended already: it is {run.state}"
@@ -187,7 +187,7 @@ def work(number: Number) -> None:
 def say_stopped() -> None:
     """After a right has ended: stop the runs that stood on it, and name them."""
     from erios.cli.output import screen
-    from erios.workflows.train import stop_forbidden
+    from erios.workflows.run_follow import stop_forbidden
 
     for number in stop_forbidden():
         screen().print(f"Run {number} is stopped: it has lost its right.", soft_wrap=True)
@@ -199,7 +199,7 @@ def _by() -> User:
 
     open_database()
     by = operator()
-    from erios.workflows.train import follow as look
+    from erios.workflows.run_follow import follow as look
 
     look()
     return by

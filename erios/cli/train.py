@@ -45,7 +45,7 @@ def train(
 
     if bool(resume) == bool(bundle and extract):
         raise UsageError("say BUNDLE and --extract for a new run, or --resume RUN for one that ended")
-    from erios.workflows.train import Wish, start
+    from erios.workflows.train import RunRequest, start
     from erios.workflows.train import resume as go_on
 
     if resume:
@@ -53,10 +53,10 @@ def train(
     else:
         from experiments.bundles import read_overrides
 
-        wish = Wish(bundle, extract, cluster, nodes, processes or gpus or 1, gpus, seed)
+        request = RunRequest(bundle, extract, cluster, nodes, processes or gpus or 1, gpus, seed)
         overrides = read_overrides(settings or [])
         more: dict[str, Any] = {"checkpoint_every": every, "energy": energy, "overrides": overrides}
-        run = start(replace(wish, **more))
+        run = start(replace(request, **more))
     _answer(run, as_json, follow if follow is not None else run.cluster == "local")
 
 

@@ -263,11 +263,12 @@ def _clearance(extract: Extract) -> Iterator[str]:
 def _trained(bundle: str, overrides: dict[str, Any], tell: Tell) -> Run:
     """The run of a bundle that is done: one there already, one that goes on, or a new one; told epoch by epoch."""
     from erios.studies.models import Run
-    from erios.workflows.train import Wish, resume, start, watch
+    from erios.workflows.run_follow import watch
+    from erios.workflows.train import RunRequest, resume, start
 
     found = Run.objects.filter(bundle=bundle).order_by("pk").first()
     if found is None:
-        found = start(Wish(bundle, _extract().number, overrides=overrides))
+        found = start(RunRequest(bundle, _extract().number, overrides=overrides))
     elif found.state not in ("done", "queued", "running"):
         found = resume(found.number)
     if found.state != "done":

@@ -1,6 +1,6 @@
 """Every write on a run: one keyword-only function each, one transaction that changes the data and appends the event.
 
-What happens on the cluster is done by ``erios.workflows.train``, which calls these before and after.
+What happens on the cluster is done by ``erios.workflows.train`` and ``run_follow``, which call these before and after.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether a run may go on, asked from inside its job: rights from the governance database, bytes from the disk.
 
 Owns the question, not the rules. A job holds no key and writes no event: what it finds, it says by ending, and
-``erios.workflows.train`` puts that on record. An answer that cannot be had is a no.
+``erios.workflows.run_follow`` puts that on record. An answer that cannot be had is a no.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def _walk(done: Event, every: float) -> None:
 
 def make_round() -> None:
     """Let expire what is over, and close or stop runs; what fails is logged and tried again in the next round."""
+    from erios.workflows.run_follow import follow
     from erios.workflows.tracking_access import share_runs
-    from erios.workflows.train import follow
 
     for step in (nightly, follow, share_runs):
         try:

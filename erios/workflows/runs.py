@@ -35,6 +35,26 @@ def tracked_run(run: Run) -> Tracked | None:
         raise StorageError(f"the tracking at {order.tracking_uri} does not answer ({type(error).__name__})") from None
 
 
+def list_runs(by: User) -> list[dict[str, Any]]:
+    """The runs that somebody may see, newest first, with what the list shows of each."""
+    from erios.studies.run_selectors import visible_runs
+
+    return [
+        {
+            "run": run.number,
+            "extract": run.extract.number,
+            "bundle": run.bundle,
+            "cluster": run.cluster,
+            "by": run.by.username,
+            "state": run.state,
+            "reason": run.reason,
+            "created": run.created.isoformat(timespec="seconds"),
+            "tracked": run.tracked,
+        }
+        for run in visible_runs(by)
+    ]
+
+
 def figures_of(run: Run) -> dict[str, Any]:
     """Final figures, attempts and weights of a run."""
     from erios.studies.run_selectors import folder_of
@@ -105,10 +125,10 @@ def promote(run: Run, by: User) -> str:
 def start_reproduction(run: Run) -> Run:
     """Queue the run once more, as a run of its own, with its own copy of bundle and settings."""
     from erios.studies.run_selectors import folder_of
-    from erios.workflows.train import Wish, start
+    from erios.workflows.train import RunRequest, start
 
     bundle = str(folder_of(run, load_settings()) / "bundle")
-    return start(Wish(bundle, run.extract.number, run.cluster, name=run.bundle, **run.order))
+    return start(RunRequest(bundle, run.extract.number, run.cluster, name=run.bundle, **run.order))
 
 
 def judge_reproduction(run: Run, again: Run) -> dict[str, Any]:

@@ -88,15 +88,15 @@ def extract_number() -> str:
 
 def begin(bundle: str, **changes: Any) -> Run:
     """A short training, queued; ``changes``: of the wish."""
-    from erios.workflows.train import Wish, start
+    from erios.workflows.train import RunRequest, start
 
     usual: Mapping[str, Any] = {"overrides": {"epochs": 3}, "energy": False}
-    return start(Wish(bundle, extract_number(), **{**usual, **changes}))
+    return start(RunRequest(bundle, extract_number(), **{**usual, **changes}))
 
 
 def end_of(run: Run, patience: float = 400.0) -> Run:
     """The run once it has ended and its record is closed."""
-    from erios.workflows.train import follow
+    from erios.workflows.run_follow import follow
     from tests.slurm import wait_for
 
     def is_over() -> bool:

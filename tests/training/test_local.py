@@ -18,8 +18,9 @@ from erios.settings import PROJECT, Settings
 from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Part, Run
 from erios.studies.run_selectors import folder_of
+from erios.workflows.run_follow import follow, stop
 from erios.workflows.runs import judge_reproduction, promote, start_reproduction
-from erios.workflows.train import follow, resume, start, stop
+from erios.workflows.train import resume, start
 from experiments.order import read_order
 from experiments.recorder import make_client
 from tests.portal.stories import who
@@ -235,7 +236,7 @@ def test_who_is_not_on_the_team_trains_nothing(home: Settings) -> None:
 
 
 def test_a_byte_changed_in_the_extract_is_found_before_the_first_epoch(home: Settings) -> None:
-    from erios.workflows.train import Wish
+    from erios.workflows.train import RunRequest
 
     number = extract_number()
     part = next(home.studies.rglob("*.parquet"))
@@ -245,7 +246,7 @@ def test_a_byte_changed_in_the_extract_is_found_before_the_first_epoch(home: Set
     part.write_bytes(content)
 
     with pytest.raises(EriosError):
-        start(Wish("readmission", number))
+        start(RunRequest("readmission", number))
 
     assert not Run.objects.exists()
 

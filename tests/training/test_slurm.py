@@ -16,8 +16,9 @@ from erios.settings import PROJECT, Settings
 from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Run
 from erios.studies.run_selectors import folder_of
+from erios.workflows.run_follow import follow, stop_forbidden
 from erios.workflows.runs import judge_reproduction
-from erios.workflows.train import follow, resume, stop_forbidden
+from erios.workflows.train import resume
 from experiments.cluster import Job, load_clusters, open_cluster
 from tests.portal.stories import who
 from tests.slurm import SlurmHost, wait_for

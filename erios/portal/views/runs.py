@@ -47,7 +47,7 @@ def picture(request: StaffRequest, number: str, name: str) -> FileResponse:
 @require_POST
 def stop(request: StaffRequest, number: str) -> HttpResponse:
     """Stop a run, queued or at work."""
-    from erios.workflows.train import stop as act
+    from erios.workflows.run_follow import stop as act
 
     act(_run(request, number), request.user, request.POST.get("reason", ""))
     messages.success(request, _("L'entraînement est arrêté ; il peut reprendre où il en était."))

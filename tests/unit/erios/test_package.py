@@ -57,3 +57,15 @@ def test_the_help_imports_no_command_group():
     )
 
     assert run_python(code).strip() == "['erios.cli.exits']"
+
+
+def test_commands_and_workflows_are_imported_before_django_is_set_up():
+    code = (
+        "import importlib, json, pkgutil; import erios.cli as cli, erios.workflows as flows"
+        "\nfor package in (cli, flows):"
+        "\n    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):"
+        "\n        if not module.name.endswith('background'): importlib.import_module(module.name)"  # Django loads it
+        "\nprint('all')"
+    )
+
+    assert run_python(code, DJANGO_SETTINGS_MODULE="").strip() == "all"

@@ -1,0 +1,84 @@
+"""The job behind a run: its cluster, its folder, its lock, and its cancellation.
+
+Owns how a run becomes a job. Imports of Django's models stand inside functions: this module is imported before Django
+is set up.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from erios.errors import UsageError
+from erios.settings import Settings, load_settings
+from experiments.cluster import Cluster, Job, Scheduler, load_clusters, open_cluster
+from experiments.order import Order, read_order
+
+if TYPE_CHECKING:
+    from erios.studies.models import Run
+
+
+def find_cluster(name: str, settings: Settings) -> Cluster:
+    """The profile of a cluster by name; UsageError if there is none."""
+    clusters = load_clusters(settings.clusters_dir)
+    if name not in clusters:
+        raise UsageError(f"no cluster '{name}'; known are {', '.join(clusters)}")
+    return clusters[name]
+
+
+def scheduler_of(run: Run, settings: Settings) -> Scheduler:
+    """The scheduler of the run's cluster."""
+    return open_cluster(find_cluster(run.cluster, settings), settings.tracking / "jobs")
+
+
+def make_job(number: str, folder: Path, cluster: Cluster, *, nodes: int, processes: int, gpus: int) -> Job:
+    """The job of the run ``number``; ``processes`` and ``gpus`` are per node."""
+    command = (cluster.python or sys.executable, "-m", "erios", "runs", "work", number)
+    return Job(number, command, folder, nodes, processes, gpus, _environment())
+
+
+def _environment() -> dict[str, str]:
+    """The variables by which a job finds this installation; settings hold no secret."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith("ERIOS_")}
+    paths = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    return kept | paths | {"ERIOS_HOME": str(load_settings().home)}
+
+
+def lock_of(run: Run, settings: Settings) -> Path:
+    """The lock file beside the run's folder; its holder queues the run or follows it."""
+    from erios.studies.run_selectors import folder_of
+
+    folder = folder_of(run, settings)
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def spec_of(run: Run, settings: Settings) -> Order:
+    """The run's specification, from its folder; ExperimentError if it cannot be read."""
+    from erios.studies.run_selectors import folder_of
+
+    return read_order(folder_of(run, settings))
+
+
+def make_job_folder(run: Run, settings: Settings) -> Path:
+    """A new folder for the run's next job."""
+    from erios.studies.run_selectors import folder_of
+
+    jobs = folder_of(run, settings) / "jobs"
+    folder = jobs / str(len(list(jobs.glob("*"))) + 1)
+    folder.mkdir(mode=0o750, parents=True)
+    return folder
+
+
+def job_folder(run: Run, settings: Settings) -> Path:
+    """The folder of the run's newest job."""
+    from erios.studies.run_selectors import folder_of
+
+    return max((folder_of(run, settings) / "jobs").iterdir(), key=lambda folder: int(folder.name))
+
+
+def cancel_job(run: Run, reason: str, settings: Settings) -> None:
+    """Cancel the run's job, if it has one."""
+    if run.job:
+        scheduler_of(run, settings).cancel(run.job, reason)
