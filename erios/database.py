@@ -1,10 +1,36 @@
-"""The governance database as Django names it."""
+"""The governance database as Django names it, and Django itself made ready, once per process."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
-from erios.settings import Settings
+if TYPE_CHECKING:
+    from erios.settings import Settings
+
+SITE = "erios.site"
+"""Django's configuration of everything but a cluster's job."""
+JOBSITE = "erios.jobsite"
+"""Django's configuration in a job of the cluster: no key, nothing written."""
+
+
+def set_up_django(configuration: str = "") -> None:
+    """Make Django's models importable, once per process: entry points call it before they import a module with models.
+
+    ``configuration`` is the settings module; without one, DJANGO_SETTINGS_MODULE decides, ``erios.site`` by default.
+    Needs no keyring and opens no connection (``erios.workflows.database.open_database`` does). Raises UsageError for
+    malformed settings.
+    """
+    import django  # heavy: kept out of the commands that need no database
+    from django.apps import apps
+
+    if apps.ready:
+        return
+    if configuration:
+        os.environ["DJANGO_SETTINGS_MODULE"] = configuration
+    else:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", SITE)
+    django.setup()
 
 
 def database_of(settings: Settings) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
+from django.utils.functional import SimpleLazyObject
 
 from erios.clock import ZONE
 from erios.database import database_of
+from erios.errors import UsageError
 from erios.keys import derive_key
 from erios.settings import PortalSettings, Settings, load_settings
 
@@ -22,7 +24,10 @@ PURPOSE = b"erios portal: signing of sessions and forms"
 
 
 def _secret(path: Path | None) -> str:
-    return path.read_text(encoding="utf-8").strip() if path else ""
+    try:
+        return path.read_text(encoding="utf-8").strip() if path else ""
+    except OSError as error:
+        raise UsageError(f"cannot read the secret file {path}: {error.strerror}") from None
 
 
 def providers_of(portal: PortalSettings) -> dict[str, Any]:
@@ -40,7 +45,12 @@ def providers_of(portal: PortalSettings) -> dict[str, Any]:
     return {"openid_connect": {"APPS": [app], "OAUTH_PKCE_ENABLED": True}}
 
 
-SECRET_KEY = derive_key(SETTINGS.keyring, PURPOSE).secret.hex()
+def _signing_key() -> str:
+    return derive_key(SETTINGS.keyring, PURPOSE).secret.hex()
+
+
+SECRET_KEY = SimpleLazyObject(_signing_key)
+"""Derived on first use: Django is set up without a keyring, and KeyringError comes with the first signature."""
 DEBUG = False
 ALLOWED_HOSTS = PORTAL.hosts
 DATABASES = {"default": database_of(SETTINGS)}

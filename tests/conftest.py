@@ -21,6 +21,7 @@ import pytest
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads only wait for each other on small matrices
 
 import erios  # noqa: F401 - first, because it switches the telemetry of all dependencies off
+from erios.database import set_up_django
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,6 +34,9 @@ SHARED = ROOT.parent / "shared"
 
 for _name in [name for name in os.environ if name.startswith("ERIOS_")]:
     del os.environ[_name]
+
+set_up_django("tests.site")  # before any test module is imported: models can be imported at the top of modules
+os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # not for the processes that tests start
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 hypothesis.settings.register_profile("dev", deadline=None)

@@ -15,6 +15,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from erios.database import set_up_django
+
 GROUPS = {
     "backup": "Back everything up under a passphrase; verify it; restore.",
     "doctor": "Say what is wrong on this machine, and what mends it.",
@@ -38,6 +40,8 @@ GROUPS = {
 }
 """Command or group → its line in ``erios --help``; ``erios.cli.<name>`` exposes it as ``app``."""
 
+WITH_DATABASE = frozenset({"demo", "portal", "study", "tracking", "train", "worker", "extract"})
+"""Groups that work on the governance database: their modules import Django's models, so Django is set up before."""
 
 COMPLETION = "_ERIOS_COMPLETE"
 """Set by a shell that asks how a line may go on."""
@@ -65,7 +69,9 @@ class LazyGroup(TyperGroup):
 
 
 def load_group(name: str) -> Any:
-    """The command or group ``erios NAME``, with its module imported."""
+    """The command or group ``erios NAME``, with its module imported, after Django where it needs the database."""
+    if name in WITH_DATABASE:
+        set_up_django()
     module = importlib.import_module(f"erios.cli.{name}")
     command = get_command(module.app)
     command.name = name

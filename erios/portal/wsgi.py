@@ -1,8 +1,8 @@
 """What a web server runs: gunicorn, or any other WSGI server."""
 
-import os
-
 from django.core.wsgi import get_wsgi_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "erios.site")
+from erios.database import set_up_django
+
+set_up_django()
 application = get_wsgi_application()

@@ -5,9 +5,9 @@ Owns the order of starting: settings and keyring first, then the chain, then Dja
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from erios.database import set_up_django
 from erios.errors import UsageError
 from erios.settings import Settings, load_settings
 
@@ -27,10 +27,7 @@ def open_database(*, migrate: bool = False) -> Settings:
     read_key(settings.keyring)  # a home that was never set up, or is mistyped, stays as it is
     settings.make_zones()
     make(settings)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "erios.site")
-    import django
-
-    django.setup()
+    set_up_django()
     if _is_behind():
         if settings.database and not migrate:
             raise UsageError("the governance database is not up to date: run `erios portal --migrate`")

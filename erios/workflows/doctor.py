@@ -20,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from erios.database import set_up_django
 from erios.errors import EriosError
 from erios.settings import PROJECT, ZONES, Settings
 
@@ -206,12 +207,9 @@ def _governance(settings: Settings) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Finding:
     """Whether the governance database answers and has all its migrations."""
-    import django
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "erios.site")
     if not settings.database and not (settings.governance / "governance.db").exists():
         return _note("database", "there is none yet", "erios portal --administrator LOGIN")
-    django.setup()
+    set_up_django()
     from django.db import DatabaseError, connection
     from django.db.migrations.executor import MigrationExecutor
 

@@ -6,11 +6,11 @@ Owns the question, not the rules. A job holds no key and writes no event: what i
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from erios.database import JOBSITE, set_up_django
 from erios.errors import EriosError
 from experiments.errors import ForbiddenError, StoppedError
 
@@ -21,10 +21,7 @@ _DRIFT = timedelta(minutes=5)
 
 def open_for_reading() -> None:
     """Make Django ready to read the governance database, without a keyring."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "erios.jobsite"
-    import django
-
-    django.setup()
+    set_up_django(JOBSITE)
 
 
 class RunGuard:

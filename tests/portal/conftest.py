@@ -5,7 +5,6 @@ Each test gets its own copy of a database that was migrated once, so that commit
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import django
 import psycopg
 import pytest
 from django.db import connections
@@ -22,8 +20,6 @@ from erios.governance.roles import Role
 from erios.settings import Settings
 from tests.portal.postgres import running
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.site")
-django.setup()
 CAST = {
     "ada": {Role.CLINICIAN},
     "bob": {Role.DATA_SCIENTIST},
