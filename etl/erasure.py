@@ -24,8 +24,9 @@ from etl.load_config import LoadPlan
 from etl.merge.patient_identity import LOGICAL_MARK
 from etl.pipeline import held
 from etl.privacy import pseudonym
+from etl.sql import list_literal, literal
 from etl.warehouse.columns import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK
-from etl.warehouse.data_files import TABLES, DataFile, file_list, literal, rows_sql
+from etl.warehouse.data_files import TABLES, DataFile, rows_sql
 from etl.warehouse.delta import set_state
 from etl.warehouse.faults import check_whole
 from etl.warehouse.garbage import sweep, work_folder
@@ -218,9 +219,9 @@ def _naming(sql: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> set[str]:
     if not paths:
         return set()
     options = "union_by_name = true, hive_partitioning = false"
-    single, lists = _columns(sql, f"read_parquet({file_list(paths)}, {options})")
+    single, lists = _columns(sql, f"read_parquet({list_literal(paths)}, {options})")
     named = " OR ".join([*map(_names_one, single), *map(_names_any, lists)])
-    source = f"read_parquet({file_list(paths)}, {options}, filename = '_file')"
+    source = f"read_parquet({list_literal(paths)}, {options}, filename = '_file')"
     return {str(row[0]) for row in sql.execute(f"SELECT DISTINCT _file FROM {source} WHERE {named}").fetchall()}
 
 
@@ -336,7 +337,7 @@ def _alike(paths: Iterable[Path]) -> list[list[Path]]:
 
 def _in_parquet(sql: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> dict[str, int]:
     """How often a key stands in the texts of each file."""
-    source = f"read_parquet({file_list(list(map(str, paths)))}, hive_partitioning = false, filename = '_file')"
+    source = f"read_parquet({list_literal(paths)}, hive_partitioning = false, filename = '_file')"
     single, lists = _columns(sql, source)
     names = [name for name in [*single, *lists] if name != "_file"]
     if not names:

@@ -24,7 +24,8 @@ from erios.extracts.images import chosen_series, copy_images, image_sql, note_im
 from erios.extracts.specification import PATIENT_KEY, Choice, TableChoice
 from etl.engine import connect, scalar
 from etl.privacy import bind_key
-from etl.warehouse.data_files import file_list, literal, rows_sql
+from etl.sql import list_literal, literal
+from etl.warehouse.data_files import rows_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -206,7 +207,7 @@ def _write(plan: BuildPlan, part: Part) -> int:
     target = plan.folder / DATA / part.table / f"part-{part.number:05d}.parquet"
     target.parent.mkdir(exist_ok=True, mode=0o700)
     names = ", ".join(f'"{choice.name}"' for choice in choice.columns)
-    rows = f"read_parquet({file_list(dealt)})" if dealt else f"({_rows_in_form(plan, Slice(part.table, 0, (), 1))})"
+    rows = f"read_parquet({list_literal(dealt)})" if dealt else f"({_rows_in_form(plan, Slice(part.table, 0, (), 1))})"
     with _engine(plan) as connection:
         connection.execute("SET preserve_insertion_order = true")
         return scalar(

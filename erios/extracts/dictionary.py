@@ -20,7 +20,7 @@ from erios.extracts.forms import Kind, kind_of, say_form
 from erios.extracts.specification import PATIENT_KEY, Choice, Specification
 from erios.translation import French
 from etl.engine import connect
-from etl.warehouse.data_files import literal
+from etl.sql import literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from erios.errors import InputError
 from erios.settings import PROJECT
-from etl.warehouse.data_files import literal
+from etl.sql import literal
 from etl.warehouse.image_files import DIGEST, TABLE
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from erios.errors import InputError
 from erios.extracts.forms import IMAGES
 from etl.engine import connect
-from etl.warehouse.data_files import literal, rows_sql
+from etl.sql import literal
+from etl.warehouse.data_files import rows_sql
 from etl.warehouse.image_files import check_voxels
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from erios.extracts.criteria import Criterion, cohort_query
 from erios.extracts.specification import PATIENT_KEY
 from etl.engine import connect, scalar
 from etl.privacy import PseudonymKey, bind_key
-from etl.warehouse.data_files import literal
+from etl.sql import literal
 
 if TYPE_CHECKING:
     from etl.warehouse.release import Release

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from erios.extracts.forms import Kind, Terms, column_sql, kind_of
-from etl.warehouse.data_files import literal
+from etl.sql import literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

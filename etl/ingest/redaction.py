@@ -25,7 +25,7 @@ from etl.ingest.reading import BOM, Chunk, packed
 from etl.ingest.transform import Kernel, KernelPlan
 from etl.ingest.type_plans import type_plans
 from etl.load_config import LoadPlan
-from etl.warehouse.data_files import literal
+from etl.sql import literal
 
 Position = tuple[str, int, str]
 """(file, line, part): where a text stands in its batch."""

@@ -26,6 +26,7 @@ from etl.ingest.transform import Kernel, KernelPlan
 from etl.privacy import KeyReader, PseudonymKey
 from etl.reidentification_table import Keep, segment_writer
 from etl.sealing import SealingKey
+from etl.sql import literal
 from etl.warehouse.columns import IDENTIFIER, LEDGER, LINK, PATIENT
 from etl.warehouse.data_files import subfolder
 from etl.warehouse.parquet_writer import in_order, rows_of
@@ -156,10 +157,6 @@ def _write(staging: Path, name: str, staged: Staged, table: str, rows: pa.Table)
     staged.files.append((table, str(path), rows.num_rows))
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
-
-
 def _write_quarantine(plan: StagingPlan, task: StagingTask, kernel: Kernel, name: str) -> None:
     sql = _QUARANTINE.format(batch=task.batch)
     if not scalar(kernel.sql, f"SELECT count(*) FROM ({sql})"):
@@ -167,7 +164,7 @@ def _write_quarantine(plan: StagingPlan, task: StagingTask, kernel: Kernel, name
     folder = plan.quarantine / task.batch
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = folder / f".{name}{DRAFT}"
-    kernel.sql.execute(f"COPY ({sql}) TO '{_quoted(draft)}' (FORMAT parquet)")
+    kernel.sql.execute(f"COPY ({sql}) TO {literal(draft)} (FORMAT parquet)")
     draft.rename(folder / f"{name}.parquet")
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from etl.ingest.discovery import find_sources
+from etl.sql import list_literal, literal
 from etl.views.compiler import CompiledView
-from etl.views.fhirpath import quote
 from etl.views.numbers import exact_text
 from etl.views.run import in_words, open_duckdb, rows_sql
 
@@ -34,7 +34,7 @@ def write_rows(view: CompiledView, path: Path, output: Path, form: Format) -> in
     StorageError when ``output`` cannot be written.
     """
     with open_duckdb() as connection, in_words(view, path, output):
-        sql = f"COPY ({_presented(view, rows_sql(view, _texts_of(path)), form)}) TO {quote(str(output))}"
+        sql = f"COPY ({_presented(view, rows_sql(view, _texts_of(path)), form)}) TO {literal(output)}"
         row = connection.execute(f"{sql} ({FORMATS[form]})").fetchone()
     return int(row[0]) if row else 0
 
@@ -42,8 +42,8 @@ def write_rows(view: CompiledView, path: Path, output: Path, form: Format) -> in
 def _texts_of(path: Path) -> str:
     """FROM clause: the records of all files, one a row, Bundles opened up."""
     sources, _ = find_sources([path])
-    files = ", ".join(quote(str(source.path)) for source in sources if not source.deletions)
-    read = f"read_json_objects([{files}], format = 'auto', maximum_object_size = {_LARGEST})"
+    files = list_literal(source.path for source in sources if not source.deletions)
+    read = f"read_json_objects({files}, format = 'auto', maximum_object_size = {_LARGEST})"
     bundle = "contains(text, '\"Bundle\"') AND json_extract_string(text, '$.resourceType') = 'Bundle'"
     opened = f"CASE WHEN {bundle} THEN {_ENTRIES} ELSE [text::JSON] END"
     exact = exact_text("json::VARCHAR", precision=True)

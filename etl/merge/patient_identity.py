@@ -14,8 +14,9 @@ from pathlib import Path
 import duckdb
 
 from etl.merge.versions import LOSER_COLUMNS, REPLACED_COLUMNS, list_sql
+from etl.sql import literal
 from etl.warehouse.columns import IDENTIFIER_COLUMNS, IDENTITY_COLUMNS, LINK_COLUMNS
-from etl.warehouse.data_files import literal, rows_sql
+from etl.warehouse.data_files import rows_sql
 from etl.warehouse.faults import check_whole
 
 LOGICAL_MARK = "?identifier="

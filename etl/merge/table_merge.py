@@ -21,9 +21,10 @@ import duckdb
 from etl.engine import connect, scalar
 from etl.merge.patient_identity import MOVED_COLUMNS
 from etl.merge.versions import LOSER_COLUMNS, REPLACED_COLUMNS, SETTLED_COLUMNS, list_sql
+from etl.sql import literal
 from etl.warehouse.changes import Merged
 from etl.warehouse.columns import IDENTITY_COLUMNS, LEDGER, LEDGER_COLUMNS, LOGICAL, PATIENT
-from etl.warehouse.data_files import DataFile, bucket_sql, literal, rows_sql, within_sql
+from etl.warehouse.data_files import DataFile, bucket_sql, rows_sql, within_sql
 from etl.warehouse.faults import check_whole
 from etl.warehouse.parquet_writer import CLUSTER, Place, copy_without, write_clustered
 from etl.warehouse.staged import AGAIN, SEQ_BITS

@@ -21,8 +21,9 @@ from pathlib import Path
 import duckdb
 
 from etl.engine import connect, scalar
+from etl.sql import literal
 from etl.warehouse.columns import IDENTITY_COLUMNS, LEDGER_COLUMNS, VERSION
-from etl.warehouse.data_files import literal, rows_sql, subfolder
+from etl.warehouse.data_files import rows_sql, subfolder
 from etl.warehouse.faults import check_whole
 from etl.warehouse.staged import AGAIN, SEQ_BITS
 

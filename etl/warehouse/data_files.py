@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from etl.sql import list_literal
+
 PREFIX = 8
 DIGITS = 16
 PLACES = 1 << 16
@@ -70,21 +72,12 @@ def stamp(folder: Path, path: str) -> str:
     return str(stamped.relative_to(folder))
 
 
-def literal(text: object) -> str:
-    """A SQL string."""
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def file_list(paths: Sequence[str]) -> str:
-    """Paths as a SQL list literal."""
-    return "[" + ", ".join(map(literal, paths)) + "]"
-
-
 def rows_sql(paths: Sequence[str], columns: Mapping[str, str]) -> str:
     """SELECT of ``columns`` from Parquet files; none of them, an empty table."""
     names = ", ".join(f'"{name}"' for name in columns)
     if paths:
-        return f"SELECT {names} FROM read_parquet({file_list(paths)}, union_by_name = true, hive_partitioning = false)"
+        source = f"read_parquet({list_literal(paths)}, union_by_name = true, hive_partitioning = false)"
+        return f"SELECT {names} FROM {source}"
     empty = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
     return f"SELECT {empty} WHERE false"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from etl.errors import StorageError
-from etl.warehouse.data_files import file_list
+from etl.sql import list_literal
 from etl.warehouse.staged import VOXELS
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def digests(files: Iterable[str]) -> set[str]:
     """Digests that the rows of some files of the table name."""
     if not (paths := list(files)):
         return set()
-    source = f"read_parquet({file_list(paths)}, hive_partitioning = false, union_by_name = true)"
+    source = f"read_parquet({list_literal(paths)}, hive_partitioning = false, union_by_name = true)"
     with duckdb.connect() as sql:
         rows = sql.execute(f"SELECT DISTINCT {DIGEST} FROM {source} WHERE {DIGEST} IS NOT NULL").fetchall()
     return {str(row[0]) for row in rows}

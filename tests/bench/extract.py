@@ -25,10 +25,11 @@ from erios.extracts.specification import Specification, read_specification, ware
 from erios.keys import init_keyring
 from erios.settings import PROJECT, load_settings
 from etl.engine import connect
+from etl.sql import literal
 from etl.synthetic import generate
 from etl.tables import WarehouseTable
 from etl.warehouse.changes import Merged
-from etl.warehouse.data_files import DataFile, literal, new_path, stamp
+from etl.warehouse.data_files import DataFile, new_path, stamp
 from etl.warehouse.delta import commit_table
 from etl.warehouse.release import Release, open_release, publish
 from tests.bench.__main__ import measure_child

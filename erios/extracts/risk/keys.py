@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from erios.extracts.risk.ladders import quoted
-from erios.extracts.risk.reading import Extract, Table, identifier
+from erios.extracts.risk.reading import Extract, Table
 from erios.extracts.risk.report import SharedKey
+from etl.sql import identifier, literal
 
 _ENDING = 16
 _NAMED = r"(^|_)(key|keys|uid|uids|id|ids|hash)$"
@@ -75,7 +75,7 @@ def _values(table: Table, name: str, kind: str) -> str:
 
 def _is_key(extract: Extract, table: Table, column: _Column) -> bool:
     """By its name, or by the form and variety of a bounded sample of its rows."""
-    named = f"regexp_matches({quoted(column.name)}, '{_NAMED}')"
+    named = f"regexp_matches({literal(column.name)}, '{_NAMED}')"
     kind = table.types[column.name]
     value = f"unnest({identifier(column.name)})" if kind.endswith("[]") else identifier(column.name)
     rows = f"SELECT v FROM (SELECT {value} AS v FROM {table.view}) WHERE v IS NOT NULL LIMIT {_SAMPLE}"

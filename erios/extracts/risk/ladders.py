@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from erios.errors import UsageError
+from etl.sql import literal
 
 SUPPRESS = "suppress"
 EXACT = "exact"
@@ -78,11 +79,6 @@ def _edges(argument: str) -> list[int]:
     return [int(edge) for edge in argument.split(",")]
 
 
-def quoted(text: str) -> str:
-    """A text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def rung_sql(rung: str, value: str, hierarchies: Hierarchies) -> str:
     """SQL of ``value`` (an SQL expression of type VARCHAR) on this rung."""
     kind, _, argument = rung.partition(":")
@@ -115,31 +111,31 @@ def _numbered(kind: str, value: str, number: int) -> str:
 
 
 def _when(form: str, value: str, then: str) -> str:
-    return f"CASE WHEN regexp_matches({value}, {quoted(form)}) THEN {then} ELSE {value} END"
+    return f"CASE WHEN regexp_matches({value}, {literal(form)}) THEN {then} ELSE {value} END"
 
 
 def _banded(value: str, width: int, number: str, single: str, band: str) -> str:
     """A number, or a narrower band, as the band of ``width`` that its lower end lies in."""
-    low, high = (f"TRY_CAST(regexp_extract({value}, {quoted(band)}, {group}) AS BIGINT)" for group in (1, 2))
+    low, high = (f"TRY_CAST(regexp_extract({value}, {literal(band)}, {group}) AS BIGINT)" for group in (1, 2))
     start = f"CAST(floor(TRY_CAST({{}} AS DOUBLE) / {width}) * {width} AS BIGINT)"
     label = f"{{0}} || '-' || ({{0}} + {width - 1})"
     one = label.format(f"({start.format(number)})")
     wider = label.format(f"({start.format(low)})")
-    narrow = f"regexp_matches({value}, {quoted(band)}) AND {high} - {low} + 1 < {width}"
-    alone = f"regexp_matches({value}, {quoted(single)})"
+    narrow = f"regexp_matches({value}, {literal(band)}) AND {high} - {low} + 1 < {width}"
+    alone = f"regexp_matches({value}, {literal(single)})"
     return f"CASE WHEN {alone} THEN {one} WHEN {narrow} THEN {wider} ELSE {value} END"
 
 
 def _topped(value: str, top: int) -> str:
     low = f"TRY_CAST(regexp_extract({value}, '^(\\d+)', 1) AS BIGINT)"
-    form = f"(regexp_matches({value}, {quoted(_NUMBER)}) OR regexp_matches({value}, {quoted(_BAND)}))"
+    form = f"(regexp_matches({value}, {literal(_NUMBER)}) OR regexp_matches({value}, {literal(_BAND)}))"
     return f"CASE WHEN {form} AND {low} >= {top} THEN '{top}+' ELSE {value} END"
 
 
 def _stepped(value: str, edges: list[int]) -> str:
     """A number, or a band that lies within one step, as that step."""
     low = f"TRY_CAST(regexp_extract({value}, '^(\\d+)', 1) AS DOUBLE)"
-    last = f"coalesce(TRY_CAST(regexp_extract({value}, {quoted(_BAND)}, 2) AS DOUBLE), {low})"
+    last = f"coalesce(TRY_CAST(regexp_extract({value}, {literal(_BAND)}, 2) AS DOUBLE), {low})"
     form = rf"regexp_matches({value}, '^\d+(\.\d+|-\d+|\+)?$')"
     steps = [f"WHEN {low} >= {edges[-1]} THEN '{_step(edges[-1], None)}'"]
     for start, end in pairwise(edges):
@@ -155,13 +151,14 @@ def _step(low: int, high: int | None) -> str:
 
 
 def _mapped(value: str, pairs: Mapping[str, str]) -> str:
-    keys, labels = (", ".join(map(quoted, texts)) for texts in (pairs.keys(), pairs.values()))
+    keys, labels = (", ".join(map(literal, texts)) for texts in (pairs.keys(), pairs.values()))
     return f"coalesce(map_extract_value(MAP([{keys}], [{labels}]), {value}), {value})"
 
 
 def _ranged(value: str, ranges: tuple[tuple[str, str, str], ...]) -> str:
     code = f"upper(left({value}, 3))"
     cases = " ".join(
-        f"WHEN {code} BETWEEN {quoted(first)} AND {quoted(last)} THEN {quoted(label)}" for label, first, last in ranges
+        f"WHEN {code} BETWEEN {literal(first)} AND {literal(last)} THEN {literal(label)}"
+        for label, first, last in ranges
     )
-    return f"CASE WHEN NOT regexp_matches({value}, {quoted(_CODE)}) THEN {value} {cases} ELSE {value} END"
+    return f"CASE WHEN NOT regexp_matches({value}, {literal(_CODE)}) THEN {value} {cases} ELSE {value} END"

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from erios.extracts.risk.knowledge import Knowledge, Quasi, Sensitive
 from erios.extracts.risk.ladders import EXACT, SUPPRESS, Hierarchies, rung_sql
-from erios.extracts.risk.reading import KEY, Extract, Table, identifier
+from erios.extracts.risk.reading import KEY, Extract, Table
+from etl.sql import identifier
 
 Entry = TypeVar("Entry", Quasi, Sensitive)
 _BETWEEN, _LATE = "chr(31)", "chr(1114111)"

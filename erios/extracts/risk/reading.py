@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from erios.errors import InputError, StorageError
-from erios.extracts.risk.ladders import quoted
+from etl.sql import identifier, list_literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -65,11 +65,6 @@ class Extract:
     def run(self, statement: str, values: Sequence[Any] = ()) -> None:
         """A statement whose result nobody reads."""
         self.sql.execute(statement, list(values)).fetchall()
-
-
-def identifier(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 @contextmanager
@@ -125,8 +120,8 @@ def add_table(sql: duckdb.DuckDBPyConnection, folder: Path, name: str, columns: 
     view = as_ or f"rows_{name}"
     if not files:
         return Table(name, identifier(view), {})
-    paths = ", ".join(quoted(str(file)) for file in files)
-    source = f"read_parquet([{paths}], hive_partitioning = false)"
+    paths = list_literal(files)
+    source = f"read_parquet({paths}, hive_partitioning = false)"
     try:
         sql.execute(f"CREATE VIEW {identifier(view)} AS SELECT * FROM {source}")
     except duckdb.Error:
