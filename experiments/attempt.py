@@ -20,16 +20,16 @@ from experiments.bundles import Bundle, open_bundle
 from experiments.errors import BundleError, ExperimentError, ForbiddenError, StoppedError
 
 if TYPE_CHECKING:
-    from experiments.distributed import Place
-    from experiments.order import Order
-    from experiments.spool import Spool
+    from experiments.distributed import RankInfo
+    from experiments.event_log import EventLog
+    from experiments.run_spec import RunSpec
 
-ASK_EVERY = 10.0
-"""Seconds between two questions whether the run is still allowed, while an epoch runs."""
+CHECK_EVERY = 10.0
+"""Seconds between two checks of the right to continue, within an epoch."""
 AGREE_EVERY = 8
-"""Iterations between two exchanges of several ranks whether to stop."""
-TELL_EVERY = 20
-"""Iterations between two tellings of losses: on a GPU each telling waits for it."""
+"""Ranks agree every N iterations whether to stop."""
+LOG_EVERY = 20
+"""Log losses every N iterations; logging synchronises the GPU."""
 
 
 class Guard(Protocol):
@@ -43,11 +43,11 @@ class Guard(Protocol):
 
 
 class PreemptedError(ExperimentError):
-    """The scheduler wants the place back: the run is checkpointed and may be queued again."""
+    """The scheduler takes the nodes back: the run is checkpointed and may be queued again."""
 
 
 @dataclass
-class Watch:
+class StopSignal:
     """Why this process should stop, once it should; set by a signal or by the guard, read between iterations."""
 
     reason: ExperimentError | None = None
@@ -56,7 +56,7 @@ class Watch:
     def on_signal(self, number: int, _frame: object) -> None:
         self.reason = self.reason or PreemptedError(f"stopped by {signal.Signals(number).name}")
 
-    def ask(self, guard: Guard, every: float = ASK_EVERY) -> None:
+    def ask(self, guard: Guard, every: float = CHECK_EVERY) -> None:
         """Ask until told not to; an answer that cannot be had is a no."""
         while not self._done.wait(every):
             try:
@@ -72,17 +72,17 @@ class Watch:
         self._done.set()
 
 
-def read_workflow(order: Order, bundle: Bundle, place: Place) -> Any:
-    """The bundle's training workflow with the order's settings, not yet started."""
+def read_workflow(spec: RunSpec, bundle: Bundle, rank_info: RankInfo) -> Any:
+    """The bundle's training workflow with the specification's settings, not yet started."""
     from monai.bundle.workflows import ConfigWorkflow
 
     logging.getLogger("monai").setLevel(logging.ERROR)
-    output = order.folder / "output"
-    paths = {"bundle_root": bundle.folder, "dataset_dir": order.dataset_dir, "output_dir": output, "ckpt_dir": output}
+    output = spec.folder / "output"
+    paths = {"bundle_root": bundle.folder, "dataset_dir": spec.dataset_dir, "output_dir": output, "ckpt_dir": output}
     workflow = ConfigWorkflow(
-        config_file=bundle.config_files(place.world_size), workflow_type="train", logging_file=False
+        config_file=bundle.config_files(rank_info.world_size), workflow_type="train", logging_file=False
     )
-    settings = {name: str(path) for name, path in paths.items()} | {"seed": order.seed} | order.overrides
+    settings = {name: str(path) for name, path in paths.items()} | {"seed": spec.seed} | spec.overrides
     workflow.parser.update({name: value for name, value in settings.items() if name in workflow.parser})
     for name, word in (("initialize", "init_process_group"), ("finalize", "destroy_process_group")):
         steps = workflow.parser.get(name)
@@ -93,26 +93,26 @@ def read_workflow(order: Order, bundle: Bundle, place: Place) -> Any:
 
 @dataclass
 class Attempt:
-    """A trainer with what is hung onto it. ``spool`` is the first rank's alone."""
+    """A trainer with what is hung onto it. ``event_log`` is the first rank's alone."""
 
-    order: Order
-    place: Place
+    spec: RunSpec
+    rank_info: RankInfo
     guard: Guard
-    watch: Watch
+    stop: StopSignal
     workflow: Any
-    spool: Spool | None = None
+    event_log: EventLog | None = None
     recorder_alive: Callable[[], bool] = lambda: True
     _losses: list[Any] = field(default_factory=list)
     _started: float = 0.0
 
     def prepare(self) -> None:
         """Build the bundle's objects, hang ours onto them, and go back to the last checkpoint if there is one."""
-        randomness.seed_everything(self.order.seed)
+        randomness.seed_everything(self.spec.seed)
         self.workflow.initialize()
         self.trainer = self.workflow.trainer
         self.evaluator = self.workflow.evaluator if "validate" in self.workflow.parser else None
         self._attach()
-        if checkpoints.exists(self.order.checkpoints):
+        if checkpoints.exists(self.spec.checkpoints):
             self._go_back()
 
     def train(self) -> None:
@@ -150,15 +150,15 @@ class Attempt:
         self._started = time.perf_counter()
         loader = self.trainer.data_loader
         dataset = getattr(loader, "dataset", None)
-        randomness.begin_epoch(self.order.seed, self.trainer.state.epoch, self.place.rank, dataset)
+        randomness.begin_epoch(self.spec.seed, self.trainer.state.epoch, self.rank_info.rank, dataset)
 
     def _keep_loss(self) -> None:
-        if self.spool:
+        if self.event_log:
             self._losses.append(self.trainer.state.output["loss"].detach())
 
     def _after_iteration(self) -> None:
-        if len(self._losses) >= TELL_EVERY:
-            self._tell_losses()
+        if len(self._losses) >= LOG_EVERY:
+            self._log_losses()
         if self._is_epoch_end():  # what the bundle does after an epoch comes first
             return
         if reason := self._stop_reason():
@@ -167,20 +167,20 @@ class Attempt:
     def _leave(self, reason: ExperimentError) -> NoReturn:
         """End here; with a checkpoint, where the run may come back."""
         if isinstance(reason, PreemptedError | StoppedError):
-            self._tell_losses()
+            self._log_losses()
             self._save(checkpoints.NEWEST)
         raise reason
 
-    def _tell_losses(self) -> None:
+    def _log_losses(self) -> None:
         """One transfer from the device for many iterations."""
         import torch
 
-        if not self.spool or not self._losses:
+        if not self.event_log or not self._losses:
             return
         last = self.trainer.state.iteration
         values = torch.stack(self._losses).float().tolist()
-        for place, value in enumerate(values):
-            self.spool.metrics({"train/loss": value}, last - len(values) + 1 + place)
+        for index, value in enumerate(values):
+            self.event_log.metrics({"train/loss": value}, last - len(values) + 1 + index)
         self._losses.clear()
 
     def _stop_reason(self) -> ExperimentError | None:
@@ -188,22 +188,22 @@ class Attempt:
         if not self.recorder_alive():
             from experiments.errors import TrackingError
 
-            self.watch.reason = TrackingError("the recorder of the run died: nothing goes on that is not recorded")
-        if self.place.world_size == 1:
-            return self.watch.reason
+            self.stop.reason = TrackingError("the recorder of the run died: nothing goes on that is not recorded")
+        if self.rank_info.world_size == 1:
+            return self.stop.reason
         if self.trainer.state.iteration % AGREE_EVERY and not self._is_epoch_end():
             return None
-        return agree(self.watch.reason)
+        return agree(self.stop.reason)
 
     def _is_epoch_end(self) -> bool:
         return bool(self.trainer.state.iteration % self.trainer.state.epoch_length == 0)
 
     def _after_epoch(self) -> None:
         state = self.trainer.state
-        self._tell_losses()
-        if self.spool:
-            self.spool.metrics(self._epoch_figures(time.perf_counter() - self._started), state.epoch)
-        if state.epoch % self.order.checkpoint_every == 0 or state.epoch == state.max_epochs:
+        self._log_losses()
+        if self.event_log:
+            self.event_log.metrics(self._epoch_figures(time.perf_counter() - self._started), state.epoch)
+        if state.epoch % self.spec.checkpoint_every == 0 or state.epoch == state.max_epochs:
             self._verify()
             self._save(checkpoints.NEWEST)
             if self._is_best():
@@ -219,7 +219,7 @@ class Attempt:
             figures[f"train/learning_rate{f'_{number}' if number else ''}"] = float(group["lr"])
         figures["train/seconds_per_epoch"] = seconds
         size = getattr(self.trainer.data_loader, "batch_size", None) or 1
-        figures["train/samples_per_second"] = size * state_length(self.trainer) * self.place.world_size / seconds
+        figures["train/samples_per_second"] = size * state_length(self.trainer) * self.rank_info.world_size / seconds
         return figures
 
     def _is_best(self) -> bool:
@@ -228,28 +228,28 @@ class Attempt:
     def _verify(self) -> None:
         """The first rank asks for all; a no stops all."""
         failure: ExperimentError | None = None
-        if self.place.is_first:
+        if self.rank_info.is_first:
             try:
                 self.guard.verify()
             except ForbiddenError as error:
                 failure = error
-        if self.place.world_size > 1:
+        if self.rank_info.world_size > 1:
             failure = agree(failure)
         if failure:
             self._leave(failure)
 
     def _save(self, name: str) -> None:
         """The first rank writes, with the random states of all."""
-        state, random = self.trainer.state, gather(randomness.states(), self.place)
-        if not self.place.is_first:
+        state, random = self.trainer.state, gather(randomness.states(), self.rank_info)
+        if not self.rank_info.is_first:
             return
         kept = {part: thing.state_dict() for part, thing in self._parts().items()}
         position = {"epoch": state.epoch, "iteration": state.iteration, "epoch_length": state.epoch_length}
         best = {}
         if self.evaluator is not None:
             best = {"metric": float(self.evaluator.state.best_metric), "epoch": self.evaluator.state.best_metric_epoch}
-        content = {"run": self.order.run, "position": position, "best": best, "random": random, **kept}
-        checkpoints.save(self.order.checkpoints, name, content)
+        content = {"run": self.spec.run, "position": position, "best": best, "random": random, **kept}
+        checkpoints.save(self.spec.checkpoints, name, content)
 
     def _parts(self) -> dict[str, Any]:
         """All that changes while training: network, optimiser, scaler, and every scheduler of the configuration."""
@@ -264,9 +264,9 @@ class Attempt:
         return parts
 
     def _go_back(self) -> None:
-        kept = checkpoints.load(self.order.checkpoints, checkpoints.NEWEST)
-        if kept["run"] != self.order.run:
-            raise ExperimentError(f"the checkpoint is of run {kept['run']}, not of {self.order.run}")
+        kept = checkpoints.load(self.spec.checkpoints, checkpoints.NEWEST)
+        if kept["run"] != self.spec.run:
+            raise ExperimentError(f"the checkpoint is of run {kept['run']}, not of {self.spec.run}")
         for part, thing in self._parts().items():
             if part in kept:
                 thing.load_state_dict(kept[part])
@@ -282,7 +282,7 @@ class Attempt:
             self.evaluator.state.best_metric = kept["best"]["metric"]
             self.evaluator.state.best_metric_epoch = kept["best"]["epoch"]
         if within := position["iteration"] % position["epoch_length"]:
-            self.trainer.data_loader = Rejoined(self.trainer.data_loader, within, kept["random"][self.place.rank])
+            self.trainer.data_loader = Rejoined(self.trainer.data_loader, within, kept["random"][self.rank_info.rank])
 
 
 class Rejoined:
@@ -340,9 +340,9 @@ def agree(mine: ExperimentError | None) -> ExperimentError | None:
     return kinds.get(kind, ExperimentError)(sentence)
 
 
-def gather(mine: Any, place: Place) -> list[Any]:
+def gather(mine: Any, rank_info: RankInfo) -> list[Any]:
     """Every rank's value, by rank."""
-    return [mine] if place.world_size == 1 else _gathered(mine)
+    return [mine] if rank_info.world_size == 1 else _gathered(mine)
 
 
 def _gathered(mine: Any) -> list[Any]:
@@ -353,10 +353,10 @@ def _gathered(mine: Any) -> list[Any]:
     return values
 
 
-def check_agreement(network: Any, place: Place) -> str:
+def check_agreement(network: Any, rank_info: RankInfo) -> str:
     """The digest of the weights, the same on all ranks; ExperimentError if one differs."""
     mine = weights_digest(network)
-    if len(set(gather(mine, place))) > 1:
+    if len(set(gather(mine, rank_info))) > 1:
         raise ExperimentError("the ranks ended with different weights: the bundle does not train them together")
     return mine
 
@@ -375,18 +375,18 @@ def weights_digest(network: Any) -> str:
     return digest.hexdigest()
 
 
-def meter(order: Order, place: Place) -> AbstractContextManager[Any]:
+def meter(spec: RunSpec, rank_info: RankInfo) -> AbstractContextManager[Any]:
     """The node's energy meter, on its first process."""
     from experiments.energy import Meter
 
-    return Meter() if order.energy and place.is_first_on_node else nullcontext()
+    return Meter() if spec.energy and rank_info.is_first_on_node else nullcontext()
 
 
-def open_attempt(order: Order, place: Place, guard: Guard, watch: Watch, **more: Any) -> Attempt:
+def open_attempt(spec: RunSpec, rank_info: RankInfo, guard: Guard, stop: StopSignal, **more: Any) -> Attempt:
     """The attempt of this process, prepared; BundleError says what of the bundle does not work."""
-    bundle = open_bundle(order.bundle_folder)
+    bundle = open_bundle(spec.bundle_folder)
     try:
-        attempt = Attempt(order, place, guard, watch, read_workflow(order, bundle, place), **more)
+        attempt = Attempt(spec, rank_info, guard, stop, read_workflow(spec, bundle, rank_info), **more)
         attempt.prepare()
     except ExperimentError:
         raise
@@ -394,7 +394,7 @@ def open_attempt(order: Order, place: Place, guard: Guard, watch: Watch, **more:
         cause = first_cause(error)
         if isinstance(cause, ExperimentError):
             raise cause from None
-        raise BundleError(f"bundle {order.bundle} cannot be built: {type(cause).__name__} in {where(cause)}") from error
+        raise BundleError(f"bundle {spec.bundle} cannot be built: {type(cause).__name__} in {where(cause)}") from error
     return attempt
 
 
@@ -405,7 +405,7 @@ def first_cause(error: BaseException) -> BaseException:
 
 
 def where(error: BaseException) -> str:
-    """The last place of a traceback: code, no values."""
+    """File and line of the innermost frame; no values."""
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""The place of this process among those of its run, and the group they train in.
+"""The rank of this process in its run, and the process group.
 
 Owns the reading of the environment that ``srun``, ``torchrun`` or the local cluster gives, and the life of the process
 group. It must never start a process; torch is imported only to join.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from experiments.errors import PlaceError
+from experiments.errors import RankError
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
-class Place:
+class RankInfo:
     """``rank`` of ``world_size``; ``local_rank`` of ``local_world_size`` on ``node``; ``restart`` counts from 0.
 
     ``gpus``: how many the job was given on this node, shared by its local ranks.
@@ -62,29 +62,29 @@ def leave_notices_to_the_rank(_worker: int = 0) -> None:
         signal.signal(notice, signal.SIG_IGN)
 
 
-def find_place(environ: Mapping[str, str] | None = None) -> Place:
-    """The place that ``environ`` (the process's own by default) tells; PlaceError if it contradicts itself.
+def find_rank(environ: Mapping[str, str] | None = None) -> RankInfo:
+    """The rank given by ``environ`` (default: the process's own); RankError if its variables contradict each other.
 
     torchrun's variables come first, since ``srun torchrun`` sets both. Of Slurm's, only those of a step count: a batch
     script carries SLURM_PROCID and SLURM_NTASKS as well, and is no rank.
     """
     environ = os.environ if environ is None else environ
     if "RANK" in environ:
-        place = _place_by_torchrun(environ)
+        info = _from_torchrun(environ)
     elif "SLURM_STEP_NUM_TASKS" in environ:
-        place = _place_by_srun(environ)
+        info = _from_srun(environ)
     else:
-        place = Place(node=socket.gethostname())
-    if not (0 <= place.rank < place.world_size and 0 <= place.local_rank < place.local_world_size):
-        raise PlaceError(
-            f"rank {place.rank} of {place.world_size}, local rank {place.local_rank} of {place.local_world_size}: "
+        info = RankInfo(node=socket.gethostname())
+    if not (0 <= info.rank < info.world_size and 0 <= info.local_rank < info.local_world_size):
+        raise RankError(
+            f"rank {info.rank} of {info.world_size}, local rank {info.local_rank} of {info.local_world_size}: "
             "these variables contradict each other; start the processes with srun, torchrun or `erios train`"
         )
-    return place
+    return info
 
 
-def _place_by_torchrun(environ: Mapping[str, str]) -> Place:
-    return Place(
+def _from_torchrun(environ: Mapping[str, str]) -> RankInfo:
+    return RankInfo(
         rank=_number(environ, "RANK"),
         world_size=_number(environ, "WORLD_SIZE"),
         local_rank=_number(environ, "LOCAL_RANK"),
@@ -95,9 +95,9 @@ def _place_by_torchrun(environ: Mapping[str, str]) -> Place:
     )
 
 
-def _place_by_srun(environ: Mapping[str, str]) -> Place:
+def _from_srun(environ: Mapping[str, str]) -> RankInfo:
     """Two nodes of one host report the same host name, so the node is the one that slurmd names."""
-    return Place(
+    return RankInfo(
         rank=_number(environ, "SLURM_PROCID"),
         world_size=_number(environ, "SLURM_STEP_NUM_TASKS"),
         local_rank=_number(environ, "SLURM_LOCALID"),
@@ -111,7 +111,7 @@ def _place_by_srun(environ: Mapping[str, str]) -> Place:
 def _number(environ: Mapping[str, str], name: str, default: int | None = None) -> int:
     text = environ.get(name, "" if default is None else str(default))
     if not text.isdecimal():
-        raise PlaceError(f"{name} is {text or 'missing'}, not a number: start the processes with srun or torchrun")
+        raise RankError(f"{name} is {text or 'missing'}, not a number: start the processes with srun or torchrun")
     return int(text)
 
 
@@ -120,65 +120,65 @@ def _tasks_of_node(text: str, node: int) -> int:
     counts = re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
     spread = [int(tasks) for tasks, times in counts for _ in range(int(times or 1))]
     if node >= len(spread):
-        raise PlaceError(f"SLURM_STEP_TASKS_PER_NODE is {text or 'missing'}, which tells nothing of node {node}")
+        raise RankError(f"SLURM_STEP_TASKS_PER_NODE is {text or 'missing'}, which tells nothing of node {node}")
     return spread[node]
 
 
 @contextmanager
-def join(place: Place, patience: float = PATIENCE) -> Iterator[torch.device]:
+def join(info: RankInfo, patience: float = PATIENCE) -> Iterator[torch.device]:
     """Be one of the group (NCCL on GPUs, gloo else) while the block runs; answers the device to train on.
 
-    A process alone joins no group. If a peer dies, the exchange that waits for it raises PlaceError: at once with
+    A process alone joins no group. If a peer dies, the exchange that waits for it raises RankError: at once with
     gloo, whose connection breaks, within ``patience`` seconds with NCCL, whose watchdog ends the process.
     """
-    device = _device(place)
-    if place.world_size == 1:
+    device = _device(info)
+    if info.world_size == 1:
         yield device
         return
     try:
-        _meet(place, device, patience)
+        _meet(info, device, patience)
         yield device
         _wait_for_all()
     except RuntimeError as error:
         if not _is_loss(error):
             raise
-        raise PlaceError(
-            f"rank {place.rank} on {place.node} lost one of its peers or waited {patience:.0f} s for it in vain: "
+        raise RankError(
+            f"rank {info.rank} on {info.node} lost one of its peers or waited {patience:.0f} s for it in vain: "
             "the log of the rank that ended first says why"
         ) from error
     else:
         _leave()
 
 
-def _device(place: Place) -> torch.device:
+def _device(info: RankInfo) -> torch.device:
     """The GPU of the local rank; the only one visible where ``srun`` bound one to each task; else the processor."""
     import torch
 
     seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if place.gpus and not seen:
-        raise PlaceError(
-            f"the job was given {place.gpus} GPUs on {place.node} but torch sees none: "
+    if info.gpus and not seen:
+        raise RankError(
+            f"the job was given {info.gpus} GPUs on {info.node} but torch sees none: "
             "check the driver, and that torch is the build for these GPUs"
         )
     if not seen:
         return torch.device("cpu")
-    if 1 < seen < place.local_world_size:
-        raise PlaceError(f"{place.local_world_size} processes on {place.node} for {seen} GPUs: start one a GPU")
-    device = torch.device("cuda", place.local_rank if seen > 1 else 0)
+    if 1 < seen < info.local_world_size:
+        raise RankError(f"{info.local_world_size} processes on {info.node} for {seen} GPUs: start one a GPU")
+    device = torch.device("cuda", info.local_rank if seen > 1 else 0)
     torch.cuda.set_device(device)
     return device
 
 
-def _meet(place: Place, device: torch.device, patience: float) -> None:
+def _meet(info: RankInfo, device: torch.device, patience: float) -> None:
     from torch import distributed
 
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     if missing:
-        raise PlaceError(f"{' and '.join(missing)} not set: rank {place.rank} cannot find the first one")
+        raise RankError(f"{' and '.join(missing)} not set: rank {info.rank} cannot find the first one")
     distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        rank=place.rank,
-        world_size=place.world_size,
+        rank=info.rank,
+        world_size=info.world_size,
         timeout=timedelta(seconds=patience),
         device_id=device if device.type == "cuda" else None,
     )

@@ -15,7 +15,7 @@ class ClusterError(ExperimentError):
     """The cluster cannot be reached, refuses the job, or knows no such job."""
 
 
-class PlaceError(ExperimentError):
+class RankError(ExperimentError):
     """A process that cannot tell its rank or reach its peers, or has lost one of them."""
 
 

@@ -26,7 +26,7 @@ def keep_model(attempt: Attempt, recording: Recording) -> None:
     network = attempt.network.cpu().eval()
     example = example_input(attempt)
     answer = _answer(network, example)
-    mlflow.set_tracking_uri(attempt.order.tracking_uri)
+    mlflow.set_tracking_uri(attempt.spec.tracking_uri)
     run = recording.mlflow_run()
     with mlflow.start_run(run_id=run), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -42,7 +42,7 @@ def keep_model(attempt: Attempt, recording: Recording) -> None:
             )
         except Exception as error:
             raise BundleError(
-                f"the network of bundle {attempt.order.bundle} cannot be exported without pickle"
+                f"the network of bundle {attempt.spec.bundle} cannot be exported without pickle"
                 f" ({type(error).__name__}): torch.export must be able to trace it"
             ) from error
         finally:
@@ -88,4 +88,4 @@ def facts(attempt: Attempt) -> dict[str, str]:
     parser: Any = attempt.workflow.parser
     metadata: dict[str, Any] = parser.get("_meta_") or {}
     said = {name: str(metadata.get(name, "")) for name in ("name", "version", "task", "intended_use", "copyright")}
-    return said | {"run": attempt.order.run, **attempt.order.facts}
+    return said | {"run": attempt.spec.run, **attempt.spec.facts}

@@ -1,8 +1,8 @@
-"""The process that tells MLflow what the training process wrote down: asynchronous, in batches, and never merging.
+"""The recorder: a process that sends what the training process logged to MLflow, asynchronously and in batches.
 
-Owns the MLflow run of an attempt from its making to its end. It dies with the process it serves, but not before it
-has told all, and why the run ended: whoever ends without a word was killed. Reads ``order`` and ``spool``; it must
-never touch data.
+Owns the MLflow run of an attempt from its creation to its end. It ends with the process that it serves, but only after
+it has sent every event and the reason of the end; an attempt that logged no end was killed. Reads ``run_spec`` and
+``event_log``; it must never touch data.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.order import Order, read_order, write_whole
-from experiments.spool import read_events
+from experiments.event_log import read_events
+from experiments.run_spec import RunSpec, read_spec, write_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,43 +64,43 @@ class _Batch:
             self.end = (event["end"], event["reason"])
 
 
-def open_run(client: MlflowClient, order: Order, attempt: int) -> str:
+def open_run(client: MlflowClient, spec: RunSpec, attempt: int) -> str:
     """The MLflow run of this attempt: a new one, unless this attempt has one already."""
-    folder = order.attempt_folder(attempt)
+    folder = spec.attempt_folder(attempt)
     if (folder / RUN_FILE).is_file():
         return (folder / RUN_FILE).read_text()
-    experiment = client.get_experiment_by_name(order.experiment)
+    experiment = client.get_experiment_by_name(spec.experiment)
     number = (
         experiment.experiment_id
         if experiment
-        else client.create_experiment(order.experiment, artifact_location=order.artifacts or None)
+        else client.create_experiment(spec.experiment, artifact_location=spec.artifacts or None)
     )
     tags = {
-        **{f"erios.{name}": value for name, value in order.facts.items()},
-        "erios.run": order.run,
+        **{f"erios.{name}": value for name, value in spec.facts.items()},
+        "erios.run": spec.run,
         "erios.attempt": str(attempt),
-        "erios.bundle": order.bundle,
-        "mlflow.user": order.person,
+        "erios.bundle": spec.bundle,
+        "mlflow.user": spec.person,
     }
-    if earlier := mlflow_run(order, attempt - 1):
-        tags |= {"erios.previous": earlier, "mlflow.parentRunId": mlflow_run(order, 1) or earlier}
-    run = client.create_run(number, tags=tags, run_name=order.run if attempt == 1 else f"{order.run} · {attempt}")
+    if earlier := mlflow_run(spec, attempt - 1):
+        tags |= {"erios.previous": earlier, "mlflow.parentRunId": mlflow_run(spec, 1) or earlier}
+    run = client.create_run(number, tags=tags, run_name=spec.run if attempt == 1 else f"{spec.run} · {attempt}")
     write_whole(folder / RUN_FILE, run.info.run_id.encode())
-    _log_dataset(client, run.info.run_id, order)
+    _log_dataset(client, run.info.run_id, spec)
     return str(run.info.run_id)
 
 
-def mlflow_run(order: Order, attempt: int) -> str | None:
+def mlflow_run(spec: RunSpec, attempt: int) -> str | None:
     """The MLflow run of an attempt, once it has one."""
-    path = order.attempt_folder(attempt) / RUN_FILE
+    path = spec.attempt_folder(attempt) / RUN_FILE
     return path.read_text() if attempt > 0 and path.is_file() else None
 
 
-def _log_dataset(client: MlflowClient, run_id: str, order: Order) -> None:
+def _log_dataset(client: MlflowClient, run_id: str, spec: RunSpec) -> None:
     """The extract as the run's input. MLflow keeps 36 characters of a digest; the whole root is in the profile."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    facts = order.facts
+    facts = spec.facts
     root = facts.get("extract.root", "")
     dataset = Dataset(
         name=facts.get("extract", "data"),
@@ -163,33 +163,33 @@ def end_run(client: MlflowClient, run_id: str, folder: Path, status: str, reason
     write_whole(folder / ENDED, json.dumps({"status": status, "reason": reason}).encode())
 
 
-def close_lost(order: Order, attempt: int, reason: str = SILENT) -> bool:
+def close_lost(spec: RunSpec, attempt: int, reason: str = SILENT) -> bool:
     """End an attempt whose processes are gone, telling first what they left; answers whether there was one to end."""
-    folder = order.attempt_folder(attempt)
+    folder = spec.attempt_folder(attempt)
     if (folder / ENDED).exists() or not folder.is_dir():
         return False
-    client = make_client(order)
-    run_id = open_run(client, order, attempt)
+    client = make_client(spec)
+    run_id = open_run(client, spec, attempt)
     status, said = ship(client, run_id, folder) or ("FAILED", reason)
     end_run(client, run_id, folder, status, said)
     return True
 
 
-def make_client(order: Order) -> MlflowClient:
-    """A client of the order's tracking server or database."""
+def make_client(spec: RunSpec) -> MlflowClient:
+    """A client of the specification's tracking server or database."""
     silence()
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=order.tracking_uri)
+    return MlflowClient(tracking_uri=spec.tracking_uri)
 
 
 def main(run: Path, attempt: int) -> None:
     """Serve the process at the other end of standard input until it says that it ended, or is gone."""
-    order = read_order(run)
-    folder = order.attempt_folder(attempt)
-    client = make_client(order)
-    run_id = open_run(client, order, attempt)
-    monitor = _monitor(run_id, order)
+    spec = read_spec(run)
+    folder = spec.attempt_folder(attempt)
+    client = make_client(spec)
+    run_id = open_run(client, spec, attempt)
+    monitor = _monitor(run_id, spec)
     try:
         end = _serve(client, run_id, folder)
     finally:
@@ -205,12 +205,12 @@ def _serve(client: MlflowClient, run_id: str, folder: Path) -> tuple[str, str] |
             return end
 
 
-def _monitor(run_id: str, order: Order) -> Any:
+def _monitor(run_id: str, spec: RunSpec) -> Any:
     """MLflow's own sampling of processor, memory, disk, network and GPUs of this node."""
     from mlflow.system_metrics import system_metrics_monitor
 
     make: Any = system_metrics_monitor.SystemMetricsMonitor
-    monitor = make(run_id, sampling_interval=10, tracking_uri=order.tracking_uri)
+    monitor = make(run_id, sampling_interval=10, tracking_uri=spec.tracking_uri)
     monitor.start()
     return monitor
 

@@ -1,4 +1,4 @@
-"""The recorder's process as a run holds it."""
+"""The recspecification's process as a run holds it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.errors import TrackingError
-from experiments.order import Order
+from experiments.event_log import EventLog
 from experiments.recorder import RUN_FILE, SHIPPED, close_lost
-from experiments.spool import Spool
+from experiments.run_spec import RunSpec
 
 _PATIENCE = 120.0
 """Seconds that the recorder has to tell the rest."""
@@ -18,22 +18,22 @@ _PATIENCE = 120.0
 
 @dataclass
 class Recording:
-    """The first rank's line to MLflow: its spool, and the recorder that reads it."""
+    """The first rank's line to MLflow: its event_log, and the recorder that reads it."""
 
-    order: Order
+    spec: RunSpec
     attempt: int
-    spool: Spool
+    event_log: EventLog
     process: subprocess.Popen[bytes]
 
     @property
     def folder(self) -> Path:
-        return self.order.attempt_folder(self.attempt)
+        return self.spec.attempt_folder(self.attempt)
 
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
     def mlflow_run(self) -> str:
-        """The MLflow run, once the recorder has told all that lay in the spool; TrackingError if it cannot."""
+        """The MLflow run, once the recorder has told all that lay in the event_log; TrackingError if it cannot."""
         target = (self.folder / "events.jsonl").stat().st_size
         for _ in range(int(_PATIENCE / 0.1)):
             shipped = self.folder / SHIPPED
@@ -42,11 +42,11 @@ class Recording:
             if not self.is_alive():
                 break
             threading.Event().wait(0.1)
-        raise TrackingError(f"the tracking at {self.order.tracking_uri} does not take the run")
+        raise TrackingError(f"the tracking at {self.spec.tracking_uri} does not take the run")
 
     def end(self, status: str, reason: str) -> None:
         """Tell the end, and see it told: by the recorder, or here if that is dead."""
-        self.spool.end(status, reason)
+        self.event_log.end(status, reason)
         if self.process.stdin:
             self.process.stdin.close()
         try:
@@ -55,5 +55,5 @@ class Recording:
             self.process.kill()
             self.process.wait()
         if self.process.returncode:
-            close_lost(self.order, self.attempt, reason)
-        self.spool.close()
+            close_lost(self.spec, self.attempt, reason)
+        self.event_log.close()

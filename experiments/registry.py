@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from experiments.errors import TrackingError
-from experiments.order import Order
 from experiments.recorder import make_client
+from experiments.run_spec import RunSpec
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 
 
-def register(order: Order, mlflow_run: str, name: str, alias: str) -> str:
+def register(spec: RunSpec, mlflow_run: str, name: str, alias: str) -> str:
     """Make the model of an MLflow run a version of the model ``name`` and give it the alias; answers ``name vN``.
 
     A run's model is one version, however often it is registered. TrackingError where the run has no model.
     """
-    client = make_client(order)
+    client = make_client(spec)
     outputs = client.get_run(mlflow_run).outputs
     if outputs is None or not outputs.model_outputs:
-        raise TrackingError(f"the record of {order.run} holds no model")
+        raise TrackingError(f"the record of {spec.run} holds no model")
     model = client.get_logged_model(outputs.model_outputs[0].model_id)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)

@@ -20,7 +20,7 @@ from experiments.attempt import (
     Attempt,
     Guard,
     PreemptedError,
-    Watch,
+    StopSignal,
     check_agreement,
     first_cause,
     meter,
@@ -28,45 +28,45 @@ from experiments.attempt import (
     where,
 )
 from experiments.cluster import REQUEUE
-from experiments.distributed import Place, find_place, join
+from experiments.distributed import RankInfo, find_rank, join
 from experiments.errors import ExperimentError, ForbiddenError
-from experiments.order import Order
+from experiments.event_log import EventLog
 from experiments.recorder import close_lost, silence
 from experiments.recording import Recording
-from experiments.spool import Spool
+from experiments.run_spec import RunSpec
 
 FORBIDDEN, FAILED, INTERRUPTED = 9, 1, 130
 
 
-def run_process(order: Order, guard: Guard, environ: Mapping[str, str] | None = None) -> int:
-    """Do this process's part of the order's next attempt; answers the exit code.
+def run_process(spec: RunSpec, guard: Guard, environ: Mapping[str, str] | None = None) -> int:
+    """Do this process's part of the specification's next attempt; answers the exit code.
 
     0: done. ``cluster.REQUEUE``: checkpointed, to be queued again. 9: no longer allowed. 1: failed. 130: interrupted.
     """
     silence()
     logging.captureWarnings(True)
-    place, watch = find_place(environ), Watch()
+    rank_info, stop = find_rank(environ), StopSignal()
     for one in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(one, watch.on_signal)
-    if not place.is_first:
-        return _told(lambda: _train(order, place, guard, watch, None))[0]
-    with _recording(order) as recording:
-        code, status, reason = _told(lambda: _train(order, place, guard, watch, recording))
+        signal.signal(one, stop.on_signal)
+    if not rank_info.is_first:
+        return _told(lambda: _train(spec, rank_info, guard, stop, None))[0]
+    with _recording(spec) as recording:
+        code, status, reason = _told(lambda: _train(spec, rank_info, guard, stop, recording))
         recording.end(status, reason)
     return code
 
 
 @contextmanager
-def _recording(order: Order) -> Iterator[Recording]:
+def _recording(spec: RunSpec) -> Iterator[Recording]:
     """Close what earlier attempts left open, then begin a new one."""
-    for earlier in range(1, order.attempts + 1):
-        close_lost(order, earlier)
-    attempt = order.attempts + 1
-    spool = Spool(order.attempt_folder(attempt))
-    command = [sys.executable, "-m", "experiments.recorder", str(order.folder), str(attempt)]
-    with (order.attempt_folder(attempt) / "recorder.log").open("wb") as log:
+    for earlier in range(1, spec.attempts + 1):
+        close_lost(spec, earlier)
+    attempt = spec.attempts + 1
+    event_log = EventLog(spec.attempt_folder(attempt))
+    command = [sys.executable, "-m", "experiments.recorder", str(spec.folder), str(attempt)]
+    with (spec.attempt_folder(attempt) / "recorder.log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
-    recording = Recording(order, attempt, spool, process)
+    recording = Recording(spec, attempt, event_log, process)
     yield recording
 
 
@@ -95,28 +95,32 @@ def _print_trace() -> None:
     traceback.print_exc()
 
 
-def _train(order: Order, place: Place, guard: Guard, watch: Watch, recording: Recording | None) -> None:
-    if place.is_first:
+def _train(spec: RunSpec, rank_info: RankInfo, guard: Guard, stop: StopSignal, recording: Recording | None) -> None:
+    if rank_info.is_first:
         guard.verify()
-        watcher = threading.Thread(target=watch.ask, args=(guard,), daemon=True)
+        watcher = threading.Thread(target=stop.ask, args=(guard,), daemon=True)
         watcher.start()
     try:
-        with join(place), meter(order, place) as energy:
-            attempt = _attempt(order, place, guard, watch, recording)
+        with join(rank_info), meter(spec, rank_info) as energy:
+            attempt = _attempt(spec, rank_info, guard, stop, recording)
             attempt.train()
-            digest = check_agreement(attempt.network, place)
+            digest = check_agreement(attempt.network, rank_info)
     finally:
-        watch.end()
+        stop.end()
     if recording:
         _tell_energy(recording, energy)
-        recording.spool.tags({"erios.weights": digest})
+        recording.event_log.tags({"erios.weights": digest})
         _conclude(attempt, recording)
 
 
-def _attempt(order: Order, place: Place, guard: Guard, watch: Watch, recording: Recording | None) -> Attempt:
+def _attempt(
+    spec: RunSpec, rank_info: RankInfo, guard: Guard, stop: StopSignal, recording: Recording | None
+) -> Attempt:
     if recording is None:
-        return open_attempt(order, place, guard, watch)
-    attempt = open_attempt(order, place, guard, watch, spool=recording.spool, recorder_alive=recording.is_alive)
+        return open_attempt(spec, rank_info, guard, stop)
+    attempt = open_attempt(
+        spec, rank_info, guard, stop, event_log=recording.event_log, recorder_alive=recording.is_alive
+    )
     _tell_settings(attempt, recording)
     return attempt
 
@@ -128,18 +132,18 @@ def _tell_settings(attempt: Attempt, recording: Recording) -> None:
     config = attempt.workflow.parser.get()
     plain = {name: value for name, value in config.items() if isinstance(value, str | int | float | bool)}
     paths = {"bundle_root", "dataset_dir", "output_dir", "ckpt_dir"}
-    recording.spool.params({name: value for name, value in plain.items() if name not in paths})
-    recording.spool.params({"processes": attempt.place.world_size, "seed": attempt.order.seed})
+    recording.event_log.params({name: value for name, value in plain.items() if name not in paths})
+    recording.event_log.params({"processes": attempt.rank_info.world_size, "seed": attempt.spec.seed})
     path = recording.folder / "config.json"
     path.write_text(json.dumps(config, indent=2, default=str, ensure_ascii=False))
-    recording.spool.artifact(path)
-    recording.spool.artifact(attempt.order.bundle_folder, "bundle")
+    recording.event_log.artifact(path)
+    recording.event_log.artifact(attempt.spec.bundle_folder, "bundle")
 
 
 def _tell_energy(recording: Recording, energy: Any) -> None:
     if energy is not None:
-        recording.spool.metrics(energy.figures, 0)
-        recording.spool.tags({"erios.energy": energy.source})
+        recording.event_log.metrics(energy.figures, 0)
+        recording.event_log.tags({"erios.energy": energy.source})
 
 
 def _conclude(attempt: Attempt, recording: Recording) -> None:
@@ -147,9 +151,9 @@ def _conclude(attempt: Attempt, recording: Recording) -> None:
     from experiments.evaluation import evaluate
     from experiments.model import keep_model
 
-    if checkpoints.exists(attempt.order.checkpoints, checkpoints.BEST):
-        kept = checkpoints.load(attempt.order.checkpoints, checkpoints.BEST)
+    if checkpoints.exists(attempt.spec.checkpoints, checkpoints.BEST):
+        kept = checkpoints.load(attempt.spec.checkpoints, checkpoints.BEST)
         attempt.network.load_state_dict(kept["network"])
     attempt.guard.verify()
-    evaluate(attempt, recording.folder, recording.spool)
+    evaluate(attempt, recording.folder, recording.event_log)
     keep_model(attempt, recording)

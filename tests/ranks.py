@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from experiments.cluster import REQUEUE
-from experiments.distributed import Place, find_place, join
+from experiments.distributed import RankInfo, find_rank, join
 
 PATIENCE = 60.0
 
@@ -23,9 +23,9 @@ def train() -> None:
     from torch.nn.parallel import DistributedDataParallel
 
     torch.set_num_threads(1)
-    place = find_place()
-    with join(place, patience=20) as device:
-        torch.manual_seed(place.rank)  # DDP must make the weights one
+    info = find_rank()
+    with join(info, patience=20) as device:
+        torch.manual_seed(info.rank)  # DDP must make the weights one
         model = DistributedDataParallel(torch.nn.Linear(8, 2).to(device))
         optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
         for _step in range(5):
@@ -33,7 +33,7 @@ def train() -> None:
             model(torch.randn(16, 8, device=device)).square().mean().backward()
             optimiser.step()
         weights = b"".join(each.detach().cpu().numpy().tobytes() for each in model.parameters())
-    _leave_word(place, hashlib.sha256(weights).hexdigest())
+    _leave_word(info, hashlib.sha256(weights).hexdigest())
 
 
 def exchange() -> None:
@@ -41,17 +41,17 @@ def exchange() -> None:
     import torch
     from torch import distributed
 
-    place = find_place()
-    with join(place, patience=20):
+    info = find_rank()
+    with join(info, patience=20):
         while True:
             distributed.all_reduce(torch.ones(1))
-            _leave_word(place, "exchanged")
+            _leave_word(info, "exchanged")
 
 
 def wait() -> None:
     """Work until told to leave; then write a checkpoint and ask to go on. Once resumed, read it and be done."""
-    place = find_place()
-    checkpoint = Path(f"checkpoint-{place.rank}")
+    info = find_rank()
+    checkpoint = Path(f"checkpoint-{info.rank}")
 
     def leave(signum: int, _frame: FrameType | None) -> None:
         checkpoint.write_text(signal.Signals(signum).name)
@@ -59,16 +59,16 @@ def wait() -> None:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGUSR1, leave)
-    _leave_word(place, checkpoint.read_text() if checkpoint.exists() else "")
-    if not place.restart:
+    _leave_word(info, checkpoint.read_text() if checkpoint.exists() else "")
+    if not info.restart:
         time.sleep(PATIENCE)
 
 
-def _leave_word(place: Place, word: str) -> None:
-    seen = {"place": vars(place), "word": word, "secret": os.environ.get("SECRET"), "pid": os.getpid()}
-    new = Path(f"word-{place.rank}.new")
+def _leave_word(info: RankInfo, word: str) -> None:
+    seen = {"rank_info": vars(info), "word": word, "secret": os.environ.get("SECRET"), "pid": os.getpid()}
+    new = Path(f"word-{info.rank}.new")
     new.write_text(json.dumps(seen))
-    new.replace(f"word-{place.rank}")
+    new.replace(f"word-{info.rank}")
 
 
 if __name__ == "__main__":

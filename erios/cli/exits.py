@@ -43,7 +43,7 @@ WINGS: dict[str, type[EriosError]] = {
     "experiments.errors.ProfileError": UsageError,
     "experiments.errors.DataError": InputError,
     "experiments.errors.ClusterError": MachineError,
-    "experiments.errors.PlaceError": MachineError,
+    "experiments.errors.RankError": MachineError,
     "experiments.errors.ForbiddenError": RefusedError,
     "experiments.errors.TrackingError": StorageError,
     "experiments.errors.CheckpointError": InputError,

@@ -145,12 +145,12 @@ def reproduce(number: Number, as_json: AsJson = False) -> None:
     from erios.cli.run_output import follow_run
 
     run = _find(_by(), number)
-    from erios.workflows.runs import judge_reproduction, start_reproduction
+    from erios.workflows.runs import compare_reproduction, start_reproduction
 
     again = start_reproduction(run)
     screen().print(f"Run {again.number} does {number} again.", soft_wrap=True)
     follow_run(again)
-    verdict = judge_reproduction(run, again)
+    verdict = compare_reproduction(run, again)
     if as_json:
         write_json(verdict)
     else:

@@ -150,9 +150,9 @@ class Story:
         return self._judged(run, ("dice",))
 
     def _judged(self, run: Run, names: tuple[str, ...]) -> str:
-        from erios.workflows.run_story import story_of
+        from erios.workflows.run_summary import summary_of
 
-        judged = story_of(run).judgement
+        judged = summary_of(run).evaluation
         if judged["patients"] is None:
             return f"run {run.number}: too few test patients to tell more"
         said = [

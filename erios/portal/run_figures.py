@@ -1,6 +1,6 @@
 """A run as its team reads it: the curve drawn as SVG, figures with their intervals, energy in plain units.
 
-Owns words and measures only; every figure comes from the run's own story.
+Owns words and measures only; every figure comes from the run's own summary.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from erios.workflows.run_story import Epoch, Story
+from erios.workflows.run_summary import Epoch, RunSummary
 
 WIDTH, HEIGHT = 560.0, 180.0
 _NAMES: Mapping[str, Mapping[str, str]] = {
@@ -38,21 +38,21 @@ _PICTURES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def figures(story: Story, language: str) -> dict[str, Any]:
+def figures(summary: RunSummary, language: str) -> dict[str, Any]:
     """What the page shows of a run."""
-    judgement = story.judgement
+    evaluation = summary.evaluation
     return {
-        "attempts": story.attempts,
-        "curves": _curves(story.epochs, language),
-        "patients": judgement.get("patients"),
-        "withheld": bool(judgement) and judgement.get("patients") is None,
-        "results": _results(judgement, language),
-        "groups": _groups(judgement, language),
-        "fewest": judgement.get("fewest_patients"),
-        "energy": _energy(story.energy, language),
-        "meter": story.meter,
-        "weights": story.weights,
-        "pictures": [{"name": name, "alt": _PICTURES.get(name, {}).get(language, name)} for name in story.pictures],
+        "attempts": summary.attempts,
+        "curves": _curves(summary.epochs, language),
+        "patients": evaluation.get("patients"),
+        "withheld": bool(evaluation) and evaluation.get("patients") is None,
+        "results": _results(evaluation, language),
+        "groups": _groups(evaluation, language),
+        "fewest": evaluation.get("min_cell"),
+        "energy": _energy(summary.energy, language),
+        "meter": summary.meter,
+        "weights": summary.weights,
+        "pictures": [{"name": name, "alt": _PICTURES.get(name, {}).get(language, name)} for name in summary.pictures],
     }
 
 
@@ -97,8 +97,8 @@ def _estimate(one: Mapping[str, float] | None, language: str) -> str:
     return f"{value} [{low} ; {high}]" if language == "fr" else f"{value} [{low}, {high}]"
 
 
-def _results(judgement: Mapping[str, Any], language: str) -> list[dict[str, str]]:
-    metrics, baseline = judgement.get("metrics") or {}, judgement.get("baseline") or {}
+def _results(evaluation: Mapping[str, Any], language: str) -> list[dict[str, str]]:
+    metrics, baseline = evaluation.get("metrics") or {}, evaluation.get("baseline") or {}
     return [
         {
             "name": say_metric(name, language),
@@ -109,15 +109,15 @@ def _results(judgement: Mapping[str, Any], language: str) -> list[dict[str, str]
     ]
 
 
-def _groups(judgement: Mapping[str, Any], language: str) -> list[dict[str, str]]:
+def _groups(evaluation: Mapping[str, Any], language: str) -> list[dict[str, str]]:
     """The first figure of each subgroup: the one that the bundle puts first."""
-    main = next(iter(judgement.get("metrics") or {}), "")
+    main = next(iter(evaluation.get("metrics") or {}), "")
     return [
         {
             "group": f"{_group(group, language)} : {_group(value, language)}",
             "figure": _estimate(told.get(main), language) if told else "",
         }
-        for group, values in (judgement.get("groups") or {}).items()
+        for group, values in (evaluation.get("groups") or {}).items()
         for value, told in values.items()
     ]
 

@@ -18,15 +18,15 @@ from erios.governance.run import State
 from erios.locks import held
 from erios.settings import Settings, load_settings
 from erios.workflows.run_jobs import cancel_job, job_folder, lock_of, scheduler_of, spec_of
-from erios.workflows.run_story import story_of
+from erios.workflows.run_summary import summary_of
 from experiments.cluster import Phase
+from experiments.event_log import read_events
 from experiments.recorder import ENDED, SILENT, close_lost, mlflow_run
-from experiments.spool import read_events
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
     from erios.studies.models import Extract, Run
-    from experiments.order import Order
+    from experiments.run_spec import RunSpec
 
 _log = logging.getLogger(__name__)
 
@@ -105,15 +105,15 @@ def _close(run: Run, phase: Phase, reason: str, settings: Settings) -> Run:
     done = phase is Phase.DONE and status == "FINISHED"
     state = State.DONE if done else State.STOPPED if phase is Phase.CANCELLED else State.FAILED
     tracked = _tracked(run, settings)
-    weights = story_of(run).weights if done else ""
+    weights = summary_of(run).weights if done else ""
     return end_run(run=run, state=state, reason="" if done else said, tracked=tracked, closed=told, weights=weights)
 
 
 def _last_word(run: Run, reason: str, settings: Settings) -> tuple[str, str, bool]:
     """How the last attempt ended, and whether the tracking has been told; a silent end gets the cluster's reason."""
-    order = spec_of(run, settings)
-    told = _close_attempts(order, reason)
-    word = order.attempt_folder(order.attempts) / ENDED
+    spec = spec_of(run, settings)
+    told = _close_attempts(spec, reason)
+    word = spec.attempt_folder(spec.attempts) / ENDED
     if not word.is_file():
         return "FAILED", reason, told
     ended = json.loads(word.read_text())
@@ -121,20 +121,20 @@ def _last_word(run: Run, reason: str, settings: Settings) -> tuple[str, str, boo
     return str(ended["status"]), said if said not in ("", SILENT) else reason, told
 
 
-def _close_attempts(order: Order, reason: str) -> bool:
+def _close_attempts(spec: RunSpec, reason: str) -> bool:
     """Tell the tracking of attempts that died silently; False where it does not answer, to be tried again."""
     try:
-        for attempt in range(1, order.attempts + 1):
-            close_lost(order, attempt, reason)
+        for attempt in range(1, spec.attempts + 1):
+            close_lost(spec, attempt, reason)
     except Exception as error:  # MLflow's, its database's, or the network's
-        _log.error("the tracking does not take the end of %s: %s", order.run, type(error).__name__)
+        _log.error("the tracking does not take the end of %s: %s", spec.run, type(error).__name__)
         return False
     return True
 
 
 def _tracked(run: Run, settings: Settings) -> str:
-    order = spec_of(run, settings)
-    return mlflow_run(order, order.attempts) or ""
+    spec = spec_of(run, settings)
+    return mlflow_run(spec, spec.attempts) or ""
 
 
 def stop(run: Run, by: User, reason: str) -> Run:
@@ -162,11 +162,11 @@ def stop_forbidden(extract: Extract | None = None) -> list[str]:
 
 def watch(run: Run, settings: Settings, *, every: float = 0.5) -> Iterator[dict[str, Any]]:
     """The events of a run as they come, from its newest attempt on, until it has ended."""
-    order, seen = spec_of(run, settings), _Seen(0, 0)
+    spec, seen = spec_of(run, settings), _Seen(0, 0)
     while True:
         run.refresh_from_db()
         is_live = State(run.state).is_live
-        yield from seen.news(order)
+        yield from seen.news(spec)
         if not is_live:
             return
         time.sleep(every)
@@ -180,10 +180,10 @@ class _Seen:
     attempt: int
     offset: int
 
-    def news(self, order: Order) -> Iterator[dict[str, Any]]:
-        if order.attempts > self.attempt:
-            self.attempt, self.offset = order.attempts, 0
+    def news(self, spec: RunSpec) -> Iterator[dict[str, Any]]:
+        if spec.attempts > self.attempt:
+            self.attempt, self.offset = spec.attempts, 0
         if self.attempt:
-            for event, offset in read_events(order.attempt_folder(self.attempt), self.offset):
+            for event, offset in read_events(spec.attempt_folder(self.attempt), self.offset):
                 self.offset = offset
                 yield event

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from erios.errors import UsageError
 from erios.settings import Settings, load_settings
 from experiments.cluster import Cluster, Job, Scheduler, load_clusters, open_cluster
-from experiments.order import Order, read_order
+from experiments.run_spec import RunSpec, read_spec
 
 if TYPE_CHECKING:
     from erios.studies.models import Run
@@ -54,11 +54,11 @@ def lock_of(run: Run, settings: Settings) -> Path:
     return folder.with_name(f".{folder.name}.lock")
 
 
-def spec_of(run: Run, settings: Settings) -> Order:
+def spec_of(run: Run, settings: Settings) -> RunSpec:
     """The run's specification, from its folder; ExperimentError if it cannot be read."""
     from erios.studies.run_selectors import folder_of
 
-    return read_order(folder_of(run, settings))
+    return read_spec(folder_of(run, settings))
 
 
 def make_job_folder(run: Run, settings: Settings) -> Path:

@@ -25,14 +25,14 @@ def tracked_run(run: Run) -> Tracked | None:
     if not run.tracked:
         return None
     from erios.studies.run_selectors import folder_of
-    from experiments.order import read_order
     from experiments.recorder import make_client
+    from experiments.run_spec import read_spec
 
-    order = read_order(folder_of(run, load_settings()))
+    spec = read_spec(folder_of(run, load_settings()))
     try:
-        return make_client(order).get_run(run.tracked)
+        return make_client(spec).get_run(run.tracked)
     except Exception as error:  # MLflow's, its database's, or the network's
-        raise StorageError(f"the tracking at {order.tracking_uri} does not answer ({type(error).__name__})") from None
+        raise StorageError(f"the tracking at {spec.tracking_uri} does not answer ({type(error).__name__})") from None
 
 
 def list_runs(by: User) -> list[dict[str, Any]]:
@@ -58,10 +58,10 @@ def list_runs(by: User) -> list[dict[str, Any]]:
 def figures_of(run: Run) -> dict[str, Any]:
     """Final figures, attempts and weights of a run."""
     from erios.studies.run_selectors import folder_of
-    from experiments.order import read_order
+    from experiments.run_spec import read_spec
 
     found = tracked_run(run)
-    attempts = read_order(folder_of(run, load_settings())).attempts
+    attempts = read_spec(folder_of(run, load_settings())).attempts
     if found is None:
         return {"attempts": attempts, "weights": "", "metrics": {}}
     metrics = {name: value for name, value in sorted(found.data.metrics.items()) if name.startswith(_LAST)}
@@ -92,17 +92,17 @@ def evidence_of(run: Run) -> Evidence:
     from erios.governance.extract import State as ExtractState
     from erios.governance.run import Evidence, State
     from erios.studies.run_selectors import folder_of, is_reproduced
-    from erios.workflows.run_story import story_of
+    from erios.workflows.run_summary import summary_of
     from experiments.bundles import open_bundle
 
-    story, bundle = story_of(run), open_bundle(folder_of(run, load_settings()) / "bundle")
+    summary, bundle = summary_of(run), open_bundle(folder_of(run, load_settings()) / "bundle")
     return Evidence(
         state=State(run.state),
         starter=run.by.username,
-        judged=bool(story.judgement.get("metrics")),
-        baseline=bool(story.judgement.get("baseline")),
-        groups=bool(story.judgement.get("groups")),
-        energy=bool(story.energy),
+        judged=bool(summary.evaluation.get("metrics")),
+        baseline=bool(summary.evaluation.get("baseline")),
+        groups=bool(summary.evaluation.get("groups")),
+        energy=bool(summary.energy),
         intended_use=bool(bundle.metadata.get("intended_use")),
         licence=(bundle.folder / "LICENSE").is_file(),
         reproduced=is_reproduced(run),
@@ -114,12 +114,12 @@ def promote(run: Run, by: User) -> str:
     """Put the run's model in the registry as its study's champion; answers name and version. Raises RuleBroken."""
     from erios.studies.run_actions import promote_run
     from erios.studies.run_selectors import folder_of
-    from experiments.order import read_order
     from experiments.registry import CHAMPION, register
+    from experiments.run_spec import read_spec
 
     run = promote_run(run=run, by=by, evidence=evidence_of(run))
-    order = read_order(folder_of(run, load_settings()))
-    return register(order, run.tracked, f"{run.extract.study.number}-{run.bundle}", CHAMPION)
+    spec = read_spec(folder_of(run, load_settings()))
+    return register(spec, run.tracked, f"{run.extract.study.number}-{run.bundle}", CHAMPION)
 
 
 def start_reproduction(run: Run) -> Run:
@@ -131,7 +131,7 @@ def start_reproduction(run: Run) -> Run:
     return start(RunRequest(bundle, run.extract.number, run.cluster, name=run.bundle, **run.order))
 
 
-def judge_reproduction(run: Run, again: Run) -> dict[str, Any]:
+def compare_reproduction(run: Run, again: Run) -> dict[str, Any]:
     """Same code, environment, data and settings? Same weights, bit for bit? Else by how much the figures differ."""
     first, second = tracked_run(run), tracked_run(again)
     tags = [found.data.tags if found else {} for found in (first, second)]

@@ -23,7 +23,7 @@ from erios.workflows.guard import RunGuard, open_for_reading
 from erios.workflows.run_follow import follow
 from erios.workflows.run_jobs import find_cluster, lock_of, make_job, make_job_folder, scheduler_of
 from experiments.bundles import Bundle, check_overrides, copy_bundle, find_bundle
-from experiments.order import Order, read_order, write_order
+from experiments.run_spec import RunSpec, read_spec, write_spec
 
 if TYPE_CHECKING:
     from erios.studies.models import Run
@@ -75,19 +75,19 @@ def start(request: RunRequest) -> Run:
         order={**size, **asked, "overrides": dict(request.overrides)},
     )
     with held(lock_of(run, settings)):
-        _write_order(run, request, bundle, opened.folder, settings)
+        _write_spec(run, request, bundle, opened.folder, settings)
         return _submit(run, settings)
 
 
-def _write_order(run: Run, request: RunRequest, bundle: Bundle, dataset: Path, settings: Settings) -> None:
+def _write_spec(run: Run, request: RunRequest, bundle: Bundle, dataset: Path, settings: Settings) -> None:
     from erios.studies.run_selectors import folder_of
 
     folder = folder_of(run, settings)
     make_folder(folder.parent, 0o750)
     make_folder(folder, 0o750)
     copied = copy_bundle(bundle, folder / "bundle")
-    write_order(
-        Order(
+    write_spec(
+        RunSpec(
             run=run.number,
             folder=folder,
             bundle=bundle.name,
@@ -161,4 +161,4 @@ def work(number: str) -> int:
     settings = load_settings()
     open_for_reading()
     study = number.rsplit("-", 1)[0]
-    return run_process(read_order(settings.studies / study / "runs" / number), RunGuard(number))
+    return run_process(read_spec(settings.studies / study / "runs" / number), RunGuard(number))

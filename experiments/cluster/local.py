@@ -26,7 +26,7 @@ from experiments.cluster.job import REQUEUE, Job, JobState, Listed, Phase
 from experiments.cluster.profile import Cluster
 from experiments.errors import ClusterError
 
-ORDER = "local.json"
+JOB_FILE = "local.json"
 STATE = "local.state"
 LOCK = "local.lock"
 MARK = "EXPERIMENTS_JOB"
@@ -51,8 +51,8 @@ class Local:
         job = replace(job, folder=job.folder.absolute())
         files.prepare(job)
         job_id = self._register(job)
-        order = Order.of(job, job_id, self.cluster)
-        files.write_private(job.folder / ORDER, json.dumps(asdict(order)))
+        local_job = LocalJob.of(job, job_id, self.cluster)
+        files.write_private(job.folder / JOB_FILE, json.dumps(asdict(local_job)))
         _start_watcher(job.folder)
         return job_id
 
@@ -101,7 +101,7 @@ class Local:
 
 
 @dataclass(frozen=True)
-class Order:
+class LocalJob:
     """What the watcher is told; no secret is in it."""
 
     id: str
@@ -118,8 +118,8 @@ class Order:
     environment: Mapping[str, str]
 
     @classmethod
-    def of(cls, job: Job, job_id: str, cluster: Cluster) -> Order:
-        """The order of ``job``; simulated nodes share this machine's GPUs out, in their order."""
+    def of(cls, job: Job, job_id: str, cluster: Cluster) -> LocalJob:
+        """The description of ``job``; simulated nodes share this machine's GPUs out, in their order."""
         visible = _VISIBLE.get(cluster.accelerator, _VISIBLE["nvidia"])
         given = os.environ.get(visible, "")
         devices = given.split(",") if given else [str(number) for number in range(job.nodes * job.gpus)]
@@ -223,7 +223,7 @@ def _processes_of(folder: Path) -> Iterator[int]:
 class _Attempt:
     """The ranks of one attempt, from their start until the last has ended."""
 
-    order: Order
+    local_job: LocalJob
     folder: Path
     ranks: list[subprocess.Popen[bytes]]
     ended: float | None = None
@@ -238,7 +238,7 @@ class _Attempt:
             if self.asked is None and self._should_stop(now):
                 self.asked = now
                 self._ask_to_end()
-            if self.asked is not None and now > self.asked + self.order.grace_s:
+            if self.asked is not None and now > self.asked + self.local_job.grace_s:
                 break
             time.sleep(_PAUSE)
         _kill_all(self.folder)
@@ -247,7 +247,7 @@ class _Attempt:
 
     def _should_stop(self, now: float) -> bool:
         """Cancelled; a peer ended in error; or it ended well and this one does not follow."""
-        late = self.ended is not None and now > self.ended + max(self.order.grace_s, 1)
+        late = self.ended is not None and now > self.ended + max(self.local_job.grace_s, 1)
         failed = any(rank.returncode for rank in self.ranks)
         return late or failed or files.cancelled_because(self.folder) is not None
 
@@ -267,42 +267,42 @@ class _Attempt:
             return JobState(Phase.FAILED, files.failure(self.folder) or killed[0], restart)
         if all(end.code != REQUEUE for end in files.ends_of(self.folder)):
             return JobState(Phase.DONE, "", restart)
-        if self.order.requeue:
+        if self.local_job.requeue:
             return JobState(Phase.QUEUED, "", restart + 1)
         return JobState(Phase.PREEMPTED, files.LEFT, restart)
 
 
 def watch(folder: Path) -> JobState:
-    """Run the order in ``folder``, attempt after attempt, until its state is final."""
-    order = Order(**json.loads((folder / ORDER).read_text(encoding="utf-8")))
+    """Run the job in ``folder``, attempt after attempt, until its state is final."""
+    local_job = LocalJob(**json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
     state = JobState(Phase.QUEUED)
     while not state.phase.is_final:
         _write_state(folder, JobState(Phase.RUNNING, "", state.restart))
         files.forget_ends(folder)
-        attempt = _Attempt(order, folder, _start_ranks(order, folder, state.restart))
+        attempt = _Attempt(local_job, folder, _start_ranks(local_job, folder, state.restart))
         attempt.run()
         state = attempt.state(state.restart)
     return state
 
 
-def _start_ranks(order: Order, folder: Path, restart: int) -> list[subprocess.Popen[bytes]]:
-    shared = _shared_variables(order, folder, restart)
+def _start_ranks(local_job: LocalJob, folder: Path, restart: int) -> list[subprocess.Popen[bytes]]:
+    shared = _shared_variables(local_job, folder, restart)
     return [
-        _start_rank(order, folder, shared, node, local_rank)
-        for node in range(order.nodes)
-        for local_rank in range(order.processes)
+        _start_rank(local_job, folder, shared, node, local_rank)
+        for node in range(local_job.nodes)
+        for local_rank in range(local_job.processes)
     ]
 
 
 def _start_rank(
-    order: Order, folder: Path, shared: Mapping[str, str], node: int, local_rank: int
+    local_job: LocalJob, folder: Path, shared: Mapping[str, str], node: int, local_rank: int
 ) -> subprocess.Popen[bytes]:
-    rank = node * order.processes + local_rank
+    rank = node * local_job.processes + local_rank
     with (folder / f"rank-{rank}.log").open("ab") as log:
         return subprocess.Popen(
-            ("bash", "-c", files.RANK, "rank", *order.command),
+            ("bash", "-c", files.RANK, "rank", *local_job.command),
             cwd=folder,
-            env={**shared, **_own_variables(order, node, local_rank)},
+            env={**shared, **_own_variables(local_job, node, local_rank)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -310,38 +310,38 @@ def _start_rank(
         )
 
 
-def _shared_variables(order: Order, folder: Path, restart: int) -> dict[str, str]:
+def _shared_variables(local_job: LocalJob, folder: Path, restart: int) -> dict[str, str]:
     """Those that ``srun`` and the batch script give to every rank alike."""
-    ranks = order.nodes * order.processes
+    ranks = local_job.nodes * local_job.processes
     return {
         **{name: os.environ[name] for name in _KEPT if name in os.environ},
-        "OMP_NUM_THREADS": str(order.cores),
-        **order.environment,
-        "SLURM_JOB_ID": order.id,
-        "SLURM_JOB_NAME": order.name,
-        "SLURM_JOB_NUM_NODES": str(order.nodes),
-        "SLURM_NNODES": str(order.nodes),
+        "OMP_NUM_THREADS": str(local_job.cores),
+        **local_job.environment,
+        "SLURM_JOB_ID": local_job.id,
+        "SLURM_JOB_NAME": local_job.name,
+        "SLURM_JOB_NUM_NODES": str(local_job.nodes),
+        "SLURM_NNODES": str(local_job.nodes),
         "SLURM_NTASKS": str(ranks),
         "SLURM_STEP_ID": "0",
         "SLURM_STEP_NUM_TASKS": str(ranks),
-        "SLURM_STEP_NUM_NODES": str(order.nodes),
-        "SLURM_STEP_TASKS_PER_NODE": f"{order.processes}(x{order.nodes})",
+        "SLURM_STEP_NUM_NODES": str(local_job.nodes),
+        "SLURM_STEP_TASKS_PER_NODE": f"{local_job.processes}(x{local_job.nodes})",
         **({"SLURM_RESTART_COUNT": str(restart)} if restart else {}),
-        **({"SLURM_GPUS_ON_NODE": str(order.gpus)} if order.gpus else {}),
+        **({"SLURM_GPUS_ON_NODE": str(local_job.gpus)} if local_job.gpus else {}),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
         MARK: str(folder),
     }
 
 
-def _own_variables(order: Order, node: int, local_rank: int) -> dict[str, str]:
-    devices = order.devices[node * order.gpus : (node + 1) * order.gpus]
+def _own_variables(local_job: LocalJob, node: int, local_rank: int) -> dict[str, str]:
+    devices = local_job.devices[node * local_job.gpus : (node + 1) * local_job.gpus]
     return {
-        "SLURM_PROCID": str(node * order.processes + local_rank),
+        "SLURM_PROCID": str(node * local_job.processes + local_rank),
         "SLURM_LOCALID": str(local_rank),
         "SLURM_NODEID": str(node),
         "SLURMD_NODENAME": f"local{node}",
-        order.visible: ",".join(devices),
+        local_job.visible: ",".join(devices),
     }
 
 

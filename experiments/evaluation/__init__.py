@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from experiments.evaluation.classification import ClassificationEvaluation
-from experiments.evaluation.judgement import Judgement, evaluate
+from experiments.evaluation.result import EvaluationResult, evaluate
 from experiments.evaluation.risk import RiskEvaluation
 from experiments.evaluation.segmentation import SegmentationEvaluation
 
-__all__ = ["ClassificationEvaluation", "Judgement", "RiskEvaluation", "SegmentationEvaluation", "evaluate"]
+__all__ = ["ClassificationEvaluation", "EvaluationResult", "RiskEvaluation", "SegmentationEvaluation", "evaluate"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.evaluation.judgement import Judgement
-from experiments.evaluation.risk import baseline_risks, best_cut, judge_risks
+from experiments.evaluation.result import EvaluationResult
+from experiments.evaluation.risk import baseline_risks, best_cut, evaluate_risks
 from experiments.labels import Labelled, part_of_labelled
 from experiments.splits import SHARES
 from experiments.tables import Rows
@@ -32,13 +32,13 @@ class ClassificationEvaluation:
     device: torch.device | str = "cpu"
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
 
-    def __call__(self, network: Any) -> Judgement:
+    def __call__(self, network: Any) -> EvaluationResult:
         network.eval()
         train, _unused = self._part("train", None)
         validation, guessed = self._part("validation", network)
         test, risks = self._part("test", network)
         cut = best_cut(validation.labels, guessed)
-        return judge_risks(test, risks, baseline_risks(train, test), cut, self.seed)
+        return evaluate_risks(test, risks, baseline_risks(train, test), cut, self.seed)
 
     def _part(self, name: str, network: Any) -> tuple[Rows, NDArray[np.float64]]:
         """The part's images made coarse, as rows, and what the network says of them in full."""

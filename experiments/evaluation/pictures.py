@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.evaluation.judgement import FEWEST
+from experiments.evaluation.result import MIN_CELL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def calibration(said: NDArray[Any], seen: NDArray[Any], sizes: NDArray[Any]) -> 
     figure, axes = canvas()
     top = float(max(said.max(), seen.max())) * 1.1 or 1.0
     axes.plot([0, top], [0, top], color=PALE, linewidth=1)
-    shown = sizes >= FEWEST
+    shown = sizes >= MIN_CELL
     axes.plot(said[shown], seen[shown], "o-", color=ACCENT, linewidth=2, markersize=6)
     _frame(axes, "Calibration, test part", "predicted risk", "observed share")
     return figure
@@ -98,8 +98,8 @@ def confusion(labels: NDArray[Any], said: NDArray[Any], cut: float) -> Figure:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row in (0, 1):
         for column in (0, 1):
-            count = str(table[row, column]) if table[row, column] >= FEWEST else f"< {FEWEST}"
-            text = f"{shares[row, column]:.0%}\n{count}" if table[row, column] >= FEWEST else count
+            count = str(table[row, column]) if table[row, column] >= MIN_CELL else f"< {MIN_CELL}"
+            text = f"{shares[row, column]:.0%}\n{count}" if table[row, column] >= MIN_CELL else count
             colour = "white" if shares[row, column] > 0.5 else INK
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=11)
     axes.set_xticks([0, 1], ["called well", "called ill"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.evaluation.judgement import Estimate, Judgement, Metric, bootstrap, by_group
+from experiments.evaluation.result import Estimate, EvaluationResult, Metric, bootstrap, by_group
 from experiments.splits import SHARES
 from experiments.tables import Rows
 
@@ -32,13 +32,13 @@ class RiskEvaluation:
     device: torch.device | str = "cpu"
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
 
-    def __call__(self, network: Any) -> Judgement:
+    def __call__(self, network: Any) -> EvaluationResult:
         test, train, validation = (
             self.rows.part(name, self.seed, self.shares) for name in ("test", "train", "validation")
         )
         risks, plain = self._risks(network, test), baseline_risks(train, test)
         cut = best_cut(validation.labels, self._risks(network, validation))
-        return judge_risks(test, risks, plain, cut, self.seed)
+        return evaluate_risks(test, risks, plain, cut, self.seed)
 
     def _risks(self, network: Any, rows: Rows) -> NDArray[np.float64]:
         import torch
@@ -49,11 +49,13 @@ class RiskEvaluation:
         return torch.sigmoid(logits.float()).cpu().numpy().astype(np.float64).reshape(-1)
 
 
-def judge_risks(test: Rows, risks: NDArray[np.float64], plain: NDArray[np.float64], cut: float, seed: int) -> Judgement:
-    """The judgement of ``risks`` (n) on the rows of the test part, beside ``plain`` (n), those of the plain model."""
+def evaluate_risks(
+    test: Rows, risks: NDArray[np.float64], plain: NDArray[np.float64], cut: float, seed: int
+) -> EvaluationResult:
+    """The result of ``risks`` (n) on the rows of the test part, beside ``plain`` (n), those of the plain model."""
     from experiments.evaluation import pictures
 
-    return Judgement(
+    return EvaluationResult(
         patients=len(set(test.patients.tolist())),
         metrics=_judge(test, risks, seed),
         baseline=_judge(test, plain, seed),

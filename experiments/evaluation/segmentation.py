@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.evaluation.judgement import Estimate, Judgement, Metric, bootstrap, by_group
+from experiments.evaluation.result import Estimate, EvaluationResult, Metric, bootstrap, by_group
 from experiments.images import Series, part_of_series, sexes_of
 from experiments.splits import SHARES
 
@@ -42,13 +42,13 @@ class SegmentationEvaluation:
     device: torch.device | str = "cpu"
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
 
-    def __call__(self, network: Any) -> Judgement:
+    def __call__(self, network: Any) -> EvaluationResult:
         from experiments.evaluation import pictures
 
         cases = [self._case(item, network) for item in part_of_series(self.series, "test", self.seed, self.shares)]
         patients = np.array([case.patient for case in cases])
         found, plain = self._scores(cases), self._plain_scores(cases)
-        return Judgement(
+        return EvaluationResult(
             patients=len(set(patients.tolist())),
             metrics=_judge(found, patients, self.seed),
             baseline=_judge(plain, patients, self.seed),

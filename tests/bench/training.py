@@ -105,14 +105,14 @@ def _gaps(ends: list[float]) -> list[float]:
 
 def telling_ms(folder: Path, count: int = 20_000) -> float:
     """What telling one loss costs, on average."""
-    from experiments.spool import Spool
+    from experiments.event_log import EventLog
 
-    spool = Spool(folder / "telling")
+    event_log = EventLog(folder / "telling")
     began = time.perf_counter()
     for step in range(count):
-        spool.metrics({"train/loss": 0.5}, step)
+        event_log.metrics({"train/loss": 0.5}, step)
     seconds = time.perf_counter() - began
-    spool.close()
+    event_log.close()
     return 1000 * seconds / count
 
 

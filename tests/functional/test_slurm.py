@@ -63,8 +63,8 @@ def test_two_nodes_train_to_the_same_weights(cluster, tmp_path):
     first, second = words(work)
     assert state == JobState(Phase.DONE)
     assert first["word"] == second["word"]
-    assert [each["place"]["node"] for each in (first, second)] == ["n1", "n2"]
-    assert [each["place"]["world_size"] for each in (first, second)] == [2, 2]
+    assert [each["rank_info"]["node"] for each in (first, second)] == ["n1", "n2"]
+    assert [each["rank_info"]["world_size"] for each in (first, second)] == [2, 2]
 
 
 def test_secrets_reach_the_ranks_and_stand_nowhere_else(cluster, slurm, tmp_path):
@@ -135,7 +135,7 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(cluster, tmp_path):
     assert requeued == JobState(Phase.QUEUED, "queued again, waits for its next start", restart=1)
     assert end_of(lane, first) == JobState(Phase.DONE)
     assert end_of(cluster, number) == JobState(Phase.DONE, restart=1)
-    assert [(each["place"]["restart"], each["word"]) for each in words(work)] == [(1, "SIGTERM")] * 2
+    assert [(each["rank_info"]["restart"], each["word"]) for each in words(work)] == [(1, "SIGTERM")] * 2
 
 
 def test_a_job_cancelled_while_it_gives_way_never_comes_back(cluster, tmp_path):
@@ -193,7 +193,7 @@ def test_a_job_that_lost_its_node_runs_again_when_the_node_is_back(cluster, slur
     slurm.start_node("n2")
 
     assert end_of(cluster, number) == JobState(Phase.DONE, restart=1)
-    assert [each["place"]["restart"] for each in words(work)] == [1, 1]
+    assert [each["rank_info"]["restart"] for each in words(work)] == [1, 1]
 
 
 def test_a_lost_node_ends_a_job_that_may_not_be_queued_again(slurm, tmp_path):

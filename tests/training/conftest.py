@@ -111,21 +111,21 @@ def end_of(run: Run, patience: float = 400.0) -> Run:
 def attempts_of(run: Run, settings: Settings) -> list[Any]:
     """The MLflow runs of a run's attempts, oldest first."""
     from erios.studies.run_selectors import folder_of
-    from experiments.order import read_order
     from experiments.recorder import make_client, mlflow_run
+    from experiments.run_spec import read_spec
 
-    order = read_order(folder_of(run, settings))
-    client = make_client(order)
-    return [client.get_run(mlflow_run(order, number) or "") for number in range(1, order.attempts + 1)]
+    spec = read_spec(folder_of(run, settings))
+    client = make_client(spec)
+    return [client.get_run(mlflow_run(spec, number) or "") for number in range(1, spec.attempts + 1)]
 
 
 def curve(run: Run, settings: Settings, name: str = "train/loss") -> list[tuple[int, float]]:
     """A figure of all attempts of a run, by step."""
     from erios.studies.run_selectors import folder_of
-    from experiments.order import read_order
     from experiments.recorder import make_client
+    from experiments.run_spec import read_spec
 
-    client = make_client(read_order(folder_of(run, settings)))
+    client = make_client(read_spec(folder_of(run, settings)))
     return [
         (point.step, point.value)
         for attempt in attempts_of(run, settings)

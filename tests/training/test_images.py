@@ -23,11 +23,11 @@ from etl.privacy import PseudonymKey
 from etl.synthetic import generate
 from etl.tables import load_tables
 from experiments.bundles import copy_bundle, open_bundle
+from experiments.event_log import read_events
 from experiments.images import load_series
 from experiments.labels import load_labelled
-from experiments.order import Order, write_order
+from experiments.run_spec import RunSpec, write_spec
 from experiments.splits import PARTS, part_of
-from experiments.spool import read_events
 from tests.imaging import Imaging
 from tests.inline import InlineRunner
 
@@ -49,7 +49,7 @@ RADIOGRAPH = "3"
 """The folder of a patient's radiograph in a generated hospital."""
 WITHHELD: dict[str, Any] = {
     "patients": None,
-    "fewest_patients": 11,
+    "min_cell": 11,
     "metrics": {},
     "baseline": {},
     "groups": {},
@@ -91,8 +91,8 @@ def train(extract: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         folder.mkdir()
         copy_bundle(open_bundle(PROJECT / "conf" / "bundles" / name), folder / "bundle")
         tracking, artifacts = f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts")
-        order = Order("R1", folder, name, extract, tracking, artifacts, "S1", "person", overrides=overrides)
-        write_order(replace(order, energy=False))
+        spec = RunSpec("R1", folder, name, extract, tracking, artifacts, "S1", "person", overrides=overrides)
+        write_spec(replace(spec, energy=False))
         command = [sys.executable, "-m", "tests.training.unguarded", str(folder)]
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr

@@ -19,10 +19,10 @@ from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Part, Run
 from erios.studies.run_selectors import folder_of
 from erios.workflows.run_follow import follow, stop
-from erios.workflows.runs import judge_reproduction, promote, start_reproduction
+from erios.workflows.runs import compare_reproduction, promote, start_reproduction
 from erios.workflows.train import resume, start
-from experiments.order import read_order
 from experiments.recorder import make_client
+from experiments.run_spec import read_spec
 from tests.portal.stories import who
 from tests.portal.test_pages import client
 from tests.slurm import wait_for
@@ -78,7 +78,7 @@ def test_a_run_is_trained_judged_recorded_shown_and_done_again(home: Settings) -
     assert "baseline/roc_auc" in metrics
     check_page(run, home)
     again = end_of(start_reproduction(run))
-    assert judge_reproduction(run, again)["same"]
+    assert compare_reproduction(run, again)["same"]
     check_promotion(run, home)
     assert did(home) == [*["run.start", "run.done"] * 2, *["run.promote"] * 2]
 
@@ -89,7 +89,7 @@ def check_promotion(run: Run, home: Settings) -> None:
         promote(run, run.by)
     name = f"{run.extract.study.number}-readmission"
     assert promote(run, who("dan")) == f"{name} v1"
-    client = make_client(read_order(folder_of(run, home)))
+    client = make_client(read_spec(folder_of(run, home)))
     version = client.get_model_version_by_alias(name, "champion")
     assert (version.run_id, int(version.version)) == (run.tracked, 1)
     outputs: Any = client.get_run(run.tracked).outputs
@@ -119,7 +119,7 @@ def test_a_killed_training_is_failed_with_its_reason_and_goes_on_in_another_atte
     assert "killed" in first.data.tags["erios.reason"]
     assert second.data.tags["erios.previous"] == first.info.run_id
     assert dict(curve(done, home)) == dict(curve(whole, home))
-    assert judge_reproduction(whole, done)["same"]
+    assert compare_reproduction(whole, done)["same"]
 
 
 def test_a_run_whose_recorder_is_killed_fails_and_is_closed_by_the_training(

@@ -17,7 +17,7 @@ from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Run
 from erios.studies.run_selectors import folder_of
 from erios.workflows.run_follow import follow, stop_forbidden
-from erios.workflows.runs import judge_reproduction
+from erios.workflows.runs import compare_reproduction
 from erios.workflows.train import resume
 from experiments.cluster import Job, load_clusters, open_cluster
 from tests.portal.stories import who
@@ -74,7 +74,7 @@ def test_a_preempted_run_goes_on_and_its_curve_is_that_of_an_undisturbed_one(
     assert "checkpointed, to go on in another attempt" in first.data.tags["erios.reason"]
     assert second.data.tags["erios.previous"] == first.info.run_id
     assert curve(done, home) == curve(whole, home)
-    assert judge_reproduction(whole, done)["same"]
+    assert compare_reproduction(whole, done)["same"]
 
 
 def is_told_to_leave(pid: int) -> bool:

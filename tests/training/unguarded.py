@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from experiments.order import read_order
 from experiments.run import run_process
+from experiments.run_spec import read_spec
 
 
 class Open:
@@ -20,4 +20,4 @@ class Open:
 
 
 if __name__ == "__main__":
-    sys.exit(run_process(read_order(Path(sys.argv[1])), Open()))
+    sys.exit(run_process(read_spec(Path(sys.argv[1])), Open()))

@@ -15,7 +15,7 @@ from erios.portal.audience import StaffRequest, staff
 from erios.studies.extract_selectors import team_of
 from erios.studies.models import Run
 from erios.studies.run_selectors import visible_runs
-from erios.workflows.run_story import picture_of, story_of
+from erios.workflows.run_summary import picture_of, summary_of
 
 
 def _run(request: StaffRequest, number: str) -> Run:
@@ -29,7 +29,7 @@ def run(request: StaffRequest, number: str) -> HttpResponse:
     found = _run(request, number)
     language = "en" if get_language() == "en" else "fr"
     may_stop = State(found.state).is_live and not stopping(request.user.person, team_of(found.extract.study))
-    known = {"run": found, "may_stop": may_stop, **run_figures.figures(story_of(found), language)}
+    known = {"run": found, "may_stop": may_stop, **run_figures.figures(summary_of(found), language)}
     return render(request, "portal/run.html", known)
 
 

@@ -1,4 +1,4 @@
-"""A process knows its place, and a group ends when one of its ranks is gone."""
+"""A process knows its info, and a group ends when one of its ranks is gone."""
 
 import json
 import multiprocessing
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from erios.settings import PROJECT
-from experiments.distributed import Place, find_place, join, leave_notices_to_the_rank, share
-from experiments.errors import PlaceError
+from experiments.distributed import RankInfo, find_rank, join, leave_notices_to_the_rank, share
+from experiments.errors import RankError
 from tests.slurm import wait_for
 
 STEP = {
@@ -36,22 +36,22 @@ TORCHRUN = {
 
 
 def test_the_place_in_a_step_of_slurm():
-    assert find_place(STEP) == Place(5, 7, 1, 2, "n3", restart=4, gpus=2)
-    assert find_place(STEP | {"SLURM_PROCID": "6", "SLURM_LOCALID": "0", "SLURM_NODEID": "3"}).local_world_size == 1
+    assert find_rank(STEP) == RankInfo(5, 7, 1, 2, "n3", restart=4, gpus=2)
+    assert find_rank(STEP | {"SLURM_PROCID": "6", "SLURM_LOCALID": "0", "SLURM_NODEID": "3"}).local_world_size == 1
 
 
 def test_the_place_under_torchrun():
-    assert find_place(TORCHRUN | {"SLURMD_NODENAME": "n2"}) == Place(3, 4, 1, 2, "n2", restart=1)
+    assert find_rank(TORCHRUN | {"SLURMD_NODENAME": "n2"}) == RankInfo(3, 4, 1, 2, "n2", restart=1)
 
 
 def test_torchrun_inside_a_step_counts():
-    assert find_place(STEP | TORCHRUN) == Place(3, 4, 1, 2, "n3", restart=5, gpus=2)
+    assert find_rank(STEP | TORCHRUN) == RankInfo(3, 4, 1, 2, "n3", restart=5, gpus=2)
 
 
 def test_a_batch_script_is_no_rank():
-    place = find_place({"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_LOCALID": "0"})
+    info = find_rank({"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_LOCALID": "0"})
 
-    assert (place.rank, place.world_size, place.is_first, place.is_first_on_node) == (0, 1, True, True)
+    assert (info.rank, info.world_size, info.is_first, info.is_first_on_node) == (0, 1, True, True)
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_a_batch_script_is_no_rank():
     ],
 )
 def test_variables_that_contradict_each_other_are_refused(changes, sentence):
-    with pytest.raises(PlaceError, match=sentence):
-        find_place(STEP | changes)
+    with pytest.raises(RankError, match=sentence):
+        find_rank(STEP | changes)
 
 
 def test_a_process_alone_joins_no_group():
     from torch import distributed
 
-    with join(Place()) as device:
+    with join(RankInfo()) as device:
         assert device.type in ("cpu", "cuda")
         assert not distributed.is_initialized()
 
@@ -81,7 +81,7 @@ def test_a_process_alone_joins_no_group():
 def test_gpus_that_torch_does_not_see_are_missed(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
-    with pytest.raises(PlaceError, match="given 2 GPUs on n1 but torch sees none"), join(Place(node="n1", gpus=2)):
+    with pytest.raises(RankError, match="given 2 GPUs on n1 but torch sees none"), join(RankInfo(node="n1", gpus=2)):
         pass
 
 
@@ -89,7 +89,7 @@ def test_a_group_without_a_meeting_point_is_refused(monkeypatch):
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     monkeypatch.delenv("MASTER_PORT", raising=False)
 
-    with pytest.raises(PlaceError, match="MASTER_ADDR and MASTER_PORT not set"), join(Place(world_size=2)):
+    with pytest.raises(RankError, match="MASTER_ADDR and MASTER_PORT not set"), join(RankInfo(world_size=2)):
         pass
 
 
@@ -119,15 +119,15 @@ def test_a_killed_rank_ends_the_others_with_an_error(tmp_path):
     said, _ = ranks[0].communicate(timeout=20)
     ranks[1].communicate()
     assert ranks[0].returncode == 1
-    assert "PlaceError: rank 0 on" in said.splitlines()[-1]
+    assert "RankError: rank 0 on" in said.splitlines()[-1]
     assert "lost one of its peers" in said
 
 
 def start(rank: int, folder: Path) -> subprocess.Popen[str]:
     """A rank as torchrun starts it, with nobody to end it when its peer is gone."""
-    place = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}
+    info = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(folder), "GLOO_SOCKET_IFNAME": "lo"}
-    environ = {"PYTHONPATH": PROJECT, "PATH": os.environ["PATH"], **place, **meeting}
+    environ = {"PYTHONPATH": PROJECT, "PATH": os.environ["PATH"], **info, **meeting}
     return subprocess.Popen(
         (sys.executable, "-m", "tests.ranks", "exchange"),
         cwd=folder,

@@ -9,10 +9,10 @@ from hypothesis import strategies as some
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from experiments.evaluation.judgement import (
-    FEWEST,
+from experiments.evaluation.result import (
+    MIN_CELL,
     Estimate,
-    Judgement,
+    EvaluationResult,
     as_table,
     bootstrap,
     by_group,
@@ -100,7 +100,7 @@ def test_the_same_seed_tells_the_same_interval_and_few_draws_at_once_the_same(mo
     whole = bootstrap(mean, patients, seed=5)
 
     assert bootstrap(mean, patients, seed=6) != whole
-    monkeypatch.setattr("experiments.evaluation.judgement._CELLS", 1000)
+    monkeypatch.setattr("experiments.evaluation.result._CELLS", 1000)
     assert bootstrap(mean, patients, seed=5) == whole
 
 
@@ -123,29 +123,29 @@ def test_rows_of_one_patient_count_as_one():
 
 
 def test_what_is_told_of_a_group_with_few_patients_is_its_name_alone():
-    judgement = Judgement(
+    result = EvaluationResult(
         50, {"brier": Estimate(0.1, 0.05, 0.2)}, groups={"sex": {"female": None, "male": {"x": Estimate(1, 0, 2)}}}
     )
 
-    assert "group/sex/male/x" in flatten(judgement)
-    assert not [name for name in flatten(judgement) if "female" in name]
-    table = json.loads(json.dumps(as_table(judgement)))
+    assert "group/sex/male/x" in flatten(result)
+    assert not [name for name in flatten(result) if "female" in name]
+    table = json.loads(json.dumps(as_table(result)))
     assert table["groups"]["sex"]["female"] is None
-    assert table["fewest_patients"] == FEWEST
+    assert table["min_cell"] == MIN_CELL
 
 
 def test_a_figure_that_is_none_is_not_told():
-    assert flatten(Judgement(50, {"roc_auc": Estimate(float("nan"), 0, 1)})) == {}
+    assert flatten(EvaluationResult(50, {"roc_auc": Estimate(float("nan"), 0, 1)})) == {}
 
 
 @pytest.mark.parametrize(("patients", "told"), [(11, True), (10, False)])
 def test_nothing_is_told_of_a_test_part_of_fewer_than_eleven_patients(patients, told):
     estimate = Estimate(0.5, 0.4, 0.6)
     groups = {"sex": {"female": {"dice": estimate}}}
-    whole = Judgement(patients, {"dice": estimate}, {"dice": estimate}, groups, {"overlays.png": Figure()})
+    whole = EvaluationResult(patients, {"dice": estimate}, {"dice": estimate}, groups, {"overlays.png": Figure()})
 
     kept = withheld(whole)
 
-    assert kept == (whole if told else Judgement(None))
+    assert kept == (whole if told else EvaluationResult(None))
     assert bool(flatten(kept)) is told
     assert as_table(kept)["patients"] == (11 if told else None)

@@ -1,4 +1,4 @@
-"""Labels of images from the tables of an extract, and the judgement of a network that tells images apart."""
+"""Labels of images from the tables of an extract, and the result of a network that tells images apart."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +87,11 @@ class Brightest(torch.nn.Module):
 def test_a_network_is_judged_on_images_that_no_training_saw():
     cases = [Labelled(of(str(number)), float(number % 2), {"site": "nord"}) for number in range(300)]
 
-    judgement = ClassificationEvaluation(cases, Spots())(Brightest())
+    result = ClassificationEvaluation(cases, Spots())(Brightest())
 
-    assert judgement.patients == len(part_of_labelled(cases, "test", 0))
-    assert judgement.metrics["roc_auc"].value == 1
-    assert judgement.metrics["brier"].value < 0.01
-    assert judgement.baseline["roc_auc"].value < 1
-    assert (judgement.groups["site"]["nord"] or {})["roc_auc"].value == 1
-    assert set(judgement.pictures) == {"roc.png", "calibration.png", "confusion.png"}
+    assert result.patients == len(part_of_labelled(cases, "test", 0))
+    assert result.metrics["roc_auc"].value == 1
+    assert result.metrics["brier"].value < 0.01
+    assert result.baseline["roc_auc"].value < 1
+    assert (result.groups["site"]["nord"] or {})["roc_auc"].value == 1
+    assert set(result.pictures) == {"roc.png", "calibration.png", "confusion.png"}

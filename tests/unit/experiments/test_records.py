@@ -8,18 +8,18 @@ import torch
 from experiments import checkpoints, randomness
 from experiments.attempt import PreemptedError, Rejoined, agree, weights_digest
 from experiments.errors import CheckpointError, ExperimentError, ForbiddenError, StoppedError
-from experiments.order import Order, read_order, write_order
-from experiments.spool import FILE, Spool, read_events
+from experiments.event_log import FILE, EventLog, read_events
+from experiments.run_spec import RunSpec, read_spec, write_spec
 
 
 def test_events_are_read_in_order_and_from_where_one_was(tmp_path):
-    spool = Spool(tmp_path)
-    spool.metrics({"loss": 0.5}, 1)
+    event_log = EventLog(tmp_path)
+    event_log.metrics({"loss": 0.5}, 1)
     (first,) = read_events(tmp_path)
-    spool.params({"epochs": 3})
-    spool.tags({"a": "é"})
-    spool.end("FINISHED")
-    spool.close()
+    event_log.params({"epochs": 3})
+    event_log.tags({"a": "é"})
+    event_log.end("FINISHED")
+    event_log.close()
 
     later = [event for event, _offset in read_events(tmp_path, first[1])]
     assert first[0]["metrics"] == {"loss": 0.5}
@@ -28,8 +28,8 @@ def test_events_are_read_in_order_and_from_where_one_was(tmp_path):
 
 
 def test_a_line_that_is_still_being_written_is_left_for_later(tmp_path):
-    spool = Spool(tmp_path)
-    spool.metrics({"loss": 0.5}, 1)
+    event_log = EventLog(tmp_path)
+    event_log.metrics({"loss": 0.5}, 1)
     with (tmp_path / FILE).open("ab") as file:
         file.write(b'{"metrics": {"lo')
 
@@ -37,8 +37,8 @@ def test_a_line_that_is_still_being_written_is_left_for_later(tmp_path):
 
 
 def test_a_loss_that_is_no_number_is_told_as_such(tmp_path):
-    spool = Spool(tmp_path)
-    spool.metrics({"loss": float("nan"), "rate": float("inf")}, 1)
+    event_log = EventLog(tmp_path)
+    event_log.metrics({"loss": float("nan"), "rate": float("inf")}, 1)
 
     ((event, _offset),) = read_events(tmp_path)
     assert event["metrics"] == {"loss": "nan", "rate": "inf"}
@@ -81,10 +81,10 @@ def test_a_missing_checkpoint_says_what_to_do(tmp_path):
 
 
 def test_an_order_comes_back_as_it_was_written(tmp_path):
-    order = Order("R001", tmp_path, "b", tmp_path / "data", "sqlite:///x", "", "E1", "bob", overrides={"epochs": 3})
-    write_order(order)
+    spec = RunSpec("R001", tmp_path, "b", tmp_path / "data", "sqlite:///x", "", "E1", "bob", overrides={"epochs": 3})
+    write_spec(spec)
 
-    assert read_order(tmp_path) == order
+    assert read_spec(tmp_path) == spec
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"run": "R001"}'])
@@ -92,7 +92,7 @@ def test_a_file_that_is_no_order_is_one_sentence(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
 
     with pytest.raises(ExperimentError, match="cannot be read as a run"):
-        read_order(tmp_path)
+        read_spec(tmp_path)
 
 
 def test_random_numbers_go_on_where_a_checkpoint_found_them(tmp_path):

@@ -1,4 +1,4 @@
-"""The overlap of masks, and the judgement of a network that finds them."""
+"""The overlap of masks, and the result of a network that finds them."""
 
 from dataclasses import dataclass
 from pathlib import Path

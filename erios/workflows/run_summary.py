@@ -1,6 +1,6 @@
-"""What a run tells of itself, read from its folder: attempts, curve, judgement, energy, pictures.
+"""What a run tells of itself, read from its folder: attempts, curve, evaluation, energy, pictures.
 
-Owns the reading of events as a story of the whole run; who may hear it is asked before.
+Owns the reading of events as a summary of the whole run; who may hear it is asked before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from erios.settings import load_settings
 
 if TYPE_CHECKING:
     from erios.studies.models import Run
-    from experiments.order import Order
+    from experiments.run_spec import RunSpec
 
 
 @dataclass(frozen=True)
@@ -38,29 +38,29 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Story:
-    """A run from its first attempt to its last. ``judgement``: as ``experiments.evaluation`` keeps it."""
+class RunSummary:
+    """A run from its first attempt to its last. ``evaluation``: as ``experiments.evaluation`` keeps it."""
 
     attempts: tuple[Attempt, ...] = ()
     epochs: tuple[Epoch, ...] = ()
-    judgement: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
     energy: Mapping[str, float] = field(default_factory=dict)
     meter: str = ""
     weights: str = ""
     pictures: tuple[str, ...] = ()
 
 
-def story_of(run: Run) -> Story:
-    """All that the run has told until now; an empty story before its first attempt."""
-    order = _order(run)
-    if order is None or not order.attempts:
-        return Story()
-    last = order.attempt_folder(order.attempts)
-    figures, tags = _last_told(order)
-    return Story(
-        attempts=tuple(_attempt(order, number) for number in range(1, order.attempts + 1)),
-        epochs=tuple(_epochs(order)),
-        judgement=_read(last / "evaluation.json"),
+def summary_of(run: Run) -> RunSummary:
+    """All that the run has told until now; an empty summary before its first attempt."""
+    spec = _spec(run)
+    if spec is None or not spec.attempts:
+        return RunSummary()
+    last = spec.attempt_folder(spec.attempts)
+    figures, tags = _last_told(spec)
+    return RunSummary(
+        attempts=tuple(_attempt(spec, number) for number in range(1, spec.attempts + 1)),
+        epochs=tuple(_epochs(spec)),
+        evaluation=_read(last / "evaluation.json"),
         energy={name.removeprefix("energy/"): value for name, value in figures.items() if name.startswith("energy/")},
         meter=tags.get("erios.energy", ""),
         weights=tags.get("erios.weights", ""),
@@ -70,19 +70,19 @@ def story_of(run: Run) -> Story:
 
 def picture_of(run: Run, name: str) -> Path | None:
     """The file of one of the run's pictures; None if it has no such picture."""
-    order = _order(run)
-    if order is None or name not in story_of(run).pictures:
+    spec = _spec(run)
+    if spec is None or name not in summary_of(run).pictures:
         return None
-    return order.attempt_folder(order.attempts) / "pictures" / name
+    return spec.attempt_folder(spec.attempts) / "pictures" / name
 
 
-def _order(run: Run) -> Order | None:
+def _spec(run: Run) -> RunSpec | None:
     from erios.studies.run_selectors import folder_of
     from experiments.errors import ExperimentError
-    from experiments.order import read_order
+    from experiments.run_spec import read_spec
 
     try:
-        return read_order(folder_of(run, load_settings()))
+        return read_spec(folder_of(run, load_settings()))
     except ExperimentError:
         return None
 
@@ -91,17 +91,17 @@ def _read(path: Path) -> Mapping[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def _attempt(order: Order, number: int) -> Attempt:
+def _attempt(spec: RunSpec, number: int) -> Attempt:
     from experiments.recorder import ENDED
 
-    ended = _read(order.attempt_folder(number) / ENDED)
+    ended = _read(spec.attempt_folder(number) / ENDED)
     return Attempt(number, str(ended.get("status", "RUNNING")), str(ended.get("reason", "")))
 
 
-def _epochs(order: Order) -> Iterator[Epoch]:
+def _epochs(spec: RunSpec) -> Iterator[Epoch]:
     """Epochs over all attempts; losses of an epoch that was cut count once it is done."""
     losses: dict[int, float] = {}
-    for event in _events(order):
+    for event in _events(spec):
         metrics = event.get("metrics", {})
         if "train/loss" in metrics:
             losses[event["step"]] = float(metrics["train/loss"])
@@ -112,18 +112,18 @@ def _epochs(order: Order) -> Iterator[Epoch]:
             losses.clear()
 
 
-def _events(order: Order) -> Iterator[dict[str, Any]]:
-    from experiments.spool import read_events
+def _events(spec: RunSpec) -> Iterator[dict[str, Any]]:
+    from experiments.event_log import read_events
 
-    for number in range(1, order.attempts + 1):
-        for event, _offset in read_events(order.attempt_folder(number)):
+    for number in range(1, spec.attempts + 1):
+        for event, _offset in read_events(spec.attempt_folder(number)):
             yield event
 
 
-def _last_told(order: Order) -> tuple[dict[str, float], dict[str, str]]:
+def _last_told(spec: RunSpec) -> tuple[dict[str, float], dict[str, str]]:
     figures: dict[str, float] = {}
     tags: dict[str, str] = {}
-    for event in _events(order):
+    for event in _events(spec):
         figures |= {name: float(value) for name, value in event.get("metrics", {}).items()}
         tags |= event.get("tags", {})
     return figures, tags

@@ -21,7 +21,7 @@ FILE = "run.json"
 
 
 @dataclass(frozen=True)
-class Order:
+class RunSpec:
     """A run as it was asked for: all that makes its result, and how it shows in the tracking.
 
     ``run``: its number. ``folder``: the run's. ``dataset_dir``: the opened extract's. ``overrides``: settings of the
@@ -65,19 +65,19 @@ class Order:
         return max((int(one.name) for one in self.folder.glob("attempts/*") if one.name.isdecimal()), default=0)
 
 
-def write_order(order: Order) -> None:
-    """Put the order in its folder, whole or not at all."""
-    values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(order).items()}
-    order.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    write_whole(order.folder / FILE, json.dumps(values, indent=2, ensure_ascii=False).encode())
+def write_spec(spec: RunSpec) -> None:
+    """Put the specification in the folder of its run, whole or not at all."""
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(spec).items()}
+    spec.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    write_whole(spec.folder / FILE, json.dumps(values, indent=2, ensure_ascii=False).encode())
 
 
-def read_order(folder: Path) -> Order:
-    """The order in a run's folder; ExperimentError if there is none that can be read."""
+def read_spec(folder: Path) -> RunSpec:
+    """The specification in the folder of a run; ExperimentError if there is none that can be read."""
     try:
         values = json.loads((folder / FILE).read_text(encoding="utf-8"))
         paths = {name: Path(values[name]) for name in ("folder", "dataset_dir")}
-        return Order(**{one.name: {**values, **paths}[one.name] for one in fields(Order)})
+        return RunSpec(**{one.name: {**values, **paths}[one.name] for one in fields(RunSpec)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExperimentError(f"{folder / FILE} cannot be read as a run ({type(error).__name__})") from None
 

@@ -17,7 +17,7 @@ from typing import Any
 FILE = "events.jsonl"
 
 
-class Spool:
+class EventLog:
     """The events of one attempt, appended by its first rank alone."""
 
     def __init__(self, folder: Path) -> None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from experiments.attempt import Attempt
-    from experiments.spool import Spool
+    from experiments.event_log import EventLog
 
-FEWEST = 11
+MIN_CELL = 11
 """Patients that a figure must be of, as everywhere in the workbench."""
 DRAWS = 1000
 
@@ -37,7 +37,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class EvaluationResult:
     """``metrics`` on the test part; ``baseline``: a plain model's on the same rows; ``groups``: name → value →
     metrics, None where there are too few patients; ``pictures``: file name → figure; ``patients`` of the test part,
     None where they are too few: then nothing else is told."""
@@ -50,47 +50,47 @@ class Judgement:
 
 
 class Evaluation(Protocol):
-    """What ``evaluation`` in a bundle's configuration must be: the trained network → a judgement."""
+    """What ``evaluation`` in a bundle's configuration must be: the trained network → a result."""
 
-    def __call__(self, network: Any) -> Judgement: ...
+    def __call__(self, network: Any) -> EvaluationResult: ...
 
 
-def evaluate(attempt: Attempt, folder: Path, spool: Spool) -> Judgement | None:
+def evaluate(attempt: Attempt, folder: Path, event_log: EventLog) -> EvaluationResult | None:
     """Run the bundle's ``evaluation`` if it has one, tell its figures and keep its pictures in ``folder``."""
     if "evaluation" not in attempt.workflow.parser:
         return None
     evaluation = attempt.workflow.parser.get_parsed_content("evaluation")
     if not callable(evaluation):
-        raise BundleError(f"`evaluation` of bundle {attempt.order.bundle} cannot be called with a network")
-    judgement = withheld(evaluation(attempt.network))
-    tell(judgement, folder, spool)
-    return judgement
+        raise BundleError(f"`evaluation` of bundle {attempt.spec.bundle} cannot be called with a network")
+    result = withheld(evaluation(attempt.network))
+    tell(result, folder, event_log)
+    return result
 
 
-def withheld(judgement: Judgement) -> Judgement:
-    """The judgement, or an empty one where the test part has too few patients: all else would tell of them."""
-    return judgement if (judgement.patients or 0) >= FEWEST else Judgement(None)
+def withheld(result: EvaluationResult) -> EvaluationResult:
+    """The result, or an empty one where the test part has too few patients: all else would tell of them."""
+    return result if (result.patients or 0) >= MIN_CELL else EvaluationResult(None)
 
 
-def tell(judgement: Judgement, folder: Path, spool: Spool) -> None:
-    """Figures to the spool; a table of all of them and the pictures as files."""
-    counted = {} if judgement.patients is None else {"test/patients": judgement.patients}
-    spool.metrics(flatten(judgement) | counted, 0)
+def tell(result: EvaluationResult, folder: Path, event_log: EventLog) -> None:
+    """Figures to the event_log; a table of all of them and the pictures as files."""
+    counted = {} if result.patients is None else {"test/patients": result.patients}
+    event_log.metrics(flatten(result) | counted, 0)
     path = folder / "evaluation.json"
-    path.write_text(json.dumps(as_table(judgement), indent=2, ensure_ascii=False), encoding="utf-8")
-    spool.artifact(path)
+    path.write_text(json.dumps(as_table(result), indent=2, ensure_ascii=False), encoding="utf-8")
+    event_log.artifact(path)
     pictures = folder / "pictures"
     pictures.mkdir(exist_ok=True)
-    for name, figure in judgement.pictures.items():
+    for name, figure in result.pictures.items():
         figure.savefig(pictures / name, dpi=130, bbox_inches="tight")
-    if judgement.pictures:
-        spool.artifact(pictures, "pictures")
+    if result.pictures:
+        event_log.artifact(pictures, "pictures")
 
 
-def flatten(judgement: Judgement) -> dict[str, float]:
+def flatten(result: EvaluationResult) -> dict[str, float]:
     """Names as MLflow takes them: ``test/roc_auc``, ``test/roc_auc_low``, ``baseline/…``, ``group/sex/female/…``."""
-    flat = _flat("test", judgement.metrics) | _flat("baseline", judgement.baseline)
-    for group, values in judgement.groups.items():
+    flat = _flat("test", result.metrics) | _flat("baseline", result.baseline)
+    for group, values in result.groups.items():
         for value, metrics in values.items():
             flat |= _flat(f"group/{_name(group)}/{_name(value)}", metrics or {})
     return flat
@@ -113,20 +113,20 @@ def _name(text: str) -> str:
     return "".join(one if one.isalnum() or one in "_-. " else "-" for one in text)
 
 
-def as_table(judgement: Judgement) -> dict[str, Any]:
-    """The judgement as JSON; a group of too few patients is null."""
+def as_table(result: EvaluationResult) -> dict[str, Any]:
+    """The result as JSON; a group of too few patients is null."""
 
     def plain(metrics: Mapping[str, Estimate] | None) -> Any:
         return None if metrics is None else {name: vars(estimate) for name, estimate in metrics.items()}
 
     return {
-        "patients": judgement.patients,
-        "metrics": plain(judgement.metrics),
-        "baseline": plain(judgement.baseline),
+        "patients": result.patients,
+        "metrics": plain(result.metrics),
+        "baseline": plain(result.baseline),
         "groups": {
-            group: {value: plain(one) for value, one in values.items()} for group, values in judgement.groups.items()
+            group: {value: plain(one) for value, one in values.items()} for group, values in result.groups.items()
         },
-        "fewest_patients": FEWEST,
+        "min_cell": MIN_CELL,
     }
 
 
@@ -173,11 +173,11 @@ def by_group(
         found[group] = {}
         for value in sorted(set(values.tolist())):
             rows = np.flatnonzero(values == value)
-            enough = _fewest_patients(patients[rows], labels[rows], labels) >= FEWEST
+            enough = _min_cell(patients[rows], labels[rows], labels) >= MIN_CELL
             found[group][str(value)] = judge(rows) if enough else None
     return found
 
 
-def _fewest_patients(patients: NDArray[Any], labels: NDArray[Any], outcomes: NDArray[Any]) -> int:
+def _min_cell(patients: NDArray[Any], labels: NDArray[Any], outcomes: NDArray[Any]) -> int:
     """Patients of the rarest outcome: fewer, and a share would tell of them."""
     return min(len(set(patients[labels == outcome].tolist())) for outcome in np.unique(outcomes))
