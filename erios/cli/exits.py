@@ -50,7 +50,7 @@ WINGS: dict[str, type[EriosError]] = {
     "experiments.errors.ExperimentError": InputError,
     "etl.dicom.errors.HeldBack": InputError,
     "etl.views.definition.ViewError": UsageError,
-    "etl.views.fhirpath.PathError": UsageError,
+    "etl.views.fhirpath.errors.PathError": UsageError,
 }
 """A wing's error class → the family whose exit code it takes; its ``str()`` is already the sentence."""
 

@@ -17,25 +17,24 @@ from functools import reduce
 from typing import Any
 
 from etl.fhir.element_types import elements
+from etl.sql import literal
 from etl.views import boundaries
 from etl.views.definition import ColumnDefinition, Constant, Select, ViewDefinition, ViewError, parse_view
-from etl.views.fhirpath import (
+from etl.views.fhirpath import compile_expression
+from etl.views.fhirpath.errors import PathError, UnknownElementError
+from etl.views.fhirpath.expressions import (
     DATES,
     INTEGERS,
     SQL_TYPES,
     STRINGS,
     Expr,
     Names,
-    Need,
-    Nested,
-    PathError,
+    Projection,
+    RecursiveElement,
     Scope,
-    UnknownElementError,
-    compile_expression,
-    is_path,
-    quote,
     root,
 )
+from etl.views.fhirpath.syntax import is_path
 from etl.views.rows import RESOURCE, Check, Iteration, Rows, Union, Value, elements_read
 from etl.views.sharing import share_paths
 
@@ -133,14 +132,14 @@ def compile_view(definition: ViewDefinition | Mapping[str, Any]) -> CompiledView
 
 def compile_path(resource: str, path: str) -> CompiledPath:
     """Compile one expression over a resource type; ViewError if it does not fit the type."""
-    need = Need()
+    projection = Projection()
     try:
-        expr = compile_expression(path, Scope(root(resource, RESOURCE, need), resource, {}))
+        expr = compile_expression(path, Scope(root(resource, RESOURCE, projection), resource, {}))
     except PathError as error:
         raise ViewError(f"{resource}: path '{path}': {error}") from None
     expr = expr.typed()
-    sql = expr.sql if expr.many else f"CASE WHEN {expr.sql} IS NOT NULL THEN [{expr.sql}] END"
-    return CompiledPath(need.structure() if need.parts else {"id": "VARCHAR"}, sql)
+    sql = expr.sql if expr.is_list else f"CASE WHEN {expr.sql} IS NOT NULL THEN [{expr.sql}] END"
+    return CompiledPath(projection.structure() if projection.children else {"id": "VARCHAR"}, sql)
 
 
 def merge_structures(structures: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -152,9 +151,9 @@ def merge_structures(structures: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return merged or {"id": "VARCHAR"}
 
 
-def _read_both_ways(need: Need) -> bool:
+def _read_both_ways(projection: Projection) -> bool:
     """Was any element read as a structure before it was found to be repeated over?"""
-    return (need.nested is not None and bool(need.parts)) or any(map(_read_both_ways, need.parts.values()))
+    return bool(projection.nested and projection.children) or any(map(_read_both_ways, projection.children.values()))
 
 
 def _json_texts(expr: Expr) -> str:
@@ -162,9 +161,9 @@ def _json_texts(expr: Expr) -> str:
     parsed, text = expr.json
     if parsed != expr.sql:
         text = expr.sql
-    elif not expr.many:
+    elif not expr.is_list:
         return f"CASE WHEN {text} IS NOT NULL THEN [{text}] END"
-    if expr.many:
+    if expr.is_list:
         return f"list_transform({text}, lambda t: to_json(t))"
     return f"CASE WHEN {text} IS NOT NULL THEN [to_json({text})] END"
 
@@ -182,15 +181,15 @@ def _merge(one: Any, other: Any) -> Any:
 class _Compiler:
     def __init__(self, view: ViewDefinition) -> None:
         self._view = view
-        self._need = Need()
+        self._projection = Projection()
         self._columns: dict[str, Column] = {}
         self._names = Names()
-        self._nested: dict[str, Nested] = {}
+        self._nested: dict[str, RecursiveElement] = {}
 
     def compile(self) -> CompiledView:
         """Compile; once more, when it turned out late that an element already read is repeated over."""
         view = self._compile()
-        if any(_read_both_ways(need) for need in (self._need, *(nested.need for nested in self._nested.values()))):
+        if any(map(_read_both_ways, [self._projection, *(nested.projection for nested in self._nested.values())])):
             self._columns, self._names = {}, Names()
             return self._compile()
         return view
@@ -202,7 +201,7 @@ class _Compiler:
         for select in self._view.selects:
             self._add(rows, self._select(select, scope), select.where)
         columns = tuple(self._columns[name] for name in rows.order)
-        structure = self._need.structure() if self._need.parts else {"id": "VARCHAR"}
+        structure = self._projection.structure() if self._projection.children else {"id": "VARCHAR"}
         return CompiledView(
             self._view.name,
             self._view.resource,
@@ -217,7 +216,7 @@ class _Compiler:
 
     def _scope(self) -> Scope:
         try:
-            this = root(self._view.resource, RESOURCE, self._need)
+            this = root(self._view.resource, RESOURCE, self._projection)
         except PathError as error:
             raise self._error("resource", str(error)) from None
         constants = {name: self._constant(c) for name, c in self._view.constants.items()}
@@ -233,7 +232,7 @@ class _Compiler:
         text = str(constant.value)
         if constant.type in INTEGERS:
             return Expr(text, constant.type)
-        return Expr(quote(text), constant.type, raw=constant.type == "decimal" or constant.type in DATES)
+        return Expr(literal(text), constant.type, raw=constant.type == "decimal" or constant.type in DATES)
 
     def _filter(self, path: str, number: int, scope: Scope) -> str:
         where = f"where[{number}].path '{path}'"
@@ -241,7 +240,7 @@ class _Compiler:
         if expr.type not in ("boolean", "empty"):
             raise self._error(where, f"must be true or false, and is a {expr.type}")
         typed = expr.typed()
-        return f"coalesce(list_extract({typed.sql}, 1), false)" if typed.many else f"coalesce({typed.sql}, false)"
+        return f"coalesce(list_extract({typed.sql}, 1), false)" if typed.is_list else f"coalesce({typed.sql}, false)"
 
     def _expression(self, path: str, scope: Scope, where: str) -> Expr:
         try:
@@ -258,7 +257,7 @@ class _Compiler:
         focus = self._expression(select.for_each, scope, f"{select.where}.{iteration} '{select.for_each}'")
         if focus.choice:
             raise self._error(f"{select.where}.{iteration}", f"'{focus.choice}' has several types; add ofType()")
-        items = focus.sql if focus.many else f"CASE WHEN {focus.sql} IS NOT NULL THEN [{focus.sql}] END"
+        items = focus.sql if focus.is_list else f"CASE WHEN {focus.sql} IS NOT NULL THEN [{focus.sql}] END"
         if select.or_null:
             items = f"CASE WHEN len({items}) > 0 THEN {items} ELSE [NULL] END"
         of_path = scope.this.root and not select.or_null and is_path(select.for_each)
@@ -267,12 +266,12 @@ class _Compiler:
     def _iterated(self, select: Select, focus: Expr, items: str, scope: Scope, *, of_path: bool = False) -> Rows:
         """Rows of a select for every item of a list."""
         x, i = self._names.fresh(), self._names.fresh()
-        this = replace(focus, sql=x, many=False, root=False)
+        this = replace(focus, sql=x, is_list=False, root=False)
         inner = self._body(select, replace(scope, this=this, row_index=f"({i} - 1)"))
         if select.or_null:
             inner = self._one_row_of_nulls(inner, f"{x} IS NULL")
         if select.repeat:
-            reason = quote(f"{select.where}.repeat: nested deeper than {MAX_DEPTH}")
+            reason = literal(f"{select.where}.repeat: nested deeper than {MAX_DEPTH}")
             inner.checks.append(Check(f"CASE WHEN {x} IS NULL THEN {reason} END"))
         return Rows(lists=[Iteration(items, x, i, inner, of_path)], order=inner.order)
 
@@ -309,10 +308,10 @@ class _Compiler:
         if kind is None:
             nothing = Expr("NULL", "empty")
             return nothing, "CAST([] AS INTEGER[])", scope
-        nested = self._nested.setdefault(kind.type, Nested(_STRUCTURE.format(len(self._nested))))
+        nested = self._nested.setdefault(kind.type, RecursiveElement(_STRUCTURE.format(len(self._nested))))
         start = self._json_items(firsts, nested, select)
-        item = replace(kind, sql="", many=False, raw=False, need=nested.need, root=False)
-        return replace(item, many=True), self._all_levels(select, item, start, scope, nested), scope
+        item = replace(kind, sql="", is_list=False, raw=False, projection=nested.projection, root=False)
+        return replace(item, is_list=True), self._all_levels(select, item, start, scope, nested), scope
 
     def _reached(self, select: Select, scope: Scope) -> list[Expr]:
         """What the paths of a repeat reach from here. The types on the way differ, so an element may be unknown."""
@@ -326,21 +325,21 @@ class _Compiler:
                 raise ViewError(f"{self._view.name}: {select.where}.repeat[{number}] '{path}': {error}") from None
         return reached
 
-    def _json_items(self, paths: Sequence[Expr], nested: Nested, select: Select) -> str:
+    def _json_items(self, paths: Sequence[Expr], nested: RecursiveElement, select: Select) -> str:
         """SQL of the JSON texts of what the paths reach, one list."""
         parts = []
         for expr in paths:
             if expr.type == "empty":
                 continue
-            if expr.need is None or expr.parts is None:
+            if expr.projection is None or expr.elements is None:
                 raise self._error(f"{select.where}.repeat", "must lead to elements that hold parts")
             parts.append(_json_texts(expr))
-            if expr.json[0] != expr.sql and expr.need is not nested.need:
-                expr.need.nested = nested
+            if expr.json[0] != expr.sql and expr.projection is not nested.projection:
+                expr.projection.nested = nested
         both = reduce(lambda one, other: f"list_concat({one}, {other})", parts, "CAST([] AS JSON[])")
         return f"list_filter({both}, lambda j: j IS NOT NULL AND j <> 'null')"
 
-    def _all_levels(self, select: Select, item: Expr, start: str, scope: Scope, nested: Nested) -> str:
+    def _all_levels(self, select: Select, item: Expr, start: str, scope: Scope, nested: RecursiveElement) -> str:
         """SQL of the items of all levels: level by level, then in the order of their places in the tree.
 
         One reduction carries the items ``reached`` and those ``fresh`` on the last level, each a struct of its place
@@ -432,7 +431,7 @@ class _Compiler:
     def _check_column(self, column: ColumnDefinition, expr: Expr, where: str) -> None:
         if expr.choice:
             raise self._error(where, f"'{expr.choice}' has several types; add ofType()")
-        if expr.parts is not None:
+        if expr.elements is not None:
             raise self._error(where, f"is a {expr.type}; a column is a primitive value, so go on to one of its parts")
         if not (declared := _declared(column)):
             return
@@ -456,7 +455,7 @@ class _Compiler:
 
     def _fill(self, text: str) -> str:
         for nested in self._nested.values():
-            structure = nested.need.structure() if nested.need.parts else {"id": "VARCHAR"}
+            structure = nested.projection.structure() if nested.projection.children else {"id": "VARCHAR"}
             text = text.replace(nested.marker, json.dumps(structure).replace("'", "''"))
         return text
 
@@ -541,13 +540,13 @@ def _result_type(expr: Expr, declared: str) -> str:
 def _typed(expr: Expr, ansi: str | None, sql_type: str) -> Expr:
     """The column's values: cast by FHIR type, or as the tag ``ansi/type`` says."""
     if expr.type == "empty":
-        return replace(expr, sql=f"CAST(NULL AS {sql_type})", many=False, raw=False)
+        return replace(expr, sql=f"CAST(NULL AS {sql_type})", is_list=False, raw=False)
     if ansi is None and SQL_TYPES.get(expr.type, "VARCHAR") == sql_type:
         return expr.typed()
     is_date = expr.type in ("date", "dateTime", "instant")
     cast = _cast_date(sql_type) if is_date else f"TRY_CAST({{0}} AS {sql_type})"
-    each = cast.replace("{0}", "v" if expr.many else expr.sql)
-    sql = f"list_transform({expr.sql}, lambda v: {each})" if expr.many else each
+    each = cast.replace("{0}", "v" if expr.is_list else expr.sql)
+    sql = f"list_transform({expr.sql}, lambda v: {each})" if expr.is_list else each
     return replace(expr, sql=sql, raw=False)
 
 
@@ -568,27 +567,27 @@ def _nothing(column: ColumnDefinition, sql_type: str) -> str:
 
 def _value(column: ColumnDefinition, typed: Expr, sql_type: str) -> Value:
     if column.collection:
-        as_list = typed.sql if typed.many else f"CASE WHEN {typed.sql} IS NOT NULL THEN [{typed.sql}] ELSE [] END"
+        as_list = typed.sql if typed.is_list else f"CASE WHEN {typed.sql} IS NOT NULL THEN [{typed.sql}] ELSE [] END"
         sql = f"CAST(coalesce({as_list}, []) AS {sql_type}[])"
         return Value(sql, sql)
-    if not typed.many:
+    if not typed.is_list:
         return Value(typed.sql, typed.sql)
     one = f"list_extract({typed.sql}, 1)"
-    message = quote(f"column {column.name} ({column.path}) has more than one value; use first() or collection")
+    message = literal(f"column {column.name} ({column.path}) has more than one value; use first() or collection")
     return Value(one, f"CASE WHEN len({typed.sql}) > 1 THEN error({message}) ELSE {one} END")
 
 
 def _checks(column: ColumnDefinition, expr: Expr, typed: Expr, checked: set[str]) -> list[str]:
     """SQL texts that are NULL, or the reason why a value of the column cannot be used; no test is made twice."""
     checks = []
-    if typed.many and not column.collection:
-        reason = quote(f"column {column.name}: more than one value at {column.path}")
+    if typed.is_list and not column.collection:
+        reason = literal(f"column {column.name}: more than one value at {column.path}")
         checks.append(f"CASE WHEN len({typed.sql}) > 1 THEN {reason} END")
     if wrong := [test for test in _unreadable(expr, typed) if test not in checked]:
         checked.update(wrong)
         some = " OR ".join(wrong)
-        found = some if expr.many else f"{expr.sql} IS NOT NULL AND ({some})"
-        checks.append(f"CASE WHEN {found} THEN {quote(f'column {column.name}: not a valid {expr.type}')} END")
+        found = some if expr.is_list else f"{expr.sql} IS NOT NULL AND ({some})"
+        checks.append(f"CASE WHEN {found} THEN {literal(f'column {column.name}: not a valid {expr.type}')} END")
     return checks
 
 
@@ -596,8 +595,8 @@ def _unreadable(expr: Expr, typed: Expr) -> list[str]:
     """SQL, any of them: is there a text that the column's type cannot hold?"""
     if not expr.raw or (typed.sql == expr.sql and expr.type not in DATES):
         return []
-    wrong = _wrong_text(expr.type, "v" if expr.many else expr.sql)
-    if expr.many:
+    wrong = _wrong_text(expr.type, "v" if expr.is_list else expr.sql)
+    if expr.is_list:
         tests = [f"len(list_filter({expr.sql}, lambda v: {wrong})) > 0"] if wrong else []
         unread = f"len(list_filter({typed.sql}, lambda v: v IS NULL)) > 0"
     else:
@@ -640,7 +639,7 @@ def _row_list(rows: Rows, names: Names) -> tuple[str, bool]:
     if not values and not checks:
         return crossed, True
     y = names.fresh()
-    values |= {name: f"struct_extract({y}, {quote(name)})" for name in crossed_names}
+    values |= {name: f"struct_extract({y}, {literal(name)})" for name in crossed_names}
     checks += [f"struct_extract({y}, '{_PROBLEM}')"]
     return f"list_transform({crossed}, lambda {y}: {_pack(values, checks)})", True
 
@@ -660,8 +659,8 @@ def _crossed(parts: Sequence[Iteration | Union], names: Names) -> tuple[str, lis
     sql, columns = _list_sql(parts[0], names), parts[0].order
     for part in parts[1:]:
         a, b = names.fresh(), names.fresh()
-        values = {name: f"struct_extract({a}, {quote(name)})" for name in columns}
-        values |= {name: f"struct_extract({b}, {quote(name)})" for name in part.order}
+        values = {name: f"struct_extract({a}, {literal(name)})" for name in columns}
+        values |= {name: f"struct_extract({b}, {literal(name)})" for name in part.order}
         row = _pack(values, [f"struct_extract({a}, '{_PROBLEM}')", f"struct_extract({b}, '{_PROBLEM}')"])
         inner = f"list_transform({_list_sql(part, names)}, lambda {b}: {row})"
         sql = f"flatten(list_transform({sql}, lambda {a}: {inner}))"
@@ -676,8 +675,8 @@ def _as_list(rows: Rows, order: Sequence[str], names: Names) -> str:
     if list(rows.values) == list(order):
         return sql
     z = names.fresh()
-    ordered = {name: f"struct_extract({z}, {quote(name)})" for name in order}
-    return f"list_transform({sql}, lambda {z}: {_pack(ordered, [f'struct_extract({z}, {quote(_PROBLEM)})'])})"
+    ordered = {name: f"struct_extract({z}, {literal(name)})" for name in order}
+    return f"list_transform({sql}, lambda {z}: {_pack(ordered, [f'struct_extract({z}, {literal(_PROBLEM)})'])})"
 
 
 @dataclass(frozen=True)
@@ -740,7 +739,7 @@ class _Query:
         unnested = [*self._own(rows, passed), self._problem(rows, passed), f'unnest({crossed}) AS "_row"']
         inner = f"(SELECT {', '.join(unnested)} FROM {source})"
         kept = [*self.carry, *(f'"{name}"' for name in (*passed, *rows.values) if name != _PROBLEM)]
-        listed = [f'struct_extract("_row", {quote(name)}) AS "{name}"' for name in columns]
+        listed = [f'struct_extract("_row", {literal(name)}) AS "{name}"' for name in columns]
         nested = f"""struct_extract("_row", '{_PROBLEM}')"""
         problem = f'coalesce("{_PROBLEM}", {nested}) AS "{_PROBLEM}"'
         check = "" if self.problems else f" WHERE {_raised(nested)}"

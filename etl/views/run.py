@@ -16,9 +16,9 @@ from pathlib import Path
 import duckdb
 
 from etl.errors import InputError, StorageError
+from etl.sql import literal
 from etl.views.compiler import CompiledView, merge_structures
 from etl.views.definition import ViewError
-from etl.views.fhirpath import quote
 from etl.views.numbers import exact_text
 
 _RESOURCE = "_resource"
@@ -47,9 +47,9 @@ def check_sql(view: CompiledView) -> None:
 def rows_sql(view: CompiledView, texts: str) -> str:
     """SELECT of a view's rows over ``texts``, a FROM clause with a column ``text`` of JSON records of any type."""
     structure = merge_structures([view.structure, {"resourceType": "VARCHAR"}])
-    parsed = f"from_json({exact_text('text', precision=True)}, {quote(json.dumps(structure))})"
+    parsed = f"from_json({exact_text('text', precision=True)}, {literal(json.dumps(structure))})"
     records = f"(SELECT {parsed} AS {_RESOURCE} FROM {texts})"
-    own = f"(SELECT * FROM {records} WHERE struct_extract({_RESOURCE}, 'resourceType') = {quote(view.resource)})"
+    own = f"(SELECT * FROM {records} WHERE struct_extract({_RESOURCE}, 'resourceType') = {literal(view.resource)})"
     return view.sql(own, _RESOURCE)
 
 
