@@ -112,7 +112,7 @@ def events(patient: Row, event: Any, tables: Tables) -> Iterator[tuple[date | No
         if row.get("status") in VOID.get(table, ()):
             continue
         start, end = _days(row, table)
-        if _matches(row, event, tables) and _touches(start, end, event.period):
+        if _matches(row, event, tables) and _touches(start, end, event):
             yield start, end
 
 

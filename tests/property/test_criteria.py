@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erios.extracts.criteria import DUCKDB, SPARK, And, canonical, cohort_query, leaves, leaves_query, parse, steps
-from erios.extracts.criteria.compile import RECORD_HEX, counts_query
+from erios.extracts.criteria import DUCKDB, SPARK, canonical, cohort_query, leaves, leaves_query, parse
+from erios.extracts.criteria.sql import RECORD_HEX
 from erios.extracts.exposure import evaluate
 from tests.property.slow_criteria import DATES, members
 
@@ -139,14 +139,6 @@ def _fill(connection: duckdb.DuckDBPyConnection, tables: dict[str, list[dict[str
         connection.unregister("arrow_rows")
 
 
-def _expected(criterion: Any, tables: dict[str, list[dict[str, Any]]]) -> list[int]:
-    found = []
-    for n in range(len(steps(criterion)) + 1):
-        who = members(And(steps(criterion)[:n]), tables)
-        found += [len(who), sum(int(key[:RECORD_HEX], 16) for key in who)]
-    return found
-
-
 @st.composite
 def _cases(draw: Any) -> Any:
     choose = lambda options: draw(st.sampled_from(options))  # noqa: E731
@@ -158,11 +150,11 @@ def _cases(draw: Any) -> Any:
 def test_duckdb_agrees_with_plain_loops(case, connection):
     tables, criterion = case
     _fill(connection, tables)
-    query, cohort = counts_query(criterion), cohort_query(canonical(criterion))
 
-    assert list(connection.execute(query.sql, query.parameters).fetchone()) == _expected(criterion, tables)
-    found = connection.execute(cohort.sql, cohort.parameters).fetchall()
-    assert sorted(key for (key,) in found) == sorted(members(criterion, tables))
+    for asked in (criterion, canonical(criterion)):
+        cohort = cohort_query(asked)
+        found = connection.execute(cohort.sql, cohort.parameters).fetchall()
+        assert sorted(key for (key,) in found) == sorted(members(asked, tables))
 
 
 @settings(max_examples=40)
@@ -210,6 +202,7 @@ def test_spark_agrees_with_duckdb(spark: SparkSession, connection: duckdb.DuckDB
 
     for value in [*FIXED, *(any_criterion(draw.choice) for _ in range(9))]:
         criterion = parse(value)
-        duck, jvm = counts_query(criterion, DUCKDB), counts_query(criterion, SPARK)
-        row = spark.sql(jvm.sql, args=list(jvm.parameters)).collect()[0]
-        assert [int(n) for n in row] == list(connection.execute(duck.sql, duck.parameters).fetchone() or ())
+        for query in (cohort_query, lambda asked, dialect: leaves_query(list(dict.fromkeys(leaves(asked))), dialect)):
+            duck, jvm = query(criterion, DUCKDB), query(criterion, SPARK)
+            rows = [tuple(row) for row in spark.sql(jvm.sql, args=list(jvm.parameters)).collect()]
+            assert sorted(rows) == sorted(connection.execute(duck.sql, duck.parameters).fetchall())

@@ -3,30 +3,27 @@
 Owns the meaning of a criterion. Knows no count and no study; a value reaches SQL only as a bound parameter.
 """
 
-from erios.extracts.criteria.canonical import canonical, canonical_json, digest, dump
-from erios.extracts.criteria.compile import DUCKDB, SPARK, Dialect, Query, cohort_query, leaves_query
-from erios.extracts.criteria.model import (
+from erios.extracts.criteria.canonical import canonical, canonical_json, digest
+from erios.extracts.criteria.compile import cohort_query, leaves_query
+from erios.extracts.criteria.kinds import (
+    LEAVES,
     Age,
-    And,
-    Criterion,
     Diagnosis,
     Laboratory,
-    Leaf,
-    Not,
-    Or,
     Procedure,
     Sex,
     Stay,
     Treatment,
     Within,
-    leaves,
-    steps,
 )
+from erios.extracts.criteria.model import And, Criterion, Leaf, Not, Or, dump, leaves, steps
 from erios.extracts.criteria.parse import parse
+from erios.extracts.criteria.sql import DUCKDB, SPARK, Dialect, Query
 from erios.extracts.criteria.words import describe
 
 __all__ = [
     "DUCKDB",
+    "LEAVES",
     "SPARK",
     "Age",
     "And",

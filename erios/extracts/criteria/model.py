@@ -1,104 +1,132 @@
-"""The kinds of criteria as frozen values. Dates are days as the hospital wrote them; codes are upper case, undotted."""
+"""The criteria as frozen values: what a leaf declares once, and how leaves are joined.
+
+A leaf criterion is one file of ``kinds``: a dataclass whose fields carry their types (``fields``). Parser, JSON,
+canonical form, words, form, schema and the table of docs/criteria.md derive from that; only its SQL is written out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
-from decimal import Decimal
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
-SEXES = ("female", "male", "other", "unknown")
-CLASSES = ("ACUTE", "AMB", "EMER", "FLD", "HH", "IMP", "NONAC", "OBSENC", "PRENC", "SS", "VR")
-COMPARATORS = ("<", "<=", "=", ">=", ">")
-VIA = ("administration", "dispense", "request", "statement")
-DIRECTIONS = ("after", "around", "before")
+from erios.extracts.criteria.fields import Day, FieldType, check_object, fail
+from erios.extracts.criteria.sql import Dialect, Query, all_of, join, touches
 
 
 @dataclass(frozen=True)
-class Period:
-    """Days from ``start`` to ``end``, both included; None is open."""
+class Leaf:
+    """A criterion without others joined in it. ``NAME``: in JSON; ``BARE``: the field that is the whole JSON value."""
 
-    start: date | None = None
-    end: date | None = None
+    NAME: ClassVar[str] = ""
+    BARE: ClassVar[str] = ""
 
-    def __bool__(self) -> bool:
-        return self.start is not None or self.end is not None
+    @classmethod
+    def parse(cls, value: Any, at: str) -> Self:
+        """The leaf from its JSON; InputError names the place."""
+        types = field_types(cls)
+        if cls.BARE:
+            return cls(**{cls.BARE: types[cls.BARE].parse(value, at)})
+        required = [one.key for one in types.values() if one.required]
+        given = check_object(value, at, [one.key for one in types.values()], required)
+        values = {name: one.parse(given[one.key], f"{at}.{one.key}") for name, one in types.items() if one.key in given}
+        leaf = cls(**values)
+        leaf.check(at)
+        return leaf
 
+    def check(self, at: str) -> None:
+        """InputError where the fields do not go together."""
 
-@dataclass(frozen=True)
-class Age:
-    """Whole years at a day, or at the start of at least one stay when ``on`` is None."""
+    def dump(self) -> dict[str, Any]:
+        """The JSON value, as ``parse`` reads it, under the leaf's name."""
+        values = {one.key: one.dump(getattr(self, name)) for name, one in field_types(type(self)).items()}
+        values = {key: value for key, value in values.items() if value is not None}
+        return {self.NAME: next(iter(values.values())) if self.BARE else values}
 
-    min: int | None
-    max: int | None
-    on: date | None
+    def canonical(self) -> Self:
+        """The same for every leaf that means the same, as far as rearranging goes."""
+        types = field_types(type(self))
+        return replace(self, **{name: one.canonical(getattr(self, name)) for name, one in types.items()})
 
+    def describe(self, words: Mapping[str, str]) -> str:
+        """In the words of a language, without capital or full stop."""
+        return words[self.NAME].format(**self.phrases(words))
 
-@dataclass(frozen=True)
-class Sex:
-    """Administrative gender, one of."""
+    def phrases(self, words: Mapping[str, str]) -> dict[str, str]:
+        """What the sentence of this leaf has a place for, by name."""
+        return {name: one.describe(getattr(self, name), words) for name, one in field_types(type(self)).items()}
 
-    values: tuple[str, ...]
+    def tables(self) -> frozenset[str]:
+        """Names of the tables that are read besides ``patient``."""
+        return frozenset()
 
+    def patient_condition(self) -> Query | None:
+        """Condition on the patient's own row ``p``; None where other tables are needed."""
+        return None
 
-@dataclass(frozen=True)
-class Stay:
-    """A stay of one of the classes (any without) that touches the period."""
-
-    classes: tuple[str, ...] = ()
-    period: Period = Period()
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """A condition under one of the CIM-10 codes: ``E11`` holds E11.9; ``I10-I15`` is a range of categories."""
-
-    codes: tuple[str, ...]
-    period: Period = Period()
-
-
-@dataclass(frozen=True)
-class Laboratory:
-    """A result of a LOINC code, compared with ``value`` in ``unit`` (UCUM) where there is an ``op``."""
-
-    loinc: str
-    op: str | None = None
-    value: Decimal | None = None
-    unit: str | None = None
-    period: Period = Period()
-
-
-@dataclass(frozen=True)
-class Treatment:
-    """A medication under one of the ATC codes, by one of the ways the warehouse knows (any without)."""
-
-    atc: tuple[str, ...]
-    via: tuple[str, ...] = VIA
-    period: Period = Period()
+    def members(self, dialect: Dialect) -> Query:
+        """SELECT of the patients, each once, whom the leaf holds."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Procedure:
-    """An act whose CCAM code begins with one of these."""
+class EventRows:
+    """Where the rows of an event are: table (an SQL name), first and last day (SQL), and which rows count."""
 
-    ccam: tuple[str, ...]
-    period: Period = Period()
+    table: str
+    first_day: str
+    last_day: str
+    condition: Query
 
-
-Event = Stay | Diagnosis | Laboratory | Treatment | Procedure
+    def select(self, start: date | None, end: date | None, *, dated: bool) -> Query:
+        """SELECT of patient_key, and the first and last day where they are asked for."""
+        condition = all_of(self.condition, touches(start, end, self.first_day, self.last_day))
+        days = f", {self.first_day} AS first_day, {self.last_day} AS last_day" if dated else ""
+        return f"SELECT patient_key{days} FROM {self.table} WHERE " + condition
 
 
 @dataclass(frozen=True)
-class Within:
-    """``event`` at most ``days`` after, before or around (either) ``of``; the same day counts."""
+class Event(Leaf):
+    """A leaf with days: rows of tables that touch the period from ``start`` to ``end``, both included; None: open."""
 
-    event: Event
-    of: Event
-    days: int
-    direction: str
+    start: Annotated[date | None, Day("from", "first day of the period")] = field(default=None, kw_only=True)
+    end: Annotated[date | None, Day("to", "last day of the period")] = field(default=None, kw_only=True)
+
+    def check(self, at: str) -> None:
+        if self.start and self.end and self.start > self.end:
+            fail(at, "'from' is after 'to'")
+
+    def phrases(self, words: Mapping[str, str]) -> dict[str, str]:
+        days = {name: text for name, text in super().phrases(words).items() if text}
+        form = "both" if self.start and self.end else "from" if self.start else "to" if self.end else ""
+        return {**super().phrases(words), "period": words[form].format(**days) if form else ""}
+
+    def rows_of_tables(self, dialect: Dialect) -> list[EventRows]:
+        """Where the rows are; one entry a table."""
+        raise NotImplementedError
+
+    def rows(self, dialect: Dialect, *, dated: bool) -> Query:
+        """SELECT of the rows: patient_key, and first_day and last_day where they are asked for."""
+        tables = self.rows_of_tables(dialect)
+        return join(" UNION ALL ", (table.select(self.start, self.end, dated=dated) for table in tables))
+
+    def members(self, dialect: Dialect) -> Query:
+        return "SELECT DISTINCT patient_key FROM (" + self.rows(dialect, dated=False) + ") rows_of_patient"
 
 
-Leaf = Age | Sex | Event | Within
+def field_types(leaf: Any) -> Mapping[str, FieldType]:
+    """Attribute → type of each field of a class of leaves, in the order of JSON and form: a period comes last."""
+    return _field_types(leaf)
+
+
+@cache
+def _field_types(leaf: Any) -> Mapping[str, FieldType]:
+    hints = get_type_hints(leaf, include_extras=True)
+    ordered = sorted(fields(leaf), key=lambda one: bool(one.kw_only))
+    return {one.name: hints[one.name].__metadata__[0] for one in ordered}
 
 
 @dataclass(frozen=True)
@@ -133,10 +161,28 @@ def leaves(criterion: Criterion) -> Iterator[Leaf]:
                 yield from leaves(part)
         case Not(inner):
             yield from leaves(inner)
-        case _:
+        case Leaf():
             yield criterion
 
 
 def steps(criterion: Criterion) -> tuple[Criterion, ...]:
     """The parts of the top-level "and" in order; one part when it is another criterion."""
     return criterion.all if isinstance(criterion, And) else (criterion,)
+
+
+def dump(criterion: Criterion) -> dict[str, Any]:
+    """The JSON value of a criterion, as ``parse`` reads it."""
+    match criterion:
+        case And(parts):
+            return {"and": [dump(part) for part in parts]}
+        case Or(parts):
+            return {"or": [dump(part) for part in parts]}
+        case Not(inner):
+            return {"not": dump(inner)}
+        case Leaf():
+            return criterion.dump()
+
+
+def json_text(criterion: Criterion) -> str:
+    """The JSON of a criterion in one spelling: sorted names, no spaces."""
+    return json.dumps(dump(criterion), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

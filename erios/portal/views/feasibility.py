@@ -14,7 +14,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from erios.errors import EriosError
 from erios.extracts.counts import Feasibility, load_parameters
 from erios.extracts.criteria import describe
-from erios.extracts.criteria.model import CLASSES, COMPARATORS
+from erios.extracts.criteria.kinds.laboratory import COMPARATORS
+from erios.extracts.criteria.kinds.stay import CLASSES
 from erios.governance.roles import Permission
 from erios.portal.audience import StaffRequest, needs
 from erios.portal.criteria_form import KINDS, Row, criteria_of, rows_from, rows_of
