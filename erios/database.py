@@ -26,10 +26,7 @@ def set_up_django(configuration: str = "") -> None:
 
     if apps.ready:
         return
-    if configuration:
-        os.environ["DJANGO_SETTINGS_MODULE"] = configuration
-    else:
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", SITE)
+    os.environ["DJANGO_SETTINGS_MODULE"] = configuration or os.environ.get("DJANGO_SETTINGS_MODULE") or SITE
     django.setup()
 
 

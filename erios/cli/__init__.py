@@ -40,7 +40,7 @@ GROUPS = {
 }
 """Command or group → its line in ``erios --help``; ``erios.cli.<name>`` exposes it as ``app``."""
 
-WITH_DATABASE = frozenset({"demo", "portal", "study", "tracking", "train", "worker", "extract"})
+WITH_DATABASE = frozenset({"demo", "extract", "portal", "runs", "study", "tracking", "train", "worker"})
 """Groups that work on the governance database: their modules import Django's models, so Django is set up before."""
 
 COMPLETION = "_ERIOS_COMPLETE"

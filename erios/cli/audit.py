@@ -10,6 +10,12 @@ from typing import Annotated
 
 import typer
 
+from erios.audit import read_events
+from erios.audit import verify as verify_chain
+from erios.cli.output import answer, write_json
+from erios.errors import StorageError, UsageError
+from erios.settings import load_settings
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -26,12 +32,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Answer on stand
 
     Example: erios audit verify
     """
-    from erios.audit import verify as check
-    from erios.cli.output import answer, write_json
-    from erios.errors import StorageError
-    from erios.settings import load_settings
-
-    found = check(load_settings())
+    found = verify_chain(load_settings())
     if as_json:
         write_json(asdict(found))
     if found.faults:
@@ -44,7 +45,6 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Answer on stand
 def _whole(events: int, seal: str) -> str:
     if events:
         return f"The audit chain is whole: {events} events, last seal {seal}."
-    from erios.settings import load_settings
 
     return f"The audit chain is empty: nothing is on record in {load_settings().home}."
 
@@ -61,17 +61,12 @@ def export(
 
     Example: erios audit export --since 2026-01-01
     """
-    from erios.audit import read_events
-    from erios.settings import load_settings
-
     for event in read_events(load_settings(), _instant(since)):
         sys.stdout.write(json.dumps(asdict(event) | {"details": _details(event.details)}) + "\n")
 
 
 def _instant(text: str) -> str:
     """The form in which events are stamped, whose order is that of time."""
-    from erios.errors import UsageError
-
     if not text:
         return ""
     try:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from erios.workflows.backup import Manifest
+from erios.cli.output import answer, print_table, write_json
+from erios.errors import InputError, UsageError
+from erios.settings import load_settings
+from erios.workflows.backup import ORDER, Manifest
+from erios.workflows.backup import create as create_backup
+from erios.workflows.backup import restore as restore_backup
+from erios.workflows.backup import verify as verify_backup
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -40,15 +45,10 @@ def create(
 
     Example: erios backup create /mnt/backup/2026-11-22 --passphrase-file /root/backup-passphrase
     """
-    from erios.errors import UsageError
-    from erios.settings import load_settings
-    from erios.workflows.backup import ORDER
-    from erios.workflows.backup import create as act
-
     if unknown := sorted(set(without or ()) - set(ORDER)):
         raise UsageError(f"there is no zone {unknown[0]}: zones are {', '.join(ORDER)}")
     zones = [zone for zone in ORDER if zone not in (without or ())]
-    manifest = act(destination.absolute(), _passphrase(passphrase_file, again=True), load_settings(), zones)
+    manifest = create_backup(destination.absolute(), _passphrase(passphrase_file, again=True), load_settings(), zones)
     _tell(manifest, f"Backup in {destination}", as_json)
 
 
@@ -62,9 +62,7 @@ def verify(
 
     Example: erios backup verify /mnt/backup/2026-11-22
     """
-    from erios.workflows.backup import verify as act
-
-    _tell(act(source, _passphrase(passphrase_file)), f"{source} is whole, byte for byte", as_json)
+    _tell(verify_backup(source, _passphrase(passphrase_file)), f"{source} is whole, byte for byte", as_json)
 
 
 @app.command()
@@ -77,11 +75,7 @@ def restore(
 
     Example: ERIOS_HOME=/srv/erios erios backup restore /mnt/backup/2026-11-22
     """
-    from erios.cli.output import answer, write_json
-    from erios.settings import load_settings
-    from erios.workflows.backup import restore as act
-
-    proved = act(source, _passphrase(passphrase_file), load_settings())
+    proved = restore_backup(source, _passphrase(passphrase_file), load_settings())
     if as_json:
         write_json({"restored": str(source), "proved": proved})
         return
@@ -92,8 +86,6 @@ def restore(
 
 def _passphrase(file: Path | None, *, again: bool = False) -> str:
     """From the file, or asked for; never from the command line, which others on the machine can read."""
-    from erios.errors import InputError, UsageError
-
     if file is None and not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask for the passphrase on: give --passphrase-file")
     if file is None:
@@ -109,8 +101,6 @@ def _passphrase(file: Path | None, *, again: bool = False) -> str:
 
 def _tell(manifest: Manifest, title: str, as_json: bool) -> None:
     from dataclasses import asdict
-
-    from erios.cli.output import answer, print_table, write_json
 
     if as_json:
         write_json(asdict(manifest))

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from erios.cli.output import print_table, screen, write_json
+from erios.demo.cast import account, draw_passwords, scientist
+from erios.demo.scale import FAST, FULL, claim
+from erios.demo.services import Addresses, served
+from erios.demo.story import Step, Story
+from erios.settings import load_settings
+from erios.workflows.tracking_access import give_password
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from erios.demo.services import Addresses
-    from erios.demo.story import Step
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -33,10 +39,6 @@ def demo(
 
     Example: ERIOS_HOME=var/demo erios demo --fast
     """
-    from erios.demo.scale import FAST, FULL, claim
-    from erios.demo.story import Story
-    from erios.settings import load_settings
-
     settings, scale = load_settings(), FAST if fast else FULL
     known = claim(settings.home, scale, restart=restart)
     console = _console()
@@ -44,8 +46,6 @@ def demo(
     steps = Story(settings, scale).steps()
     told = [_play(console, step, f"{place:>2}/{len(steps)}") for place, step in enumerate(steps, 1)]
     if as_json:
-        from erios.cli.output import write_json
-
         write_json(told)
     if serve:
         _serve(console)
@@ -57,7 +57,6 @@ def demo(
 
 
 def _console() -> Console:
-    from erios.cli.output import screen
 
     return screen()
 
@@ -83,10 +82,6 @@ def _play(console: Console, step: Step, place: str) -> dict[str, Any]:
 
 def _serve(console: Console) -> None:
     """Accounts with new passwords, addresses, and both servers until Ctrl-C."""
-    from erios.demo.cast import draw_passwords, scientist
-    from erios.demo.services import served
-    from erios.workflows.tracking_access import give_password
-
     records = give_password(scientist())
     with served() as addresses:
         _show(console, addresses, draw_passwords(), scientist().username, records)
@@ -96,8 +91,6 @@ def _serve(console: Console) -> None:
 
 
 def _show(console: Console, addresses: Addresses, passwords: dict[str, str], person: str, records: str) -> None:
-    from erios.cli.output import print_table
-    from erios.demo.cast import account
 
     rows = [(login, account(login).title or "Administration", password) for login, password in passwords.items()]
     console.print()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from erios.workflows.doctor import Finding
+from erios.cli.output import answer, write_json
+from erios.errors import MachineError
+from erios.settings import load_settings
+from erios.workflows.doctor import Finding, examine
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _MARKS = {"well": ("✓", "green"), "note": ("·", "yellow"), "ill": ("✗", "bold red")}
@@ -23,18 +25,12 @@ def doctor(
 
     Example: erios doctor
     """
-    from erios.errors import MachineError
-    from erios.settings import load_settings
-    from erios.workflows.doctor import examine
-
     told = []
     for part, findings in examine(load_settings()):
         told += [{"part": part, **vars(one)} for one in findings]
         if not as_json:
             _print(part, findings)
     if as_json:
-        from erios.cli.output import write_json
-
         write_json(told)
     if wrong := sum(one["health"] == "ill" for one in told):
         raise MachineError(
@@ -44,8 +40,6 @@ def doctor(
 
 def _print(part: str, findings: list[Finding]) -> None:
     from rich.text import Text
-
-    from erios.cli.output import answer
 
     console = answer()
     console.print(part, style="bold")

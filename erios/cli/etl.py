@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from erios.cli.exits import to_error
 from erios.cli.output import Progress, answer, print_table, write_json
 from erios.errors import InputError
+from erios.settings import load_settings
+from erios.workflows.load import delete_resources, load_export, rebuild_release, refresh_release, replay_quarantine
+from erios.workflows.nightly import watch_folder
+from erios.workflows.stale_extracts import describe_stale, follow_objections
+from erios.workflows.upkeep import erase_patient
+from etl.ingest.quarantine import Refused, explain, find, refused, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from etl.erasure import Erasure
-    from etl.ingest.quarantine import Refused
     from etl.pipeline import LoadReport
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -40,9 +46,6 @@ def load(
 
     Example: erios etl load /exports/2026-11-22
     """
-    from erios.settings import load_settings
-    from erios.workflows.load import load_export
-
     with Progress() as progress:
         report = load_export(paths, load_settings(), progress.update)
     _show(report, as_json)
@@ -54,9 +57,6 @@ def refresh(as_json: Json = False) -> None:
 
     Example: erios etl refresh
     """
-    from erios.settings import load_settings
-    from erios.workflows.load import refresh_release
-
     with Progress() as progress:
         report = refresh_release(load_settings(), progress.update)
     _show(report, as_json)
@@ -71,9 +71,6 @@ def delete(
 
     Example: erios etl delete Observation/42 Encounter/7
     """
-    from erios.settings import load_settings
-    from erios.workflows.load import delete_resources
-
     with Progress() as progress:
         report = delete_resources(resources, load_settings(), progress.update)
     _show(report, as_json)
@@ -90,9 +87,6 @@ def rebuild(
 
     Example: erios etl rebuild --table encounter
     """
-    from erios.settings import load_settings
-    from erios.workflows.load import rebuild_release
-
     with Progress() as progress:
         report = rebuild_release(load_settings(), table or (), progress.update)
     _show(report, as_json)
@@ -113,9 +107,6 @@ def erase(
 
     Example: erios etl erase --patient - --reason "article 17 request of 3 March" --landing
     """
-    from erios.settings import load_settings
-    from erios.workflows.upkeep import erase_patient
-
     names = [typer.prompt("Patient", err=True) if name == "-" else name for name in patient]
     if not yes:
         typer.confirm("Erase this patient for good, from every kept release?", abort=True, err=True)
@@ -137,10 +128,6 @@ def watch(
 
     Example: erios etl watch /srv/exports --once
     """
-    from erios.cli.exits import to_error
-    from erios.settings import load_settings
-    from erios.workflows.nightly import watch_folder
-
     failed = 0
     for line, ok in watch_folder(folder, load_settings(), to_error, once=once, every=every, quiet=quiet):
         answer().print(line, soft_wrap=True, highlight=False)
@@ -150,8 +137,6 @@ def watch(
 
 
 def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
-    from erios.settings import load_settings
-    from erios.workflows.extract_objections import follow_objections, say_stale
 
     assert erasure.before is not None
     assert erasure.after is not None
@@ -166,7 +151,7 @@ def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
         f"Landing: {erasure.blanked.landed:,} texts blanked. Quarantine: {erasure.blanked.quarantined:,} rows gone.",
         f"Scan: {erasure.before.hits:,} finds before, {erasure.after.hits:,} in {erasure.after.files:,} files after.",
         f"Report: {report}",
-        say_stale(stale),
+        describe_stale(stale),
     ):
         answer().print(line, soft_wrap=True, highlight=False)
 
@@ -187,9 +172,6 @@ def list_refused(
 
     Example: erios etl quarantine list --rows
     """
-    from erios.settings import load_settings
-    from etl.ingest.quarantine import refused, summary
-
     folder = load_settings().identity / "quarantine"
     if as_json:
         write_json([row.to_dict() for row in refused(folder, batch)])
@@ -213,9 +195,6 @@ def show(
 
     Example: erios etl quarantine show b000001-0123abcd/000001:17
     """
-    from erios.settings import load_settings
-    from etl.ingest.quarantine import explain, find
-
     settings = load_settings()
     row = find(settings.identity / "quarantine", quarantine_id)
     reasons = explain(row, settings.landing)
@@ -233,9 +212,6 @@ def replay(batch: BatchOption = None, as_json: Json = False) -> None:
 
     Example: erios etl quarantine replay --batch b000001-0123abcd
     """
-    from erios.settings import load_settings
-    from erios.workflows.load import replay_quarantine
-
     with Progress() as progress:
         report = replay_quarantine(load_settings(), batch, progress.update)
     if report is None:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from erios.cli.output import Progress, answer, print_facts, print_table, write_json
 from erios.cli.runs import say_stopped
+from erios.errors import InputError, UsageError
+from erios.governance.extract import Action, State, next_actors
+from erios.studies import extract_actions
+from erios.studies.extract_actions import move_extract, request_extract
+from erios.studies.extract_selectors import extract_actions_for, specification_of, visible_extracts
+from erios.studies.selectors import visible_studies
+from erios.workflows.database import open_database, operator
+from erios.workflows.extract_build import build_extract
+from erios.workflows.extract_release import destroy_extract, release_extract, verify_extract
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
@@ -36,11 +46,7 @@ def list_extracts(as_json: AsJson = False) -> None:
 
     Example: erios extract list
     """
-    from erios.cli.output import print_table, write_json
-
     by = _by()
-    from erios.studies.extract_selectors import visible_extracts
-
     lines = [{"extract": x.number, "study": x.study.number, "state": x.state} for x in visible_extracts(by)]
     if as_json:
         write_json(lines)
@@ -54,8 +60,6 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios extract show E2031-007-X01
     """
-    from erios.cli.output import print_facts, write_json
-
     by = _by()
     known = _summary(_find(by, number), by)
     if as_json:
@@ -76,13 +80,8 @@ def request(
     Example: erios extract request E2031-007
     """
     by = _by()
-    from erios.studies.extract_actions import request_extract
-    from erios.studies.selectors import visible_studies
-
     found = visible_studies(by).filter(number=study).first()
     if found is None:
-        from erios.errors import UsageError
-
         raise UsageError(f"no study '{study}' that you may see; `erios study list` shows them")
     made = request_extract(study=found, by=by, content=_read(specification) if specification else None)
     _say(made)
@@ -98,9 +97,7 @@ def specify(
     Example: erios extract specify E2031-007-X01 specification.json
     """
     by = _by()
-    from erios.studies.extract_actions import specify as act
-
-    _say(act(extract=_find(by, number), by=by, content=_read(specification)))
+    _say(extract_actions.specify(extract=_find(by, number), by=by, content=_read(specification)))
 
 
 @app.command()
@@ -109,11 +106,7 @@ def build(number: Number) -> None:
 
     Example: erios extract build E2031-007-X01
     """
-    from erios.cli.output import Progress
-
     by = _by()
-    from erios.workflows.extract_build import build_extract
-
     with Progress() as progress:
         built = build_extract(_find(by, number), by, progress.update)
     _say(built)
@@ -135,9 +128,7 @@ def ask_changes(number: Number, reason: Reason = "") -> None:
     Example: erios extract ask-changes E2031-007-X01 --reason "month instead of day"
     """
     by = _by()
-    from erios.studies.extract_actions import ask_changes as act
-
-    _say(act(extract=_find(by, number), by=by, reason=reason))
+    _say(extract_actions.ask_changes(extract=_find(by, number), by=by, reason=reason))
 
 
 @app.command()
@@ -147,9 +138,7 @@ def clear(number: Number, root: Root, until: Until) -> None:
     Example: erios extract clear E2031-007-X01 --root 5f0c… --until 2032-06-30
     """
     by = _by()
-    from erios.studies.extract_actions import clear as act
-
-    _say(act(extract=_find(by, number), by=by, root=root, expires=_day(until)))
+    _say(extract_actions.clear(extract=_find(by, number), by=by, root=root, expires=_day(until)))
 
 
 @app.command("ask-exception")
@@ -159,9 +148,7 @@ def ask_exception(number: Number, root: Root, until: Until, reason: Reason = "")
     Example: erios extract ask-exception E2031-007-X01 --root 5f0c… --until 2031-12-31 --reason "rare disease"
     """
     by = _by()
-    from erios.studies.extract_actions import ask_exception as act
-
-    _say(act(extract=_find(by, number), by=by, root=root, expires=_day(until), reason=reason))
+    _say(extract_actions.ask_exception(extract=_find(by, number), by=by, root=root, expires=_day(until), reason=reason))
 
 
 @app.command("grant-exception")
@@ -171,9 +158,7 @@ def grant_exception(number: Number, root: Root, reason: Reason = "") -> None:
     Example: erios extract grant-exception E2031-007-X01 --root 5f0c… --reason "no other way, kept short"
     """
     by = _by()
-    from erios.studies.extract_actions import grant_exception as act
-
-    _say(act(extract=_find(by, number), by=by, root=root, reason=reason))
+    _say(extract_actions.grant_exception(extract=_find(by, number), by=by, root=root, reason=reason))
 
 
 @app.command()
@@ -183,8 +168,6 @@ def release(number: Number, root: Root) -> None:
     Example: erios extract release E2031-007-X01 --root 5f0c…
     """
     by = _by()
-    from erios.workflows.extract import release_extract
-
     _say(release_extract(_find(by, number), by, root))
 
 
@@ -194,11 +177,7 @@ def verify(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios extract verify E2031-007-X01
     """
-    from erios.cli.output import answer, write_json
-
     by = _by()
-    from erios.workflows.extract import verify_extract
-
     manifest = verify_extract(_find(by, number))
     if as_json:
         write_json({"extract": number, "root": manifest.root, "files": len(manifest.files)})
@@ -249,21 +228,16 @@ def destroy(number: Number) -> None:
     Example: erios extract destroy E2031-007-X01
     """
     by = _by()
-    from erios.workflows.extract import destroy_extract
-
     _say(destroy_extract(_find(by, number), by))
 
 
 def _by() -> User:
-    from erios.workflows.database import open_database, operator
 
     open_database()
     return operator()
 
 
 def _find(by: User, number: str) -> Extract:
-    from erios.errors import UsageError
-    from erios.studies.extract_selectors import visible_extracts
 
     found = visible_extracts(by).filter(number=number).first()
     if found is None:
@@ -272,18 +246,13 @@ def _find(by: User, number: str) -> Extract:
 
 
 def _move(number: str, action: str, reason: str = "") -> None:
-    from erios.governance.extract import Action
 
     by = _by()
-    from erios.studies.extract_actions import move_extract
-
     _say(move_extract(extract=_find(by, number), by=by, action=Action(action), reason=reason))
     say_stopped()
 
 
 def _summary(extract: Extract, by: User) -> dict[str, Any]:
-    from erios.governance.extract import State, next_actors
-    from erios.studies.extract_selectors import extract_actions_for
 
     return {
         "extract": extract.number,
@@ -303,8 +272,6 @@ def _summary(extract: Extract, by: User) -> dict[str, Any]:
 def _read(path: Path) -> Any:
     import json
 
-    from erios.errors import InputError
-
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -318,8 +285,6 @@ def _day(until: datetime) -> date:
 
 
 def _say_wanted(extract: Extract) -> None:
-    from erios.cli.output import answer
-    from erios.studies.extract_selectors import specification_of
 
     wanted = specification_of(extract)
     columns = "; ".join(f"{table.name}: {', '.join(table.names())}" for table in wanted.tables)
@@ -327,8 +292,6 @@ def _say_wanted(extract: Extract) -> None:
 
 
 def _say(extract: Extract) -> None:
-    from erios.cli.output import answer
-    from erios.governance.extract import State, next_actors
 
     waits = ", ".join(next_actors(State(extract.state)))
     root = f" Root: {extract.root}." if extract.root else ""

@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+from erios.audit import append
+from erios.cli.output import answer, print_table, write_json
+from erios.keys import init_keyring, list_keys, rotate_key
+from erios.settings import load_settings
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
@@ -26,10 +31,6 @@ def init(as_json: AsJson = False) -> None:
 
     Example: erios keys init
     """
-    from erios.cli.output import answer, write_json
-    from erios.keys import init_keyring
-    from erios.settings import load_settings
-
     settings = load_settings()
     settings.make_zones()
     key_id = init_keyring(settings.keyring)
@@ -46,11 +47,6 @@ def rotate(as_json: AsJson = False) -> None:
 
     Example: erios keys rotate
     """
-    from erios.audit import append
-    from erios.cli.output import answer, write_json
-    from erios.keys import rotate_key
-    from erios.settings import load_settings
-
     settings = load_settings()
     key_id = rotate_key(settings.keyring)
     append(settings, "keys.rotate", object=key_id)
@@ -67,10 +63,6 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: erios keys list
     """
-    from erios.cli.output import print_table, write_json
-    from erios.keys import list_keys
-    from erios.settings import load_settings
-
     entries = list_keys(load_settings().keyring)
     if as_json:
         return write_json([asdict(entry) for entry in entries])

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from erios.objections import Change
+from erios.cli.output import answer, print_table, write_json
+from erios.errors import InputError
+from erios.objections import Change, Wish, check_date, parse_reference, read_list, standing_entries
+from erios.objections import add as add_objections
+from erios.objections import remove as remove_objections
+from erios.objections import repair as repair_register
+from erios.settings import load_settings
+from erios.workflows.stale_extracts import describe_stale, follow_objections
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -39,12 +45,8 @@ def add(patient: Patient, reason: Reason = "", date: Date = "", as_json: AsJson 
 
     Example: erios objections add Patient/123 --reason "letter of 3 March"
     """
-    from erios.objections import Wish, check_date, parse_reference
-    from erios.objections import add as enter
-    from erios.settings import load_settings
-
     wish = Wish(parse_reference(patient), reason, check_date(date))
-    _show(enter(load_settings(), [wish]), NEXT_STEP_ADD, as_json)
+    _show(add_objections(load_settings(), [wish]), NEXT_STEP_ADD, as_json)
 
 
 @app.command()
@@ -53,11 +55,7 @@ def remove(patient: Patient, reason: Reason = "", as_json: AsJson = False) -> No
 
     Example: erios objections remove Patient/123
     """
-    from erios.objections import Wish, parse_reference
-    from erios.objections import remove as take_out
-    from erios.settings import load_settings
-
-    _show(take_out(load_settings(), [Wish(parse_reference(patient), reason)]), NEXT_STEP_REMOVE, as_json)
+    _show(remove_objections(load_settings(), [Wish(parse_reference(patient), reason)]), NEXT_STEP_REMOVE, as_json)
 
 
 @app.command("import")
@@ -69,11 +67,7 @@ def import_(
 
     Example: erios objections import /srv/objections.csv
     """
-    from erios.objections import add as enter
-    from erios.objections import read_list
-    from erios.settings import load_settings
-
-    _show(enter(load_settings(), read_list(_text(file), str(file))), NEXT_STEP_ADD, as_json)
+    _show(add_objections(load_settings(), read_list(_text(file), str(file))), NEXT_STEP_ADD, as_json)
 
 
 @app.command("list")
@@ -82,10 +76,6 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: erios objections list --json
     """
-    from erios.cli.output import print_table, write_json
-    from erios.objections import standing_entries
-    from erios.settings import load_settings
-
     names = ("reference", "date", "reason", "time", "operator")
     rows = [{name: getattr(entry, name) for name in names} for entry in standing_entries(load_settings())]
     if as_json:
@@ -106,11 +96,7 @@ def repair(
 
     Example: erios objections repair --reason "disk of 3 March, backup of 1 March"
     """
-    from erios.cli.output import answer
-    from erios.objections import repair as go_on
-    from erios.settings import load_settings
-
-    lost = go_on(load_settings(), reason)
+    lost = repair_register(load_settings(), reason)
     answer().print(
         f"The register goes on without the {lost} entries it lost. Enter them again before the next load.",
         soft_wrap=True,
@@ -118,7 +104,6 @@ def repair(
 
 
 def _text(file: Path) -> str:
-    from erios.errors import InputError
 
     try:
         raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
@@ -130,9 +115,6 @@ def _text(file: Path) -> str:
 
 
 def _show(change: Change, next_step: str, as_json: bool) -> None:
-    from erios.cli.output import answer, write_json
-    from erios.settings import load_settings
-    from erios.workflows.extract_objections import follow_objections, say_stale
 
     entered = len(change.patient_keys) - change.unchanged
     found = follow_objections(load_settings())
@@ -141,7 +123,7 @@ def _show(change: Change, next_step: str, as_json: bool) -> None:
     known = f" ({change.unchanged} were so already)" if change.unchanged else ""
     lines = [
         f"Entered {entered}{known}; patients who object now: {change.standing}.",
-        say_stale(found),
+        describe_stale(found),
         next_step,
     ]
     answer(beside_json=as_json).print("\n".join(lines), soft_wrap=True)

@@ -6,6 +6,10 @@ from typing import Annotated
 
 import typer
 
+from erios.cli.output import screen
+from erios.workflows.database import make_administrator, open_database
+from erios.workflows.portal import check_free, serve
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -28,10 +32,6 @@ def portal(
 
     Example: erios portal --port 8000
     """
-    from erios.cli.output import screen
-    from erios.workflows.database import make_administrator, open_database
-    from erios.workflows.portal import check_free, serve
-
     if administrator:
         open_database(migrate=True)
         password = typer.prompt("Password (12 characters or more)", hide_input=True, confirmation_prompt=True)

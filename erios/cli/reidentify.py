@@ -10,7 +10,10 @@ from typing import Annotated
 
 import typer
 
-from erios.reidentification import Purpose
+from erios import reidentification
+from erios.cli.output import print_table, screen, write_json
+from erios.reidentification import Purpose, requests
+from erios.settings import load_settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -34,11 +37,7 @@ def request(
 
     Example: erios reidentify request 0f… --purpose chance-finding --reason "nodule on a CT of study 12"
     """
-    from erios.cli.output import screen, write_json
-    from erios.reidentification import request as ask
-    from erios.settings import load_settings
-
-    asked = ask(load_settings(), pseudonym, purpose, reason)
+    asked = reidentification.request(load_settings(), pseudonym, purpose, reason)
     if as_json:
         write_json(asdict(asked))
     screen().print(
@@ -54,11 +53,7 @@ def approve(request_id: RequestId, as_json: AsJson = False) -> None:
 
     Example: erios reidentify approve 1a2b3c4d
     """
-    from erios.cli.output import screen, write_json
-    from erios.reidentification import approve as agree
-    from erios.settings import load_settings
-
-    reference = agree(load_settings(), request_id)
+    reference = reidentification.approve(load_settings(), request_id)
     if as_json:
         write_json({"request": request_id, "reference": reference})
     else:
@@ -75,11 +70,7 @@ def refuse(
 
     Example: erios reidentify refuse 1a2b3c4d --reason "not a finding to act on"
     """
-    from erios.cli.output import screen
-    from erios.reidentification import refuse as decline
-    from erios.settings import load_settings
-
-    decline(load_settings(), request_id, reason)
+    reidentification.refuse(load_settings(), request_id, reason)
     screen().print(f"Request {request_id} is refused and closed.", soft_wrap=True)
 
 
@@ -89,10 +80,6 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: erios reidentify list
     """
-    from erios.cli.output import print_table, write_json
-    from erios.reidentification import requests
-    from erios.settings import load_settings
-
     found = requests(load_settings())
     if as_json:
         return write_json([asdict(asked) for asked in found])

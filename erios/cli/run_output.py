@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from erios.cli.output import screen
+from erios.settings import load_settings
+from erios.workflows.database import operator
+from erios.workflows.run_follow import stop, watch
+from erios.workflows.runs import figures_of
+
 if TYPE_CHECKING:
     from erios.studies.models import Run
 
 
 def follow_run(run: Run) -> None:
     """Show a run's epochs as they come; Ctrl-C stops the run."""
-    from erios.cli.output import screen
-    from erios.settings import load_settings
-    from erios.workflows.database import operator
-    from erios.workflows.run_follow import stop, watch
-
     lines = EpochLines()
     try:
         for event in watch(run, load_settings()):
@@ -61,8 +62,6 @@ class EpochLines:
 
 def summary(run: Run) -> dict[str, Any]:
     """What is shown of a run."""
-    from erios.workflows.runs import figures_of
-
     return {
         "run": run.number,
         "extract": run.extract.number,

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from erios.cli.run_output import summary
+from erios.cli.output import answer, print_facts, print_table, screen, write_json
+from erios.cli.run_output import follow_run, summary
+from erios.errors import InputError, UsageError
+from erios.studies.run_selectors import visible_runs
+from erios.workflows import run_follow
+from erios.workflows.database import open_database, operator
+from erios.workflows.run_follow import stop_forbidden
+from erios.workflows.runs import compare_reproduction, compare_runs, list_runs, promote_model, start_reproduction
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
@@ -24,17 +31,13 @@ def runs() -> None:
 
 
 @app.command("list")
-def list_runs(as_json: AsJson = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """Runs that you may see, newest first; looks at the cluster first.
 
     Example: erios runs list
     """
-    from erios.cli.output import print_table, write_json
-
     by = _by()
-    from erios.workflows.runs import list_runs as rows
-
-    lines = rows(by)
+    lines = list_runs(by)
     if as_json:
         write_json(lines)
         return
@@ -48,8 +51,6 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios runs show E2031-007-R001
     """
-    from erios.cli.output import print_facts, write_json
-
     known = summary(_find(_by(), number))
     if as_json:
         write_json(known)
@@ -60,8 +61,6 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
 def _print_figures(metrics: dict[str, float]) -> None:
     """What was judged beside the plain model, then each subgroup, then what training and energy meter told last."""
-    from erios.cli.output import print_table
-
     judged = [name for name in metrics if name.startswith("test/") and f"{name}_low" in metrics]
     rows = [
         [name.removeprefix("test/"), _interval(metrics, name), _interval(metrics, name.replace("test/", "baseline/"))]
@@ -92,12 +91,8 @@ def compare(first: Number, second: Number, as_json: AsJson = False) -> None:
 
     Example: erios runs compare E2031-007-R001 E2031-007-R002
     """
-    from erios.cli.output import print_table, write_json
-
     by = _by()
-    from erios.workflows.runs import compare as act
-
-    rows = act(_find(by, first), _find(by, second))
+    rows = compare_runs(_find(by, first), _find(by, second))
     if as_json:
         write_json(rows)
         return
@@ -114,12 +109,8 @@ def stop(
 
     Example: erios runs stop E2031-007-R001 --reason "wrong learning rate"
     """
-    from erios.cli.output import answer
-
     by = _by()
-    from erios.workflows.run_follow import stop as act
-
-    run = act(_find(by, number), by, reason)
+    run = run_follow.stop(_find(by, number), by, reason)
     said = "is stopped" if run.state == "stopped" else f"had ended already: it is {run.state}"
     answer().print(f"Run {run.number} {said}.", soft_wrap=True)
 
@@ -130,8 +121,6 @@ def follow(number: Number) -> None:
 
     Example: erios runs follow E2031-007-R001
     """
-    from erios.cli.run_output import follow_run
-
     follow_run(_find(_by(), number))
 
 
@@ -141,11 +130,7 @@ def reproduce(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios runs reproduce E2031-007-R001
     """
-    from erios.cli.output import answer, screen, write_json
-    from erios.cli.run_output import follow_run
-
     run = _find(_by(), number)
-    from erios.workflows.runs import compare_reproduction, start_reproduction
 
     again = start_reproduction(run)
     screen().print(f"Run {again.number} does {number} again.", soft_wrap=True)
@@ -156,8 +141,6 @@ def reproduce(number: Number, as_json: AsJson = False) -> None:
     else:
         answer().print(verdict["sentence"], soft_wrap=True)
     if not verdict["same"]:
-        from erios.errors import InputError
-
         raise InputError(f"{again.number} is not {number} again: {verdict['sentence']}")
 
 
@@ -167,47 +150,27 @@ def promote(number: Number) -> None:
 
     Example: erios runs promote E2031-007-R001
     """
-    from erios.cli.output import answer
-
     by = _by()
-    from erios.workflows.runs import promote as act
-
     run = _find(by, number)
-    answer().print(f"{act(run, by)} is the champion of {run.extract.study.number}.", soft_wrap=True)
-
-
-@app.command(hidden=True)
-def work(number: Number) -> None:
-    """One process of a run's job; the cluster starts it."""
-    from erios.workflows.train import work as act
-
-    raise typer.Exit(act(number))
+    answer().print(f"{promote_model(run, by)} is the champion of {run.extract.study.number}.", soft_wrap=True)
 
 
 def say_stopped() -> None:
     """After a right has ended: stop the runs that stood on it, and name them."""
-    from erios.cli.output import screen
-    from erios.workflows.run_follow import stop_forbidden
-
     for number in stop_forbidden():
         screen().print(f"Run {number} is stopped: it has lost its right.", soft_wrap=True)
 
 
 def _by() -> User:
     """The person at the keyboard, once every live run was looked at."""
-    from erios.workflows.database import open_database, operator
-
     open_database()
     by = operator()
-    from erios.workflows.run_follow import follow as look
 
-    look()
+    run_follow.follow()
     return by
 
 
 def _find(by: User, number: str) -> Run:
-    from erios.errors import UsageError
-    from erios.studies.run_selectors import visible_runs
 
     found = visible_runs(by).filter(number=number).first()
     if found is None:

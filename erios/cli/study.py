@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from erios.cli import output
+from erios.cli.output import print_facts, print_table, write_json
 from erios.cli.runs import say_stopped
+from erios.errors import InputError, UsageError
+from erios.governance.study import Action, Opinion
+from erios.studies import actions
+from erios.studies.actions import MOVES, agree_to_resume, answer_point, give_visa, return_with_points
+from erios.studies.selectors import dossier_of, visible_studies
+from erios.workflows.database import open_database, operator
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
-    from erios.governance.study import Opinion
     from erios.studies.models import Proposal
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -34,11 +41,7 @@ def list_studies(as_json: AsJson = False) -> None:
 
     Example: erios study list
     """
-    from erios.cli.output import print_table, write_json
-
     by = _by()
-    from erios.studies.selectors import visible_studies
-
     found = [study.proposals.order_by("-version")[0] for study in visible_studies(by)]
     lines = [{"study": p.study.number, "version": p.version, "state": p.state, "title": _title(p)} for p in found]
     if as_json:
@@ -54,11 +57,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios study show E2031-007
     """
-    from erios.cli.output import print_facts, write_json
-
     by = _by()
-    from erios.studies.selectors import dossier_of
-
     known = dossier_of(_proposal(by, number), by)
     if as_json:
         write_json(known)
@@ -73,9 +72,7 @@ def submit(number: Number) -> None:
     Example: erios study submit E2031-007
     """
     by = _by()
-    from erios.studies.actions import submit as act
-
-    _say(act(proposal=_proposal(by, number), by=by))
+    _say(actions.submit(proposal=_proposal(by, number), by=by))
 
 
 @app.command()
@@ -85,9 +82,7 @@ def vote(number: Number, reason: Reason = "", favourable: For = True) -> None:
     Example: erios study vote E2031-007 --for --reason "a clear question"
     """
     by = _by()
-    from erios.studies.actions import vote as act
-
-    _say(act(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
+    _say(actions.vote(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
 
 
 @app.command()
@@ -97,9 +92,7 @@ def visa(number: Number, reason: Reason = "", favourable: For = True) -> None:
     Example: erios study visa E2031-007 --against --reason "exact dates are not needed"
     """
     by = _by()
-    from erios.studies.actions import give_visa as act
-
-    _say(act(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
+    _say(give_visa(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
 
 
 @app.command()
@@ -113,13 +106,9 @@ def decide(
 
     Example: erios study decide E2031-007 --condition "month instead of day" --reason "useful, proportionate"
     """
-    from erios.governance.study import Action
-
     by = _by()
-    from erios.studies.actions import decide as act
-
     action = Action.REJECT if reject else Action.APPROVE_CONDITIONALLY if condition else Action.APPROVE
-    _say(act(proposal=_proposal(by, number), by=by, action=action, reason=reason, conditions=condition))
+    _say(actions.decide(proposal=_proposal(by, number), by=by, action=action, reason=reason, conditions=condition))
 
 
 @app.command("return")
@@ -132,9 +121,7 @@ def return_study(
     Example: erios study return E2031-007 --point "why exact dates?" --point "who is informed?"
     """
     by = _by()
-    from erios.studies.actions import return_with_points as act
-
-    _say(act(proposal=_proposal(by, number), by=by, points=point))
+    _say(return_with_points(proposal=_proposal(by, number), by=by, points=point))
 
 
 @app.command()
@@ -148,10 +135,8 @@ def answer(
     Example: erios study answer E2031-007 1 "months will do; the proposal is changed"
     """
     by = _by()
-    from erios.studies.actions import answer_point as act
-
     proposal = _proposal(by, number)
-    act(point=_nth(list(proposal.points.all()), point, "point"), by=by, answer=text)
+    answer_point(point=_nth(list(proposal.points.all()), point, "point"), by=by, answer=text)
     _say(proposal)
 
 
@@ -165,10 +150,8 @@ def meet_condition(
     Example: erios study meet-condition E2031-007 1
     """
     by = _by()
-    from erios.studies.actions import meet_condition as act
-
     proposal = _proposal(by, number)
-    act(condition=_nth(list(proposal.conditions.all()), condition, "condition"), by=by)
+    actions.meet_condition(condition=_nth(list(proposal.conditions.all()), condition, "condition"), by=by)
     _say(proposal)
 
 
@@ -179,9 +162,7 @@ def resume(number: Number, reason: Reason = "") -> None:
     Example: erios study resume E2031-007 --reason "the notice to patients is mended"
     """
     by = _by()
-    from erios.studies.actions import agree_to_resume as act
-
-    _say(act(proposal=_proposal(by, number), by=by, reason=reason))
+    _say(agree_to_resume(proposal=_proposal(by, number), by=by, reason=reason))
 
 
 @app.command()
@@ -191,9 +172,7 @@ def amend(number: Number) -> None:
     Example: erios study amend E2031-007
     """
     by = _by()
-    from erios.studies.actions import amend as act
-
-    _say(act(study=_proposal(by, number).study, by=by))
+    _say(actions.amend(study=_proposal(by, number).study, by=by))
 
 
 @app.command()
@@ -206,33 +185,24 @@ def move(
 
     Example: erios study move E2031-007 triage
     """
-    from erios.errors import UsageError
-    from erios.governance.study import Action
-
     by = _by()
-    from erios.studies.actions import MOVES
-    from erios.studies.actions import move as act
-
     try:
         chosen = Action(action.replace("-", " "))
     except ValueError:
         chosen = Action.EDIT
     if chosen not in MOVES:
         raise UsageError(f"no such action; choose {', '.join(sorted(name.replace(' ', '-') for name in MOVES))}")
-    _say(act(proposal=_proposal(by, number), by=by, action=chosen, reason=reason))
+    _say(actions.move(proposal=_proposal(by, number), by=by, action=chosen, reason=reason))
     say_stopped()
 
 
 def _by() -> User:
-    from erios.workflows.database import open_database, operator
 
     open_database()
     return operator()
 
 
 def _proposal(by: User, number: str) -> Proposal:
-    from erios.errors import InputError
-    from erios.studies.selectors import visible_studies
 
     found = visible_studies(by).filter(number=number).first()
     proposal = found.proposals.order_by("-version").first() if found else None
@@ -242,7 +212,6 @@ def _proposal(by: User, number: str) -> Proposal:
 
 
 def _nth(found: Sequence[T], place: int, what: str) -> T:
-    from erios.errors import InputError
 
     if place > len(found):
         raise InputError(f"no {what} {place}; `erios study show` lists the {len(found)} there are")
@@ -250,7 +219,6 @@ def _nth(found: Sequence[T], place: int, what: str) -> T:
 
 
 def _opinion(favourable: bool) -> Opinion:
-    from erios.governance.study import Opinion
 
     return Opinion.FAVOURABLE if favourable else Opinion.UNFAVOURABLE
 
@@ -260,6 +228,5 @@ def _title(proposal: Proposal) -> str:
 
 
 def _say(proposal: Proposal) -> None:
-    from erios.cli.output import answer
 
-    answer().print(f"{proposal.study.number} v{proposal.version} is now {proposal.state}.", soft_wrap=True)
+    output.answer().print(f"{proposal.study.number} v{proposal.version} is now {proposal.state}.", soft_wrap=True)

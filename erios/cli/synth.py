@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from etl.synthetic import Counts
+from erios.cli.output import answer, print_table, screen, write_json
+from etl.synthetic import Counts, generate
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -43,9 +43,6 @@ def synth(
 def _generate(out: Path, patients: int, seed: int, bundles: bool, dirty: float, imaging: int) -> Counts:
     from rich.progress import Progress
 
-    from erios.cli.output import screen
-    from etl.synthetic import generate
-
     console = screen()
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("Patients", total=patients)
@@ -61,7 +58,6 @@ def _generate(out: Path, patients: int, seed: int, bundles: bool, dirty: float, 
 
 
 def _write_json(out: Path, counts: Counts) -> None:
-    from erios.cli.output import write_json
 
     write_json(
         {
@@ -77,7 +73,6 @@ def _write_json(out: Path, counts: Counts) -> None:
 
 
 def _print_counts(out: Path, counts: Counts) -> None:
-    from erios.cli.output import answer, print_table
 
     rows = [(kind, f"{lines:,}") for kind, lines in counts.types.items()]
     print_table(f"Demonstration hospital in {out}", ("type", "resources"), rows, numbers=1)

@@ -6,6 +6,11 @@ from typing import Annotated
 
 import typer
 
+from erios.cli.output import screen
+from erios.workflows.portal import check_free
+from erios.workflows.tracking import serve as serve_tracking
+from erios.workflows.tracking_access import log_in
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -24,13 +29,9 @@ def serve(
 
     Example: erios tracking serve --port 5000
     """
-    from erios.cli.output import screen
-    from erios.workflows.portal import check_free
-    from erios.workflows.tracking import serve as act
-
     check_free(host, port)
     screen().print(f"The tracking server answers at http://{host}:{port}; Ctrl-C ends it.", soft_wrap=True)
-    raise typer.Exit(act(host, port, workers))
+    raise typer.Exit(serve_tracking(host, port, workers))
 
 
 @app.command()
@@ -39,7 +40,4 @@ def login() -> None:
 
     Example: erios tracking login
     """
-    from erios.cli.output import screen
-    from erios.workflows.tracking_access import log_in
-
     screen().print(f"{log_in()} holds your new password; an earlier one holds no longer.", soft_wrap=True)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from erios.cli.run_output import follow_run
+from erios.cli.output import screen, write_json
+from erios.cli.run_output import follow_run, summary
+from erios.errors import RefusedError, TrainingFailed, UsageError
+from erios.workflows.train import RunRequest, start
+from erios.workflows.train import resume as resume_run
+from experiments.bundles import read_overrides
 
 if TYPE_CHECKING:
     from erios.studies.models import Run
@@ -41,18 +46,12 @@ def train(
 
     Example: erios train readmission --extract E2031-007-X01 --set epochs=20
     """
-    from erios.errors import UsageError
-
     if bool(resume) == bool(bundle and extract):
         raise UsageError("say BUNDLE and --extract for a new run, or --resume RUN for one that ended")
-    from erios.workflows.train import RunRequest, start
-    from erios.workflows.train import resume as go_on
 
     if resume:
-        run = go_on(resume)
+        run = resume_run(resume)
     else:
-        from experiments.bundles import read_overrides
-
         request = RunRequest(bundle, extract, cluster, nodes, processes or gpus or 1, gpus, seed)
         overrides = read_overrides(settings or [])
         more: dict[str, Any] = {"checkpoint_every": every, "energy": energy, "overrides": overrides}
@@ -61,8 +60,6 @@ def train(
 
 
 def _answer(run: Run, as_json: bool, follow: bool) -> None:
-    from erios.cli.output import screen, write_json
-    from erios.cli.run_output import summary
 
     screen().print(f"Run {run.number} is queued on {run.cluster} as job {run.job}.", soft_wrap=True)
     if follow:
@@ -70,7 +67,5 @@ def _answer(run: Run, as_json: bool, follow: bool) -> None:
     if as_json:
         write_json(summary(run))
     if follow and run.state != "done":
-        from erios.errors import RefusedError, TrainingFailed
-
         failure = TrainingFailed if run.state == "failed" else RefusedError
         raise failure(f"run {run.number} {run.state}: {run.reason}")

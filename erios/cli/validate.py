@@ -7,6 +7,9 @@ from typing import Annotated
 import typer
 
 from erios.cli.output import answer, write_json
+from erios.errors import ValidationBlocked
+from erios.settings import load_settings
+from erios.workflows.load import failures, validate_release
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -20,10 +23,6 @@ def validate(
 
     Example: erios validate --release r000001
     """
-    from erios.errors import ValidationBlocked
-    from erios.settings import load_settings
-    from erios.workflows.load import failures, validate_release
-
     opened, report = validate_release(load_settings(), release)
     if as_json:
         write_json({"release": opened.id, **report.to_dict()})

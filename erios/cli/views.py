@@ -8,15 +8,20 @@ import sys
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from erios.cli.output import answer, print_table, screen, write_json
-
-if TYPE_CHECKING:
-    from etl.views import CompiledView
-    from etl.views.conformance import TestResult
+from erios.errors import InputError, UsageError
+from erios.settings import load_settings
+from etl.errors import PrivacyError
+from etl.ingest.inventory import inventory as take_inventory
+from etl.ingest.view_output import write_rows
+from etl.tables import as_table
+from etl.views import CompiledView, ViewError, compile_view, load_view
+from etl.views.conformance import TestResult, report, run_suite
+from etl.views.run import check_sql
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -39,9 +44,6 @@ def check(
 
     Example: erios views check conf/views
     """
-    from erios.errors import InputError, UsageError
-    from erios.settings import load_settings
-
     folder = directory or load_settings().views_dir
     files = sorted(folder.glob("*.json"))
     if not files:
@@ -59,11 +61,6 @@ def check(
 
 def _compiled(file: Path) -> CompiledView | str:
     """The compiled view of a file, or the sentence that says what is wrong with it."""
-    from etl.errors import PrivacyError
-    from etl.tables import as_table
-    from etl.views import ViewError, compile_view, load_view
-    from etl.views.run import check_sql
-
     try:
         view = compile_view(load_view(file))
         check_sql(view)
@@ -85,10 +82,6 @@ def run(
 
     Example: erios views run conf/views/patient.json export/ --format parquet --out patients.parquet
     """
-    from erios.errors import InputError
-    from etl.ingest.view_output import write_rows
-    from etl.views import compile_view, load_view
-
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
     compiled = compile_view(load_view(view))
@@ -120,8 +113,6 @@ def conformance(
 
     Example: erios views conformance suite/ --report report.json
     """
-    from etl.views.conformance import report, run_suite
-
     results = run_suite(directory)
     if report_file is not None:
         report_file.write_text(json.dumps(report(results), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -153,9 +144,6 @@ def inventory(
 
     Example: erios views inventory export/
     """
-    from erios.settings import load_settings
-    from etl.ingest.inventory import inventory as take_inventory
-
     found = take_inventory(path, load_settings().views_dir)
     if as_json:
         write_json(found.to_dict())

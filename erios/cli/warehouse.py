@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from erios.cli.output import print_table, write_json
-
-if TYPE_CHECKING:
-    from etl.warehouse.release import Release
+from erios.errors import UsageError
+from erios.settings import load_settings
+from erios.workflows.upkeep import compact_warehouse, keep_release, vacuum_warehouse
+from erios.workflows.warehouse import open_release
+from etl.tables import load_tables
+from etl.warehouse.release import Release, release_ids
+from etl.warehouse.release import open_release as open_stored_release
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -23,7 +27,6 @@ def group() -> None:
 
 
 def _release(release_id: str | None) -> Release:
-    from erios.workflows.warehouse import open_release
 
     return open_release(release_id)
 
@@ -59,11 +62,8 @@ def releases(as_json: Json = False) -> None:
 
     Example: erios warehouse releases
     """
-    from erios.settings import load_settings
-    from etl.warehouse.release import open_release, release_ids
-
     warehouse = load_settings().warehouse
-    found = [open_release(warehouse, release_id) for release_id in release_ids(warehouse)]
+    found = [open_stored_release(warehouse, release_id) for release_id in release_ids(warehouse)]
     rows = [{"release": r.id, "created": r.created, "batch": r.batch, "totals": dict(r.totals)} for r in found]
     if as_json:
         write_json(rows)
@@ -102,10 +102,6 @@ def keep(
 
     Example: erios warehouse keep r000012 --reason "study 2026-041, until 2028"
     """
-    from erios.errors import UsageError
-    from erios.settings import load_settings
-    from erios.workflows.upkeep import keep_release
-
     if bool(reason) == no_longer:
         raise UsageError("say why with --reason TEXT, or --no-longer to let it age again")
     kept = keep_release(load_settings(), release, reason)
@@ -124,9 +120,6 @@ def vacuum(
     """
     from dataclasses import asdict
 
-    from erios.settings import load_settings
-    from erios.workflows.upkeep import vacuum_warehouse
-
     done = vacuum_warehouse(load_settings(), last, dry_run=dry_run)
     if as_json:
         return write_json(asdict(done))
@@ -143,9 +136,6 @@ def compact(as_json: Json = False) -> None:
 
     Example: erios warehouse compact
     """
-    from erios.settings import load_settings
-    from erios.workflows.upkeep import compact_warehouse
-
     done = compact_warehouse(load_settings())
     if as_json:
         return write_json({"release": done.release.id, "before": done.before, "after": done.after})
@@ -154,8 +144,6 @@ def compact(as_json: Json = False) -> None:
 
 
 def _columns(release: Release, table: str) -> list[dict[str, Any]]:
-    from erios.settings import load_settings
-    from etl.tables import load_tables
 
     relation = release.duckdb(table)
     documented = {t.name: t for t in load_tables(load_settings().views_dir)}

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from erios.workflows.portal import work
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -17,6 +19,4 @@ def worker(
 
     Example: erios worker --until-empty
     """
-    from erios.workflows.portal import work
-
     work(until_empty=until_empty)

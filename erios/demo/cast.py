@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from erios.accounts.actions import end_sessions, make_account, make_first_administrator
+from erios.accounts.models import User
 from erios.governance.roles import Role
 from erios.operators import current_operator
-
-if TYPE_CHECKING:
-    from erios.accounts.models import User
 
 ADMINISTRATOR = "administration"
 CAST: Mapping[str, tuple[Role, str]] = {
@@ -31,8 +29,6 @@ CAST: Mapping[str, tuple[Role, str]] = {
 
 def account(login: str) -> User:
     """An account of the cast."""
-    from erios.accounts.models import User
-
     return User.objects.get(username=login)
 
 
@@ -43,9 +39,6 @@ def scientist() -> User:
 
 def open_accounts() -> int:
     """Make the accounts that are missing; answers how many there are."""
-    from erios.accounts.actions import make_account, make_first_administrator
-    from erios.accounts.models import User
-
     known = set(User.objects.values_list("username", flat=True))
     if ADMINISTRATOR not in known:
         make_first_administrator(login=ADMINISTRATOR, password=_draw())
@@ -59,8 +52,6 @@ def open_accounts() -> int:
 
 def draw_passwords() -> dict[str, str]:
     """A new password for every account, by login, administrator last; whoever was logged in is out."""
-    from erios.accounts.actions import end_sessions
-
     passwords: dict[str, str] = {}
     for login in (*CAST, current_operator(), ADMINISTRATOR):
         user, passwords[login] = account(login), _draw()

@@ -11,16 +11,34 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from erios.clock import hospital_day
 from erios.demo.cast import account, open_accounts, scientist
 from erios.demo.scale import Scale
 from erios.errors import TrainingFailed
-from erios.settings import PROJECT, Settings
-
-if TYPE_CHECKING:
-    from erios.studies.models import Extract, Proposal, Run
+from erios.governance.extract import Action as ExtractAction
+from erios.governance.extract import State as ExtractState
+from erios.governance.study import Action as StudyAction
+from erios.governance.study import Opinion
+from erios.governance.study import State as StudyState
+from erios.governance.words import RuleBroken
+from erios.keys import init_keyring
+from erios.settings import PROJECT, Settings, load_settings
+from erios.studies import actions
+from erios.studies import extract_actions as acts
+from erios.studies.extract_actions import move_extract, request_extract
+from erios.studies.models import Extract, Proposal, Run, Study
+from erios.workflows.count import count_patients
+from erios.workflows.database import open_database
+from erios.workflows.extract_build import build_extract
+from erios.workflows.extract_release import release_extract
+from erios.workflows.load import load_export
+from erios.workflows.run_follow import watch
+from erios.workflows.run_summary import summary_of
+from erios.workflows.train import RunRequest, resume, start
+from etl.synthetic import generate
+from etl.warehouse.release import release_ids
 
 VOTERS = ("comite-1", "comite-2", "comite-3")
 Tell = Callable[[str], None]
@@ -64,7 +82,6 @@ class Story:
         return self.settings.home / "export"
 
     def export(self, tell: Tell) -> str:
-        from etl.synthetic import generate
 
         draft = self.hospital.with_name("export.new")
         if not self.hospital.is_dir():
@@ -74,8 +91,6 @@ class Story:
         return f"{self.scale.patients:,} patients, {self.scale.imaged} of them with images, in {self.hospital}"
 
     def make_keys(self, tell: Tell) -> str:
-        from erios.keys import init_keyring
-        from erios.workflows.database import open_database
 
         self.settings.make_zones()
         if not self.settings.keyring.exists():
@@ -84,8 +99,6 @@ class Story:
         return "one key, readable by its owner alone"
 
     def load(self, tell: Tell) -> str:
-        from erios.workflows.load import load_export
-        from etl.warehouse.release import release_ids
 
         if not release_ids(self.settings.warehouse):
             report = load_export([self.hospital], self.settings)
@@ -97,14 +110,10 @@ class Story:
         return f"{open_accounts()} accounts"
 
     def propose(self, tell: Tell) -> str:
-        from erios.governance.study import State
-        from erios.studies import actions
-        from erios.studies.models import Study
-        from erios.workflows.count import count_patients
 
         clinician, known = account("clinicien"), Study.objects.order_by("number").first()
         proposal = _proposal() if known else actions.start_study(by=clinician)
-        if State(proposal.state) is State.DRAFT:
+        if StudyState(proposal.state) is StudyState.DRAFT:
             proposal = actions.save_content(proposal=proposal, by=clinician, changes=_content())
             if not proposal.parts.filter(kind="team").exists():
                 actions.add_member(proposal=proposal, by=clinician, member=scientist())
@@ -119,17 +128,14 @@ class Story:
         return f"study {_proposal().study.number} is {_proposal().state}"
 
     def build(self, tell: Tell) -> str:
-        from erios.governance.extract import Action, State
-        from erios.studies.extract_actions import move_extract, request_extract
-        from erios.workflows.extract_build import build_extract
 
         study = _proposal().study
         extract = study.extracts.order_by("pk").first() or request_extract(
             study=study, by=account("clinicien"), content=_specification()
         )
-        if State(extract.state) is State.REQUESTED:
-            extract = move_extract(extract=extract, by=account("dpo"), action=Action.APPROVE_SPECIFICATION)
-        if State(extract.state) in (State.SPECIFIED, State.BUILT):
+        if ExtractState(extract.state) is ExtractState.REQUESTED:
+            extract = move_extract(extract=extract, by=account("dpo"), action=ExtractAction.APPROVE_SPECIFICATION)
+        if ExtractState(extract.state) in (ExtractState.SPECIFIED, ExtractState.BUILT):
             extract = build_extract(extract, account("donnees-1"))
         risk = extract.report["risk"]
         return f"extract {extract.number}: {extract.patients:,} patients, the smallest class has {risk['k']}"
@@ -150,7 +156,6 @@ class Story:
         return self._judged(run, ("dice",))
 
     def _judged(self, run: Run, names: tuple[str, ...]) -> str:
-        from erios.workflows.run_summary import summary_of
 
         judged = summary_of(run).evaluation
         if judged["patients"] is None:
@@ -196,30 +201,25 @@ def _specification() -> dict[str, Any]:
 
 
 def _proposal() -> Proposal:
-    from erios.studies.models import Proposal
 
     return Proposal.objects.order_by("pk")[0]  # others may have come since, from whoever tries the portal
 
 
 def _extract() -> Extract:
-    from erios.studies.models import Extract
 
     return Extract.objects.order_by("pk")[0]
 
 
 def _review(proposal: Proposal) -> Iterator[str]:
     """From the state in which the proposal is to an active study."""
-    from erios.governance.study import Action, Opinion, State
-    from erios.studies import actions
-
     reason = "Question claire, données proportionnées."
     favourable: dict[str, Any] = {"opinion": Opinion.FAVOURABLE, "reason": reason}
-    if State(proposal.state) is State.SUBMITTED:
-        proposal = actions.move(proposal=proposal, by=account("donnees-1"), action=Action.TRIAGE)
+    if StudyState(proposal.state) is StudyState.SUBMITTED:
+        proposal = actions.move(proposal=proposal, by=account("donnees-1"), action=StudyAction.TRIAGE)
         yield "a data manager found it complete"
-    if State(proposal.state) is State.TRIAGED:
-        proposal = actions.move(proposal=proposal, by=account(VOTERS[0]), action=Action.OPEN_REVIEW)
-    if State(proposal.state) is State.UNDER_REVIEW:
+    if StudyState(proposal.state) is StudyState.TRIAGED:
+        proposal = actions.move(proposal=proposal, by=account(VOTERS[0]), action=StudyAction.OPEN_REVIEW)
+    if StudyState(proposal.state) is StudyState.UNDER_REVIEW:
         for login in VOTERS:
             if not proposal.parts.filter(person=account(login), kind="vote").exists():
                 proposal = actions.vote(proposal=proposal, by=account(login), **favourable)
@@ -227,22 +227,17 @@ def _review(proposal: Proposal) -> Iterator[str]:
         if not proposal.parts.filter(kind="visa").exists():
             proposal = actions.give_visa(proposal=proposal, by=account("dpo"), **favourable)
         yield "the DPO gave the visa"
-        proposal = actions.decide(proposal=proposal, by=account("direction"), action=Action.APPROVE, reason=reason)
+        proposal = actions.decide(proposal=proposal, by=account("direction"), action=StudyAction.APPROVE, reason=reason)
         yield "the controller's delegate approved"
-    if State(proposal.state) is State.APPROVED:
-        actions.move(proposal=proposal, by=account("dpo"), action=Action.ACTIVATE)
+    if StudyState(proposal.state) is StudyState.APPROVED:
+        actions.move(proposal=proposal, by=account("dpo"), action=StudyAction.ACTIVATE)
         yield "the DPO checked the formalities: the study is active, and citizens can read it"
 
 
 def _clearance(extract: Extract) -> Iterator[str]:
     """From an assessed extract to one that is released to its study."""
-    from erios.governance.extract import State
-    from erios.governance.words import RuleBroken
-    from erios.studies import extract_actions as acts
-    from erios.workflows.extract import release_extract
-
     bound: dict[str, Any] = {"root": extract.root, "expires": hospital_day() + timedelta(days=90)}
-    if State(extract.state) is State.ASSESSED and not extract.parts.filter(kind="clearer").exists():
+    if ExtractState(extract.state) is ExtractState.ASSESSED and not extract.parts.filter(kind="clearer").exists():
         try:
             extract = acts.clear(extract=extract, by=account("dpo"), **bound)
             yield "the DPO cleared it"
@@ -250,22 +245,18 @@ def _clearance(extract: Extract) -> Iterator[str]:
             yield f"the DPO may not clear it alone: {refusal}"
             reason = "Hôpital généré : aucune personne réelle."
             extract = acts.ask_exception(extract=extract, by=account("dpo"), reason=reason, **bound)
-    if State(extract.state) is State.ASSESSED:
+    if ExtractState(extract.state) is ExtractState.ASSESSED:
         extract = acts.grant_exception(
             extract=extract, by=account("direction"), root=extract.root, reason="Démonstration."
         )
         yield "the controller's delegate agreed to the exception, with its reason and its end"
-    if State(extract.state) in (State.CLEARED, State.EXCEPTION):
+    if ExtractState(extract.state) in (ExtractState.CLEARED, ExtractState.EXCEPTION):
         release_extract(extract, account("donnees-2"), extract.root)
         yield "a second data manager verified every byte and released it"
 
 
 def _trained(bundle: str, overrides: dict[str, Any], tell: Tell) -> Run:
     """The run of a bundle that is done: one there already, one that goes on, or a new one; told epoch by epoch."""
-    from erios.studies.models import Run
-    from erios.workflows.run_follow import watch
-    from erios.workflows.train import RunRequest, resume, start
-
     found = Run.objects.filter(bundle=bundle).order_by("pk").first()
     if found is None:
         found = start(RunRequest(bundle, _extract().number, overrides=overrides))
@@ -281,7 +272,6 @@ def _trained(bundle: str, overrides: dict[str, Any], tell: Tell) -> Run:
 
 
 def _settings() -> Settings:
-    from erios.settings import load_settings
 
     return load_settings()
 

@@ -2,7 +2,7 @@
 event.
 
 Owns the order, as ``erios.studies.actions`` does for studies. The files are made, copied and destroyed by
-``erios.workflows.extract``, which calls these before and after; nothing here touches a file.
+``erios.workflows.extract_release``, which calls these before and after; nothing here touches a file.
 """
 
 from __future__ import annotations

@@ -23,9 +23,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from erios.audit import append
+from erios.audit import verify as verify_chain
 from erios.errors import InputError, MachineError, StorageError, UsageError
 from erios.sealed_stream import Opener, Sealer
 from erios.settings import ZONES, Settings, make_folder
+from erios.workflows.database import open_database
+from etl.warehouse.release import exclusive, open_release, release_ids
 
 FORM = 1
 MANIFEST = "manifest.json"
@@ -64,9 +68,6 @@ def create(destination: Path, passphrase: str, settings: Settings, zones: Sequen
 
     Raises UsageError, BusyError while a load runs, StorageError, MachineError without pg_dump for PostgreSQL.
     """
-    from erios.audit import append
-    from etl.warehouse.release import exclusive
-
     _check_destination(destination, settings)
     _check_passphrase(passphrase)
     draft = destination.with_name(f".{destination.name}.new")
@@ -303,8 +304,6 @@ def _fill_server(settings: Settings, dump: Path) -> None:
 
 
 def _proofs(settings: Settings, wanted: Sequence[str]) -> Iterator[str]:
-    from erios.audit import verify as verify_chain
-    from erios.workflows.database import open_database
 
     if not {"identity", "governance"} <= set(wanted):
         yield "identity zone or governance were not in this backup: the audit chain cannot be verified"
@@ -319,9 +318,8 @@ def _proofs(settings: Settings, wanted: Sequence[str]) -> Iterator[str]:
 
 
 def _proofs_of_data(settings: Settings) -> Iterator[str]:
-    from erios.studies.models import Extract
-    from erios.workflows.extract import verify_extract
-    from etl.warehouse.release import open_release, release_ids
+    from erios.studies.models import Extract  # Django's models, once it is set up
+    from erios.workflows.extract_release import verify_extract
 
     if release_ids(settings.warehouse):
         release = open_release(settings.warehouse)

@@ -11,12 +11,15 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from erios.extracts.counts import load_parameters
+from erios.extracts.profile import ColumnProfile, profile_table, read_profile
+from erios.extracts.specification import warehouse_tables
 from erios.settings import Settings
-
-if TYPE_CHECKING:
-    from erios.extracts.profile import ColumnProfile
+from erios.workflows.warehouse import open_release
+from etl.ingest.quarantine import summary
+from etl.warehouse.release import release_ids
 
 SAMPLE_ROWS = 200_000
 """Rows that a profile looks at. Files are cut and sorted by pseudonym, so the first ones are a fair sample."""
@@ -32,8 +35,6 @@ class TableProfile:
 
 def table_profile(settings: Settings, release_id: str, table: str, reader: str) -> TableProfile:
     """The profile of a release's table, made on the first call; raises ReleaseError for a table it does not have."""
-    from erios.extracts.profile import read_profile
-
     path = settings.warehouse / "catalogue" / release_id / f"{table}.json"
     known = _kept(path)
     if known is None:
@@ -61,8 +62,6 @@ def _keep(path: Path, known: dict[str, Any]) -> None:
 
 def _forget_others(settings: Settings) -> None:
     """Profiles of releases that are no longer kept go with them."""
-    from etl.warehouse.release import release_ids
-
     kept = set(release_ids(settings.warehouse))
     for folder in (settings.warehouse / "catalogue").iterdir():
         if folder.name not in kept:
@@ -70,17 +69,12 @@ def _forget_others(settings: Settings) -> None:
 
 
 def _threshold() -> int:
-    from erios.extracts.counts import load_parameters
 
     return load_parameters().threshold
 
 
 def _made(settings: Settings, release_id: str, table: str, reader: str) -> dict[str, Any]:
     import duckdb
-
-    from erios.extracts.profile import profile_table
-    from erios.extracts.specification import warehouse_tables
-    from erios.workflows.warehouse import open_release
 
     release = open_release(release_id, reader=reader)
     with duckdb.connect(config={"memory_limit": f"{settings.load.task_memory_mb}MB"}) as connection:
@@ -93,8 +87,6 @@ def _made(settings: Settings, release_id: str, table: str, reader: str) -> dict[
 
 def quarantine_figures(settings: Settings) -> list[tuple[str, str, int]]:
     """(resource type, reason, texts) of what waits in quarantine, the commonest first; no text, no name, no id."""
-    from etl.ingest.quarantine import summary
-
     found: Counter[tuple[str, str]] = Counter()
     for (_batch, kind, reason), texts in summary(settings.identity / "quarantine").items():
         found[kind, reason] += texts

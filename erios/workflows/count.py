@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from erios.settings import load_settings
+from erios.studies.actions import ask_count
+from erios.workflows.session import resident_session
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
 
 def count_patients(*, study: Study, by: User, criteria: Any) -> Feasibility:
     """See ``erios.studies.actions.ask_count``; MachineError when Spark is to count and cannot start."""
-    from erios.studies.actions import ask_count
-    from erios.workflows.session import resident_session
-
     settings = load_settings()
     spark = resident_session(settings) if settings.counts.engine == "spark" else None
     return ask_count(study=study, by=by, criteria=criteria, spark=spark)

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from erios.audit import make
 from erios.database import set_up_django
 from erios.errors import UsageError
+from erios.keys import read_key
+from erios.operators import current_operator
 from erios.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -20,9 +23,6 @@ def open_database(*, migrate: bool = False) -> Settings:
 
     Raises UsageError when a server's database has not been migrated, KeyringError, StorageError.
     """
-    from erios.audit import make
-    from erios.keys import read_key
-
     settings = load_settings()
     read_key(settings.keyring)  # a home that was never set up, or is mistyped, stays as it is
     settings.make_zones()
@@ -52,8 +52,7 @@ def _migrate() -> None:
 
 def operator() -> User:
     """The account of the person at the keyboard, by login; UsageError without one."""
-    from erios.accounts.models import User
-    from erios.operators import current_operator
+    from erios.accounts.models import User  # Django's models, once it is set up
 
     login = current_operator()
     found = User.objects.filter(username=login, is_active=True).first()
@@ -67,7 +66,7 @@ def make_administrator(login: str, password: str) -> User:
     from django.contrib.auth.password_validation import validate_password
     from django.core.exceptions import ValidationError
 
-    from erios.accounts.actions import make_first_administrator
+    from erios.accounts.actions import make_first_administrator  # Django's models, once it is set up
 
     try:
         validate_password(password)

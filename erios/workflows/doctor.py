@@ -20,9 +20,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from erios.audit import verify
 from erios.database import set_up_django
 from erios.errors import EriosError
+from erios.keys import list_keys
 from erios.settings import PROJECT, ZONES, Settings
+from etl.warehouse.release import open_release, release_ids
+from experiments.cluster.profile import load_clusters
 
 PATIENCE = 3.0
 """Seconds to wait for a service."""
@@ -168,7 +172,6 @@ def _owner(uid: int) -> str:
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
-    from erios.keys import list_keys
 
     if not settings.keyring.exists():
         yield _ill("keyring", "there is none yet: nothing can be loaded", "erios keys init")
@@ -184,7 +187,6 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 
 
 def _warehouse(settings: Settings) -> Iterator[Finding]:
-    from etl.warehouse.release import open_release, release_ids
 
     known = release_ids(settings.warehouse)
     if not known:
@@ -227,7 +229,6 @@ def _database(settings: Settings) -> Finding:
 
 
 def _chain(settings: Settings) -> Finding:
-    from erios.audit import verify
 
     found = verify(settings)
     if found.faults:
@@ -279,7 +280,6 @@ def _secret(name: str, path: Path) -> Finding:
 
 
 def _clusters(settings: Settings) -> Iterator[Finding]:
-    from experiments.cluster.profile import load_clusters
 
     for cluster in load_clusters(settings.clusters_dir).values():
         if cluster.kind == "slurm" and not shutil.which("sbatch"):

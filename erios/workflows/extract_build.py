@@ -19,12 +19,36 @@ from erios.version import code_version
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
-    from erios.extracts.specification import Specification
     from erios.studies.models import Extract
-    from etl.tasks import Progress, Runner
-    from etl.warehouse.release import Release
+from erios.extracts.build import build
+from erios.extracts.build_plan import BuildPlan
+from erios.extracts.counts import load_parameters
+from erios.extracts.dictionary import Context, write_dictionary
+from erios.extracts.forms import Terms
+from erios.extracts.manifest import Manifest, list_files, public_key, root_of, write_manifest
+from erios.extracts.members import write_truth
+from erios.extracts.overlaps import Cohorts
+from erios.extracts.risk import assess as assess_risk
+from erios.extracts.risk import link, load_knowledge
+from erios.extracts.specification import Specification, dump_specification, warehouse_tables
+from erios.governance.extract import WORKFLOW, Action, State
+from erios.studies.extract_actions import assess as record_assessment
+from erios.studies.extract_actions import fail_build, finish_build, start_build
+from erios.studies.extract_selectors import (
+    earlier_cohorts,
+    extract_facts,
+    extracts_with_data,
+    folder_of,
+    specification_of,
+    workshop_of,
+)
+from erios.translation import french_of
 from erios.workflows.extract_files import alone, draft_of, put_in_place
 from erios.workflows.extract_objections import check_objections
+from erios.workflows.session import spark_session
+from etl.errors import EtlError
+from etl.tasks import Progress, Runner, SparkRunner
+from etl.warehouse.release import Release, open_release
 
 RISK_SEED = 20_240
 
@@ -35,10 +59,6 @@ def build_extract(extract: Extract, by: User, progress: Progress | None = None) 
     Raises RuleBroken, BusyError while somebody else builds it, InputError when the release does not follow the
     objection register of today; whatever stops the build is on record, and it may be begun again.
     """
-    from erios.governance.extract import State
-    from erios.studies.extract_actions import fail_build, start_build
-    from erios.studies.extract_selectors import workshop_of
-
     settings = load_settings()
     folder = workshop_of(extract.number, settings)
     with alone(folder):
@@ -57,28 +77,18 @@ def _assess_again(extract: Extract, by: User, settings: Settings) -> Extract:
     """Go on with an extract that was built, but whose assessment was cut short."""
     from dataclasses import replace
 
-    from erios.governance.extract import WORKFLOW, Action, State
-    from erios.studies.extract_selectors import extract_facts
-
     WORKFLOW.check(replace(extract_facts(extract), state=State.SPECIFIED), Action.BUILD, by.person)
     return _assess(extract, settings)
 
 
 def _sentence(error: BaseException) -> str:
     """What may be kept of a failure: our own sentences, else the class alone."""
-    from etl.errors import EtlError
-
     return str(error) if isinstance(error, EriosError | EtlError) else type(error).__name__
 
 
 def _build_and_assess(
     extract: Extract, by: User, folder: Path, settings: Settings, progress: Progress | None
 ) -> Extract:
-    from erios.studies.extract_actions import finish_build
-    from erios.studies.extract_selectors import specification_of
-    from erios.workflows.session import spark_session
-    from etl.tasks import SparkRunner
-    from etl.warehouse.release import open_release
 
     release = open_release(settings.warehouse)
     check_objections(release, settings)
@@ -94,16 +104,13 @@ def _build_and_assess(
 
 
 def _assess(extract: Extract, settings: Settings) -> Extract:
-    from erios.studies.extract_actions import assess
-    from erios.studies.extract_selectors import specification_of, workshop_of
-    from etl.warehouse.release import open_release
 
     specification = specification_of(extract)
     release = open_release(settings.warehouse, extract.release)
     report = _assess_risk(workshop_of(extract.number, settings), specification, release, settings)
     overlaps = find_overlaps(extract, specification, release, settings)
     linkage = attack_by_linkage(extract, specification, release, settings)
-    return assess(extract=extract, report=report, overlaps=overlaps, linkage=linkage)
+    return record_assessment(extract=extract, report=report, overlaps=overlaps, linkage=linkage)
 
 
 def _build(
@@ -116,14 +123,6 @@ def _build(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Data, dictionary and signed manifest in ``draft``; answers what the record keeps of it."""
-    from erios.extracts.build import build
-    from erios.extracts.build_plan import BuildPlan
-    from erios.extracts.counts import load_parameters
-    from erios.extracts.dictionary import write_dictionary
-    from erios.extracts.forms import Terms
-    from erios.extracts.manifest import public_key, write_manifest
-    from erios.extracts.specification import warehouse_tables
-
     tables, threshold = warehouse_tables(settings.views_dir), load_parameters().threshold
     memory = settings.load.task_memory_mb
     key = partial(study_key, settings.keyring, extract.study.number, release.key_id)
@@ -138,8 +137,6 @@ def _build(
 
 
 def _context(extract: Extract, release: Release, settings: Settings) -> Any:
-    from erios.extracts.dictionary import Context
-    from erios.translation import french_of
 
     title = str(extract.proposal.content.get("title", extract.study.number))
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -150,8 +147,6 @@ def _context(extract: Extract, release: Release, settings: Settings) -> Any:
 def _manifest(
     extract: Extract, specification: Specification, release: Release, draft: Path, rows: dict[str, int]
 ) -> Any:
-    from erios.extracts.manifest import Manifest, list_files, root_of
-    from erios.extracts.specification import dump_specification
 
     files = list_files(draft, rows)
     return Manifest(
@@ -173,10 +168,7 @@ def _manifest(
 
 def _assess_risk(folder: Path, specification: Specification, release: Release, settings: Settings) -> dict[str, Any]:
     """The risk report; its journalist knows of somebody only that the hospital, as the release has it, treated them."""
-    from erios.extracts.counts import load_parameters
-    from erios.extracts.risk import assess, load_knowledge
-
-    report = assess(
+    report = assess_risk(
         folder / "data",
         {table.name: table.names() for table in specification.tables},
         load_knowledge(PROJECT / "conf" / "risk.toml"),
@@ -195,10 +187,6 @@ def find_overlaps(
 
     A line: what it is crossed with, and whether fewer patients than the threshold are in the one and not the other.
     """
-    from erios.extracts.counts import load_parameters
-    from erios.extracts.overlaps import Cohorts
-    from erios.studies.extract_selectors import earlier_cohorts
-
     threshold = load_parameters().threshold
     with Cohorts(release, settings.load.task_memory_mb) as cohorts:
         return [
@@ -214,17 +202,11 @@ def attack_by_linkage(
 
     Who is who is known here only: the truth is written in the extract's private folder, and deleted at once.
     """
-    from erios.extracts.members import write_truth
-    from erios.extracts.risk import link, load_knowledge
-    from erios.studies.extract_selectors import extracts_with_data, folder_of, specification_of, workshop_of
-
     other = extracts_with_data().exclude(study=extract.study).order_by("-pk").first()
     if other is None:
         return {}
-    theirs, keys = (
-        specification_of(other),
-        [study_key(settings.keyring, one.study.number, one.key_id) for one in (extract, other)],
-    )
+    theirs = specification_of(other)
+    keys = [study_key(settings.keyring, each.study.number, each.key_id) for each in (extract, other)]
     truth = draft_of(workshop_of(extract.number, settings)).with_suffix(".truth")
     try:
         write_truth(truth, release, specification.cohort, keys, settings.load.task_memory_mb)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from erios.errors import BusyError
+from erios.locks import held
 from erios.settings import make_folder
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    from erios.locks import held
 
     make_folder(folder.parent, 0o700)
     try:

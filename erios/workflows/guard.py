@@ -10,18 +10,16 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from erios.database import JOBSITE, set_up_django
 from erios.errors import EriosError
+from erios.extracts.opening import open_verified
+from erios.governance.run import State
+from erios.studies.extract_selectors import clearance_of
+from erios.studies.run_selectors import find_run, lost_right
 from experiments.errors import ForbiddenError, StoppedError
 
 _SHARE = 0.01
 """Of the time between two checkpoints, what reading every byte of the extract again may take."""
 _DRIFT = timedelta(minutes=5)
-
-
-def open_for_reading() -> None:
-    """Make Django ready to read the governance database, without a keyring."""
-    set_up_django(JOBSITE)
 
 
 class RunGuard:
@@ -35,8 +33,6 @@ class RunGuard:
     def ask(self) -> None:
         """Is the run still wanted, the extract released, the study active, its starter on the team?"""
         run = self._run()
-        from erios.governance.run import State
-        from erios.studies.run_selectors import lost_right
 
         now = datetime.now(UTC)
         if now < run.created - _DRIFT:
@@ -58,8 +54,6 @@ class RunGuard:
         self._last, self._cost = time.monotonic(), time.monotonic() - began
 
     def _read_all(self) -> None:
-        from erios.extracts.opening import open_verified
-        from erios.studies.extract_selectors import clearance_of
 
         extract = self._run().extract
         try:
@@ -69,8 +63,6 @@ class RunGuard:
 
     def _run(self) -> Any:
         from django.db import DatabaseError
-
-        from erios.studies.run_selectors import find_run
 
         try:
             return find_run(self.number)

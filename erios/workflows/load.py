@@ -12,30 +12,30 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from erios.audit import append
 from erios.errors import UsageError
 from erios.keys import read_key
+from erios.objections import standing
+from erios.reidentification import segments_folder
 from erios.settings import Settings
-
-if TYPE_CHECKING:
-    from etl.dicom.series import DicomRules
-    from etl.load_config import Gate, LoadPlan, Verdict
-    from etl.pipeline import LoadReport
-    from etl.tables import WarehouseTable
-    from etl.tasks import Progress, Runner
-    from etl.warehouse.release import Release
-    from validation import ValidationReport
+from erios.vault import sealing_key
+from erios.workflows.session import spark_session
+from erios.workflows.stale_extracts import follow_objections
+from etl.dicom.profile import read_profile
+from etl.dicom.series import DicomRules
+from etl.ingest.quarantine import collect_for_replay, mark_replayed, refused, refused_series
+from etl.load_config import Gate, LoadPlan, Verdict, Zones
+from etl.pipeline import LoadReport, load, rebuild, refresh
+from etl.tables import WarehouseTable, load_tables
+from etl.tasks import Progress, Runner, SparkRunner
+from etl.warehouse.image_files import TABLE
+from etl.warehouse.release import Release, open_release
+from validation import StagedTable, ValidationReport, check_tables, prepare
 
 
 def load_plan(settings: Settings) -> LoadPlan:
     """The plan of a load: views compiled, key named but not read. Raises ViewError, PrivacyError, KeyringError."""
-    from erios.objections import standing
-    from erios.reidentification import segments_folder
-    from erios.vault import sealing_key
-    from etl.load_config import LoadPlan, Zones
-    from etl.tables import load_tables
-
     key = read_key(settings.keyring)
     dicom = dicom_rules(settings)
     return LoadPlan(
@@ -59,17 +59,12 @@ def load_plan(settings: Settings) -> LoadPlan:
 
 def dicom_rules(settings: Settings) -> DicomRules:
     """How DICOM series are read; PrivacyError when the profile keeps what the standard removes."""
-    from etl.dicom.profile import read_profile
-    from etl.dicom.series import DicomRules
-
     images = settings.images
     return DicomRules(read_profile(images.profile), images.patient_system, tuple(sorted(images.issuers.items())))
 
 
 def _with_profile(tables: Sequence[WarehouseTable], dicom: DicomRules) -> tuple[WarehouseTable, ...]:
     """The tables, with what decides on images in the digest of theirs: another profile asks for a rebuild."""
-    from etl.warehouse.image_files import TABLE
-
     rules = f"{dicom.profile.digest} {dicom.patient_system} {dicom.issuers}"
     return tuple(
         replace(table, digest=sha256(f"{table.digest} {rules}".encode()).hexdigest()[:16])
@@ -81,8 +76,6 @@ def _with_profile(tables: Sequence[WarehouseTable], dicom: DicomRules) -> tuple[
 
 def load_export(paths: Sequence[Path], settings: Settings, progress: Progress | None = None) -> LoadReport:
     """Load FHIR and DICOM (files, folders, zips), validate them and publish a release."""
-    from etl.pipeline import load
-
     with _prepared(settings) as (plan, runner):
         report = load(paths, plan, runner, gate(settings), progress)
     _audit(settings, "load", report)
@@ -91,8 +84,6 @@ def load_export(paths: Sequence[Path], settings: Settings, progress: Progress | 
 
 def refresh_release(settings: Settings, progress: Progress | None = None) -> LoadReport:
     """Publish a release that follows the objection register of today, without a new export."""
-    from etl.pipeline import refresh
-
     with _prepared(settings) as (plan, runner):
         report = refresh(plan, runner, gate(settings), progress)
     _audit(settings, "refresh", report)
@@ -101,8 +92,6 @@ def refresh_release(settings: Settings, progress: Progress | None = None) -> Loa
 
 def rebuild_release(settings: Settings, tables: Sequence[str] = (), progress: Progress | None = None) -> LoadReport:
     """Compute the tables (all, or those named) anew from the landing zone, validate them and publish a release."""
-    from etl.pipeline import rebuild
-
     with _prepared(settings) as (plan, runner):
         report = rebuild(plan, runner, gate(settings), tables, progress)
     _audit(settings, "rebuild", report)
@@ -131,9 +120,6 @@ _RESOURCE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 @contextmanager
 def _prepared(settings: Settings) -> Iterator[tuple[LoadPlan, Runner]]:
     """The plan and a Spark session, with Great Expectations being imported meanwhile."""
-    from erios.workflows.session import spark_session
-    from etl.tasks import SparkRunner
-
     settings.make_zones()
     plan = load_plan(settings)
     start_validation()
@@ -144,8 +130,6 @@ def _prepared(settings: Settings) -> Iterator[tuple[LoadPlan, Runner]]:
 
 
 def _audit(settings: Settings, action: str, report: LoadReport) -> None:
-    from erios.audit import append
-    from erios.workflows.extract_objections import follow_objections
 
     details = {"release": report.release, "new": report.new_release, **report.to_dict()["totals"]}
     append(settings, f"warehouse.{action}", object=report.batch, details=details)
@@ -155,8 +139,6 @@ def _audit(settings: Settings, action: str, report: LoadReport) -> None:
 def start_validation() -> None:
     """Import Great Expectations, which takes seconds, while Spark starts and reads."""
     from threading import Thread
-
-    from validation import prepare
 
     Thread(target=prepare, daemon=True).start()
 
@@ -169,7 +151,6 @@ def gate(settings: Settings) -> Gate:
 def _check(
     settings: Settings, tables: Mapping[str, Sequence[str]], fresh: Mapping[str, Sequence[str]], batch: str
 ) -> Verdict:
-    from etl.load_config import Verdict
 
     report = validate_files(settings, tables, settings.warehouse / "validation" / batch, fresh)
     if report.blocked:
@@ -193,8 +174,6 @@ def validate_files(
 
     Relations are looked up in the whole tables either way.
     """
-    from validation import StagedTable, check_tables
-
     staged = {
         name: StagedTable(name, tuple(files), None if fresh is None else tuple(fresh.get(name, ())))
         for name, files in tables.items()
@@ -213,8 +192,6 @@ def failures(report: ValidationReport, severity: str) -> list[str]:
 
 def validate_release(settings: Settings, release_id: str | None) -> tuple[Release, ValidationReport]:
     """Run the suites again on a release."""
-    from etl.warehouse.release import open_release
-
     release = open_release(settings.warehouse, release_id)
     tables = {name: release.files(name) for name in release.names()}
     report = validate_files(settings, tables, settings.warehouse / "validation" / release.id)
@@ -224,8 +201,6 @@ def validate_release(settings: Settings, release_id: str | None) -> tuple[Releas
 
 def _audit_validation(settings: Settings, action: str, what: str, report: ValidationReport) -> None:
     """That the suites read these tables, and how many expectations failed."""
-    from erios.audit import append
-
     details = {"expectations": len(report.results), **report.to_dict()["failed"]}
     append(settings, f"warehouse.{action}", object=what, details=details)
 
@@ -233,8 +208,6 @@ def _audit_validation(settings: Settings, action: str, what: str, report: Valida
 def replay_quarantine(settings: Settings, batch: str | None, progress: Progress | None = None) -> LoadReport | None:
     """Load again, as a new batch, what waits in quarantine; None when nothing waits."""
     from tempfile import TemporaryDirectory
-
-    from etl.ingest.quarantine import collect_for_replay, mark_replayed, refused, refused_series
 
     quarantine = settings.identity / "quarantine"
     waiting = {row.batch for row in refused(quarantine, batch)}

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from erios.errors import EriosError, InputError
-from erios.objections import NOBODY
+from erios.objections import NOBODY, version
 from erios.settings import Settings, make_folder
+from erios.workflows.load import load_export, refresh_release
+from etl.ingest.quarantine import refused
 
 if TYPE_CHECKING:
     from etl.pipeline import LoadReport
@@ -100,8 +102,6 @@ def _changed(path: Path) -> float:
 
 def _load(arrival: Arrival, settings: Settings, explain: Explain) -> tuple[Line, str]:
     """Load one export; answers its line and what to remember: the fingerprint, or nothing when it is worth a retry."""
-    from erios.workflows.load import load_export
-
     try:
         report = load_export([arrival.path], settings)
     except Exception as error:
@@ -115,7 +115,6 @@ def _load(arrival: Arrival, settings: Settings, explain: Explain) -> tuple[Line,
 
 
 def _refresh(settings: Settings, explain: Explain) -> Line:
-    from erios.workflows.load import refresh_release
 
     try:
         report = refresh_release(settings)
@@ -143,7 +142,6 @@ def _now() -> str:
 
 
 def _objections(settings: Settings) -> str:
-    from erios.objections import version
 
     try:
         return version(settings)
@@ -179,7 +177,6 @@ def write_metrics(settings: Settings, report: LoadReport | None) -> Path:
 
 
 def _succeeded(report: LoadReport, settings: Settings) -> dict[str, Any]:
-    from etl.ingest.quarantine import refused
 
     types = report.to_dict()["types"]
     rows = {f"{name}|{end}": counts[end] for name, counts in types.items() for end in ("in", "written", *_ENDS)}

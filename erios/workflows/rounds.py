@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
+from erios.studies.actions import expire_studies
+from erios.studies.extract_actions import expire_extracts
+from erios.workflows.run_follow import follow
+from erios.workflows.tracking_access import share_runs
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,9 +43,6 @@ def _walk(done: Event, every: float) -> None:
 
 def make_round() -> None:
     """Let expire what is over, and close or stop runs; what fails is logged and tried again in the next round."""
-    from erios.workflows.run_follow import follow
-    from erios.workflows.tracking_access import share_runs
-
     for step in (nightly, follow, share_runs):
         try:
             step()
@@ -51,9 +53,6 @@ def make_round() -> None:
 def nightly() -> None:
     """Let studies and extracts expire whose end has passed."""
     from django.utils import timezone
-
-    from erios.studies.actions import expire_studies
-    from erios.studies.extract_actions import expire_extracts
 
     expire_studies(today=timezone.localdate())
     expire_extracts(today=timezone.localdate())

@@ -1,7 +1,6 @@
 """Runs after their start: follow, stop, and close those that ended or lost their right.
 
-Owns the end of a run: a job that dies without leaving a result is found here and closed with its reason. Imports of
-Django's models stand inside functions: this module is imported before Django is set up.
+Owns the end of a run: a job that dies without leaving a result is found here and closed with its reason.
 """
 
 from __future__ import annotations
@@ -17,6 +16,8 @@ from erios.errors import BusyError
 from erios.governance.run import State
 from erios.locks import held
 from erios.settings import Settings, load_settings
+from erios.studies.run_actions import end_run, note_closed, note_running, stop_run
+from erios.studies.run_selectors import left_open, live_runs, lost_right
 from erios.workflows.run_jobs import cancel_job, job_folder, lock_of, scheduler_of, spec_of
 from erios.workflows.run_summary import summary_of
 from experiments.cluster import Phase
@@ -39,8 +40,6 @@ def follow() -> list[Run]:
 
     Answers the runs that ended now.
     """
-    from erios.studies.run_selectors import left_open, live_runs
-
     settings = load_settings()
     for run in left_open():
         _alone(run, _close_stopped, settings)
@@ -59,8 +58,6 @@ def _alone(run: Run, look: Callable[[Run, Settings], Run | None], settings: Sett
 
 def _close_stopped(run: Run, settings: Settings) -> Run | None:
     """A run that was stopped and whose job was killed before it could say so: close its record too."""
-    from erios.studies.run_actions import note_closed
-
     if not run.job or scheduler_of(run, settings).state(run.job, job_folder(run, settings)).phase.is_final:
         *_word, told = _last_word(run, run.reason, settings)
         if told:
@@ -69,8 +66,6 @@ def _close_stopped(run: Run, settings: Settings) -> Run | None:
 
 
 def _follow(run: Run, settings: Settings) -> Run | None:
-    from erios.studies.run_actions import note_running, stop_run
-    from erios.studies.run_selectors import lost_right
 
     if not State(run.state).is_live:
         return None
@@ -90,8 +85,6 @@ def _give_up(run: Run) -> Run | None:
     """A run that nobody queues although nobody holds it: whoever began to was killed."""
     from django.utils import timezone
 
-    from erios.studies.run_actions import end_run
-
     if (timezone.now() - run.created).total_seconds() < _HANDOVER:
         return None
     return end_run(run=run, state=State.FAILED, reason="whoever asked for it was gone before it was queued")
@@ -99,8 +92,6 @@ def _give_up(run: Run) -> Run | None:
 
 def _close(run: Run, phase: Phase, reason: str, settings: Settings) -> Run:
     """Put a job's end on record: by the attempt's own word if it left one, else by the cluster's."""
-    from erios.studies.run_actions import end_run
-
     status, said, told = _last_word(run, reason or str(phase), settings)
     done = phase is Phase.DONE and status == "FINISHED"
     state = State.DONE if done else State.STOPPED if phase is Phase.CANCELLED else State.FAILED
@@ -139,8 +130,6 @@ def _tracked(run: Run, settings: Settings) -> str:
 
 def stop(run: Run, by: User, reason: str) -> Run:
     """Stop a run, queued or at work; its checkpoint stays. Raises RuleBroken."""
-    from erios.studies.run_actions import stop_run
-
     run = stop_run(run=run, by=by, reason=reason)
     cancel_job(run, reason, load_settings())
     return run
@@ -148,9 +137,6 @@ def stop(run: Run, by: User, reason: str) -> Run:
 
 def stop_forbidden(extract: Extract | None = None) -> list[str]:
     """After a clearance, study or account has changed: stop every run that has lost its right; answers which."""
-    from erios.studies.run_actions import stop_run
-    from erios.studies.run_selectors import live_runs, lost_right
-
     settings, stopped = load_settings(), []
     for run in live_runs() if extract is None else live_runs().filter(extract=extract):
         if refusal := lost_right(run):

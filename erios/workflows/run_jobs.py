@@ -1,7 +1,6 @@
 """The job behind a run: its cluster, its folder, its lock, and its cancellation.
 
-Owns how a run becomes a job. Imports of Django's models stand inside functions: this module is imported before Django
-is set up.
+Owns how a run becomes a job.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from erios.errors import UsageError
 from erios.settings import Settings, load_settings
+from erios.studies.run_selectors import folder_of
 from experiments.cluster import Cluster, Job, Scheduler, load_clusters, open_cluster
 from experiments.run_spec import RunSpec, read_spec
 
@@ -35,7 +35,7 @@ def scheduler_of(run: Run, settings: Settings) -> Scheduler:
 
 def make_job(number: str, folder: Path, cluster: Cluster, *, nodes: int, processes: int, gpus: int) -> Job:
     """The job of the run ``number``; ``processes`` and ``gpus`` are per node."""
-    command = (cluster.python or sys.executable, "-m", "erios", "runs", "work", number)
+    command = (cluster.python or sys.executable, "-m", "erios.cli.job", number)
     return Job(number, command, folder, nodes, processes, gpus, _environment())
 
 
@@ -48,23 +48,17 @@ def _environment() -> dict[str, str]:
 
 def lock_of(run: Run, settings: Settings) -> Path:
     """The lock file beside the run's folder; its holder queues the run or follows it."""
-    from erios.studies.run_selectors import folder_of
-
     folder = folder_of(run, settings)
     return folder.with_name(f".{folder.name}.lock")
 
 
 def spec_of(run: Run, settings: Settings) -> RunSpec:
     """The run's specification, from its folder; ExperimentError if it cannot be read."""
-    from erios.studies.run_selectors import folder_of
-
     return read_spec(folder_of(run, settings))
 
 
 def make_job_folder(run: Run, settings: Settings) -> Path:
     """A new folder for the run's next job."""
-    from erios.studies.run_selectors import folder_of
-
     jobs = folder_of(run, settings) / "jobs"
     folder = jobs / str(len(list(jobs.glob("*"))) + 1)
     folder.mkdir(mode=0o750, parents=True)
@@ -73,8 +67,6 @@ def make_job_folder(run: Run, settings: Settings) -> Path:
 
 def job_folder(run: Run, settings: Settings) -> Path:
     """The folder of the run's newest job."""
-    from erios.studies.run_selectors import folder_of
-
     return max((folder_of(run, settings) / "jobs").iterdir(), key=lambda folder: int(folder.name))
 
 

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from erios.settings import load_settings
+from erios.studies.run_selectors import folder_of
+from experiments.errors import ExperimentError
+from experiments.event_log import read_events
+from experiments.recorder import ENDED
+from experiments.run_spec import RunSpec, read_spec
 
 if TYPE_CHECKING:
     from erios.studies.models import Run
-    from experiments.run_spec import RunSpec
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,6 @@ def picture_of(run: Run, name: str) -> Path | None:
 
 
 def _spec(run: Run) -> RunSpec | None:
-    from erios.studies.run_selectors import folder_of
-    from experiments.errors import ExperimentError
-    from experiments.run_spec import read_spec
 
     try:
         return read_spec(folder_of(run, load_settings()))
@@ -92,7 +93,6 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _attempt(spec: RunSpec, number: int) -> Attempt:
-    from experiments.recorder import ENDED
 
     ended = _read(spec.attempt_folder(number) / ENDED)
     return Attempt(number, str(ended.get("status", "RUNNING")), str(ended.get("reason", "")))
@@ -113,7 +113,6 @@ def _epochs(spec: RunSpec) -> Iterator[Epoch]:
 
 
 def _events(spec: RunSpec) -> Iterator[dict[str, Any]]:
-    from experiments.event_log import read_events
 
     for number in range(1, spec.attempts + 1):
         for event, _offset in read_events(spec.attempt_folder(number)):

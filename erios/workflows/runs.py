@@ -8,13 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from erios.errors import StorageError
+from erios.governance.extract import State as ExtractState
+from erios.governance.run import Evidence, State
 from erios.settings import load_settings
+from erios.studies.run_actions import promote_run
+from erios.studies.run_selectors import folder_of, is_reproduced, visible_runs
+from erios.workflows.run_summary import summary_of
+from erios.workflows.train import RunRequest, start
+from experiments.bundles import open_bundle
+from experiments.recorder import make_client
+from experiments.registry import CHAMPION, register
+from experiments.run_spec import read_spec
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as Tracked
 
     from erios.accounts.models import User
-    from erios.governance.run import Evidence
     from erios.studies.models import Run
 
 _LAST = ("train/", "validation/", "test/", "baseline/", "group/", "energy/")
@@ -24,9 +33,6 @@ def tracked_run(run: Run) -> Tracked | None:
     """The record of a run's last attempt; None while there is none."""
     if not run.tracked:
         return None
-    from erios.studies.run_selectors import folder_of
-    from experiments.recorder import make_client
-    from experiments.run_spec import read_spec
 
     spec = read_spec(folder_of(run, load_settings()))
     try:
@@ -37,8 +43,6 @@ def tracked_run(run: Run) -> Tracked | None:
 
 def list_runs(by: User) -> list[dict[str, Any]]:
     """The runs that somebody may see, newest first, with what the list shows of each."""
-    from erios.studies.run_selectors import visible_runs
-
     return [
         {
             "run": run.number,
@@ -57,9 +61,6 @@ def list_runs(by: User) -> list[dict[str, Any]]:
 
 def figures_of(run: Run) -> dict[str, Any]:
     """Final figures, attempts and weights of a run."""
-    from erios.studies.run_selectors import folder_of
-    from experiments.run_spec import read_spec
-
     found = tracked_run(run)
     attempts = read_spec(folder_of(run, load_settings())).attempts
     if found is None:
@@ -68,7 +69,7 @@ def figures_of(run: Run) -> dict[str, Any]:
     return {"attempts": attempts, "weights": found.data.tags.get("erios.weights", ""), "metrics": metrics}
 
 
-def compare(first: Run, second: Run) -> list[dict[str, Any]]:
+def compare_runs(first: Run, second: Run) -> list[dict[str, Any]]:
     """Settings and facts that differ, then the figures that both have."""
     one, other = tracked_run(first), tracked_run(second)
     pairs = [(one.data.params if one else {}, other.data.params if other else {})]
@@ -89,12 +90,6 @@ def compare(first: Run, second: Run) -> list[dict[str, Any]]:
 
 def evidence_of(run: Run) -> Evidence:
     """What is on record of a run, for whoever wants its model promoted."""
-    from erios.governance.extract import State as ExtractState
-    from erios.governance.run import Evidence, State
-    from erios.studies.run_selectors import folder_of, is_reproduced
-    from erios.workflows.run_summary import summary_of
-    from experiments.bundles import open_bundle
-
     summary, bundle = summary_of(run), open_bundle(folder_of(run, load_settings()) / "bundle")
     return Evidence(
         state=State(run.state),
@@ -110,13 +105,8 @@ def evidence_of(run: Run) -> Evidence:
     )
 
 
-def promote(run: Run, by: User) -> str:
+def promote_model(run: Run, by: User) -> str:
     """Put the run's model in the registry as its study's champion; answers name and version. Raises RuleBroken."""
-    from erios.studies.run_actions import promote_run
-    from erios.studies.run_selectors import folder_of
-    from experiments.registry import CHAMPION, register
-    from experiments.run_spec import read_spec
-
     run = promote_run(run=run, by=by, evidence=evidence_of(run))
     spec = read_spec(folder_of(run, load_settings()))
     return register(spec, run.tracked, f"{run.extract.study.number}-{run.bundle}", CHAMPION)
@@ -124,9 +114,6 @@ def promote(run: Run, by: User) -> str:
 
 def start_reproduction(run: Run) -> Run:
     """Queue the run once more, as a run of its own, with its own copy of bundle and settings."""
-    from erios.studies.run_selectors import folder_of
-    from erios.workflows.train import RunRequest, start
-
     bundle = str(folder_of(run, load_settings()) / "bundle")
     return start(RunRequest(bundle, run.extract.number, run.cluster, name=run.bundle, **run.order))
 

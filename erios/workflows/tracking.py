@@ -11,16 +11,15 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from erios.keys import derive_key
+from erios.workflows.database import open_database
+from erios.workflows.rounds import rounds
 from erios.workflows.tracking_access import server_of
+from experiments.server import command, environment, make_ready
 
 
 def serve(host: str, port: int, workers: int) -> int:
     """Run the server until it is told to end; answers its exit code."""
-    from erios.keys import derive_key
-    from erios.workflows.database import open_database
-    from erios.workflows.rounds import rounds
-    from experiments.server import command, environment, make_ready
-
     settings = open_database()
     server = server_of(settings)
     make_ready(server)

@@ -6,12 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from erios.accounts.record import record
+from erios.audit import Draft
 from erios.errors import StorageError, UsageError
 from erios.settings import Settings, load_settings, make_folder
+from erios.studies.run_selectors import shares
+from erios.workflows.database import open_database, operator
+from experiments.server import READ, WRITE, Server, draw_password, is_ready, make_ready, share
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
-    from experiments.server import Server
 
 
 _shared: dict[str, dict[str, str]] = {}
@@ -19,16 +23,12 @@ _shared: dict[str, dict[str, str]] = {}
 
 
 def server_of(settings: Settings) -> Server:
-    from experiments.server import Server
 
     return Server(settings.tracking, settings.tracking_database)
 
 
 def share_runs() -> None:
     """Let each study's experiment be seen by its team: data scientists write, the others read."""
-    from erios.studies.run_selectors import shares
-    from experiments.server import READ, WRITE, is_ready, share
-
     server = server_of(load_settings())
     wanted = {study: {who: WRITE if may else READ for who, may in team.items()} for study, team in shares().items()}
     if is_ready(server) and wanted != _shared:
@@ -39,9 +39,6 @@ def share_runs() -> None:
 
 def log_in() -> Path:
     """Give the person at the keyboard a new password for the server, in the file where MLflow looks for it."""
-    from erios.workflows.database import open_database, operator
-    from experiments.server import is_ready
-
     if not is_ready(server_of(open_database())):
         raise UsageError("the tracking server was never started: run `erios tracking serve` first")
     by = operator()
@@ -51,10 +48,6 @@ def log_in() -> Path:
 def give_password(by: User) -> str:
     """A new password of somebody for the server, which need not run; it is kept nowhere in clear."""
     from django.db import transaction
-
-    from erios.accounts.record import record
-    from erios.audit import Draft
-    from experiments.server import draw_password, make_ready
 
     server = server_of(load_settings())
     make_ready(server)

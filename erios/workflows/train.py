@@ -1,7 +1,6 @@
-"""Start and resume runs, and work as one process of a run's job.
+"""Start and resume runs.
 
-Owns the order between record, folder and job: the record says that a run may begin before anything is queued. Imports
-of Django's models stand inside functions: this module is imported before Django is set up.
+Owns the order between record, folder and job: the record says that a run may begin before anything is queued.
 """
 
 from __future__ import annotations
@@ -15,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 from erios.errors import UsageError
 from erios.governance.run import State
 from erios.locks import held
-from erios.settings import PROJECT, Settings, load_settings, make_folder
+from erios.settings import PROJECT, Settings, make_folder
+from erios.studies.extract_selectors import find_extract
+from erios.studies.run_actions import end_run, note_job, resume_run, start_run
+from erios.studies.run_selectors import find_run, folder_of
 from erios.version import code_version
 from erios.workflows.database import open_database, operator
 from erios.workflows.extract import open_extract
-from erios.workflows.guard import RunGuard, open_for_reading
 from erios.workflows.run_follow import follow
 from erios.workflows.run_jobs import find_cluster, lock_of, make_job, make_job_folder, scheduler_of
 from experiments.bundles import Bundle, check_overrides, copy_bundle, find_bundle
-from experiments.run_spec import RunSpec, read_spec, write_spec
+from experiments.run_spec import RunSpec, write_spec
 
 if TYPE_CHECKING:
     from erios.studies.models import Run
@@ -52,9 +53,6 @@ class RunRequest:
 def start(request: RunRequest) -> Run:
     """Check bundle, cluster and right, then queue the run; every refusal comes before anything is queued."""
     settings = open_database()
-    from erios.studies.extract_selectors import find_extract
-    from erios.studies.run_actions import start_run
-
     bundle = find_bundle(request.bundle, settings.bundles_dir)
     bundle = replace(bundle, name=request.name or bundle.name)
     world = request.nodes * request.processes
@@ -80,7 +78,6 @@ def start(request: RunRequest) -> Run:
 
 
 def _write_spec(run: Run, request: RunRequest, bundle: Bundle, dataset: Path, settings: Settings) -> None:
-    from erios.studies.run_selectors import folder_of
 
     folder = folder_of(run, settings)
     make_folder(folder.parent, 0o750)
@@ -128,7 +125,6 @@ def tracking_uri(settings: Settings) -> str:
 
 
 def _submit(run: Run, settings: Settings) -> Run:
-    from erios.studies.run_actions import end_run, note_job
 
     size = {name: run.order[name] for name in _SIZE}
     job = make_job(run.number, make_job_folder(run, settings), find_cluster(run.cluster, settings), **size)
@@ -142,9 +138,6 @@ def _submit(run: Run, settings: Settings) -> Run:
 def resume(number: str) -> Run:
     """Queue a run that ended once more: it goes on from its last checkpoint as another attempt."""
     settings = open_database()
-    from erios.studies.run_actions import resume_run
-    from erios.studies.run_selectors import find_run
-
     follow()
     run, by = find_run(number), operator()
     if State(run.state).is_live:
@@ -152,13 +145,3 @@ def resume(number: str) -> Run:
     open_extract(run.extract.number, by.username)
     with held(lock_of(run, settings)):
         return _submit(resume_run(run=run, by=by), settings)
-
-
-def work(number: str) -> int:
-    """One process of a run's job; answers its exit code."""
-    from experiments.run import run_process  # signal handling and torch: only in a job's process
-
-    settings = load_settings()
-    open_for_reading()
-    study = number.rsplit("-", 1)[0]
-    return run_process(read_spec(settings.studies / study / "runs" / number), RunGuard(number))

@@ -10,34 +10,30 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from erios.audit import append
 from erios.errors import InternalError
 from erios.objections import Wish, add, parse_reference
+from erios.reidentification import forget, segments_folder
 from erios.settings import Settings, make_folder
+from erios.workflows.database import open_database
 from erios.workflows.load import load_plan
-
-if TYPE_CHECKING:
-    from etl.erasure import Erasure
-    from etl.maintenance import Compacted, Vacuumed
-    from etl.tasks import Progress
+from erios.workflows.session import spark_session
+from etl.erasure import Erasure, erase
+from etl.maintenance import Compacted, Vacuumed, compact, keep, vacuum
+from etl.tasks import Progress, SparkRunner
 
 
 def pinned_releases(settings: Settings) -> dict[str, str]:
     """Releases that a living extract was built from, each with one of them."""
-    from erios.workflows.database import open_database
-
     open_database()
-    from erios.studies.extract_selectors import pinned_by_extracts
+    from erios.studies.extract_selectors import pinned_by_extracts  # Django's models, once it is set up
 
     return pinned_by_extracts()
 
 
 def keep_release(settings: Settings, release: str, reason: str | None) -> dict[str, str]:
     """Keep a release whatever its age; without a reason, let it age again."""
-    from etl.maintenance import keep
-
     kept = keep(settings.warehouse, release, reason)
     append(settings, "warehouse.keep" if reason else "warehouse.unkeep", object=release, reason=reason or "")
     return kept
@@ -46,8 +42,6 @@ def keep_release(settings: Settings, release: str, reason: str | None) -> dict[s
 def vacuum_warehouse(settings: Settings, last: int, *, dry_run: bool) -> Vacuumed:
     """Forget old releases and delete what nobody reads any more."""
     from functools import partial
-
-    from etl.maintenance import vacuum
 
     done = vacuum(load_plan(settings), last, partial(pinned_releases, settings), dry_run=dry_run)
     if not dry_run:
@@ -58,10 +52,6 @@ def vacuum_warehouse(settings: Settings, last: int, *, dry_run: bool) -> Vacuume
 
 def compact_warehouse(settings: Settings, progress: Progress | None = None) -> Compacted:
     """Put small files together."""
-    from erios.workflows.session import spark_session
-    from etl.maintenance import compact
-    from etl.tasks import SparkRunner
-
     with spark_session(settings) as spark:
         done = compact(load_plan(settings), SparkRunner(spark), progress)
     append(settings, "warehouse.compact", object=done.release.id, details={"before": done.before, "after": done.after})
@@ -74,9 +64,6 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
     The patient is entered in the objection register first, so that no later export brings the rows back. Raises
     InternalError when the scan still finds a pseudonym.
     """
-    from erios.reidentification import forget, segments_folder
-    from etl.erasure import erase
-
     references = [parse_reference(patient) for patient in patients]
     plan = load_plan(settings)
     change = add(settings, [Wish(reference, f"erasure: {reason}") for reference in references])

@@ -12,6 +12,7 @@ from erios.audit import append
 from erios.operators import current_operator
 from erios.settings import load_settings
 from etl.warehouse.release import Release
+from etl.warehouse.release import open_release as open_stored_release
 
 READ = "warehouse.read"
 """The event that the first reading of each table leaves."""
@@ -39,8 +40,6 @@ def open_release(id: str | None = None, *, reader: str | None = None) -> Recorde
     ``etl.errors.ReleaseError`` when there is no such release; StorageError when the audit chain takes no event, and
     then nothing is read.
     """
-    from etl.warehouse.release import open_release as open_from
-
-    release = open_from(load_settings().warehouse, id)
+    release = open_stored_release(load_settings().warehouse, id)
     known = {one.name: getattr(release, one.name) for one in fields(Release)}
     return RecordedRelease(**known, reader=reader or current_operator())

@@ -117,14 +117,14 @@ class Cases:
         assert "another person must decide it; the attempt is in the audit chain" in said
 
     def of_70_unknown(self, erios: Run, home: Settings, patch: pytest.MonkeyPatch, _place: Path) -> None:
-        patch.setattr("etl.warehouse.release.open_release", raising(ValueError(CANARY)))
+        patch.setattr("erios.workflows.warehouse.open_stored_release", raising(ValueError(CANARY)))
         said = sentence(erios("warehouse", "tables"), 70)
         (log,) = (home.home / "logs").iterdir()
         assert said.startswith("internal error (ValueError); report the code locations in ")
         assert (CANARY in log.read_text(), "test_exit_codes.py:" in log.read_text()) == (False, True)
 
     def of_130_stopped(self, erios: Run, _home: Settings, patch: pytest.MonkeyPatch, _place: Path) -> None:
-        patch.setattr("etl.warehouse.release.open_release", raising(KeyboardInterrupt()))
+        patch.setattr("erios.workflows.warehouse.open_stored_release", raising(KeyboardInterrupt()))
         assert sentence(erios("warehouse", "tables"), 130) == "interrupted; the last release is untouched"
 
 

@@ -27,7 +27,7 @@ from erios.studies import actions as studies
 from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, ExtractPart, ExtractPartKind
 from erios.workflows import extract as work
-from erios.workflows import extract_build, extract_files, extract_objections
+from erios.workflows import extract_build, extract_files, extract_objections, extract_release, stale_extracts
 from tests.inline import InlineRunner
 from tests.portal.conftest import close_database, point_to
 from tests.portal.stories import at, who
@@ -57,8 +57,9 @@ UNTIL = timezone.localdate() + timedelta(days=30)
 def home(loaded: Path, erios_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A copy of the loaded home; builds run in this process instead of Spark's."""
     shutil.copytree(loaded, erios_home)
-    monkeypatch.setattr("erios.workflows.session.spark_session", _no_spark)
-    monkeypatch.setattr("etl.tasks.SparkRunner", lambda _spark: InlineRunner())
+    for module in ("load", "extract_build"):
+        monkeypatch.setattr(f"erios.workflows.{module}.spark_session", _no_spark)
+        monkeypatch.setattr(f"erios.workflows.{module}.SparkRunner", lambda _spark: InlineRunner())
     settings = load_settings()
     point_to(settings)
     yield settings
@@ -94,7 +95,7 @@ def cleared(of: Any = None) -> Extract:
 
 def released(of: Any = None) -> Extract:
     extract = cleared(of)
-    return work.release_extract(extract, who("dora"), extract.root)
+    return extract_release.release_extract(extract, who("dora"), extract.root)
 
 
 def did(settings: Settings) -> list[str]:
@@ -111,9 +112,9 @@ def test_an_extract_goes_its_way_and_every_step_is_on_record(home: Settings) -> 
     assert len(people) == extract.patients
     assert len(people) > 100
     assert {"male", "female"} == {row[opened.duckdb("patient").columns.index("gender")] for row in people}
-    work.verify_extract(Extract.objects.get(pk=extract.pk))
+    extract_release.verify_extract(Extract.objects.get(pk=extract.pk))
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.REVOKE, reason="the end")
-    work.destroy_extract(Extract.objects.get(pk=extract.pk), who("dan"))
+    extract_release.destroy_extract(Extract.objects.get(pk=extract.pk), who("dan"))
     steps = ["request", "approve-the-specification", "build.start", "build", "assess", "ask-for-an-exception"]
     steps += ["grant-the-exception", "release", "open", "revoke", "destroy"]
     assert did(home) == [f"extract.{step}" for step in steps]
@@ -263,8 +264,9 @@ def after_release(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     place = tmp_path_factory.mktemp("released") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ERIOS_HOME", str(place))
-        patch.setattr("erios.workflows.session.spark_session", _no_spark)
-        patch.setattr("etl.tasks.SparkRunner", lambda _spark: InlineRunner())
+        for module in ("load", "extract_build"):
+            patch.setattr(f"erios.workflows.{module}.spark_session", _no_spark)
+            patch.setattr(f"erios.workflows.{module}.SparkRunner", lambda _spark: InlineRunner())
         shutil.copytree(loaded, place)
         point_to(load_settings())
         released()
@@ -337,7 +339,7 @@ def test_an_objection_between_clearance_and_release_turns_it_stale(with_export: 
     _object(with_export)
 
     with pytest.raises(RuleBroken, match="objected"):
-        work.release_extract(extract, who("dora"), extract.root)
+        extract_release.release_extract(extract, who("dora"), extract.root)
 
     assert Extract.objects.get().state == State.STALE
     assert not (with_export.studies / extract.study.number).exists()
@@ -347,7 +349,7 @@ def test_an_objection_after_the_release_closes_the_door(with_export: Settings) -
     extract = released()
     _object(with_export)
 
-    assert extract_objections.follow_objections(with_export) == [extract.number]
+    assert stale_extracts.follow_objections(with_export) == [extract.number]
     with pytest.raises(RuleBroken, match="ask for a new one"):
         work.open_extract(extract.number, "bob")
 
@@ -369,14 +371,14 @@ def test_who_objects_is_in_no_extract_built_afterwards(with_export: Settings) ->
 
     assert built.patients == (before.patients or 0) - 1
     assert extract_objections.turn_touched_stale(with_export) == [before.number]
-    assert extract_objections.say_stale([before.number]).endswith("No model was trained on them.")
+    assert stale_extracts.describe_stale([before.number]).endswith("No model was trained on them.")
 
 
 def test_a_build_that_fails_says_why_and_may_be_begun_again(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     extract = requested()
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
     with monkeypatch.context() as patch:
-        patch.setattr("erios.extracts.dictionary.write_dictionary", lambda *_, **__: 1 / 0)
+        patch.setattr("erios.workflows.extract_build.write_dictionary", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             extract_build.build_extract(extract, who("dan"))
 
@@ -440,7 +442,7 @@ def test_a_byte_changed_between_clearance_and_release_ends_in_quarantine(home: S
     _flip(home.warehouse / "extracts" / extract.number / "data/patient/part-00000.parquet")
 
     with pytest.raises(InputError, match="was changed"):
-        work.release_extract(extract, who("dora"), extract.root)
+        extract_release.release_extract(extract, who("dora"), extract.root)
 
     assert Extract.objects.get().state == State.QUARANTINED
     assert not (home.studies / extract.study.number / extract.number).exists()
@@ -450,7 +452,7 @@ def test_builder_and_releaser_are_two_even_in_the_database(home: Settings) -> No
     extract = cleared()
 
     with pytest.raises(RefusedError, match="somebody else"):
-        work.release_extract(extract, who("dan"), extract.root)
+        extract_release.release_extract(extract, who("dan"), extract.root)
     with pytest.raises(IntegrityError), transaction.atomic():
         ExtractPart.objects.create(extract=extract, person=who("dan"), kind=ExtractPartKind.RELEASER)
 

@@ -252,7 +252,8 @@ def _is_write(call: ast.Call) -> bool:
 READERS = {
     "workflows/warehouse.py": "the door: a reading of a table is recorded before its files are named",
     "workflows/load.py": "loads and validations, each with its event",
-    "workflows/extract.py": "builds and assessments, each with its event; whom an objection touches",
+    "workflows/extract_build.py": "builds and assessments, each with its event",
+    "workflows/extract_objections.py": "whom an objection touches",
     "workflows/evidence.py": "reads the release's own file only",
     "workflows/doctor.py": "looks whether the release's files are there, and opens none",
     "workflows/backup.py": "looks whether the release's files are there, and opens none; backup.create is an event",
@@ -365,7 +366,7 @@ def test_a_load_that_validation_refuses_is_on_record(counted: Settings, monkeypa
 def test_an_extract_that_turns_stale_names_the_runs_that_have_read_it(home: Settings) -> None:  # noqa: F811
     from erios.studies import extract_actions, run_actions
     from erios.studies.models import Run
-    from erios.workflows.extract_objections import say_stale
+    from erios.workflows.stale_extracts import describe_stale
 
     extract = _released(_cleared(study()))
     known: dict[str, Any] = {"bundle": "b", "digest": "0" * 64, "cluster": "local", "order": {}}
@@ -378,6 +379,6 @@ def test_an_extract_that_turns_stale_names_the_runs_that_have_read_it(home: Sett
     last = last_event(home, "")
     assert last is not None
     assert json.loads(last.details)["runs"] == [run.number]
-    said = say_stale([extract.number])
+    said = describe_stale([extract.number])
     assert f"Trained on them: {run.number}." in said
     assert f"In use by others: {run.number}; the DPO decides" in said

@@ -76,13 +76,13 @@ def _release(patch: pytest.MonkeyPatch) -> None:
     from erios.governance.extract import Action
     from erios.settings import load_settings
     from erios.studies import extract_actions as acts
-    from erios.workflows import extract as work
-    from erios.workflows import extract_build
+    from erios.workflows import extract_build, extract_release
     from tests.inline import InlineRunner
     from tests.portal.stories import who
 
-    patch.setattr("erios.workflows.session.spark_session", _no_spark)
-    patch.setattr("etl.tasks.SparkRunner", lambda _spark: InlineRunner())
+    for module in ("load", "extract_build"):
+        patch.setattr(f"erios.workflows.{module}.spark_session", _no_spark)
+        patch.setattr(f"erios.workflows.{module}.SparkRunner", lambda _spark: InlineRunner())
     point_to(load_settings())
     extract = acts.request_extract(study=_study(), by=who("ada"), content=SPECIFICATION)
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
@@ -90,7 +90,7 @@ def _release(patch: pytest.MonkeyPatch) -> None:
     root, why = extract.root, "a generated hospital"
     acts.ask_exception(extract=extract, by=who("dpo"), root=root, expires=_next_month(), reason=why)
     extract = acts.grant_exception(extract=extract, by=who("chief"), root=root, reason=why)
-    work.release_extract(extract, who("dora"), extract.root)
+    extract_release.release_extract(extract, who("dora"), extract.root)
 
 
 def _next_month() -> Any:

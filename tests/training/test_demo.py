@@ -97,8 +97,9 @@ def test_the_whole_story_plays_and_a_second_time_changes_nothing(
     in_process: Run,  # noqa: F811
 ) -> None:
     monkeypatch.setattr("secrets.token_bytes", Random(7).randbytes)  # the key decides who is in which part of the data
-    monkeypatch.setattr("erios.workflows.session.spark_session", _no_spark)
-    monkeypatch.setattr("etl.tasks.SparkRunner", lambda _spark: InlineRunner())
+    for module in ("load", "extract_build"):
+        monkeypatch.setattr(f"erios.workflows.{module}.spark_session", _no_spark)
+        monkeypatch.setattr(f"erios.workflows.{module}.SparkRunner", lambda _spark: InlineRunner())
     settings, heard = load_settings(), list[str]()
     claim(settings.home, TINY, restart=False)
     point_to(settings)

@@ -19,7 +19,7 @@ from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Part, Run
 from erios.studies.run_selectors import folder_of
 from erios.workflows.run_follow import follow, stop
-from erios.workflows.runs import compare_reproduction, promote, start_reproduction
+from erios.workflows.runs import compare_reproduction, promote_model, start_reproduction
 from erios.workflows.train import resume, start
 from experiments.recorder import make_client
 from experiments.run_spec import read_spec
@@ -86,9 +86,9 @@ def test_a_run_is_trained_judged_recorded_shown_and_done_again(home: Settings) -
 def check_promotion(run: Run, home: Settings) -> None:
     """Nobody promotes their own model; somebody else does, and it is the champion; and it loads without pickle."""
     with pytest.raises(RuleBroken, match="nobody promotes a model that they trained themselves"):
-        promote(run, run.by)
+        promote_model(run, run.by)
     name = f"{run.extract.study.number}-readmission"
-    assert promote(run, who("dan")) == f"{name} v1"
+    assert promote_model(run, who("dan")) == f"{name} v1"
     client = make_client(read_spec(folder_of(run, home)))
     version = client.get_model_version_by_alias(name, "champion")
     assert (version.run_id, int(version.version)) == (run.tracked, 1)
@@ -97,7 +97,7 @@ def check_promotion(run: Run, home: Settings) -> None:
     logged = Path(client.get_logged_model(model.model_id).artifact_location.removeprefix("file://"))
     assert [path.name for path in logged.rglob("*.pt2")]
     assert not [path.name for path in logged.rglob("*") if path.suffix in (".pkl", ".pth", ".pickle")]
-    assert promote(Run.objects.get(pk=run.pk), who("dan")) == f"{name} v1"
+    assert promote_model(Run.objects.get(pk=run.pk), who("dan")) == f"{name} v1"
 
 
 def test_a_killed_training_is_failed_with_its_reason_and_goes_on_in_another_attempt(

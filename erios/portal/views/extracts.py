@@ -220,13 +220,13 @@ def _grant(request: StaffRequest, extract: Extract, _action: Action, revision: i
 
 
 def _release(request: StaffRequest, extract: Extract, _action: Action, _revision: int | None) -> None:
-    from erios.workflows.extract import release_extract
+    from erios.workflows.extract_release import release_extract
 
     release_extract(extract, request.user, _root(request))
 
 
 def _destroy(request: StaffRequest, extract: Extract, _action: Action, _revision: int | None) -> None:
-    from erios.workflows.extract import destroy_extract
+    from erios.workflows.extract_release import destroy_extract
 
     destroy_extract(extract, request.user)
 

@@ -59,13 +59,19 @@ def test_the_help_imports_no_command_group():
     assert run_python(code).strip() == "['erios.cli.exits']"
 
 
-def test_commands_and_workflows_are_imported_before_django_is_set_up():
+def test_groups_that_need_no_database_import_no_django():
     code = (
-        "import importlib, json, pkgutil; import erios.cli as cli, erios.workflows as flows"
-        "\nfor package in (cli, flows):"
-        "\n    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):"
-        "\n        if not module.name.endswith('background'): importlib.import_module(module.name)"  # Django loads it
-        "\nprint('all')"
+        "import sys; from erios.cli import GROUPS, WITH_DATABASE, load_group"
+        "\nfor name in GROUPS:"
+        "\n    if name not in WITH_DATABASE: load_group(name)"
+        "\nprint('django' in sys.modules)"
     )
 
-    assert run_python(code, DJANGO_SETTINGS_MODULE="").strip() == "all"
+    assert run_python(code).strip() == "False"
+
+
+def test_groups_that_need_the_database_show_their_help_without_a_keyring(erios_home):
+    code = "from erios.cli import WITH_DATABASE, load_group; print([load_group(n).name for n in sorted(WITH_DATABASE)])"
+
+    assert run_python(code, DJANGO_SETTINGS_MODULE="").count("'") == 16
+    assert not erios_home.exists()

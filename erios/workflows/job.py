@@ -1,0 +1,15 @@
+"""One process of a run's job, as the cluster starts it: Django is set up to read, and no key is in reach."""
+
+from __future__ import annotations
+
+from erios.settings import load_settings
+from erios.workflows.guard import RunGuard
+from experiments.run_spec import read_spec
+
+
+def run_job_process(number: str) -> int:
+    """Train as one process of the job of run ``number``; answers the exit code."""
+    from experiments.run import run_process  # torch and signal handling: only in a job's process
+
+    study = number.rsplit("-", 1)[0]
+    return run_process(read_spec(load_settings().studies / study / "runs" / number), RunGuard(number))
