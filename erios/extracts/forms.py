@@ -22,7 +22,7 @@ from etl.warehouse.image_files import DIGEST, TABLE
 
 if TYPE_CHECKING:
     from etl.tables import WarehouseTable
-    from etl.views.compiler import Column
+    from etl.views import Column
 
 HIERARCHIES = PROJECT / "conf" / "hierarchies"
 OLD_AGE = 90

@@ -15,7 +15,7 @@ from etl.sql import literal
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from etl.views.compiler import Column
+    from etl.views import Column
 
 STUDY_KEY = "3f9c0a7d5e2b41868d1c4a90b7e6f2d5"
 """A pseudonym that nobody has."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from etl.ingest.discovery import find_sources
 from etl.sql import list_literal, literal
-from etl.views.compiler import CompiledView
+from etl.views.compiled import CompiledView
 from etl.views.numbers import exact_text
 from etl.views.run import in_words, open_duckdb, rows_sql
 

@@ -1,13 +1,7 @@
 """SQL-on-FHIR v2 views, compiled to DuckDB SQL."""
 
-from etl.views.compiler import (
-    Column,
-    CompiledPath,
-    CompiledView,
-    compile_path,
-    compile_view,
-    merge_structures,
-)
+from etl.views.compiled import Column, CompiledPath, CompiledView, merge_structures
+from etl.views.compiler import compile_path, compile_view
 from etl.views.definition import ViewDefinition, ViewError, load_view, parse_view
 
 __all__ = [

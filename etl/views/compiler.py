@@ -9,16 +9,26 @@ correlated joins, and each record is handled by DuckDB's vectorised list functio
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
 from etl.fhir.element_types import elements
 from etl.sql import literal
-from etl.views import boundaries
+from etl.views.column_types import (
+    ANSI_TYPES,
+    cast_column,
+    column_checks,
+    column_value,
+    declared_type,
+    duckdb_type,
+    is_compatible,
+    is_valid_constant,
+    null_column,
+    result_type,
+)
+from etl.views.compiled import MAX_DEPTH, TOO_DEEP, Column, CompiledPath, CompiledView
 from etl.views.definition import ColumnDefinition, Constant, Select, ViewDefinition, ViewError, parse_view
 from etl.views.fhirpath import compile_expression
 from etl.views.fhirpath.errors import PathError, UnknownElementError
@@ -32,96 +42,18 @@ from etl.views.fhirpath.expressions import (
     Projection,
     RecursiveElement,
     Scope,
+    list_sql,
     root,
 )
 from etl.views.fhirpath.syntax import is_path
-from etl.views.rows import RESOURCE, Check, Iteration, Rows, Union, Value, elements_read
-from etl.views.sharing import share_paths
+from etl.views.rows import RESOURCE, Check, Iteration, Rows, Union
 
-MAX_DEPTH = 32
-"""How deep ``repeat`` follows a structure; deeper data is a problem of its record, never cut silently."""
-_PROBLEM = "_problem"
-_KNOWN_TYPES = STRINGS | INTEGERS | {"boolean", "decimal"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a compiled view; ``sql_type`` is its DuckDB type."""
-
-    name: str
-    path: str
-    fhir_type: str
-    sql_type: str
-    collection: bool
-    tags: Mapping[str, str] = field(default_factory=dict)
-    description: str | None = None
-
-    @property
-    def privacy(self) -> str | None:
-        """The privacy rule that the file names for the column."""
-        return self.tags.get("erios/privacy")
-
-
-@dataclass(frozen=True)
-class CompiledView:
-    """A view as SQL: which structure to parse and what to select from it."""
-
-    name: str
-    resource: str
-    columns: tuple[Column, ...]
-    structure: Mapping[str, Any]
-    _rows: Rows
-    _filters: tuple[str, ...]
-
-    def narrowed(self, present: Collection[str]) -> CompiledView:
-        """The view as it is for records with no other elements than ``present`` at their top level.
-
-        It has the same columns, and asks for nothing that is not there: most records lack most elements of a wide view.
-        One that takes the record itself, rather than its elements, stays as it is.
-        """
-        if elements_read(" ".join([*self._rows.texts(), *self._filters])) is None:
-            return self
-        rows = self._rows.narrowed(present) or self._rows
-        read = elements_read(" ".join([*rows.texts(), *self._filters])) or frozenset()
-        structure = {name: part for name, part in self.structure.items() if name in read}
-        return replace(self, structure=structure or {"id": "VARCHAR"}, _rows=rows)
-
-    def sql(self, source: str, resource: str = "r", carry: Sequence[str] = (), *, problems: bool = False) -> str:
-        """SELECT of ``carry`` and the view's columns from ``source``, whose STRUCT column ``resource`` holds records.
-
-        A column that is no collection and finds several values raises in SQL; with ``problems`` it is NULL, and the
-        extra column ``_problem`` says which column, as it does for dates and numbers that cannot be read.
-        """
-        where = f" WHERE {' AND '.join(self._filters)}" if self._filters else ""
-        self._check_names((*carry, resource))
-        too_deep = "[NULL]" if problems else f"error('repeat: nested deeper than {MAX_DEPTH}')"
-        query = _Query(tuple(carry), problems).sql(self._rows, f"{source}{where}")
-        inner = query.replace(_TOO_DEEP, too_deep).replace(RESOURCE, resource)
-        extra = [f'"{_PROBLEM}"'] if problems else []
-        names = [*carry, *(f'"{column.name}"' for column in self.columns), *extra]
-        return f"SELECT {', '.join(names)} FROM ({inner})"
-
-    def _check_names(self, taken: Sequence[str]) -> None:
-        names = {name.casefold() for name in taken}
-        if clash := [column.name for column in self.columns if column.name.casefold() in names]:
-            raise ViewError(f"{self.name}: the column name '{clash[0]}' is taken by the load; choose another")
-
-
-@dataclass(frozen=True)
-class CompiledPath:
-    """A single FHIRPath over a resource as SQL giving a list of text."""
-
-    structure: Mapping[str, Any]
-    _list: str
-
-    def sql(self, resource: str = "r") -> str:
-        return self._list.replace(RESOURCE, resource)
+_PRIMITIVE_TYPES = STRINGS | INTEGERS | {"boolean", "decimal"}
 
 
 _NULL_FOR_NULL = ("%rowIndex", "$this")
 """Paths that need no guard where there is no item: the index of the only row is 0, and NULL is NULL."""
 _STRUCTURE = "«structure {}»"
-_TOO_DEEP = "«too deep»"
 
 
 def compile_view(definition: ViewDefinition | Mapping[str, Any]) -> CompiledView:
@@ -137,18 +69,7 @@ def compile_path(resource: str, path: str) -> CompiledPath:
         expr = compile_expression(path, Scope(root(resource, RESOURCE, projection), resource, {}))
     except PathError as error:
         raise ViewError(f"{resource}: path '{path}': {error}") from None
-    expr = expr.typed()
-    sql = expr.sql if expr.is_list else f"CASE WHEN {expr.sql} IS NOT NULL THEN [{expr.sql}] END"
-    return CompiledPath(projection.structure() if projection.children else {"id": "VARCHAR"}, sql)
-
-
-def merge_structures(structures: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The union of structures, so that several views can read one parsed record."""
-    merged: dict[str, Any] = {}
-    for structure in structures:
-        for name, part in structure.items():
-            merged[name] = _merge(merged[name], part) if name in merged else part
-    return merged or {"id": "VARCHAR"}
+    return CompiledPath(projection.record_structure(), list_sql(expr.typed()))
 
 
 def _read_both_ways(projection: Projection) -> bool:
@@ -166,16 +87,6 @@ def _json_texts(expr: Expr) -> str:
     if expr.is_list:
         return f"list_transform({text}, lambda t: to_json(t))"
     return f"CASE WHEN {text} IS NOT NULL THEN [to_json({text})] END"
-
-
-def _merge(one: Any, other: Any) -> Any:
-    if isinstance(one, list):
-        return [_merge(one[0], other[0])]
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return merge_structures([one, other])
-    if "JSON" in (one, other) and one != other:
-        raise ViewError("one view repeats over an element that another view reads as a structure; split the types")
-    return one if isinstance(one, Mapping) else other
 
 
 class _Compiler:
@@ -201,12 +112,11 @@ class _Compiler:
         for select in self._view.selects:
             self._add(rows, self._select(select, scope), select.where)
         columns = tuple(self._columns[name] for name in rows.order)
-        structure = self._projection.structure() if self._projection.children else {"id": "VARCHAR"}
         return CompiledView(
             self._view.name,
             self._view.resource,
             columns,
-            structure,
+            self._projection.record_structure(),
             rows.mapped(self._fill),
             tuple(self._fill(text) for text in filters),
         )
@@ -223,9 +133,9 @@ class _Compiler:
         return Scope(this, self._view.resource, constants, record=this, names=self._names)
 
     def _constant(self, constant: Constant) -> Expr:
-        if constant.type not in _KNOWN_TYPES:
+        if constant.type not in _PRIMITIVE_TYPES:
             raise self._error(f"constant '{constant.name}'", f"has the unknown type value{constant.type}")
-        if not _is_constant(constant):
+        if not is_valid_constant(constant):
             raise self._error(f"constant '{constant.name}'", f"has a value that is no {constant.type}")
         if constant.type == "boolean":
             return Expr("true" if constant.value else "false", "boolean")
@@ -257,7 +167,7 @@ class _Compiler:
         focus = self._expression(select.for_each, scope, f"{select.where}.{iteration} '{select.for_each}'")
         if focus.choice:
             raise self._error(f"{select.where}.{iteration}", f"'{focus.choice}' has several types; add ofType()")
-        items = focus.sql if focus.is_list else f"CASE WHEN {focus.sql} IS NOT NULL THEN [{focus.sql}] END"
+        items = list_sql(focus)
         if select.or_null:
             items = f"CASE WHEN len({items}) > 0 THEN {items} ELSE [NULL] END"
         of_path = scope.this.root and not select.or_null and is_path(select.for_each)
@@ -357,7 +267,7 @@ class _Compiler:
         step = f"{{'reached': list_concat({a}.reached, {fresh}), 'fresh': {fresh}}}"
         last = f"list_reduce({states}, lambda {a}, {n}: {step})"
         items = f"list_transform(list_sort({r}.reached), lambda {e}: from_json({e}.text, '{nested.marker}'))"
-        either = f"CASE WHEN len({r}.fresh) > 0 THEN {_TOO_DEEP} ELSE {items} END"
+        either = f"CASE WHEN len({r}.fresh) > 0 THEN {TOO_DEEP} ELSE {items} END"
         return f"list_extract(list_transform([{last}], lambda {r}: {either}), 1)"
 
     def _body(self, select: Select, scope: Scope) -> Rows:
@@ -408,14 +318,14 @@ class _Compiler:
         where = f"{column.where}.path '{column.path}'"
         expr = self._expression(column.path, scope, where)
         self._check_column(column, expr, where)
-        declared = _declared(column)
+        declared = declared_type(column)
         fhir_type = declared or expr.type
         ansi = self._ansi_type(column)
-        sql_type = ansi or SQL_TYPES.get(_result_type(expr, declared), "VARCHAR")
-        typed = _typed(expr, ansi, sql_type)
+        sql_type = ansi or SQL_TYPES.get(result_type(expr, declared), "VARCHAR")
+        typed = cast_column(expr, ansi, sql_type)
         of_path = scope.this.root and is_path(column.path)
-        checks = [Check(sql, of_path) for sql in _checks(column, expr, typed, checked)]
-        value = _value(column, typed, sql_type)
+        checks = [Check(sql, of_path) for sql in column_checks(column, expr, typed, checked)]
+        value = column_value(column, typed, sql_type)
         self._columns[column.name] = Column(
             column.name,
             column.path,
@@ -425,7 +335,7 @@ class _Compiler:
             column.tags,
             column.description,
         )
-        values = {column.name: replace(value, empty=_nothing(column, sql_type)) if of_path else value}
+        values = {column.name: replace(value, empty=null_column(column, sql_type)) if of_path else value}
         return Rows(values, checks=checks, order=[column.name])
 
     def _check_column(self, column: ColumnDefinition, expr: Expr, where: str) -> None:
@@ -433,351 +343,27 @@ class _Compiler:
             raise self._error(where, f"'{expr.choice}' has several types; add ofType()")
         if expr.elements is not None:
             raise self._error(where, f"is a {expr.type}; a column is a primitive value, so go on to one of its parts")
-        if not (declared := _declared(column)):
+        if not (declared := declared_type(column)):
             return
-        if declared not in _KNOWN_TYPES and not elements(declared):
+        if declared not in _PRIMITIVE_TYPES and not elements(declared):
             raise self._error(f"{column.where}.type '{column.type}'", "is not a type of FHIR")
-        families = (_family(declared), _family(expr.type))
-        if expr.type != "empty" and families[0] != families[1] and families != ("decimal", "integer"):
+        if not is_compatible(declared, expr.type):
             raise self._error(where, f"is a {expr.type}, and the column is declared {declared}")
 
     def _ansi_type(self, column: ColumnDefinition) -> str | None:
-        """The DuckDB type that the tag ``ansi/type`` asks for."""
-        if (asked := column.tags.get("ansi/type")) is None:
+        """The DuckDB type that the tag ``ansi/type`` asks for; None without the tag."""
+        if (ansi := column.tags.get("ansi/type")) is None:
             return None
-        found = _ANSI.fullmatch(" ".join(asked.upper().split()))
-        name, size = (found[1], found[2]) if found else ("", "")
-        if name not in _ANSI_TYPES:
-            known = ", ".join(sorted(_ANSI_TYPES))
-            raise self._error(f"{column.where}.tag", f"ansi/type '{asked}' is unknown; known: {known}")
-        kind = _ANSI_TYPES[name]
-        return f"{kind}{(size or '(18,3)').replace(' ', '')}" if kind == "DECIMAL" else kind
+        if sql_type := duckdb_type(ansi):
+            return sql_type
+        known = ", ".join(sorted(ANSI_TYPES))
+        raise self._error(f"{column.where}.tag", f"ansi/type '{ansi}' is unknown; known: {known}")
 
     def _fill(self, text: str) -> str:
         for nested in self._nested.values():
-            structure = nested.projection.structure() if nested.projection.children else {"id": "VARCHAR"}
-            text = text.replace(nested.marker, json.dumps(structure).replace("'", "''"))
+            text = text.replace(nested.marker, json.dumps(nested.projection.record_structure()).replace("'", "''"))
         return text
-
-
-_FORMS = {
-    "integer": r"-?(0|[1-9]\d{0,9})",
-    "positiveInt": r"[1-9]\d{0,9}",
-    "unsignedInt": r"0|[1-9]\d{0,9}",
-    "integer64": r"-?(0|[1-9]\d{0,18})",
-    "decimal": r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?",
-    "date": r"\d{4}(-\d\d(-\d\d)?)?",
-    "dateTime": r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?",
-    "instant": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
-    "time": r"\d\d:\d\d(:\d\d(\.\d+)?)?",
-}
-
-
-def _is_constant(constant: Constant) -> bool:
-    """Is the JSON value one of the constant's type? FHIR writes an integer64 as text."""
-    if constant.type == "boolean":
-        return isinstance(constant.value, bool)
-    numeric = constant.type in INTEGERS or constant.type == "decimal"
-    kinds = (int, float, Decimal) if numeric else (str,)
-    if isinstance(constant.value, bool) or not isinstance(constant.value, (*kinds, str)):
-        return False
-    return re.fullmatch(_FORMS.get(constant.type, r"[\s\S]*"), str(constant.value)) is not None
 
 
 def _listed(columns: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in columns)
-
-
-def _family(kind: str) -> str:
-    if kind in STRINGS:
-        return "string"
-    return "integer" if kind in INTEGERS else kind
-
-
-_ANSI = re.compile(r"([A-Z ]+?) ?(\(\d+(?:, ?\d+)?\))?")
-_ANSI_TYPES = {
-    "BIGINT": "BIGINT",
-    "BOOLEAN": "BOOLEAN",
-    "CHAR": "VARCHAR",
-    "CHARACTER": "VARCHAR",
-    "CHARACTER VARYING": "VARCHAR",
-    "DATE": "DATE",
-    "DEC": "DECIMAL",
-    "DECIMAL": "DECIMAL",
-    "DOUBLE": "DOUBLE",
-    "DOUBLE PRECISION": "DOUBLE",
-    "FLOAT": "DOUBLE",
-    "INT": "INTEGER",
-    "INTEGER": "INTEGER",
-    "NUMERIC": "DECIMAL",
-    "REAL": "FLOAT",
-    "SMALLINT": "SMALLINT",
-    "TEXT": "VARCHAR",
-    "TIME": "TIME",
-    "TIMESTAMP": "TIMESTAMP",
-    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP WITH TIME ZONE",
-    "TIMESTAMP WITHOUT TIME ZONE": "TIMESTAMP",
-    "VARCHAR": "VARCHAR",
-}
-"""ISO/IEC 9075 type of the tag ``ansi/type`` → DuckDB's."""
-_PREFIXES = ("http://hl7.org/fhir/StructureDefinition/", "http://hl7.org/fhirpath/System.")
-
-
-def _declared(column: ColumnDefinition) -> str:
-    """The FHIR type that a column declares, as a name; empty without one."""
-    name = column.type or ""
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    return name[:1].lower() + name[1:] if name != (column.type or "") and name in ("String", "Boolean") else name
-
-
-def _result_type(expr: Expr, declared: str) -> str:
-    """The FHIR type that decides on the SQL type: the declared one where the path leaves it open."""
-    widened = expr.type in INTEGERS and declared in ("decimal", "integer64")
-    return declared if declared and (expr.type == "empty" or widened) else expr.type
-
-
-def _typed(expr: Expr, ansi: str | None, sql_type: str) -> Expr:
-    """The column's values: cast by FHIR type, or as the tag ``ansi/type`` says."""
-    if expr.type == "empty":
-        return replace(expr, sql=f"CAST(NULL AS {sql_type})", is_list=False, raw=False)
-    if ansi is None and SQL_TYPES.get(expr.type, "VARCHAR") == sql_type:
-        return expr.typed()
-    is_date = expr.type in ("date", "dateTime", "instant")
-    cast = _cast_date(sql_type) if is_date else f"TRY_CAST({{0}} AS {sql_type})"
-    each = cast.replace("{0}", "v" if expr.is_list else expr.sql)
-    sql = f"list_transform({expr.sql}, lambda v: {each})" if expr.is_list else each
-    return replace(expr, sql=sql, raw=False)
-
-
-def _cast_date(ansi: str) -> str:
-    if ansi == "DATE":
-        filled = "CASE length({0}) WHEN 4 THEN {0} || '-01-01' WHEN 7 THEN {0} || '-01' ELSE left({0}, 10) END"
-        return f"TRY_CAST({filled} AS DATE)"
-    if ansi == "VARCHAR":
-        return "{0}"
-    instant = boundaries.instant("{0}")
-    return instant if ansi == "TIMESTAMP WITH TIME ZONE" else f"TRY_CAST(timezone('UTC', {instant}) AS {ansi})"
-
-
-def _nothing(column: ColumnDefinition, sql_type: str) -> str:
-    """SQL of a column that finds no value."""
-    return f"CAST([] AS {sql_type}[])" if column.collection else f"CAST(NULL AS {sql_type})"
-
-
-def _value(column: ColumnDefinition, typed: Expr, sql_type: str) -> Value:
-    if column.collection:
-        as_list = typed.sql if typed.is_list else f"CASE WHEN {typed.sql} IS NOT NULL THEN [{typed.sql}] ELSE [] END"
-        sql = f"CAST(coalesce({as_list}, []) AS {sql_type}[])"
-        return Value(sql, sql)
-    if not typed.is_list:
-        return Value(typed.sql, typed.sql)
-    one = f"list_extract({typed.sql}, 1)"
-    message = literal(f"column {column.name} ({column.path}) has more than one value; use first() or collection")
-    return Value(one, f"CASE WHEN len({typed.sql}) > 1 THEN error({message}) ELSE {one} END")
-
-
-def _checks(column: ColumnDefinition, expr: Expr, typed: Expr, checked: set[str]) -> list[str]:
-    """SQL texts that are NULL, or the reason why a value of the column cannot be used; no test is made twice."""
-    checks = []
-    if typed.is_list and not column.collection:
-        reason = literal(f"column {column.name}: more than one value at {column.path}")
-        checks.append(f"CASE WHEN len({typed.sql}) > 1 THEN {reason} END")
-    if wrong := [test for test in _unreadable(expr, typed) if test not in checked]:
-        checked.update(wrong)
-        some = " OR ".join(wrong)
-        found = some if expr.is_list else f"{expr.sql} IS NOT NULL AND ({some})"
-        checks.append(f"CASE WHEN {found} THEN {literal(f'column {column.name}: not a valid {expr.type}')} END")
-    return checks
-
-
-def _unreadable(expr: Expr, typed: Expr) -> list[str]:
-    """SQL, any of them: is there a text that the column's type cannot hold?"""
-    if not expr.raw or (typed.sql == expr.sql and expr.type not in DATES):
-        return []
-    wrong = _wrong_text(expr.type, "v" if expr.is_list else expr.sql)
-    if expr.is_list:
-        tests = [f"len(list_filter({expr.sql}, lambda v: {wrong})) > 0"] if wrong else []
-        unread = f"len(list_filter({typed.sql}, lambda v: v IS NULL)) > 0"
-    else:
-        tests, unread = [wrong] if wrong else [], f"{typed.sql} IS NULL"
-    return [*tests, unread] if typed.sql != expr.sql else tests
-
-
-def _wrong_text(kind: str, text: str) -> str:
-    """SQL: is a text no value of the type, though SQL would cast it? Empty where no such text exists."""
-    if kind in DATES:
-        return f"NOT {boundaries.is_valid(text, kind)}"
-    if kind in INTEGERS:
-        return f"contains({text}, '.')"
-    if kind == "boolean":
-        return f"{text} NOT IN ('true', 'false')"
-    if kind == "decimal":
-        tiny = f"contains(lower({text}), 'e-') AND TRY_CAST({text} AS {SQL_TYPES[kind]}) = 0 AND {text}[1] <> '0'"
-        return f"(length({text}) > 24 AND length(split_part({text}, '.', 2)) > 22) OR ({tiny})"
-    return ""
-
-
-def _pack(values: Mapping[str, str], checks: Sequence[str]) -> str:
-    """A row as a struct, its problem included."""
-    fields = [f'"{name}" := {sql}' for name, sql in values.items()]
-    problem = f"coalesce({', '.join(checks)}, NULL)" if checks else "CAST(NULL AS VARCHAR)"
-    return f"struct_pack({', '.join([*fields, f'{_quoted(_PROBLEM)} := {problem}'])})"
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
-
-
-def _row_list(rows: Rows, names: Names) -> tuple[str, bool]:
-    """SQL of a focus's rows and whether it is a list of rows rather than one row."""
-    values = {name: value.sql for name, value in rows.values.items()}
-    checks = [check.sql for check in rows.checks]
-    if not rows.lists:
-        return _pack(values, checks), False
-    crossed, crossed_names = _crossed(rows.lists, names)
-    if not values and not checks:
-        return crossed, True
-    y = names.fresh()
-    values |= {name: f"struct_extract({y}, {literal(name)})" for name in crossed_names}
-    checks += [f"struct_extract({y}, '{_PROBLEM}')"]
-    return f"list_transform({crossed}, lambda {y}: {_pack(values, checks)})", True
-
-
-def _list_sql(part: Iteration | Union, names: Names) -> str:
-    """SQL of a list of rows."""
-    if isinstance(part, Iteration):
-        row, nested = _row_list(part.body, names)
-        body = f"list_transform({part.items}, lambda {part.item}, {part.index}: {row})"
-        return f"flatten({body})" if nested else body
-    lists = [_as_list(branch, part.order, names) for branch in part.branches]
-    return reduce(lambda one, other: f"list_concat({one}, {other})", lists)
-
-
-def _crossed(parts: Sequence[Iteration | Union], names: Names) -> tuple[str, list[str]]:
-    """The cross product of lists of rows."""
-    sql, columns = _list_sql(parts[0], names), parts[0].order
-    for part in parts[1:]:
-        a, b = names.fresh(), names.fresh()
-        values = {name: f"struct_extract({a}, {literal(name)})" for name in columns}
-        values |= {name: f"struct_extract({b}, {literal(name)})" for name in part.order}
-        row = _pack(values, [f"struct_extract({a}, '{_PROBLEM}')", f"struct_extract({b}, '{_PROBLEM}')"])
-        inner = f"list_transform({_list_sql(part, names)}, lambda {b}: {row})"
-        sql = f"flatten(list_transform({sql}, lambda {a}: {inner}))"
-        columns = [*columns, *part.order]
-    return sql, columns
-
-
-def _as_list(rows: Rows, order: Sequence[str], names: Names) -> str:
-    """A branch of a union as a list of rows with its fields in one order."""
-    row, nested = _row_list(rows, names)
-    sql = row if nested else f"[{row}]"
-    if list(rows.values) == list(order):
-        return sql
-    z = names.fresh()
-    ordered = {name: f"struct_extract({z}, {literal(name)})" for name in order}
-    return f"list_transform({sql}, lambda {z}: {_pack(ordered, [f'struct_extract({z}, {literal(_PROBLEM)})'])})"
-
-
-@dataclass(frozen=True)
-class _Query:
-    """Writes the SELECT of a view: one iteration is one UNNEST, a union is UNION ALL, and only what is nested
-    deeper or crossed with a sibling goes through lists of structs."""
-
-    carry: tuple[str, ...]
-    problems: bool
-    names: Names = field(default_factory=lambda: _OuterNames())  # noqa: PLW0108 - defined below
-
-    def sql(self, rows: Rows, source: str, passed: tuple[str, ...] = ()) -> str:
-        """SELECT of ``carry``, the columns ``passed`` through from the source, the rows' own and the problem."""
-        if not rows.lists:
-            return self._flat(rows, source, passed)
-        if len(rows.lists) > 1:
-            return self._through_lists(rows, source, passed)
-        part = rows.lists[0]
-        if isinstance(part, Iteration):
-            return self._unnested(rows, part, source, passed)
-        return " UNION ALL BY NAME ".join(self.sql(_joined(rows, branch), source, passed) for branch in part.branches)
-
-    def _value(self, value: Value) -> str:
-        return value.sql if self.problems else value.raising
-
-    def _own(self, rows: Rows, passed: tuple[str, ...]) -> list[str]:
-        values = [f'{self._value(value)} AS "{name}"' for name, value in rows.values.items()]
-        return [*self.carry, *(f'"{name}"' for name in passed if name != _PROBLEM), *values]
-
-    def _problem(self, rows: Rows, passed: tuple[str, ...], *more: str) -> str:
-        checks = [*([f'"{_PROBLEM}"'] if _PROBLEM in passed else []), *(check.sql for check in rows.checks), *more]
-        found = f"coalesce({', '.join(checks)}, NULL)" if checks else "CAST(NULL AS VARCHAR)"
-        return f'{found} AS "{_PROBLEM}"'
-
-    def _flat(self, rows: Rows, source: str, passed: tuple[str, ...]) -> str:
-        columns, source = self._shared([*self._own(rows, passed), self._problem(rows, passed)], source, passed)
-        return f"SELECT {', '.join(columns)} FROM {source}"
-
-    def _shared(self, columns: Sequence[str], source: str, passed: tuple[str, ...]) -> tuple[list[str], str]:
-        return share_paths(columns, source, {RESOURCE, *filter(_is_variable, passed)})
-
-    def _unnested(self, rows: Rows, part: Iteration, source: str, passed: tuple[str, ...]) -> str:
-        """The items as rows first; then the body's columns are computed on them like any others."""
-        body = part.body
-        resource = ["«resource» AS «resource»"] if _mentions(body, RESOURCE) else []
-        outer = [name for name in passed if name != _PROBLEM and _is_variable(name)]
-        items = [f'unnest({part.items}) AS "{part.item}"']
-        if _mentions(body, part.index):
-            items.append(f'unnest(range(1, len({part.items}) + 1)) AS "{part.index}"')
-        columns = [*self._own(rows, passed), self._problem(rows, passed), *resource, *items]
-        filled = f"(SELECT * FROM {source}) WHERE len({part.items}) > 0"  # before the columns are computed
-        columns, filled = self._shared(columns, filled, passed)
-        inner = f"(SELECT {', '.join(columns)} FROM {filled})"
-        names = (*passed, *rows.values, _PROBLEM)
-        variables = tuple(v for v in (part.item, part.index) if _mentions_below(body, v))
-        return self.sql(body, inner, tuple(dict.fromkeys((*outer, *names, *variables))))
-
-    def _through_lists(self, rows: Rows, source: str, passed: tuple[str, ...]) -> str:
-        crossed, columns = _crossed(rows.lists, self.names)
-        unnested = [*self._own(rows, passed), self._problem(rows, passed), f'unnest({crossed}) AS "_row"']
-        inner = f"(SELECT {', '.join(unnested)} FROM {source})"
-        kept = [*self.carry, *(f'"{name}"' for name in (*passed, *rows.values) if name != _PROBLEM)]
-        listed = [f'struct_extract("_row", {literal(name)}) AS "{name}"' for name in columns]
-        nested = f"""struct_extract("_row", '{_PROBLEM}')"""
-        problem = f'coalesce("{_PROBLEM}", {nested}) AS "{_PROBLEM}"'
-        check = "" if self.problems else f" WHERE {_raised(nested)}"
-        return f"SELECT {', '.join([*kept, *listed, problem])} FROM {inner}{check}"
-
-
-def _joined(rows: Rows, branch: Rows) -> Rows:
-    """A branch of a union together with the row that the union belongs to."""
-    return Rows(
-        {**rows.values, **branch.values}, branch.lists, [*rows.checks, *branch.checks], [*rows.order, *branch.order]
-    )
-
-
-def _mentions(rows: Rows, name: str) -> bool:
-    """Does any SQL of the rows use a name?"""
-    use = re.compile(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])")
-    return any(use.search(text) for text in rows.texts())
-
-
-def _mentions_below(rows: Rows, name: str) -> bool:
-    """Does SQL that is evaluated after a further unnesting use a name?"""
-    inner = [p.body for p in rows.lists if isinstance(p, Iteration)]
-    inner += [b for p in rows.lists if isinstance(p, Union) for b in p.branches if b.lists]
-    return any(_mentions(body, name) for body in inner)
-
-
-def _is_variable(name: str) -> bool:
-    return re.fullmatch(r"_x\d+", name) is not None
-
-
-def _raised(problem: str) -> str:
-    """A filter that lets every row pass and raises for one with several values where one may be."""
-    several = f"contains({problem}, 'more than one value')"
-    return f"CASE WHEN {several} THEN error({problem}) ELSE true END"
-
-
-class _OuterNames(Names):
-    """Lambda variables of the query itself, apart from those of the view's own expressions."""
-
-    def fresh(self) -> str:
-        return "_o" + super().fresh()

@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 RESOURCE = "«resource»"
-"""Stands for the record in the SQL of a view."""
+"""Placeholder of the record in the SQL of a view."""
+PROBLEM = "_problem"
+"""The column of a row's problem: NULL, or the column at fault and what is wrong with it."""
 _ELEMENT = re.compile(rf"struct_extract\({RESOURCE}, '([A-Za-z0-9_]+)'\)")
 
 

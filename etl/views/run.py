@@ -17,7 +17,7 @@ import duckdb
 
 from etl.errors import InputError, StorageError
 from etl.sql import literal
-from etl.views.compiler import CompiledView, merge_structures
+from etl.views.compiled import CompiledView, merge_structures
 from etl.views.definition import ViewError
 from etl.views.numbers import exact_text
 

@@ -37,6 +37,10 @@ class Projection:
         """The projection of a child element, added if it is not there."""
         return self.children.setdefault(name, Projection(is_list))
 
+    def record_structure(self) -> Any:
+        """The structure of a record, which has at least one field; DuckDB has no empty struct."""
+        return self.structure() if self.children else {"id": "VARCHAR"}
+
     def structure(self) -> Any:
         """The projection in the form of DuckDB's JSON structures; leaves are VARCHAR."""
         inner: Any = "VARCHAR"
@@ -127,6 +131,11 @@ def root(resource: str, sql: str, projection: Projection) -> Expr:
     if not (children := elements(resource)):
         raise PathError(f"'{resource}' is not a resource type of FHIR R4")
     return Expr(sql, resource, elements=children, projection=projection, root=True)
+
+
+def list_sql(focus: Expr) -> str:
+    """SQL of the items as a list; NULL for a scalar that is NULL."""
+    return focus.sql if focus.is_list else f"CASE WHEN {focus.sql} IS NOT NULL THEN [{focus.sql}] END"
 
 
 def without_nulls(sql: str, scope: Scope) -> str:
