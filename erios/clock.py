@@ -11,3 +11,8 @@ ZONE = ZoneInfo("Europe/Paris")
 def hospital_day(now: datetime | None = None) -> date:
     """The day in the hospital at an instant with its zone, else now."""
     return (now or datetime.now(UTC)).astimezone(ZONE).date()
+
+
+def days_since(instant: datetime) -> int:
+    """Whole days from an instant until now."""
+    return (datetime.now(UTC) - instant).days

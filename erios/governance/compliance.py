@@ -1,7 +1,7 @@
 """What rules ask of a warehouse, as data: requirements, and what a look at the running system may find.
 
 Owns the form of ``conf/compliance.toml`` and the words of its answers. It looks at nothing itself: the checks are named
-here and live in ``erios.workflows.evidence``.
+here and live in ``erios.compliance``.
 """
 
 from __future__ import annotations

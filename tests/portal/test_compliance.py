@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from erios.compliance import CHECKS, accounts, run_check
 from erios.errors import UsageError
 from erios.governance.compliance import Status, read_frameworks
 from erios.governance.extract import State as ExtractState
 from erios.governance.study import State
 from erios.settings import PROJECT, Settings, load_settings
-from erios.workflows import evidence
-from erios.workflows.evidence import CHECKS, look
 from tests.portal.stories import at, who
 from tests.portal.test_pages import client
 
@@ -111,7 +110,7 @@ def old_review(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
     from erios.accounts.actions import review_access
 
     review_access(by=who("admin"))
-    patch.setattr(evidence, "_days_since", lambda _instant: 366)
+    patch.setattr(accounts, "days_since", lambda _instant: 366)
     return settings
 
 
@@ -315,13 +314,13 @@ def test_a_check_finds_what_is_broken(
     database: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = look(name, damage(database, monkeypatch))
+    found = run_check(name, damage(database, monkeypatch))
     assert found.status is Status.NOT_MET
     assert found.fr
     assert found.en
     if name == "pages_are_secured":
         with override_settings(SESSION_COOKIE_SECURE=False):
-            assert "cookies" in look(name, database).en
+            assert "cookies" in run_check(name, database).en
 
 
 def test_a_system_in_order_meets_each_check(database: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +333,7 @@ def test_a_system_in_order_meets_each_check(database: Settings, monkeypatch: pyt
     stamp = database.home / "backup.done"
     stamp.touch()
     settings = changed(changed(database, "compliance", backup_stamp=stamp), "portal", contact="dpo@chu-fictif.fr")
-    found = {name: look(name, settings) for name in CHECKS}
+    found = {name: run_check(name, settings) for name in CHECKS}
     assert {name: one.fr for name, one in found.items() if one.status is Status.NOT_MET} == {}
     idle = {name for name, one in found.items() if one.status is Status.NOT_APPLICABLE}
     assert idle == {
@@ -367,6 +366,6 @@ def test_the_page_shows_each_requirement_with_its_evidence(
 
 
 def test_taking_the_access_review_is_what_dates_it(database: Settings) -> None:
-    assert look("access_is_reviewed", load_settings()).status is Status.NOT_MET
+    assert run_check("access_is_reviewed", load_settings()).status is Status.NOT_MET
     assert client("admin").get("/comptes/revue.csv", secure=True).status_code == 200
-    assert look("access_is_reviewed", load_settings()).status is Status.MET
+    assert run_check("access_is_reviewed", load_settings()).status is Status.MET

@@ -254,7 +254,7 @@ READERS = {
     "workflows/load.py": "loads and validations, each with its event",
     "workflows/extract_build.py": "builds and assessments, each with its event",
     "workflows/extract_objections.py": "whom an objection touches",
-    "workflows/evidence.py": "reads the release's own file only",
+    "compliance/warehouse.py": "reads the release's own file only",
     "workflows/doctor.py": "looks whether the release's files are there, and opens none",
     "workflows/backup.py": "looks whether the release's files are there, and opens none; backup.create is an event",
     "extracts/counts.py": "study.count is appended in the transaction that keeps the answer",

@@ -12,11 +12,11 @@ from django.utils.text import slugify
 from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
+from erios.compliance import FrameworkStatus, RequirementStatus, current_status
 from erios.governance.compliance import Status
 from erios.governance.roles import Permission
 from erios.portal.audience import StaffRequest, needs
 from erios.settings import load_settings
-from erios.workflows.evidence import Line, Standing, standing
 
 
 @needs(Permission.COMPLIANCE)
@@ -24,27 +24,30 @@ from erios.workflows.evidence import Line, Standing, standing
 def compliance(request: StaffRequest) -> HttpResponse:
     """Each framework's requirements by theme, each with its evidence of now or the word "organisational"."""
     language = "en" if get_language() == "en" else "fr"
-    frameworks = [_framework(one, language) for one in standing(load_settings())]
+    frameworks = [_framework(current, language) for current in current_status(load_settings())]
     return render(request, "portal/compliance.html", {"frameworks": frameworks, "now": timezone.now()})
 
 
-def _framework(one: Standing, language: str) -> dict[str, Any]:
-    shown = {line.requirement.id: _line(line, one.framework.name, language) for line in one.lines}
-    lines = sorted(one.lines, key=lambda line: list(one.framework.themes).index(line.requirement.theme))
+def _framework(current: FrameworkStatus, language: str) -> dict[str, Any]:
+    shown = {line.requirement.id: _line(line, current.framework.name, language) for line in current.requirements}
+    lines = sorted(current.requirements, key=lambda line: list(current.framework.themes).index(line.requirement.theme))
     return {
-        "name": one.framework.name,
-        "source": one.framework.source,
-        "title": one.framework.about(language),
+        "name": current.framework.name,
+        "source": current.framework.source,
+        "title": current.framework.about(language),
         "wrong": [line for line in shown.values() if line["status"] is Status.NOT_MET],
-        "counts": [(status, one.count(status)) for status in Status],
+        "counts": [(status, current.count(status)) for status in Status],
         "themes": [
-            {"title": one.framework.themes[theme][language], "lines": [shown[line.requirement.id] for line in found]}
-            for theme, found in groupby(lines, key=lambda line: line.requirement.theme)
+            {
+                "title": current.framework.themes[theme][language],
+                "lines": [shown[line.requirement.id] for line in grouped],
+            }
+            for theme, grouped in groupby(lines, key=lambda line: line.requirement.theme)
         ],
     }
 
 
-def _line(line: Line, framework: str, language: str) -> dict[str, Any]:
+def _line(line: RequirementStatus, framework: str, language: str) -> dict[str, Any]:
     return {
         "id": line.requirement.id,
         "anchor": slugify(f"{framework} {line.requirement.id}".replace(".", "-")),

@@ -1,0 +1,120 @@
+"""Checks of accounts: second factor, roles, pages, access review."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from erios.accounts.actions import REVIEW
+from erios.accounts.models import User
+from erios.audit import last_event
+from erios.clock import days_since
+from erios.compliance.registry import check
+from erios.errors import UsageError
+from erios.governance.compliance import Finding, Status, met, not_met
+from erios.governance.roles import check_roles
+from erios.settings import Settings
+
+
+def _open_accounts() -> list[Any]:
+    return [user for user in User.objects.filter(is_active=True).order_by("username") if user.roles]
+
+
+@check
+def second_factor_is_asked(settings: Settings) -> Finding:
+    """No local account gets past its first page without a one-time code."""
+    from allauth.mfa.models import Authenticator
+    from django.conf import settings as pages
+
+    if _SECOND_FACTOR not in pages.MIDDLEWARE:
+        return not_met("Aucune page ne demande le second facteur.", "No page asks for the second factor.")
+    if not settings.portal.second_factor:
+        return _left_to_directory(settings)
+    having = Authenticator.objects.filter(type=Authenticator.Type.TOTP, user__is_active=True).count()
+    return met(
+        f"Code à usage unique exigé avant toute page ; {having} compte(s) l'ont activé.",
+        f"A one-time code is asked for before any page; {having} account(s) have set it up.",
+    )
+
+
+_SECOND_FACTOR = "erios.portal.middleware.SecondFactorMiddleware"
+
+
+def _left_to_directory(settings: Settings) -> Finding:
+    """Where the portal asks for no code itself: the directory may, of those who come from there alone."""
+    if not settings.portal.directory.issuer:
+        return not_met(
+            "Le second facteur est désactivé (portal.second_factor) et aucun annuaire ne le demande.",
+            "The second factor is switched off (portal.second_factor) and no directory asks for one.",
+        )
+    if local := [user.username for user in _open_accounts() if user.has_usable_password()]:
+        return not_met(
+            f"Compte(s) ouverts par un seul mot de passe, sans l'annuaire : {', '.join(local[:5])}.",
+            f"Account(s) that a password alone opens, past the directory: {', '.join(local[:5])}.",
+        )
+    return Finding(
+        Status.ORGANISATIONAL,
+        "Le second facteur est confié à l'annuaire : à vérifier là-bas, le portail ne le voit pas.",
+        "The second factor is left to the directory: look there, the portal does not see it.",
+    )
+
+
+@check
+def roles_are_apart(_settings: Settings) -> Finding:
+    """Nobody holds two roles that exclude each other."""
+    accounts = _open_accounts()
+    try:
+        for user in accounts:
+            check_roles(user.roles)
+    except UsageError as error:
+        return not_met(f"Rôles incompatibles réunis : {error}", f"Roles that exclude each other: {error}")
+    return met(
+        f"{len(accounts)} compte(s) ouvert(s), aucun ne cumule des rôles incompatibles.",
+        f"{len(accounts)} open account(s), none holds roles that exclude each other.",
+    )
+
+
+@check
+def pages_say_whom_they_are_for(_settings: Settings) -> Finding:
+    """Each page is public, for staff, or opened by one permission; there is none that nobody decided on."""
+    from django.urls import URLPattern, get_resolver
+
+    pages = [page for page in get_resolver().url_patterns if isinstance(page, URLPattern)]
+    if open_to_all := [str(page.name) for page in pages if not hasattr(page.callback, "audience")]:
+        names = ", ".join(open_to_all)
+        return not_met(f"Pages sans public désigné : {names}.", f"Pages that say not whom they are for: {names}.")
+    return met(
+        f"{len(pages)} pages, chacune réservée à ceux qu'elle concerne.",
+        f"{len(pages)} pages, each kept to those whom it is for.",
+    )
+
+
+@check
+def access_is_reviewed(settings: Settings) -> Finding:
+    """Somebody took the access review within the year."""
+    last, limit = last_event(settings, REVIEW), settings.compliance.review_days
+    if last is None:
+        return not_met(
+            "Aucune revue des accès n'est au journal : Comptes, « Revue des accès ».",
+            "No access review is on record: Accounts, 'Access review'.",
+        )
+    age = days_since(datetime.fromisoformat(last.time))
+    answer = met if age <= limit else not_met
+    return answer(
+        f"Dernière revue des accès il y a {age} jour(s), par {last.actor} (limite : {limit}).",
+        f"Last access review {age} day(s) ago, by {last.actor} (limit: {limit}).",
+    )
+
+
+@check
+def accounts_are_used(settings: Settings) -> Finding:
+    """No open account has been asleep for long."""
+    limit = settings.compliance.dormant_days
+    before = datetime.now(UTC) - timedelta(days=limit)
+    asleep = [user.username for user in _open_accounts() if (user.last_login or user.date_joined) < before]
+    if asleep:
+        return not_met(
+            f"{len(asleep)} compte(s) sans connexion depuis {limit} jours : {', '.join(asleep[:5])}.",
+            f"{len(asleep)} account(s) unused for {limit} days: {', '.join(asleep[:5])}.",
+        )
+    return met(f"Aucun compte ouvert ne dort depuis {limit} jours.", f"No open account unused for {limit} days.")

@@ -1,0 +1,94 @@
+"""Checks of extracts: approval, expiry, signatures, destruction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from erios.clock import days_since, hospital_day
+from erios.compliance.registry import check
+from erios.extracts.manifest import check_signed
+from erios.governance.compliance import Finding, met, not_applicable, not_met
+from erios.governance.extract import BUILT_STATES, WORKFLOW, Action, State
+from erios.settings import Settings
+from erios.studies.extract_selectors import extract_facts, folder_of, workshop_of
+from erios.studies.models import Extract
+
+
+def _extracts(*states: str) -> list[Any]:
+    return list(Extract.objects.filter(state__in=states).select_related("study").order_by("number"))
+
+
+@check
+def extracts_stay_within_approval(_settings: Settings) -> Finding:
+    """No extract that holds data has a table, a column or a cohort that its study was not approved for."""
+    made = _extracts(*BUILT_STATES)
+    if not made:
+        return not_applicable("Aucun extrait n'est construit.", "No extract is built.")
+    if more := [extract.number for extract in made if extract_facts(extract).beyond]:
+        return not_met(
+            f"Extraits plus larges que leur étude : {', '.join(more[:5])}.",
+            f"Extracts wider than their study: {', '.join(more[:5])}.",
+        )
+    return met(
+        f"{len(made)} extrait(s) construits, aucun ne dépasse ce que son étude a justifié.",
+        f"{len(made)} extract(s) built, none goes beyond what its study justified.",
+    )
+
+
+@check
+def extracts_expire(_settings: Settings) -> Finding:
+    """No extract stays readable after its last day."""
+    released, today = _extracts(State.RELEASED), hospital_day()
+    if not released:
+        return not_applicable("Aucun extrait n'est diffusé.", "No extract is released.")
+    if late := [extract.number for extract in released if extract.expires is None or extract.expires < today]:
+        return not_met(
+            f"Échéance dépassée : {', '.join(late)} ; le programme de nuit ne tourne pas.",
+            f"Past their last day: {', '.join(late)}; the night's job does not run.",
+        )
+    return met(
+        f"{len(released)} extrait(s) diffusé(s), chacun jusqu'à une date.",
+        f"{len(released)} extract(s) released, each until a day.",
+    )
+
+
+@check
+def extracts_are_as_cleared(settings: Settings) -> Finding:
+    """The signed manifest in each released extract's folder is that of what was cleared."""
+    released = _extracts(State.RELEASED)
+    for extract in released:
+        check_signed(folder_of(extract, settings), extract.public_key, extract.root)
+    if not released:
+        return not_applicable("Aucun extrait n'est diffusé.", "No extract is released.")
+    return met(
+        f"{len(released)} extrait(s) diffusé(s), signés, tels qu'autorisés ; chaque lecture vérifie les octets.",
+        f"{len(released)} extract(s) released, signed, of the cleared root; each reading checks every byte.",
+    )
+
+
+@check
+def dead_extracts_are_destroyed(settings: Settings) -> Finding:
+    """What is over is deleted within thirty days, and nothing is left of what is said to be destroyed."""
+    ends = {state for row in WORKFLOW.transitions if row.action is Action.DESTROY for state in row.sources}
+    over, gone = _extracts(*ends), _extracts(State.DESTROYED)
+    if left := [extract.number for extract in gone if _has_files(extract, settings)]:
+        return not_met(
+            f"Détruits selon le registre, mais des fichiers restent : {', '.join(left)}.",
+            f"Destroyed on record, but files are left: {', '.join(left)}.",
+        )
+    if late := [extract.number for extract in over if days_since(extract.since) > 30]:
+        return not_met(
+            f"À détruire depuis plus de 30 jours : {', '.join(late)}.",
+            f"To be destroyed for more than 30 days: {', '.join(late)}.",
+        )
+    if not over and not gone:
+        return not_applicable("Aucun extrait n'est échu.", "No extract is over.")
+    return met(
+        f"{len(over)} extrait(s) échu(s) depuis moins de 30 jours ; {len(gone)} détruit(s), sans fichier restant.",
+        f"{len(over)} extract(s) over for less than 30 days; {len(gone)} destroyed, with no file left.",
+    )
+
+
+def _has_files(extract: Any, settings: Settings) -> bool:
+    released = settings.studies / extract.study.number / extract.number
+    return any(folder.exists() for folder in (released, workshop_of(extract.number, settings)))

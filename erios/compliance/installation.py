@@ -1,0 +1,116 @@
+"""Checks of the installation: zones, keys, secrets, telemetry, headers of pages, backups."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from erios.clock import days_since
+from erios.compliance.registry import check
+from erios.errors import KeyringError
+from erios.governance.compliance import Finding, met, not_met
+from erios.keys import list_keys
+from erios.settings import ZONES, Settings
+
+
+@check
+def zones_are_apart(settings: Settings) -> Finding:
+    """Each zone exists, the clear ones are their owner's alone, the others closed to strangers."""
+    wrong = [zone for zone, mode in ZONES.items() if _is_open(getattr(settings, zone), mode)]
+    if wrong:
+        names = ", ".join(wrong)
+        return not_met(f"Zone(s) absente(s) ou trop ouverte(s) : {names}.", f"Zone(s) missing or too open: {names}.")
+    return met(
+        "Les six zones sont des dossiers séparés, fermés aux autres comptes du système.",
+        "The six zones are separate folders, closed to the system's other accounts.",
+    )
+
+
+def _is_open(folder: Path, mode: int) -> bool:
+    return not folder.is_dir() or bool(folder.stat().st_mode & 0o777 & ~mode)
+
+
+@check
+def keyring_is_private(settings: Settings) -> Finding:
+    """The keyring is whole, lies in the identity zone, and only its owner reads it."""
+    try:
+        keys = list_keys(settings.keyring)
+    except KeyringError as error:
+        return not_met(f"Le trousseau ne convient pas : {error}", f"The keyring will not do: {error}")
+    since = next(key.created for key in keys if key.current)[:10]
+    return met(
+        f"Trousseau lisible de son seul propriétaire ; clé en cours depuis le {since}.",
+        f"The keyring is readable by its owner alone; its current key is of {since}.",
+    )
+
+
+@check
+def secrets_are_private(settings: Settings) -> Finding:
+    """Files of passwords are there, not empty, and their owner's alone; the settings themselves take no password."""
+    files = [path for path in (settings.portal.mail.password_file, settings.portal.directory.secret_file) if path]
+    if wrong := [path.name for path in files if not _is_private(path)]:
+        names = ", ".join(wrong)
+        return not_met(
+            f"Fichier(s) de secret absent(s) ou ouverts : {names}.", f"Secret file(s) missing or open: {names}."
+        )
+    return met(
+        f"Aucun mot de passe dans les réglages ; {len(files)} fichier(s) de secret, fermés aux autres.",
+        f"No password in the settings; {len(files)} secret file(s), closed to others.",
+    )
+
+
+def _is_private(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0 and not path.stat().st_mode & 0o077
+
+
+@check
+def nothing_calls_out(_settings: Settings) -> Finding:
+    """The telemetry of every dependency is off in this process."""
+    import erios
+
+    wrong = [name for name, value in erios.SILENCED.items() if os.environ.get(name) != value]
+    if wrong:
+        names = ", ".join(wrong)
+        return not_met(f"Télémétrie non coupée : {names}.", f"Telemetry not switched off: {names}.")
+    return met(
+        f"Télémétrie coupée pour les {len(erios.SILENCED)} familles de bibliothèques concernées.",
+        f"Telemetry is off for the {len(erios.SILENCED)} families of libraries that have any.",
+    )
+
+
+@check
+def pages_are_secured(settings: Settings) -> Finding:
+    """Named hosts, encrypted cookies, strict transport, no script from elsewhere."""
+    from django.conf import settings as pages
+
+    policy = pages.CONTENT_SECURITY_POLICY["DIRECTIVES"]
+    faults = {
+        "portal.hosts": "*" in settings.portal.hosts,
+        "DEBUG": pages.DEBUG,
+        "cookies": not (pages.SESSION_COOKIE_SECURE and pages.CSRF_COOKIE_SECURE and pages.SESSION_COOKIE_HTTPONLY),
+        "HSTS": not pages.SECURE_HSTS_SECONDS,
+        "CSP": any("unsafe" in str(source) for sources in policy.values() for source in sources),
+    }
+    if wrong := ", ".join(name for name, is_wrong in faults.items() if is_wrong):
+        return not_met(f"À corriger : {wrong}.", f"To mend: {wrong}.")
+    return met(
+        "Témoins chiffrés seulement, transport strict, aucun script extérieur, noms d'hôte fermés.",
+        "Cookies over encryption only, strict transport, no script from elsewhere, closed list of host names.",
+    )
+
+
+@check
+def backup_is_recent(settings: Settings) -> Finding:
+    """The file that the backup touches is recent."""
+    stamp, limit = settings.compliance.backup_stamp, settings.compliance.backup_days
+    if stamp is None:
+        return not_met(
+            "Aucun témoin de sauvegarde n'est déclaré (compliance.backup_stamp).",
+            "No stamp of a backup is configured (compliance.backup_stamp).",
+        )
+    if not stamp.is_file():
+        return not_met("Le témoin de sauvegarde est absent.", "The stamp of the backup is missing.")
+    age = days_since(datetime.fromtimestamp(stamp.stat().st_mtime, UTC))
+    answer = met if age <= limit else not_met
+    return answer(f"Dernière sauvegarde il y a {age} jour(s).", f"Last backup {age} day(s) ago.")

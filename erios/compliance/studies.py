@@ -1,0 +1,108 @@
+"""Checks of studies in force: end, decision, purposes, columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from erios.compliance.registry import check
+from erios.governance.compliance import Finding, met, not_applicable, not_met
+from erios.governance.proposal import declarations
+from erios.governance.purposes import FORBIDDEN, forbidden
+from erios.governance.study import Opinion, State
+from erios.settings import Settings
+from erios.studies.models import Proposal
+from erios.studies.selectors import facts_of, legal_routes
+
+
+def studies_in_force() -> Iterable[Any]:
+    states = [State.ACTIVE, State.SUSPENDED]
+    return Proposal.objects.filter(state__in=states).select_related("study").order_by("study__number")
+
+
+@check
+def studies_have_an_end(_settings: Settings) -> Finding:
+    """Each study in force has an end and a retention within its legal route."""
+    limits = {route.code: route.max_retention_years for route in legal_routes()}
+    studies = list(studies_in_force())
+    if not studies:
+        return not_applicable("Aucune étude n'est en cours.", "No study is in force.")
+    if wrong := [proposal.study.number for proposal in studies if not _is_bounded(proposal, limits)]:
+        names = ", ".join(wrong[:5])
+        return not_met(
+            f"Sans fin ou conservées trop longtemps : {names}.", f"Without an end, or kept too long: {names}."
+        )
+    return met(
+        f"{len(studies)} étude(s) en cours, chacune avec sa fin et sa durée de conservation.",
+        f"{len(studies)} study(ies) in force, each with an end and a retention.",
+    )
+
+
+def _is_bounded(proposal: Any, limits: Mapping[str, int]) -> bool:
+    years, limit = proposal.content.get("retention_years"), limits.get(proposal.content.get("route", ""), 0)
+    return proposal.ends is not None and bool(years) and (not limit or int(years) <= limit)
+
+
+@check
+def studies_were_decided_by_three(_settings: Settings) -> Finding:
+    """Behind each study in force stand a vote, a visa and a decision, by people who are not on its team."""
+    studies = list(studies_in_force())
+    if not studies:
+        return not_applicable("Aucune étude n'est en cours.", "No study is in force.")
+    if wrong := [proposal.study.number for proposal in studies if not _was_decided(proposal)]:
+        names = ", ".join(wrong[:5])
+        return not_met(f"Décision incomplète : {names}.", f"Decision not complete: {names}.")
+    return met(
+        f"{len(studies)} étude(s) en cours : vote du comité, visa et décision, par des personnes distinctes.",
+        f"{len(studies)} study(ies) in force: committee's vote, visa and decision, by different people.",
+    )
+
+
+def _was_decided(proposal: Any) -> bool:
+    """In favour, all three, and nobody twice; the quorum of the day of the vote is not today's, so one vote will do."""
+    facts = replace(facts_of(proposal), quorum=1)
+    parts = list(proposal.parts.values_list("kind", "person_id", "opinion"))
+    decisions = {opinion for kind, _person, opinion in parts if kind == "decision"}
+    in_favour = facts.outcome is Opinion.FAVOURABLE and facts.visa and facts.visa[1] is Opinion.FAVOURABLE
+    is_approved = bool(decisions) and decisions <= {State.APPROVED, State.CONDITIONAL}
+    return bool(in_favour) and is_approved and len({person for _kind, person, _opinion in parts}) == len(parts)
+
+
+@check
+def purposes_are_permitted(_settings: Settings) -> Finding:
+    """What each study in force says of itself is put to the rules on forbidden purposes once more."""
+    studies = list(studies_in_force())
+    if not studies:
+        return not_applicable("Aucune étude n'est en cours.", "No study is in force.")
+    if wrong := [proposal.study.number for proposal in studies if any(map(forbidden, declarations(proposal.content)))]:
+        names = ", ".join(wrong[:5])
+        return not_met(f"Finalité interdite, déclarée ou évoquée : {names}.", f"A forbidden purpose: {names}.")
+    return met(
+        f"{len(studies)} étude(s) en cours relues : aucune des {len(FORBIDDEN)} finalités interdites.",
+        f"{len(studies)} study(ies) in force read again: none of the {len(FORBIDDEN)} forbidden purposes.",
+    )
+
+
+@check
+def columns_are_justified(_settings: Settings) -> Finding:
+    """Each column that a study in force asked for says why."""
+    studies = list(studies_in_force())
+    if not studies:
+        return not_applicable("Aucune étude n'est en cours.", "No study is in force.")
+    asked = [(proposal.study.number, column) for proposal in studies for column in _columns(proposal.content)]
+    if not asked:
+        return not_applicable("Aucune colonne n'est demandée.", "No column is asked for.")
+    if bare := sorted({number for number, column in asked if not column.get("why", "").strip()}):
+        return not_met(
+            f"Colonnes sans justification : {', '.join(bare)}.", f"Columns without a reason: {', '.join(bare)}."
+        )
+    return met(
+        f"{len(asked)} colonne(s) demandée(s) par les études en cours, toutes justifiées.",
+        f"{len(asked)} column(s) asked for by the studies in force, each with its reason.",
+    )
+
+
+def _columns(content: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    for table in content.get("data") or ():
+        yield from table["columns"]
