@@ -1,123 +1,182 @@
-"""The criteria builder: rows of a form to the JSON of criteria, and back.
+"""The criteria builder: rows of a form to the JSON of criteria, and back, without loss.
 
-One row a criterion, read from top to bottom. A row joins the one before it by "and", by "or", or by "within N days
-of"; "except" turns it round. What the form cannot say (deeper nesting) is written as JSON.
+One row a leaf criterion, read from top to bottom. A row joins the one before it by "and", by "or", or by "within N days
+of"; "except" turns it round. What rows cannot say (deeper nesting) is a row that holds its JSON.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from erios.errors import InputError
+from erios.extracts.criteria import LEAVES, Criterion, Leaf, Not, Or, Within, describe, dump, parse, steps
+from erios.extracts.criteria.fields import FieldType
+from erios.extracts.criteria.model import Event, field_types
+from erios.extracts.criteria.words import label, option_label
 
-KINDS = ("age", "sex", "stay", "diagnosis", "laboratory", "treatment", "procedure")
-JOINS = ("and", "or", "within")
-FIELDS = ("join", "kind", "except", "min", "max", "sex", "class", "codes", "op", "value", "unit", "from", "to", "days")
-_CODES = {"diagnosis": "codes", "treatment": "atc", "procedure": "ccam"}
+JSON = "json"
+KINDS = tuple(name for name in LEAVES if name != Within.NAME)
+"""The leaves that a row can be about."""
+_WITHIN = {name: one for name, one in field_types(Within).items() if one.widget != "event"}
+_EVENTS = {event.NAME for event in Event.__subclasses__()}
+_FIELD_NAME = re.compile(r"([0-9]{1,3}):([a-z]+)")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the form; every field is the text that stands in it."""
+    """One row of the form: the text of each of its fields by name; ``kind`` is a leaf's name or ``json``."""
 
-    fields: Mapping[str, str] = field(default_factory=dict)
-
-    def __getattr__(self, name: str) -> str:
-        return self.fields.get(name.rstrip("_"), "")
+    values: Mapping[str, str]
 
     def get(self, name: str) -> str:
-        return self.fields.get(name, "").strip()
+        return self.values.get(name, "").strip()
 
 
-def rows_of(post: Mapping[str, str]) -> list[Row]:
-    """The rows of a submitted form, whose fields are named ``3:codes``."""
-    numbers = sorted({int(name.split(":")[0]) for name in post if name.split(":")[0].isdigit()})
-    return [Row({name: post.get(f"{number}:{name}", "") for name in FIELDS}) for number in numbers]
+@dataclass(frozen=True)
+class Input:
+    """A field of a row as the page shows it; ``options``: value, words, is it chosen."""
+
+    name: str
+    label: str
+    widget: str
+    value: str
+    placeholder: str
+    options: tuple[tuple[str, str, bool], ...]
+
+
+def rows_of(post: Mapping[str, Sequence[str]]) -> list[Row]:
+    """The rows of a submitted form, whose fields are named ``3:codes``; several values have spaces between."""
+    rows: dict[int, dict[str, str]] = {}
+    for name, values in post.items():
+        if match := _FIELD_NAME.fullmatch(name):
+            rows.setdefault(int(match[1]), {})[match[2]] = " ".join(values)
+    return [Row(values) for _, values in sorted(rows.items())]
+
+
+def new_row(kind: str) -> Row:
+    """An empty row about a kind of criterion; a choice that is required starts at its first option."""
+    types = field_types(LEAVES[kind if kind in KINDS else "diagnosis"])
+    first = {one.key: one.choices[0] for one in types.values() if one.required and one.choices}
+    return Row({"kind": kind if kind in KINDS else "diagnosis", **first})
 
 
 def criteria_of(rows: Sequence[Row]) -> dict[str, Any]:
-    """The criteria that the rows say. InputError names the row that does not fit."""
-    parts: list[dict[str, Any]] = []
-    for place, row in enumerate(rows, start=1):
-        said = _criterion(row, place)
-        join = row.get("join") if parts else "and"
-        if join == "within":
-            said = {"within": {"event": said, "of": _event(parts.pop(), place), "days": _number(row, "days", place)}}
-        said = {"not": said} if row.get("except") else said
-        if join == "or":
-            before = parts.pop()
-            said = {"or": [*(before["or"] if set(before) == {"or"} else [before]), said]}
-        parts.append(said)
-    return {"and": parts}
+    """The criteria that the rows say, checked. InputError names the row, or the place, that does not fit."""
+    groups: list[list[dict[str, Any]]] = []
+    for join, criterion in _joined(rows):
+        if join == "or" and groups:
+            groups[-1].append(criterion)
+        else:
+            groups.append([criterion])
+    parts = [group[0] if len(group) == 1 else {"or": group} for group in groups]
+    criteria = parts[0] if len(parts) == 1 and "and" not in parts[0] else {"and": parts}
+    parse(criteria)
+    return criteria
 
 
-def _event(part: Mapping[str, Any], place: int) -> Mapping[str, Any]:
-    if set(part) & {"and", "or", "not", "within", "age", "sex"}:
-        raise InputError(f"line {place}: 'within days of' follows a single stay, diagnosis, result, treatment or act")
-    return part
+def _joined(rows: Sequence[Row]) -> list[tuple[str, dict[str, Any]]]:
+    """The criteria with how each joins the one before; rows joined by "within" are one."""
+    joined: list[tuple[str, dict[str, Any]]] = []
+    for number, row in enumerate(rows, start=1):
+        join, criterion = row.get("join"), _criterion(row, number)
+        if join == "within" and joined:
+            join, of = joined.pop()
+            criterion = {"within": {"event": criterion, "of": _event(of, number), **_fields(_WITHIN, row, number)}}
+        joined.append((join, {"not": criterion} if row.get("except") else criterion))
+    return joined
 
 
-def _criterion(row: Row, place: int) -> dict[str, Any]:
+def _event(criterion: Mapping[str, Any], number: int) -> Mapping[str, Any]:
+    if not set(criterion) <= _EVENTS:
+        raise InputError(f"line {number}: 'within days of' follows a single stay, diagnosis, result, treatment or act")
+    return criterion
+
+
+def _criterion(row: Row, number: int) -> dict[str, Any]:
     kind = row.get("kind")
-    if kind == "age":
-        limits = {name: _number(row, name, place) for name in ("min", "max") if row.get(name)}
-        return {"age": {**limits, "at": row.get("from") or "stay"}}
-    if kind == "sex":
-        return {"sex": row.get("sex") or "female"}
-    period = {name: row.get(name) for name in ("from", "to") if row.get(name)}
-    if kind == "stay":
-        return {"stay": {**({"class": [row.get("class")]} if row.get("class") else {}), **period}}
-    if kind == "laboratory":
-        compared = {name: row.get(name) for name in ("op", "value", "unit")} if row.get("value") else {}
-        return {"laboratory": {"loinc": row.get("codes"), **compared, **period}}
-    if kind in _CODES:
-        return {kind: {_CODES[kind]: [code for code in row.get("codes").replace(",", " ").split() if code], **period}}
-    raise InputError(f"line {place}: choose what it is about: {', '.join(KINDS)}")
+    if kind == JSON:
+        return dump(parse(row.get(JSON), at=f"line {number}"))
+    if kind not in KINDS:
+        raise InputError(f"line {number}: choose what it is about: {', '.join(KINDS)}")
+    values = _fields(field_types(LEAVES[kind]), row, number)
+    return {kind: next(iter(values.values())) if LEAVES[kind].BARE else values}
 
 
-def _number(row: Row, name: str, place: int) -> int:
-    if not row.get(name).isdigit():
-        raise InputError(f"line {place}: '{name}' must be a whole number")
-    return int(row.get(name))
+def _fields(types: Mapping[str, FieldType], row: Row, number: int) -> dict[str, Any]:
+    try:
+        values = {one.key: one.from_form(row.get(one.key)) for one in types.values()}
+    except InputError as error:
+        raise InputError(f"line {number}: {error.sentence}") from None
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def rows_from(criteria: Mapping[str, Any] | None) -> list[Row]:
-    """Rows that say these criteria; none where the form cannot say them."""
-    found: list[Row] = []
-    for part in (criteria or {}).get("and", ()):
-        for place, inner in enumerate(part["or"] if set(part) == {"or"} else [part]):
-            row = _row(inner)
-            if row is None:
-                return []
-            found += [Row({**one, "join": one.get("join") or ("or" if place else "and")}) for one in row]
-    return found
+    """Rows that say these criteria; ``criteria_of`` gives them back."""
+    if not criteria:
+        return []
+    try:
+        criterion = parse(criteria)
+    except InputError:
+        return [Row({"kind": JSON, JSON: json.dumps(criteria, ensure_ascii=False)})]
+    rows = []
+    for step in steps(criterion):
+        for n, part in enumerate(step.any if isinstance(step, Or) else (step,)):
+            rows += _rows(part, "or" if n else "and")
+    return rows
 
 
-def _row(part: Mapping[str, Any]) -> list[dict[str, str]] | None:
-    if set(part) == {"not"}:
-        inner = _row(part["not"])
-        return [*inner[:-1], {**inner[-1], "except": "1"}] if inner else None
-    if set(part) == {"within"}:
-        event, of = _row(part["within"]["event"]), _row(part["within"]["of"])
-        if not event or not of:
-            return None
-        return [*of, {**event[0], "join": "within", "days": str(part["within"]["days"])}]
-    (kind,) = part
-    if kind not in KINDS:
-        return None
-    said = part[kind]
-    if kind == "sex":
-        return [{"kind": kind, "sex": said if isinstance(said, str) else said[0]}]
-    row = {"kind": kind, **{name: str(said[name]) for name in ("min", "max", "op", "value", "unit") if name in said}}
-    row |= {name: said[name] for name in ("from", "to") if name in said}
-    if kind == "age" and said["at"] != "stay":
-        row["from"] = said["at"]
-    if "class" in said:
-        row["class"] = said["class"][0]
-    if code := said.get("loinc"):
-        row["codes"] = code
-    elif kind in _CODES:
-        row["codes"] = " ".join(said[_CODES[kind]])
-    return [row]
+def _rows(part: Criterion, join: str) -> list[Row]:
+    negated = {"except": "1"} if isinstance(part, Not) else {}
+    inner = part.criterion if isinstance(part, Not) else part
+    match inner:
+        case Within(event, of):
+            near = {one.key: one.to_form(getattr(inner, name)) for name, one in _WITHIN.items()}
+            return [Row({**_values(of), "join": join}), Row({**_values(event), **near, **negated, "join": "within"})]
+        case Leaf():
+            return [Row({**_values(inner), **negated, "join": join})]
+    return [Row({"kind": JSON, JSON: json.dumps(dump(part), ensure_ascii=False), "join": join})]
+
+
+def _values(leaf: Leaf) -> dict[str, str]:
+    types = field_types(type(leaf))
+    return {"kind": leaf.NAME, **{one.key: one.to_form(getattr(leaf, name)) for name, one in types.items()}}
+
+
+def shown(rows: Sequence[Row], language: str) -> list[dict[str, Any]]:
+    """The rows as the page shows them: their words and inputs."""
+    return [_shown(row, n, language) for n, row in enumerate(rows)]
+
+
+def _shown(row: Row, n: int, language: str) -> dict[str, Any]:
+    kind = row.get("kind")
+    types = [*field_types(LEAVES[kind]).values()] if kind in KINDS else []
+    near = [*_WITHIN.values()] if n else []
+    return {
+        "kind": kind,
+        "title": label(kind if kind in KINDS else JSON, language),
+        "join": row.get("join"),
+        "except": row.get("except"),
+        "json": row.get(JSON),
+        "words": _words(row, language) if kind == JSON else "",
+        "inputs": [_input(one, row, language) for one in [*types, *near]],
+    }
+
+
+def _words(row: Row, language: str) -> str:
+    try:
+        return describe(parse(row.get(JSON)), language)
+    except InputError as error:
+        return error.sentence
+
+
+def _input(field: FieldType, row: Row, language: str) -> Input:
+    value = row.get(field.key)
+    chosen = set((value or field.default_choice).split())
+    options = tuple((one, option_label(one, language), one in chosen) for one in field.choices)
+    if field.widget == "select" and not field.default_choice:
+        options = (("", "–", not chosen), *options)
+    return Input(field.key, label(field.key, language), field.widget, value, field.placeholder, options)

@@ -77,6 +77,11 @@ class FieldType:
         """The values that a list of choices offers."""
         return ()
 
+    @property
+    def default_choice(self) -> str:
+        """The choice that a form shows where none is made; empty for none."""
+        return ""
+
     def parse(self, value: Any, at: str) -> Any:
         """The checked value of a JSON value."""
         raise NotImplementedError
@@ -214,14 +219,19 @@ class Codes(FieldType):
 
 @dataclass(frozen=True)
 class OneOf(FieldType):
-    """One word of ``options``."""
+    """One word of ``options``; without the field it is ``default``."""
 
     options: tuple[str, ...] = ()
+    default: str = ""
     widget: ClassVar[str] = "select"
 
     @property
     def choices(self) -> tuple[str, ...]:
         return self.options
+
+    @property
+    def default_choice(self) -> str:
+        return self.default
 
     def parse(self, value: Any, at: str) -> str:
         return _word(value, at, self.options)
@@ -259,7 +269,8 @@ class SomeOf(FieldType):
         return text if self.required else "" if self._is_default(value) else f" ({text})"
 
     def from_form(self, text: str) -> list[str] | None:
-        return text.split() or None
+        words = text.split()
+        return words if words or self.required else None
 
     def to_form(self, value: tuple[str, ...]) -> str:
         return "" if self._is_default(value) else " ".join(value)

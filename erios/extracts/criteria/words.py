@@ -50,6 +50,33 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "FLD": "sur le terrain",
         "OBSENC": "observation",
         "PRENC": "préadmission",
+        "label age": "Âge",
+        "label sex": "Sexe",
+        "label stay": "Séjour",
+        "label diagnosis": "Diagnostic",
+        "label laboratory": "Biologie",
+        "label treatment": "Traitement",
+        "label procedure": "Acte",
+        "label json": "Critère composé",
+        "label min": "de (ans)",
+        "label max": "à (ans)",
+        "label at": "au (vide : au début d’un séjour)",
+        "label class": "Type (vide : tous)",
+        "label codes": "CIM-10",
+        "label loinc": "LOINC",
+        "label op": "Valeur",
+        "label value": "seuil",
+        "label unit": "unité",
+        "label atc": "ATC",
+        "label via": "Voie (vide : toutes)",
+        "label ccam": "CCAM",
+        "label from": "du",
+        "label to": "au",
+        "label days": "N jours",
+        "label direction": "Sens",
+        "option after": "après",
+        "option before": "avant",
+        "option around": "avant ou après",
     },
     "en": {
         "and": " and ",
@@ -94,6 +121,33 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "FLD": "in the field",
         "OBSENC": "observation",
         "PRENC": "pre-admission",
+        "label age": "Age",
+        "label sex": "Sex",
+        "label stay": "Stay",
+        "label diagnosis": "Diagnosis",
+        "label laboratory": "Laboratory",
+        "label treatment": "Treatment",
+        "label procedure": "Procedure",
+        "label json": "Combined criterion",
+        "label min": "from (years)",
+        "label max": "to (years)",
+        "label at": "on (empty: at the start of a stay)",
+        "label class": "Class (empty: all)",
+        "label codes": "ICD-10",
+        "label loinc": "LOINC",
+        "label op": "Value",
+        "label value": "threshold",
+        "label unit": "unit",
+        "label atc": "ATC",
+        "label via": "Way (empty: all)",
+        "label ccam": "CCAM",
+        "label from": "from",
+        "label to": "to",
+        "label days": "N days",
+        "label direction": "Direction",
+        "option after": "after",
+        "option before": "before",
+        "option around": "before or after",
     },
 }
 
@@ -115,3 +169,14 @@ def describe(criterion: Criterion, lang: str = "fr") -> str:
 def _inner(criterion: Criterion, lang: str) -> str:
     text = describe(criterion, lang)
     return f"({text})" if isinstance(criterion, And | Or) else text
+
+
+def label(name: str, lang: str = "fr") -> str:
+    """The name of a criterion or of one of its fields, as a form shows it."""
+    return _WORDS[lang][f"label {name}"]
+
+
+def option_label(option: str, lang: str = "fr") -> str:
+    """A choice of a field, as a form shows it."""
+    words = _WORDS[lang]
+    return words.get(f"option {option}") or words.get(option, option)

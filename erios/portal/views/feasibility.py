@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import messages
@@ -11,14 +12,13 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from erios.errors import EriosError
+from erios.errors import EriosError, InputError
 from erios.extracts.counts import Feasibility, load_parameters
 from erios.extracts.criteria import describe
-from erios.extracts.criteria.kinds.laboratory import COMPARATORS
-from erios.extracts.criteria.kinds.stay import CLASSES
+from erios.extracts.criteria.words import label
 from erios.governance.roles import Permission
 from erios.portal.audience import StaffRequest, needs
-from erios.portal.criteria_form import KINDS, Row, criteria_of, rows_from, rows_of
+from erios.portal.criteria_form import KINDS, criteria_of, new_row, rows_from, rows_of, shown
 from erios.portal.views.studies import wizard_page
 from erios.studies import actions, selectors
 from erios.studies.models import Proposal
@@ -36,18 +36,29 @@ def _proposal(request: StaffRequest, number: str, version: int) -> Proposal:
 def feasibility(request: StaffRequest, number: str, version: int) -> HttpResponse:
     """Build the cohort; saving keeps the criteria as the proposal's cohort."""
     proposal = _proposal(request, number, version)
-    rows = rows_of(request.POST) if request.method == "POST" else rows_from(proposal.content.get("cohort"))
+    if request.method == "POST":
+        rows = rows_of(dict(request.POST.lists()))
+    else:
+        rows = rows_from(proposal.content.get("cohort"))
     if "add" in request.POST:
-        rows.append(Row({"kind": request.POST["add"] if request.POST["add"] in KINDS else "diagnosis"}))
-    elif request.POST.get("drop", "").isdigit():
+        rows.append(new_row(request.POST["add"]))
+    elif re.fullmatch("[0-9]{1,3}", request.POST.get("drop", "")):
         del rows[int(request.POST["drop"]) : int(request.POST["drop"]) + 1]
     elif "save" in request.POST:
-        actions.save_content(proposal=proposal, by=request.user, changes={"cohort": criteria_of(rows)})
-        messages.success(request, _("Cohorte enregistrée."))
-        return redirect("feasibility", number, version)
-    left = load_parameters().budget - selectors.spent(proposal.study)
-    known = {"rows": rows, "kinds": KINDS, "left": left, "classes": CLASSES, "operators": COMPARATORS}
-    return render(request, "portal/feasibility.html", wizard_page(proposal, "cohorte", None, **known))
+        try:
+            actions.save_content(proposal=proposal, by=request.user, changes={"cohort": criteria_of(rows)})
+        except InputError as error:
+            messages.error(request, error.sentence)
+        else:
+            messages.success(request, _("Cohorte enregistrée."))
+            return redirect("feasibility", number, version)
+    language = "en" if get_language() == "en" else "fr"
+    values = {
+        "rows": shown(rows, language),
+        "kinds": {kind: label(kind, language) for kind in KINDS},
+        "left": load_parameters().budget - selectors.spent(proposal.study),
+    }
+    return render(request, "portal/feasibility.html", wizard_page(proposal, "cohorte", None, **values))
 
 
 @needs(Permission.COUNT)
@@ -66,7 +77,7 @@ def count(request: StaffRequest, number: str, version: int) -> HttpResponse:
 
 def _criteria(request: StaffRequest) -> Any:
     """What was written by hand, as text that may be no JSON, or else what the form's rows say."""
-    return request.POST.get("json", "").strip() or criteria_of(rows_of(request.POST))
+    return request.POST.get("json", "").strip() or criteria_of(rows_of(dict(request.POST.lists())))
 
 
 def _shown(answer: Feasibility, language: str) -> dict[str, Any]:

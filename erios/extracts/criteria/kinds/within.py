@@ -46,7 +46,9 @@ class Within(Leaf):
     event: Annotated[Event, EventField("event", "a stay, diagnosis, result, treatment or act", required=True)]
     of: Annotated[Event, EventField("of", "the event that it is near", required=True)]
     days: Annotated[int, Whole("days", "greatest distance in days", required=True, low=0, high=36_500)]
-    direction: Annotated[str, OneOf("direction", "where `event` lies; `around` without", options=DIRECTIONS)] = "around"
+    direction: Annotated[
+        str, OneOf("direction", "where `event` lies; `around` (either) without", options=DIRECTIONS, default="around")
+    ] = "around"
 
     def canonical(self) -> Self:
         if self.direction == "before":
