@@ -54,5 +54,11 @@ def test_a_mention_needs_an_explanation() -> None:
     assert forbidden(Declaration("promotion")) is None
 
 
+def test_a_blank_explanation_explains_nothing() -> None:
+    refusal = forbidden(Declaration("promotion", mentioned=True, explanation=" \n\t"))
+    assert refusal is not None
+    assert refusal.code == "mentioned"
+
+
 def test_every_forbidden_purpose_has_words_that_the_tests_speak() -> None:
     assert {purpose.code for purpose in FORBIDDEN} == set(SPOKEN)
