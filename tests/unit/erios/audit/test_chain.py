@@ -75,7 +75,7 @@ def test_a_whole_chain_has_no_fault() -> None:
 @pytest.mark.parametrize("name", [name for name in FIELDS if name not in ("number", "previous", "key_id")])
 def test_a_changed_field_is_found(name: str) -> None:
     first, second, third = chain()
-    changed = replace(second, **{name: getattr(second, name)[:-1] + "x"})  # type: ignore[arg-type]
+    changed = replace(second, **{name: getattr(second, name)[:-1] + "x"})
 
     assert "event 2 was changed or did not come from erios" in list(faults([first, changed, third], find_key))
 

@@ -31,7 +31,7 @@ WHOLE: dict[str, Any] = {
 }
 
 
-def findings(today: str = "2031-01-01", team: int = 1, **changes: Any) -> list[tuple[str, str, bool]]:
+def findings(today: Any = "2031-01-01", team: Any = 1, **changes: Any) -> list[tuple[str, str, bool]]:
     """(field, code, blocks) of each finding about a proposal that lacks nothing but the changes."""
     found = lint({**WHOLE, **changes}, routes=ROUTES, team=team, today=today)
     assert all(finding.code in FINDINGS for finding in found)
