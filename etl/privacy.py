@@ -21,7 +21,6 @@ from etl.errors import PrivacyError
 
 if TYPE_CHECKING:
     import duckdb
-from typing import TYPE_CHECKING
 
 PSEUDONYM_HEX = 32
 CONTENT_HEX = 15
@@ -92,17 +91,36 @@ def _departement(column: str, _sql_type: str) -> str:
     )
 
 
-RULES: Mapping[str, Callable[[str, str], str]] = {
-    "keep": lambda column, _sql_type: column,
-    "pseudonym": lambda column, _sql_type: f"pseudonym({column})",
-    "date:day": _date(10),
-    "date:month": _date(7),
-    "date:year": _date(4),
-    "postcode:departement": _departement,
-    "note": lambda _column, sql_type: f"CAST(NULL AS {sql_type})",
-    "drop-unless-extract": lambda column, _sql_type: column,
+@dataclass(frozen=True)
+class Rule:
+    """What a privacy rule does, in words for the reference page, and in SQL."""
+
+    effect: str
+    sql: Callable[[str, str], str]
+    """The SQL of the protected value, given the column's SQL and its DuckDB type."""
+
+
+def _as_is(column: str, _sql_type: str) -> str:
+    return column
+
+
+RULES: Mapping[str, Rule] = {
+    "keep": Rule("as is", _as_is),
+    "pseudonym": Rule(
+        "keyed pseudonym of a record or reference; a list of pseudonyms where the type is `VARCHAR[]`",
+        lambda column, _sql_type: f"pseudonym({column})",
+    ),
+    "date:day": Rule("cut to the day", _date(10)),
+    "date:month": Rule("cut to the month", _date(7)),
+    "date:year": Rule("cut to the year", _date(4)),
+    "postcode:departement": Rule("French département of a postcode", _departement),
+    "note": Rule(
+        "free text: nothing of it is kept for now, the column is empty",
+        lambda _column, sql_type: f"CAST(NULL AS {sql_type})",
+    ),
+    "drop-unless-extract": Rule("kept here, in an extract only on the DPO's explicit decision", _as_is),
 }
-"""Rule name → SQL of the protected value, given the column's SQL and its DuckDB type."""
+"""The privacy rules by name, as the tag ``erios/privacy`` of a column has them."""
 
 
 def check_rule(table: str, column: str, rule: str | None) -> str:

@@ -1,7 +1,7 @@
 """The reference page of the warehouse, written from the views: tables, columns, rules and meanings.
 
 Owns the text of ``docs/warehouse.md`` and nothing else; what it says comes from the ViewDefinitions alone, so
-the page cannot tell another story than the load. Write it anew with
+the page says what the load does. Write it anew with
 ``python -m etl.views_reference conf/views docs/warehouse.md``.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from etl.privacy import RULES
 from etl.views import Column, CompiledView, ViewError, compile_view, load_view
 from etl.warehouse.columns import LINEAGE_TYPES
 
@@ -26,12 +27,7 @@ carries the rule that decides what of it may enter the warehouse:
 
 | rule | effect |
 |---|---|
-| `keep` | as is |
-| `pseudonym` | keyed pseudonym of a record or reference; a list of pseudonyms where the type is `VARCHAR[]` |
-| `date:day`, `date:month`, `date:year` | cut to that precision |
-| `postcode:departement` | French département of a postcode |
-| `note` | free text: nothing of it is kept for now, the column is empty |
-| `drop-unless-extract` | kept here, in an extract only on the DPO's explicit decision |
+{rules}
 
 Rows are unique on the table's key together with its `_index` column, if it has one. Columns that end in
 `_key` join to the key that their description names. A date is kept as FHIR text, with its precision and
@@ -58,7 +54,8 @@ def views_reference(views_dir: Path) -> str:
     pages = [(json.loads(file.read_bytes()), compile_view(load_view(file))) for file in files]
     contents = [f"- [`{view.name}`](#{view.name}): {definition['title']}" for definition, view in pages]
     tables = ["\n".join(_table(definition, view)) for definition, view in pages]
-    return "\n".join([_INTRODUCTION.format(**LINEAGE_TYPES), "## Tables\n", *contents, "", *tables])
+    rules = "\n".join(f"| `{name}` | {rule.effect} |" for name, rule in RULES.items())
+    return "\n".join([_INTRODUCTION.format(rules=rules, **LINEAGE_TYPES), "## Tables\n", *contents, "", *tables])
 
 
 def _table(definition: Mapping[str, Any], view: CompiledView) -> Iterator[str]:

@@ -353,7 +353,7 @@ def _protected(table: WarehouseTable) -> Iterator[str]:
         if column.name == table.key:
             yield f'o.resource_key AS "{column.name}"'
         elif column.privacy != "pseudonym":
-            yield f'{RULES[column.privacy or ""](quoted, column.sql_type)} AS "{column.name}"'
+            yield f'{RULES[column.privacy or ""].sql(quoted, column.sql_type)} AS "{column.name}"'
         elif column.collection:
             yield f'list_transform({quoted}, lambda x: pseudonym(x)) AS "{column.name}"'
         else:

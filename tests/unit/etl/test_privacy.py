@@ -8,7 +8,7 @@ from etl.privacy import RULES, check_rule
 
 
 def _rule(name, value, kind="VARCHAR"):
-    expression = RULES[name]("x", kind)
+    expression = RULES[name].sql("x", kind)
     return duckdb.execute(f"SELECT ({expression})::VARCHAR FROM (SELECT CAST(? AS {kind}) AS x)", [value]).fetchall()[
         0
     ][0]
