@@ -52,6 +52,7 @@ docs: setup ## the generated pages
 	@$(BIN)/python -m erios.governance.diagram study docs/reference/study-states.md
 	@$(BIN)/python -m erios.governance.diagram extract docs/reference/extract-states.md
 	@$(BIN)/python -m docs.settings_page docs/reference/settings.md
+	@$(BIN)/python -m docs.house CONTRIBUTING.md
 
 site: setup ## the documentation in build/site, with pictures of the running product; PICTURES= takes none anew
 ifneq ($(PICTURES),)

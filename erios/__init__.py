@@ -12,6 +12,6 @@ SILENCED = {
     "HF_HUB_OFFLINE": "1",  # Hugging Face libraries: no look-up of models
     "DO_NOT_TRACK": "1",  # the shared convention of many command lines
 }
-"""Environment variables that keep dependencies from calling out (DESIGN §7)."""
+"""Environment variables that keep dependencies from calling out (docs/design.md §7)."""
 
 os.environ.update(SILENCED)

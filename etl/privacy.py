@@ -1,6 +1,6 @@
 """The privacy rules: what may be done to a column before Spark or a file sees it.
 
-Owns the rule names of DESIGN §3 and their SQL, and the keyed pseudonym. It takes key material as a value
+Owns the rule names of docs/design.md §3 and their SQL, and the keyed pseudonym. It takes key material as a value
 and must never read a keyring, nor put the key into SQL text: a key reaches DuckDB only as a bound variable
 of one in-process connection, so no plan, log or error message can show it.
 

@@ -17,7 +17,7 @@ from erios.governance.workflow import Transition, Workflow
 
 
 class State(StrEnum):
-    """Where an extract stands (DESIGN §4)."""
+    """Where an extract stands (docs/design.md §4)."""
 
     REQUESTED = "requested"
     SPECIFIED = "specification approved"

@@ -15,7 +15,7 @@ from erios.errors import UsageError
 
 
 class Role(StrEnum):
-    """What a member of staff is here for (DESIGN §1)."""
+    """What a member of staff is here for (docs/design.md §1)."""
 
     CLINICIAN = "clinician"
     DATA_SCIENTIST = "data-scientist"

@@ -17,7 +17,7 @@ from erios.governance.workflow import Transition, Workflow
 
 
 class State(StrEnum):
-    """Where a proposal stands (DESIGN §4)."""
+    """Where a proposal stands (docs/design.md §4)."""
 
     DRAFT = "draft"
     SUBMITTED = "submitted"

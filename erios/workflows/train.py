@@ -104,7 +104,7 @@ def _write_spec(run: Run, request: RunRequest, bundle: Bundle, dataset: Path, se
 
 
 def _facts(run: Run, digest: str) -> dict[str, str]:
-    """What every record of the run carries (DESIGN §6)."""
+    """What every record of the run carries (docs/design.md §6)."""
     extract = run.extract
     lock = PROJECT / "requirements.lock"
     return {

@@ -1,7 +1,7 @@
 """The accounting of a batch: every resource in is written, superseded, duplicate, deleted, objected or quarantined.
 
-Owns the invariant of DESIGN §3 and the report that states it. A batch that does not balance is an error, never a
-warning. "In" counts the resources of the batch: lines of NDJSON, entries of Bundles, and contained resources.
+Owns the invariant of docs/design.md §3 and the report that states it. A batch that does not balance is an error,
+never a warning. "In" counts the resources of the batch: lines of NDJSON, entries of Bundles, and contained resources.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The warehouse in plain Python: what must stand after any sequence of batches, merges and objections.
 
-Written from the rules alone (DESIGN §3), with dictionaries and loops, and without a word of the real one's SQL.
+Written from the rules alone (docs/design.md §3), with dictionaries and loops, and without a word of the real one's SQL.
 """
 
 from __future__ import annotations

@@ -127,7 +127,8 @@ def _with_hunk(text: str, diff: str) -> str:
     before = "".join(f"{line}\n" for mark, line in lines if mark != "+")
     after = "".join(f"{line}\n" for mark, line in lines if mark != "-")
     assert before, f"this diff has no line by which its place is found:\n{diff}"
-    assert text.count(f"\n{before}") + text.startswith(before) == 1, f"these lines are not there exactly once:\n{before}"
+    times = f"\n{text}".count(f"\n{before}")
+    assert times == 1, f"these lines are there {times} times, not once:\n{before}"
     return text.replace(before, after)
 
 

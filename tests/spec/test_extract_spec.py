@@ -1,4 +1,4 @@
-"""Who may do what to an extract, when: the table of DESIGN §4 as a specification.
+"""Who may do what to an extract, when: the table of docs/design.md §4 as a specification.
 
 A line: action | while it is | then | by whom. ``=`` stays where it is; the requester acts on the own extract only, the
 roles on extracts of studies whose team they are not on.

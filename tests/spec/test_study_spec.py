@@ -1,7 +1,7 @@
 """The life of a study as a table that a committee can read, held against every combination of the rules.
 
-Written from DESIGN §4 alone. A line: action | while the proposal is | then | by whom. ``=`` stays where it is; the
-proposer acts on the own study only, every other role on others' studies only.
+Written from docs/design.md §4 alone. A line: action | while the proposal is | then | by whom. ``=`` stays where it is;
+the proposer acts on the own study only, every other role on others' studies only.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import typer
 
+from docs.house import drawn
 from docs.settings_page import settings_page
 from erios.cli import GROUPS, load_group
 from erios.settings import PROJECT
@@ -187,6 +188,39 @@ def test_every_promise_of_the_privacy_model_names_a_test() -> None:
 
 def test_the_settings_page_is_what_the_settings_say() -> None:
     assert (DOCS / "reference" / "settings.md").read_text(encoding="utf-8") == settings_page(), "run `make docs`"
+
+
+def test_the_house_is_drawn_as_the_import_contracts_have_it() -> None:
+    page = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+    assert page == drawn(page), "run `make docs`"
+    assert page.count("subgraph ") > 1
+
+
+def cited() -> Iterator[tuple[str, str]]:
+    """(file, number) of every section of the design that code, tests or settings cite."""
+    folders = ("erios", "etl", "experiments", "validation", "tests", "conf")
+    files = [path for folder in folders for path in (PROJECT / folder).rglob("*") if path.suffix in (".py", ".toml")]
+    for path in [*files, PROJECT / "pyproject.toml"]:
+        for number in re.findall(r"design\.md §(\d+)", path.read_text(encoding="utf-8")):
+            yield str(path.relative_to(PROJECT)), number
+
+
+def test_every_cited_section_of_the_design_exists() -> None:
+    sections = set(re.findall(r"^## (\d+)\. ", (DOCS / "design.md").read_text(encoding="utf-8"), re.MULTILINE))
+    citations = list(cited())
+
+    assert len(citations) > 8
+    assert [(path, number) for path, number in citations if number not in sections] == []
+
+
+def test_the_design_is_cited_by_its_page() -> None:
+    """Nothing speaks of a design without naming the page that holds it."""
+    sources = [
+        path for folder in ("erios", "etl", "experiments", "validation") for path in (PROJECT / folder).rglob("*.py")
+    ]
+
+    assert [str(path) for path in sources if re.search(r"DESIGN", path.read_text(encoding="utf-8"))] == []
 
 
 def pictures() -> set[str]:
