@@ -127,9 +127,9 @@ def _with_hunk(text: str, diff: str) -> str:
     before = "".join(f"{line}\n" for mark, line in lines if mark != "+")
     after = "".join(f"{line}\n" for mark, line in lines if mark != "-")
     assert before, f"this diff has no line by which its place is found:\n{diff}"
-    times = f"\n{text}".count(f"\n{before}")
-    assert times == 1, f"these lines are there {times} times, not once:\n{before}"
-    return text.replace(before, after)
+    places = [found.start() for found in re.finditer(rf"^(?={re.escape(before)})", text, re.MULTILINE)]
+    assert len(places) == 1, f"these lines are there {len(places)} times, not once:\n{before}"
+    return text[: places[0]] + after + text[places[0] + len(before) :]
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -144,8 +144,10 @@ def _program(words: list[str]) -> list[str]:
     name = Path(words[0]).name
     if name == "erios":
         return [sys.executable, "-m", "erios", *words[1:]]
+    if name in ("cp", "rm"):
+        return words
     if name in ("pytest", "python"):
         module = ["-m", "pytest", "-p", "no:cacheprovider", "-q"] if name == "pytest" else []
         return [sys.executable, *module, *words[1:]]
-    assert name == "make", f"a recipe runs erios, pytest, python or make, not {words[0]}"
+    assert name == "make", f"a recipe runs erios, pytest, python, make, cp or rm, not {words[0]}"
     return ["make", "-s", "-o", "setup", *words[1:]]

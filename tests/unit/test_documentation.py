@@ -22,7 +22,7 @@ from erios.settings import PROJECT
 DOCS = PROJECT / "docs"
 GENERATED = {DOCS / "reference" / "commands.md"}
 """Pages that hold forms of commands and not commands; a test of their own holds them to the code."""
-PAGES = sorted({PROJECT / "README.md", *DOCS.rglob("*.md")} - GENERATED)
+PAGES = sorted({PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *DOCS.rglob("*.md")} - GENERATED)
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 WRONG: tuple[type[Exception], ...] = (AssertionError, ValueError, *typer.BadParameter.__mro__[:3])
 """What a check raises, and what the command line raises for whatever it cannot parse."""
