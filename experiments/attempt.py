@@ -20,7 +20,7 @@ from experiments.bundles import Bundle, open_bundle
 from experiments.errors import BundleError, ExperimentError, ForbiddenError, StoppedError
 
 if TYPE_CHECKING:
-    from experiments.distributed import RankInfo
+    from experiments.cluster import RankInfo
     from experiments.event_log import EventLog
     from experiments.run_spec import RunSpec
 

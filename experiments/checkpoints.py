@@ -6,11 +6,11 @@ schedulers and scaler, the position in the data, and the states of the random ge
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from experiments.errors import CheckpointError
+from experiments.files import write_whole_with
 
 NEWEST, BEST = "newest.pt", "best.pt"
 
@@ -20,12 +20,7 @@ def save(folder: Path, name: str, state: dict[str, Any]) -> None:
     import torch
 
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    draft = folder / f".{name}.{os.getpid()}"
-    with draft.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / name)
+    write_whole_with(folder / name, lambda file: torch.save(state, file))
 
 
 def load(folder: Path, name: str) -> dict[str, Any]:

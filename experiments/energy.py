@@ -6,9 +6,10 @@ Owns the choice of what codecarbon measures. It estimates where the machine show
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from typing import Any, Self
+
+from experiments.cluster import scheduler_kinds
 
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
@@ -19,11 +20,6 @@ def allocated_gpus(environ: Mapping[str, str]) -> list[str]:
         if environ.get(name):
             return [one.strip() for one in environ[name].split(",") if one.strip() not in ("", "-1", "NoDevFiles")]
     return []
-
-
-def _answers_scontrol(environ: Mapping[str, str]) -> bool:
-    """Is this a job of a real Slurm, on a node that has its programs?"""
-    return "SLURM_CLUSTER_NAME" in environ and shutil.which("scontrol") is not None
 
 
 class Meter:
@@ -41,10 +37,9 @@ class Meter:
 
     def __enter__(self) -> Self:
         from codecarbon import OfflineEmissionsTracker
-        from codecarbon.core import util
 
-        if not _answers_scontrol(os.environ):
-            util.SLURM_JOB_ID = None  # else it asks scontrol for the job's processors, and stops when that fails
+        for kind in scheduler_kinds().values():
+            kind.prepare_meter(os.environ)
         self._tracker = OfflineEmissionsTracker(
             country_iso_code=self._country,
             gpu_ids=allocated_gpus(os.environ),

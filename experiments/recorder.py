@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.event_log import read_events
-from experiments.run_spec import RunSpec, read_spec, write_whole
+from experiments.files import write_whole
+from experiments.run_spec import RunSpec, read_spec
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

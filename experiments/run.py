@@ -27,8 +27,8 @@ from experiments.attempt import (
     open_attempt,
     where,
 )
-from experiments.cluster import REQUEUE
-from experiments.distributed import RankInfo, find_rank, join
+from experiments.cluster import NOTICES, REQUEUE, RankInfo, read_rank
+from experiments.distributed import join
 from experiments.errors import ExperimentError, ForbiddenError
 from experiments.event_log import EventLog
 from experiments.recorder import close_lost, silence
@@ -45,9 +45,9 @@ def run_process(spec: RunSpec, guard: Guard, environ: Mapping[str, str] | None =
     """
     silence()
     logging.captureWarnings(True)
-    rank_info, stop = find_rank(environ), StopSignal()
-    for one in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(one, stop.on_signal)
+    rank_info, stop = read_rank(environ), StopSignal()
+    for notice in NOTICES:
+        signal.signal(notice, stop.on_signal)
     if not rank_info.is_first:
         return _told(lambda: _train(spec, rank_info, guard, stop, None))[0]
     with _recording(spec) as recording:

@@ -10,12 +10,12 @@ It must hold no secret: where a key or password is needed, it is named by a file
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from experiments.errors import ExperimentError
+from experiments.files import write_whole
 
 FILE = "run.json"
 
@@ -80,13 +80,3 @@ def read_spec(folder: Path) -> RunSpec:
         return RunSpec(**{one.name: {**values, **paths}[one.name] for one in fields(RunSpec)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExperimentError(f"{folder / FILE} cannot be read as a run ({type(error).__name__})") from None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader sees the old or the new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from experiments.cluster import REQUEUE
-from experiments.distributed import RankInfo, find_rank, join
+from experiments.cluster import REQUEUE, RankInfo, read_rank
+from experiments.distributed import join
 
 PATIENCE = 60.0
 
@@ -23,7 +23,7 @@ def train() -> None:
     from torch.nn.parallel import DistributedDataParallel
 
     torch.set_num_threads(1)
-    info = find_rank()
+    info = read_rank()
     with join(info, patience=20) as device:
         torch.manual_seed(info.rank)  # DDP must make the weights one
         model = DistributedDataParallel(torch.nn.Linear(8, 2).to(device))
@@ -41,7 +41,7 @@ def exchange() -> None:
     import torch
     from torch import distributed
 
-    info = find_rank()
+    info = read_rank()
     with join(info, patience=20):
         while True:
             distributed.all_reduce(torch.ones(1))
@@ -50,7 +50,7 @@ def exchange() -> None:
 
 def wait() -> None:
     """Work until told to leave; then write a checkpoint and ask to go on. Once resumed, read it and be done."""
-    info = find_rank()
+    info = read_rank()
     checkpoint = Path(f"checkpoint-{info.rank}")
 
     def leave(signum: int, _frame: FrameType | None) -> None:

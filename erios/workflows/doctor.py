@@ -26,7 +26,7 @@ from erios.errors import EriosError
 from erios.keys import list_keys
 from erios.settings import PROJECT, ZONES, Settings
 from etl.warehouse.release import open_release, release_ids
-from experiments.cluster.profile import load_clusters
+from experiments.cluster import load_clusters
 
 PATIENCE = 3.0
 """Seconds to wait for a service."""
@@ -280,7 +280,6 @@ def _secret(name: str, path: Path) -> Finding:
 
 
 def _clusters(settings: Settings) -> Iterator[Finding]:
-
     for cluster in load_clusters(settings.clusters_dir).values():
         if cluster.kind == "slurm" and not shutil.which("sbatch"):
             yield _note(cluster.name, "its profile reads, but there is no sbatch here", "run on a login node of it")

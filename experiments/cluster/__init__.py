@@ -1,21 +1,32 @@
-"""Where a job runs: this machine or a Slurm cluster, behind one interface (``job.Scheduler``)."""
+"""Where a job runs: clusters of any kind, behind one interface (``job.Scheduler``)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.cluster.job import REQUEUE, Job, JobState, Listed, Phase, Scheduler
-from experiments.cluster.profile import Cluster, load_clusters
+from experiments.cluster.job import NOTICES, REQUEUE, Job, JobState, Listed, Phase, Scheduler
+from experiments.cluster.kinds import RankInfo, scheduler_kinds
+from experiments.cluster.profile import Cluster
+from experiments.cluster.profile_files import load_clusters
+from experiments.cluster.rank import read_rank
 
-__all__ = ["REQUEUE", "Cluster", "Job", "JobState", "Listed", "Phase", "Scheduler", "load_clusters", "open_cluster"]
+__all__ = [
+    "NOTICES",
+    "REQUEUE",
+    "Cluster",
+    "Job",
+    "JobState",
+    "Listed",
+    "Phase",
+    "RankInfo",
+    "Scheduler",
+    "load_clusters",
+    "open_cluster",
+    "read_rank",
+    "scheduler_kinds",
+]
 
 
 def open_cluster(cluster: Cluster, registry: Path) -> Scheduler:
-    """The cluster of a profile; ``registry`` is the folder in which jobs of this machine are recorded."""
-    if cluster.kind == "slurm":
-        from experiments.cluster.slurm import Slurm
-
-        return Slurm(cluster)
-    from experiments.cluster.local import Local
-
-    return Local(cluster, registry)
+    """The scheduler of a profile; ``registry`` is the folder in which jobs of this machine are recorded."""
+    return scheduler_kinds()[cluster.kind].open(cluster, registry)

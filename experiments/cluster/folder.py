@@ -26,19 +26,22 @@ BATCH_LOG = "batch.log"
 LEFT = "its processes wrote their checkpoint and left, and the cluster does not queue it again: resume the run"
 """The state of a job that ended with REQUEUE for good."""
 
-RANK = f"""\
+
+def rank_shell(*, node: str, rank: str) -> str:
+    """The script of the shell around each process: it survives the signals meant for the command and writes its end.
+
+    ``node`` and ``rank``: names of the variables that hold them. A command that leaves with REQUEUE exits with 0 here:
+    an error would have its peers killed in the middle of their own checkpoint. The environment is read here and not in
+    a batch script, so that no secret passes through the messages of a scheduler.
+    """
+    return f"""\
 trap : TERM USR1
 . ./{ENVIRONMENT} || exit
 "$@"
 code=$?
-echo "$(date +%s%N) $code $SLURMD_NODENAME" >"rank-$SLURM_PROCID.end"
+echo "$(date +%s%N) $code ${node}" >"rank-${rank}.end"
 [ $code = {REQUEUE} ] && exit
 exit $code
-"""
-"""What each process runs in: a shell that outlives the signals meant for the command, and notes how it ended.
-
-A command that leaves with REQUEUE ends well here: an end in error would have its peers killed in the middle of their
-own checkpoint. The environment is read here and not in the batch script, so no secret passes through Slurm's messages.
 """
 
 

@@ -6,6 +6,7 @@ Owns the values and the interface; it must never know which cluster it talks to.
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +17,9 @@ from experiments.errors import ProfileError
 
 REQUEUE = 75
 """Exit code of a process that has written its checkpoint and wants to go on later (EX_TEMPFAIL of sysexits.h)."""
+
+NOTICES = (signal.SIGTERM, signal.SIGUSR1)
+"""Signals that ask a rank to write its checkpoint and leave: ahead of the time limit, at preemption, when cancelled."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from erios.settings import PROJECT
-from experiments.distributed import RankInfo, find_rank, join, leave_notices_to_the_rank, share
+from experiments.cluster import RankInfo, read_rank
+from experiments.distributed import join, leave_notices_to_the_rank, share
 from experiments.errors import RankError
 from tests.slurm import wait_for
 
@@ -36,20 +37,20 @@ TORCHRUN = {
 
 
 def test_the_place_in_a_step_of_slurm():
-    assert find_rank(STEP) == RankInfo(5, 7, 1, 2, "n3", restart=4, gpus=2)
-    assert find_rank(STEP | {"SLURM_PROCID": "6", "SLURM_LOCALID": "0", "SLURM_NODEID": "3"}).local_world_size == 1
+    assert read_rank(STEP) == RankInfo(5, 7, 1, 2, "n3", restart=4, gpus=2)
+    assert read_rank(STEP | {"SLURM_PROCID": "6", "SLURM_LOCALID": "0", "SLURM_NODEID": "3"}).local_world_size == 1
 
 
 def test_the_place_under_torchrun():
-    assert find_rank(TORCHRUN | {"SLURMD_NODENAME": "n2"}) == RankInfo(3, 4, 1, 2, "n2", restart=1)
+    assert read_rank(TORCHRUN | {"SLURMD_NODENAME": "n2"}) == RankInfo(3, 4, 1, 2, "n2", restart=1)
 
 
 def test_torchrun_inside_a_step_counts():
-    assert find_rank(STEP | TORCHRUN) == RankInfo(3, 4, 1, 2, "n3", restart=5, gpus=2)
+    assert read_rank(STEP | TORCHRUN) == RankInfo(3, 4, 1, 2, "n3", restart=5, gpus=2)
 
 
 def test_a_batch_script_is_no_rank():
-    info = find_rank({"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_LOCALID": "0"})
+    info = read_rank({"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_LOCALID": "0"})
 
     assert (info.rank, info.world_size, info.is_first, info.is_first_on_node) == (0, 1, True, True)
 
@@ -61,13 +62,13 @@ def test_a_batch_script_is_no_rank():
         ({"SLURM_LOCALID": "2"}, "local rank 2 of 2"),
         ({"SLURM_LOCALID": "x"}, "SLURM_LOCALID is x, not a number"),
         ({"SLURM_LOCALID": ""}, "SLURM_LOCALID is missing"),
-        ({"SLURM_NODEID": "4"}, "tells nothing of node 4"),
+        ({"SLURM_NODEID": "4"}, "says nothing of node 4"),
         ({"RANK": "0"}, "WORLD_SIZE is missing"),
     ],
 )
 def test_variables_that_contradict_each_other_are_refused(changes, sentence):
     with pytest.raises(RankError, match=sentence):
-        find_rank(STEP | changes)
+        read_rank(STEP | changes)
 
 
 def test_a_process_alone_joins_no_group():

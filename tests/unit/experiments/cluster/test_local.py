@@ -50,15 +50,15 @@ def alive(process: int) -> bool:
         return False
 
 
-def test_ranks_get_the_variables_of_srun(cluster, tmp_path):
-    names = "SLURM_PROCID SLURM_LOCALID SLURM_NODEID SLURM_STEP_NUM_TASKS SLURM_STEP_TASKS_PER_NODE SLURMD_NODENAME"
+def test_ranks_get_the_variables_of_torchrun(cluster, tmp_path):
+    names = "RANK LOCAL_RANK WORLD_SIZE LOCAL_WORLD_SIZE EXPERIMENTS_NODE"
     work = shell(tmp_path, f"for name in {names}; do echo ${{!name}}; done", nodes=2)
 
     state = end_of(cluster, cluster.submit(work))
 
     said = [path.read_text().split() for path in cluster.logs(work.folder)[1:]]
     assert state == JobState(Phase.DONE)
-    assert said == [[str(n), str(n % 2), str(n // 2), "4", "2(x2)", f"local{n // 2}"] for n in range(4)]
+    assert said == [[str(n), str(n % 2), "4", "2", f"local{n // 2}"] for n in range(4)]
 
 
 def test_nothing_of_the_submitter_comes_along_but_what_the_job_names(cluster, tmp_path, monkeypatch):
@@ -72,7 +72,7 @@ def test_nothing_of_the_submitter_comes_along_but_what_the_job_names(cluster, tm
 
 
 def test_a_job_that_wants_to_go_on_starts_again(cluster, tmp_path):
-    work = shell(tmp_path, "echo attempt ${SLURM_RESTART_COUNT:-0}; exit $((${SLURM_RESTART_COUNT:-0} < 2 ? 75 : 0))")
+    work = shell(tmp_path, "echo attempt $EXPERIMENTS_RESTART; exit $((EXPERIMENTS_RESTART < 2 ? 75 : 0))")
 
     assert end_of(cluster, cluster.submit(work)) == JobState(Phase.DONE, restart=2)
     assert (work.folder / "rank-1.log").read_text() == "attempt 0\nattempt 1\nattempt 2\n"
@@ -88,7 +88,7 @@ def test_where_nothing_is_queued_again_it_ends_preempted(tmp_path):
 
 
 def test_a_rank_that_fails_takes_its_peers_along(cluster, tmp_path):
-    work = shell(tmp_path, "[ $SLURM_PROCID = 1 ] && exit 3; sleep 60")
+    work = shell(tmp_path, "[ $RANK = 1 ] && exit 3; sleep 60")
 
     assert end_of(cluster, cluster.submit(work)) == JobState(Phase.FAILED, "rank 1 on local0 ended with exit code 3")
 
@@ -171,7 +171,7 @@ def test_more_gpus_than_are_shown_are_refused(cluster, tmp_path, monkeypatch):
 
 def test_nodes_share_the_gpus_out(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
-    work = shell(tmp_path, "echo $CUDA_VISIBLE_DEVICES $SLURM_GPUS_ON_NODE", nodes=2, processes=1, gpus=2)
+    work = shell(tmp_path, "echo $CUDA_VISIBLE_DEVICES $EXPERIMENTS_GPUS", nodes=2, processes=1, gpus=2)
 
     end_of(cluster, cluster.submit(work))
 

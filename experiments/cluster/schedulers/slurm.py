@@ -1,22 +1,27 @@
-"""A Slurm cluster, by its own commands: sbatch, scontrol, squeue, scancel.
+"""Slurm: its commands (sbatch, scontrol, squeue, scancel), its batch script, and the variables of its processes.
 
-Owns what is asked of Slurm and what its words mean. ``sacct`` is never asked, since not every cluster runs slurmdbd;
-what became of a job that Slurm has forgotten stands in its folder. No value passes through a shell.
+Owns every name of Slurm. ``sacct`` is never called, since not every cluster runs slurmdbd; the end of a job that Slurm
+has forgotten is read from its folder. No value passes through a shell. The script must never hold a secret, nor a path
+or value of the job but its command, quoted: the folder is the working directory, and the environment is a file in it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
+import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from string import Template
 
 from experiments.cluster import folder as files
-from experiments.cluster.batch import render
 from experiments.cluster.job import REQUEUE, Job, JobState, Listed, Phase
+from experiments.cluster.kinds import RankInfo, read_number
 from experiments.cluster.profile import Cluster
-from experiments.errors import ClusterError
+from experiments.errors import ClusterError, RankError
 
 PATIENCE = 60
 """Seconds that one of Slurm's commands may take; they answer in milliseconds where slurmctld is well."""
@@ -219,3 +224,177 @@ def _columns(row: str) -> list[str]:
         cuts.append(row[start : start + width].strip())
         start += width
     return cuts
+
+
+# ---- the batch script
+
+
+class _Script(Template):
+    """The shell keeps its dollars."""
+
+    delimiter = "%"
+
+
+_SCRIPT = _Script("""\
+#!/bin/bash%{login}
+%{directives}
+# Written by erios for one job. Its variables are in the file %{environment_file}, what its ranks say in rank-N.log.
+umask 077
+ulimit -c 0
+trap : TERM USR1
+rm -f rank-*.end %{end}
+[ -e %{cancelled} ] && exit 1
+%{modules}%{exports}
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+MASTER_ADDR=$(scontrol show node "$first" | sed -n 's/.*NodeAddr=\\([^ ]*\\).*/\\1/p')
+MASTER_PORT=$((15000 + (SLURM_JOB_ID * 8 + ${SLURM_RESTART_COUNT:-0}) %% 15000))
+while (exec 3<>"/dev/tcp/$MASTER_ADDR/$MASTER_PORT") 2>/dev/null; do MASTER_PORT=$((MASTER_PORT + 1)); done
+export MASTER_ADDR MASTER_PORT
+
+# One task a process. The first that fails takes its peers along, one that is done does not. Cores are named again,
+# since steps inherit none.
+srun --ntasks-per-node=%{processes} --cpus-per-task=%{cores} --kill-on-bad-exit=1 --wait=0 \\
+  --output=rank-%%t.log --open-mode=append bash -c %{rank} rank \\
+  %{command}
+code=$?
+
+# A job that was cancelled or preempted is not RUNNING any more: Slurm itself knows what is next.
+is_ours() { scontrol show job "$SLURM_JOB_ID" | grep -q 'JobState=RUNNING'; }
+if [ $code = 0 ] && grep -qs ' %{requeue_code} ' rank-*.end; then
+  code=%{requeue_code}
+  is_ours && %{requeue} && exit 0
+fi
+is_ours && rm -f %{environment_file}
+echo $code >%{end}
+exit $code
+""")
+
+
+def render(job: Job, cluster: Cluster) -> str:
+    """The script of ``job`` for ``cluster``."""
+    return _SCRIPT.substitute(
+        login=" -l" if cluster.modules else "",
+        directives="".join(f"#SBATCH --{line}\n" for line in _directives(job, cluster)).rstrip(),
+        modules="".join(f"module {line}\n" for line in _modules(cluster)),
+        exports="".join(f"export {name}={shlex.quote(value)}\n" for name, value in _variables(job, cluster)),
+        processes=job.processes,
+        cores=cluster.cores,
+        rank=shlex.quote(files.rank_shell(node="SLURMD_NODENAME", rank="SLURM_PROCID")),
+        command=shlex.join(job.command),
+        requeue='scontrol requeue "$SLURM_JOB_ID"' if cluster.requeue else "false",
+        requeue_code=REQUEUE,
+        environment_file=files.ENVIRONMENT,
+        cancelled=files.CANCELLED,
+        end=files.END,
+    )
+
+
+def _directives(job: Job, cluster: Cluster) -> Iterator[str]:
+    yield f"job-name={job.name}"
+    yield f"nodes={job.nodes}"
+    yield f"ntasks-per-node={job.processes}"
+    yield f"cpus-per-task={cluster.cores}"
+    if cluster.memory_gb:
+        yield f"mem={cluster.memory_gb * job.processes}G"
+    if job.gpus:
+        yield f"gres={cluster.gres}:{job.gpus}"
+    for name in ("partition", "account", "qos", "constraint"):
+        if value := getattr(cluster, name):
+            yield f"{name}={value}"
+    if cluster.time_limit:
+        yield f"time={cluster.time_limit}"
+        yield f"signal=USR1@{cluster.grace_s}"
+    if cluster.exclusive:
+        yield "exclusive"
+    yield "requeue" if cluster.requeue else "no-requeue"
+    yield "open-mode=append"
+    yield f"output={files.BATCH_LOG}"
+    yield from (option.removeprefix("--") for option in cluster.options)
+
+
+def _modules(cluster: Cluster) -> Iterator[str]:
+    if cluster.modules:
+        yield "purge"
+        yield f"load {shlex.join(cluster.modules)}"
+
+
+def _variables(job: Job, cluster: Cluster) -> Iterator[tuple[str, str]]:
+    yield "OMP_NUM_THREADS", str(cluster.cores)
+    if not job.gpus:  # a node may have GPUs all the same, and nothing that keeps a job off them
+        yield from ((name, "") for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"))
+    yield from sorted(cluster.environment.items())
+
+
+# ---- the kind
+
+_OWNED = (
+    *("job-name", "nodes", "ntasks", "ntasks-per-node", "cpus-per-task", "mem", "gres", "time", "partition"),
+    *("account", "qos", "constraint", "signal", "requeue", "no-requeue", "open-mode", "output", "error", "exclusive"),
+    *("export", "export-file", "chdir", "comment", "array", "wrap"),
+)
+"""Options of sbatch that the script sets from a profile's fields, or that would break it."""
+_OPTION = re.compile(r"--([a-z][a-z-]*)(=[^\s\"'\\#]+)?")
+
+
+class SlurmKind:
+    """See ``kinds.SchedulerKind``."""
+
+    unused_fields: frozenset[str] = frozenset()
+
+    def open(self, cluster: Cluster, _registry: Path) -> Slurm:
+        """See ``kinds.SchedulerKind``."""
+        return Slurm(cluster)
+
+    def check(self, cluster: Cluster) -> str:
+        """See ``kinds.SchedulerKind``."""
+        found = map(_OPTION.fullmatch, cluster.options)
+        if all(option and option.group(1) not in _OWNED for option in found):
+            return ""
+        return f"options are --NAME or --NAME=VALUE, none of {', '.join(_OWNED)}"
+
+    def read_rank(self, environ: Mapping[str, str]) -> RankInfo | None:
+        """See ``kinds.SchedulerKind``.
+
+        Only a step's processes are ranks: a batch script carries SLURM_PROCID and SLURM_NTASKS as well. Two nodes of
+        one host report the same host name, so the node's name is slurmd's.
+        """
+        is_rank = "SLURM_STEP_NUM_TASKS" in environ
+        if not is_rank and "SLURMD_NODENAME" not in environ:
+            return None
+        step = _step(environ) if is_rank else {}
+        return RankInfo(
+            node=environ.get("SLURMD_NODENAME") or socket.gethostname(),
+            restart=read_number(environ, "SLURM_RESTART_COUNT", 0),
+            gpus=read_number(environ, "SLURM_GPUS_ON_NODE", 0),
+            **step,
+        )
+
+    def prepare_meter(self, environ: Mapping[str, str]) -> None:
+        """codecarbon asks scontrol for the processors of a job, and stops where that fails: hide the job from it."""
+        from codecarbon.core import util  # heavy, and needed in a job alone
+
+        if "SLURM_CLUSTER_NAME" not in environ or shutil.which("scontrol") is None:
+            util.SLURM_JOB_ID = None
+
+
+def _step(environ: Mapping[str, str]) -> dict[str, int]:
+    return {
+        "rank": read_number(environ, "SLURM_PROCID"),
+        "world_size": read_number(environ, "SLURM_STEP_NUM_TASKS"),
+        "local_rank": read_number(environ, "SLURM_LOCALID"),
+        "local_world_size": _tasks_of_node(
+            environ.get("SLURM_STEP_TASKS_PER_NODE", ""), read_number(environ, "SLURM_NODEID")
+        ),
+    }
+
+
+def _tasks_of_node(text: str, node: int) -> int:
+    """``2(x3),1``: three nodes with two tasks each, and one with one."""
+    counts = re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
+    spread = [int(tasks) for tasks, times in counts for _ in range(int(times or 1))]
+    if node >= len(spread):
+        raise RankError(f"SLURM_STEP_TASKS_PER_NODE is {text or 'missing'}, which says nothing of node {node}")
+    return spread[node]
+
+
+KIND = SlurmKind()

@@ -9,7 +9,7 @@ import pytest
 
 from erios.settings import PROJECT
 from experiments.cluster import Job, load_clusters
-from experiments.cluster.batch import render
+from experiments.cluster.schedulers.slurm import render
 
 RECORDED = Path(__file__).parent / "recorded"
 CLUSTERS = load_clusters(PROJECT / "conf" / "clusters")
