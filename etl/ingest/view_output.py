@@ -13,7 +13,7 @@ from etl.ingest.discovery import find_sources
 from etl.sql import list_literal, literal
 from etl.views.compiled import CompiledView
 from etl.views.numbers import exact_text
-from etl.views.run import in_words, open_duckdb, rows_sql
+from etl.views.run import errors_without_values, open_duckdb, rows_sql
 
 Format = Literal["csv", "ndjson", "parquet"]
 
@@ -33,7 +33,7 @@ def write_rows(view: CompiledView, path: Path, output: Path, form: Format) -> in
     Raises InputError for files that cannot be read, ViewError for a column with several values where one may be,
     StorageError when ``output`` cannot be written.
     """
-    with open_duckdb() as connection, in_words(view, path, output):
+    with open_duckdb() as connection, errors_without_values(view, path, output):
         sql = f"COPY ({_presented(view, rows_sql(view, _texts_of(path)), form)}) TO {literal(output)}"
         row = connection.execute(f"{sql} ({FORMATS[form]})").fetchone()
     return int(row[0]) if row else 0

@@ -1,9 +1,8 @@
 """Boundaries of partial and imprecise values, and dates as instants, in SQL.
 
-Owns ``lowBoundary()`` and ``highBoundary()`` of FHIRPath (§ «lowBoundary», «highBoundary») for decimals, dates, times
-and date-times: the least and the greatest value that the text as written can stand for. A date-time without a zone
-may lie anywhere from +14:00 to -12:00. Everything works on the text of the value, because the text alone has the
-precision.
+``lowBoundary()`` and ``highBoundary()`` of FHIRPath (§ «lowBoundary», «highBoundary») for decimals, dates, times and
+date-times: the least and the greatest value that a text can represent. A date-time without a zone may be anywhere
+from +14:00 to -12:00. All SQL works on the text of the value, because only the text has the precision.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ DECIMAL = "DECIMAL(38,22)"
 _ZONE = r"(Z|[+-]\d\d:\d\d)$"
 
 
-def result_type(kind: str) -> str:
+def result_type(fhir_type: str) -> str:
     """FHIR type of a boundary of a value of that type."""
-    return "decimal" if kind == "integer" else kind
+    return "decimal" if fhir_type == "integer" else fhir_type
 
 
 _LENGTHS = {
@@ -26,29 +25,29 @@ _LENGTHS = {
 """Type → digits of a precision → characters of text up to them."""
 
 
-def sql(text: str, kind: str, *, low: bool, precision: int | None = None) -> str:
+def sql(text: str, fhir_type: str, *, low: bool, precision: int | None = None) -> str:
     """SQL of the boundary of a value's text, cut to ``precision`` digits; NULL for NULL or unreadable text."""
-    if kind in ("decimal", "integer"):
+    if fhir_type in ("decimal", "integer"):
         return _rounded(_decimal(text, "-" if low else "+"), low=low, digits=precision)
-    if kind == "date":
-        return _cut(f"left({_day(text, low=low)}, 10)", kind, precision)
-    if kind == "time":
-        return _cut(_time(text, low=low), kind, precision)
+    if fhir_type == "date":
+        return _cut(f"left({_day(text, low=low)}, 10)", fhir_type, precision)
+    if fhir_type == "time":
+        return _cut(_time(text, low=low), fhir_type, precision)
     return _cut(_date_time(text, low=low), "dateTime", precision)
 
 
-def _cut(text: str, kind: str, precision: int | None) -> str:
-    """The text up to so many digits; a date-time with a clock keeps its zone."""
+def _cut(text: str, fhir_type: str, precision: int | None) -> str:
+    """The text cut to a precision in digits; a date-time with a time keeps its zone."""
     if precision is None:
         return text
-    if precision not in (lengths := _LENGTHS[kind]):
+    if precision not in (lengths := _LENGTHS[fhir_type]):
         return "CAST(NULL AS VARCHAR)"
-    zone = f" || regexp_extract({text}, '{_ZONE}', 1)" if kind == "dateTime" and precision > 8 else ""
+    zone = f" || regexp_extract({text}, '{_ZONE}', 1)" if fhir_type == "dateTime" and precision > 8 else ""
     return f"(left({text}, {lengths[precision]}){zone})"
 
 
 def _rounded(value: str, *, low: bool, digits: int | None) -> str:
-    """The last number of so many digits behind the point below the value, or the first above."""
+    """The value rounded down, or up, to a number of decimal places."""
     if digits is None or digits >= 18:
         return value
     unit = f"CAST('{'1' if digits == 0 else '0.' + '0' * (digits - 1) + '1'}' AS {DECIMAL})"
@@ -94,7 +93,7 @@ def _date_time(text: str, *, low: bool) -> str:
 
 
 def instant(text: str) -> str:
-    """The first instant of a date or date-time of any precision as TIMESTAMP WITH TIME ZONE; no zone reads as UTC."""
+    """The first instant of a date or date-time of any precision as TIMESTAMP WITH TIME ZONE; UTC without a zone."""
     day = "T00:00:00Z"
     zoned = f"right({text}, 1) = 'Z' OR {text}[-6] IN ('+', '-')"
     return (
@@ -104,29 +103,29 @@ def instant(text: str) -> str:
     )
 
 
-def when_known(one: str, other: str, compared: str, apart: str) -> str:
-    """SQL of a comparison of two dates as text: NULL where the less precise one leaves the answer open.
+def compare_dates(left: str, right: str, compared: str, apart: str) -> str:
+    """SQL of a comparison of two dates as text: NULL if the precision of one leaves the answer open.
 
-    ``apart`` is the answer where the digits that both have differ (FHIRPath, «Date/Time Comparison»). Minutes
-    and finer are compared as instants.
+    ``apart`` is the answer if the digits that both have differ (FHIRPath, «Date/Time Comparison»). Minutes and
+    finer units are compared as instants.
     """
-    shared = f"least(length({one}), length({other}))"
-    open_ = f"(left({one}, {shared}) = left({other}, {shared}))"
-    same = f"length({one}) = length({other}) OR {shared} > 10"
+    shared = f"least(length({left}), length({right}))"
+    open_ = f"(left({left}, {shared}) = left({right}, {shared}))"
+    same = f"length({left}) = length({right}) OR {shared} > 10"
     return f"(CASE WHEN {same} THEN {compared} WHEN NOT {open_} THEN {apart} END)"
 
 
-def is_valid(text: str, kind: str) -> str:
-    """SQL: does the text have the form of the FHIR type, and does the calendar know it?
+def is_valid(text: str, fhir_type: str) -> str:
+    """SQL: does the text have the form of the FHIR type, and is its day in the calendar?
 
     The forms are those of FHIR R4 («Primitive Types»), but a dateTime may lack its seconds and its zone, which
-    older systems leave out; an instant may not.
+    older systems omit; an instant may not.
     """
-    if kind == "time":
+    if fhir_type == "time":
         return f"regexp_full_match({text}, '{_CLOCK}{_SECONDS}')"
-    if kind == "instant":
+    if fhir_type == "instant":
         return _matches_on_a_day(text, f"{_DAY}T{_CLOCK}{_SECONDS}{_OFFSET}")
-    moment = f"(T{_CLOCK}({_SECONDS})?({_OFFSET})?)?" if kind == "dateTime" else ""
+    moment = f"(T{_CLOCK}({_SECONDS})?({_OFFSET})?)?" if fhir_type == "dateTime" else ""
     return _matches_on_a_day(text, f"\\d{{4}}(-(0[1-9]|1[0-2])(-\\d\\d{moment})?)?")
 
 

@@ -1,9 +1,9 @@
-"""ViewDefinition → one DuckDB SELECT.
+"""ViewDefinition → rows (``etl.views.rows``), of which ``etl.views.query`` makes one DuckDB SELECT.
 
-Owns the meaning of select, forEach, forEachOrNull, repeat, unionAll, column and where (SQL-on-FHIR v2, «Processing
-Algorithm»). A select that iterates becomes one expression of type LIST of STRUCT: nested selects are nested list
-functions, siblings a cross product, a union a concatenation; a view unnests once, at the end. So there are no
-correlated joins, and each record is handled by DuckDB's vectorised list functions alone.
+Implements select, forEach, forEachOrNull, repeat, unionAll, column and where (SQL-on-FHIR v2, «Processing Algorithm»).
+A select that iterates becomes one expression of type LIST of STRUCT: nested selects are nested list functions,
+siblings a cross product, a union a concatenation. So there are no correlated joins, and DuckDB's vectorised list
+functions do all the work within a record.
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ _PRIMITIVE_TYPES = STRINGS | INTEGERS | {"boolean", "decimal"}
 
 
 _NULL_FOR_NULL = ("%rowIndex", "$this")
-"""Paths that need no guard where there is no item: the index of the only row is 0, and NULL is NULL."""
+"""Paths whose value for a missing item is right as it is: 0 for the index of the only row, and NULL."""
 _STRUCTURE = "«structure {}»"
+"""Placeholder of the structure of a recursive element."""
 
 
 def compile_view(definition: ViewDefinition | Mapping[str, Any]) -> CompiledView:
-    """Compile a view; ViewError names the view, the JSON path of the fault and what is wanted."""
+    """Compile a view; ViewError names the view, the JSON path of the fault and what is expected there."""
     view = definition if isinstance(definition, ViewDefinition) else parse_view(definition)
     return _Compiler(view).compile()
 
@@ -72,9 +73,9 @@ def compile_path(resource: str, path: str) -> CompiledPath:
     return CompiledPath(projection.record_structure(), list_sql(expr.typed()))
 
 
-def _read_both_ways(projection: Projection) -> bool:
-    """Was any element read as a structure before it was found to be repeated over?"""
-    return bool(projection.nested and projection.children) or any(map(_read_both_ways, projection.children.values()))
+def _is_stale(projection: Projection) -> bool:
+    """Was any element compiled as a structure before a ``repeat`` over it turned it into JSON?"""
+    return bool(projection.nested and projection.children) or any(map(_is_stale, projection.children.values()))
 
 
 def _json_texts(expr: Expr) -> str:
@@ -98,9 +99,9 @@ class _Compiler:
         self._nested: dict[str, RecursiveElement] = {}
 
     def compile(self) -> CompiledView:
-        """Compile; once more, when it turned out late that an element already read is repeated over."""
+        """Compile; a second time if an element that was compiled as a structure turned out to be recursive."""
         view = self._compile()
-        if any(map(_read_both_ways, [self._projection, *(nested.projection for nested in self._nested.values())])):
+        if any(map(_is_stale, [self._projection, *(nested.projection for nested in self._nested.values())])):
             self._columns, self._names = {}, Names()
             return self._compile()
         return view
@@ -145,6 +146,7 @@ class _Compiler:
         return Expr(literal(text), constant.type, raw=constant.type == "decimal" or constant.type in DATES)
 
     def _filter(self, path: str, number: int, scope: Scope) -> str:
+        """SQL of a condition on the resource; NULL counts as false."""
         where = f"where[{number}].path '{path}'"
         expr = self._expression(path, scope, where)
         if expr.type not in ("boolean", "empty"):
@@ -185,46 +187,45 @@ class _Compiler:
             inner.checks.append(Check(f"CASE WHEN {x} IS NULL THEN {reason} END"))
         return Rows(lists=[Iteration(items, x, i, inner, of_path)], order=inner.order)
 
-    def _one_row_of_nulls(self, rows: Rows, nothing: str) -> Rows:
-        """The rows of a focus; where there is ``nothing``, one row of NULLs, and 0 for every ``%rowIndex``."""
+    def _one_row_of_nulls(self, rows: Rows, missing: str) -> Rows:
+        """The rows of a focus; if ``missing`` (SQL) holds, one row of NULLs, and 0 for every ``%rowIndex``."""
         values = {
-            name: value if self._columns[name].path.strip() in _NULL_FOR_NULL else value.guarded(nothing)
+            name: value if self._columns[name].path.strip() in _NULL_FOR_NULL else value.guarded(missing)
             for name, value in rows.values.items()
         }
-        lists = [self._one_of_nulls(part, nothing) for part in rows.lists]
+        lists = [self._one_of_nulls(part, missing) for part in rows.lists]
         return Rows(values, lists, rows.checks, rows.order)
 
-    def _one_of_nulls(self, part: Iteration | Union, nothing: str) -> Iteration | Union:
-        """The same for a list of rows: an iteration over one NULL; of a union, its first branch alone."""
+    def _one_of_nulls(self, part: Iteration | Union, missing: str) -> Iteration | Union:
+        """The same for a list of rows: an iteration over one NULL; the first branch alone of a union."""
         if isinstance(part, Iteration):
-            items = f"CASE WHEN {nothing} THEN [NULL] ELSE {part.items} END"
+            items = f"CASE WHEN {missing} THEN [NULL] ELSE {part.items} END"
             return replace(part, items=items, body=self._one_row_of_nulls(part.body, f"{part.item} IS NULL"))
         first, *others = part.branches
-        kept = [self._only_unless(branch, nothing) for branch in others]
-        return Union([self._one_row_of_nulls(first, nothing), *kept])
+        conditional = [self._no_rows_if(missing, branch) for branch in others]
+        return Union([self._one_row_of_nulls(first, missing), *conditional])
 
-    def _only_unless(self, rows: Rows, nothing: str) -> Rows:
-        """The rows of a focus, and none where there is nothing."""
-        items = f"CASE WHEN {nothing} THEN [] ELSE [true] END"
+    def _no_rows_if(self, missing: str, rows: Rows) -> Rows:
+        """The rows of a focus, and none if ``missing`` (SQL) holds."""
+        items = f"CASE WHEN {missing} THEN [] ELSE [true] END"
         return Rows(lists=[Iteration(items, self._names.fresh(), self._names.fresh(), rows)], order=rows.order)
 
     def _repeat(self, select: Select, scope: Scope) -> tuple[Expr, str, Scope]:
-        """Every item that the paths reach, again and again, parents before children.
+        """The items that the paths reach from the focus and from every item reached, parents before children.
 
-        Items are kept as JSON texts with one common structure per repeat, so that all depths have one SQL type.
+        Items are kept as JSON texts with one common structure per type, so that all depths have one SQL type.
         """
-        firsts = self._reached(select, scope)
-        kind = next((expr for expr in firsts if expr.type != "empty"), None)
-        if kind is None:
-            nothing = Expr("NULL", "empty")
-            return nothing, "CAST([] AS INTEGER[])", scope
-        nested = self._nested.setdefault(kind.type, RecursiveElement(_STRUCTURE.format(len(self._nested))))
-        start = self._json_items(firsts, nested, select)
-        item = replace(kind, sql="", is_list=False, raw=False, projection=nested.projection, root=False)
+        first_level = self._reached(select, scope)
+        typed = next((expr for expr in first_level if expr.type != "empty"), None)
+        if typed is None:
+            return Expr("NULL", "empty"), "CAST([] AS INTEGER[])", scope
+        nested = self._nested.setdefault(typed.type, RecursiveElement(_STRUCTURE.format(len(self._nested))))
+        start = self._json_items(first_level, nested, select)
+        item = replace(typed, sql="", is_list=False, raw=False, projection=nested.projection, root=False)
         return replace(item, is_list=True), self._all_levels(select, item, start, scope, nested), scope
 
     def _reached(self, select: Select, scope: Scope) -> list[Expr]:
-        """What the paths of a repeat reach from here. The types on the way differ, so an element may be unknown."""
+        """The paths of a repeat from one item; empty where the item's type does not have the element."""
         reached = []
         for number, path in enumerate(select.repeat):
             try:
@@ -236,33 +237,34 @@ class _Compiler:
         return reached
 
     def _json_items(self, paths: Sequence[Expr], nested: RecursiveElement, select: Select) -> str:
-        """SQL of the JSON texts of what the paths reach, one list."""
-        parts = []
+        """SQL of one list of the JSON texts of the items that the paths reach."""
+        lists = []
         for expr in paths:
             if expr.type == "empty":
                 continue
             if expr.projection is None or expr.elements is None:
                 raise self._error(f"{select.where}.repeat", "must lead to elements that hold parts")
-            parts.append(_json_texts(expr))
+            lists.append(_json_texts(expr))
             if expr.json[0] != expr.sql and expr.projection is not nested.projection:
                 expr.projection.nested = nested
-        both = reduce(lambda one, other: f"list_concat({one}, {other})", parts, "CAST([] AS JSON[])")
-        return f"list_filter({both}, lambda j: j IS NOT NULL AND j <> 'null')"
+        items = reduce(lambda left, right: f"list_concat({left}, {right})", lists, "CAST([] AS JSON[])")
+        return f"list_filter({items}, lambda j: j IS NOT NULL AND j <> 'null')"
 
     def _all_levels(self, select: Select, item: Expr, start: str, scope: Scope, nested: RecursiveElement) -> str:
-        """SQL of the items of all levels: level by level, then in the order of their places in the tree.
+        """SQL of the items of all levels, computed level by level and sorted in the order of the tree.
 
-        One reduction carries the items ``reached`` and those ``fresh`` on the last level, each a struct of its place
-        (the numbers of its ancestors) and its JSON text. Nested lambdas would cost DuckDB's binder a factor a level.
+        One reduction carries the items ``reached`` and those ``fresh`` on the last level, each a struct of its position
+        (the indexes of its ancestors and its own) and its JSON text. With a nested lambda a level instead, DuckDB's
+        binder takes a time exponential in the number of levels.
         """
         a, c, e, m, p, q, r, n = (self._names.fresh() for _ in range(8))
         inner = self._reached(select, replace(scope, this=replace(item, sql=q)))
         below = self._json_items(inner, nested, select)
         parsed = f"from_json({p}.text, '{nested.marker}')"
-        placed = f"lambda {c}, {m}: {{'place': list_append({p}.place, {m}), 'text': {c}}}"
-        of_one = f"list_transform([{parsed}], lambda {q}: list_transform({below}, {placed}))"
+        positioned = f"lambda {c}, {m}: {{'position': list_append({p}.position, {m}), 'text': {c}}}"
+        of_one = f"list_transform([{parsed}], lambda {q}: list_transform({below}, {positioned}))"
         fresh = f"flatten(flatten(list_transform({a}.fresh, lambda {p}: {of_one})))"
-        first = f"list_transform({start}, lambda {c}, {m}: {{'place': [{m}], 'text': {c}}})"
+        first = f"list_transform({start}, lambda {c}, {m}: {{'position': [{m}], 'text': {c}}})"
         states = f"list_transform(range({MAX_DEPTH + 1}), lambda {n}: {{'reached': {first}, 'fresh': {first}}})"
         step = f"{{'reached': list_concat({a}.reached, {fresh}), 'fresh': {fresh}}}"
         last = f"list_reduce({states}, lambda {a}, {n}: {step})"
@@ -282,9 +284,9 @@ class _Compiler:
         return rows
 
     def _add(self, rows: Rows, more: Rows, where: str) -> None:
-        twice = set(rows.order) & set(more.order)
-        if twice:
-            raise self._error(where, f"gives the column '{min(twice)}' a second time")
+        """Join rows of the same focus; ViewError if both have a column of one name."""
+        if duplicates := set(rows.order) & set(more.order):
+            raise self._error(where, f"gives the column '{min(duplicates)}' a second time")
         rows.values |= more.values
         rows.lists += more.lists
         rows.checks += more.checks
@@ -304,13 +306,13 @@ class _Compiler:
         return Rows(lists=[Union(branches)], order=branches[0].order)
 
     def _check_union(self, select: Select, branches: Sequence[Rows], sets: Sequence[Mapping[str, Column]]) -> None:
-        wanted = [(n, sets[0][n].sql_type) for n in branches[0].order]
+        expected = [(name, sets[0][name].sql_type) for name in branches[0].order]
         for number, (branch, columns) in enumerate(zip(branches, sets, strict=True)):
-            found = [(n, columns[n].sql_type) for n in branch.order]
-            if found != wanted:
+            actual = [(name, columns[name].sql_type) for name in branch.order]
+            if actual != expected:
                 raise self._error(
                     f"{select.union[number].where}",
-                    f"has the columns {_listed(found)}, and the first branch has {_listed(wanted)};"
+                    f"has the columns {_listed(actual)}, and the first branch has {_listed(expected)};"
                     " the branches of a union have the same columns in the same order",
                 )
 
@@ -360,10 +362,11 @@ class _Compiler:
         raise self._error(f"{column.where}.tag", f"ansi/type '{ansi}' is unknown; known: {known}")
 
     def _fill(self, text: str) -> str:
+        """Replace the placeholders of recursive elements by their structures, which are complete by now."""
         for nested in self._nested.values():
             text = text.replace(nested.marker, json.dumps(nested.projection.record_structure()).replace("'", "''"))
         return text
 
 
 def _listed(columns: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} {kind}" for name, kind in columns)
+    return ", ".join(f"{name} {sql_type}" for name, sql_type in columns)

@@ -1,7 +1,7 @@
-"""The conformance suite of SQL on FHIR: its test files run through the compiler, its report written.
+"""The conformance suite of SQL on FHIR (https://sql-on-fhir.org, «Testing»), run through the compiler.
 
-Owns the reading of test files (https://sql-on-fhir.org, «Testing») and the comparison of rows: unordered, numbers
-by value. A test file holds resources, and views with the rows, the columns, the count or the error expected of them.
+A test file holds resources, and views with their expected rows, columns, count or error. Rows are compared without
+their order, numbers by value.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from etl.views.run import fetch_rows, open_duckdb
 
 @dataclass(frozen=True)
 class TestResult:
-    """What came of one test; ``reason`` says why it failed."""
+    """Result of one test; ``reason`` of a failure."""
 
     __test__ = False  # a result, not a pytest class
 
@@ -41,7 +41,7 @@ class TestResult:
 
 
 def run_suite(folder: Path) -> list[TestResult]:
-    """Run every test file of a folder; InputError when it holds none, or one that is not JSON."""
+    """Run every test file of a folder; InputError if it has none, or one that is not JSON."""
     files = sorted(Path(folder).glob("*.json"))
     results = []
     with open_duckdb(threads=1) as connection:
@@ -54,10 +54,10 @@ def run_suite(folder: Path) -> list[TestResult]:
 
 def report(results: Sequence[TestResult]) -> dict[str, Any]:
     """``{"basic.json": {"tests": [{"name": …, "result": {"passed": true}}]}}``."""
-    found: dict[str, Any] = {}
+    files: dict[str, Any] = {}
     for result in results:
-        found.setdefault(result.file, {"tests": []})["tests"].append(result.to_dict())
-    return found
+        files.setdefault(result.file, {"tests": []})["tests"].append(result.to_dict())
+    return files
 
 
 def _run_file(connection: duckdb.DuckDBPyConnection, file: Path) -> list[TestResult]:
@@ -101,34 +101,34 @@ def _run_test(
 
 
 def _difference(test: Mapping[str, Any], view: CompiledView, rows: Sequence[tuple[Any, ...]]) -> str:
-    """Why the rows are not those that the test expects; empty when they are."""
+    """How the rows differ from those that the test expects; empty if they do not."""
     names = [column.name for column in view.columns]
-    if (wanted := test.get("expectColumns")) is not None and list(wanted) != names:
-        return f"columns {names}, expected {list(wanted)}"
+    if (columns := test.get("expectColumns")) is not None and list(columns) != names:
+        return f"columns {names}, expected {list(columns)}"
     if (count := test.get("expectCount")) is not None and count != len(rows):
         return f"{len(rows)} rows, expected {count}"
     if (expected := test.get("expect")) is None:
         return ""
-    found = Counter(_row(dict(zip(names, row, strict=True))) for row in rows)
-    missing = Counter(_row(row) for row in expected) - found
-    if missing:
+    actual_rows = Counter(_row(dict(zip(names, row, strict=True))) for row in rows)
+    expected_rows = Counter(map(_row, expected))
+    if missing := expected_rows - actual_rows:
         return f"expected and not found: {_shown(missing)}"
-    surplus = found - Counter(_row(row) for row in expected)
+    surplus = actual_rows - expected_rows
     return f"found and not expected: {_shown(surplus)}" if surplus else ""
 
 
 def _shown(rows: Counter[Any]) -> str:
-    """A few rows of the suite's own made-up resources."""
+    """A few rows, of the suite's own invented resources."""
     return "; ".join(str(dict(row)) for row in list(rows)[:3])
 
 
 def _row(row: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
-    """A row to compare: a column that is not mentioned is NULL."""
+    """A row in a form that can be compared; a missing column is NULL."""
     return frozenset((name, _value(value)) for name, value in row.items() if value is not None)
 
 
 def _value(value: Any) -> Any:
-    """A value to compare: numbers by value, and true is not 1."""
+    """A value in a form that can be compared: numbers by value, and true is not 1."""
     if isinstance(value, list):
         return tuple(_value(item) for item in value)
     if isinstance(value, bool):

@@ -1,7 +1,6 @@
-"""ViewDefinitions as they stand in files: parsed, checked for form, and nothing compiled.
+"""ViewDefinitions: read from JSON and checked for their form, without compiling them.
 
-Owns the structure of SQL-on-FHIR v2 (https://sql-on-fhir.org/ig/, «StructureDefinition-ViewDefinition») and the
-sentences about a definition that lacks it. It knows nothing of SQL.
+Follows the structure of SQL-on-FHIR v2 (https://sql-on-fhir.org/ig/, «StructureDefinition-ViewDefinition»).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _ITERATIONS = ("forEach", "forEachOrNull", "repeat")
 
 
 class ViewError(Exception):
-    """A view that cannot be compiled; one sentence with the view, the JSON path of the fault and what is wanted."""
+    """A view that cannot be compiled; one sentence: the view, the JSON path of the fault, what is expected there."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class ViewDefinition:
 
 
 def load_view(path: Path) -> ViewDefinition:
-    """The view of a file; ViewError when it cannot be read or has not the form."""
+    """The view of a file; ViewError if it cannot be read or does not have the form."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
     except OSError as error:
@@ -80,7 +79,7 @@ def load_view(path: Path) -> ViewDefinition:
 
 
 def parse_view(data: Any, default_name: str = "view") -> ViewDefinition:
-    """A ViewDefinition from its JSON."""
+    """A ViewDefinition from parsed JSON; ViewError if it does not have the form."""
     if not isinstance(data, Mapping):
         raise ViewError(f"{default_name}: a ViewDefinition is a JSON object")
     name = data.get("name") or default_name
@@ -103,8 +102,8 @@ class _Parser:
         filters = tuple(self._filter(item, i) for i, item in enumerate(self._list(data.get("where"), "where")))
         constants = [self._constant(c, i) for i, c in enumerate(self._list(data.get("constant"), "constant"))]
         names = [constant.name for constant in constants]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise self._error("constant", f"defines '{twice[0]}' twice")
+        if duplicates := [name for name in names if names.count(name) > 1]:
+            raise self._error("constant", f"defines '{duplicates[0]}' twice")
         return ViewDefinition(self._name, resource, selects, filters, {c.name: c for c in constants})
 
     def _name_for_sql(self, name: str, where: str) -> str:
@@ -112,12 +111,12 @@ class _Parser:
             raise self._error(f"{where} '{name}'", "must be letters, digits and underscores, a letter first")
         return name
 
-    def _check_spelling(self, item: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-        """Refuse a key that is a known one in another spelling, because it would be passed over."""
+    def _check_spelling(self, item: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+        """Refuse a key that differs from one of ``keys`` in upper and lower case only, because it would be ignored."""
         for key in item:
-            meant = next((name for name in known if name != key and name.casefold() == key.casefold()), None)
-            if meant:
-                raise self._error(f"{where}.{key}", f"must be written {meant}")
+            expected = next((name for name in keys if name != key and name.casefold() == key.casefold()), None)
+            if expected:
+                raise self._error(f"{where}.{key}", f"must be written {expected}")
 
     def _error(self, where: str, problem: str) -> ViewError:
         return ViewError(f"{self._name}: {where} {problem}")
@@ -145,9 +144,9 @@ class _Parser:
         values = [key for key in item if key.startswith("value") and key != "value"]
         if len(values) != 1:
             raise self._error(where, "must have exactly one value[x], such as valueString")
-        kind = values[0].removeprefix("value")
+        fhir_type = values[0].removeprefix("value")
         name = self._name_for_sql(self._text(item.get("name"), f"{where}.name"), f"{where}.name")
-        return Constant(name, kind[0].lower() + kind[1:], item[values[0]])
+        return Constant(name, fhir_type[0].lower() + fhir_type[1:], item[values[0]])
 
     def _selects(self, value: Any, where: str) -> tuple[Select, ...]:
         return tuple(self._select(item, f"{where}[{i}]") for i, item in enumerate(self._list(value, where)))

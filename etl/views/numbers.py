@@ -1,8 +1,8 @@
-"""Decimals as they were written: FHIR gives the digits of a decimal a meaning, and JSON readers drop them.
+"""Decimals with all their digits, which have a meaning in FHIR and which JSON parsers drop.
 
-Owns the one rewriting of a record's text that happens before DuckDB parses it: numbers that a binary double cannot
-hold, or whose zeros at the end say how precise they are, are put in quotes. It must never touch a string: only a
-number behind the name of an element is a number, because inside a string every quotation mark is escaped.
+Before DuckDB parses a record, numbers that a binary double cannot hold, or whose trailing zeros give their precision,
+are quoted in its text. Strings are never changed: a number follows the quoted name of an element, and within a string
+every quotation mark is escaped.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _WRITTEN = rf'{_LONG}|"\s*:\s*-?[0-9]+\.[0-9]*0[^0-9]'
 
 
 def exact_text(text: str, *, precision: bool = False) -> str:
-    """SQL of a record's JSON text with the numbers in quotes, wherever their value would suffer otherwise.
+    """SQL of the JSON text ``text`` (SQL) with those numbers quoted that would lose digits otherwise.
 
-    ``text`` is SQL of the text. With ``precision`` also zeros at the end survive (``1.10``), which matters to
-    ``lowBoundary()`` and ``highBoundary()`` alone. Texts without such a number pass untouched.
+    With ``precision`` trailing zeros (``1.10``) are kept too, which only ``lowBoundary()`` and ``highBoundary()``
+    use. Texts without such a number are unchanged.
     """
     pattern = _WRITTEN if precision else _LONG
     quoted = f"regexp_replace({text}, '{_NAME}{_NUMBER}', '\\1\"\\2\"', 'g')"

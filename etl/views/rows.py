@@ -1,7 +1,7 @@
-"""What a select yields, as SQL that is not yet a query: values, lists of rows to be crossed with them, and checks.
+"""Rows of a select, as SQL that is not yet a query: values, lists of rows to be crossed with them, and checks.
 
-Owns what is left of it for records that lack most elements (``Rows.narrowed``): a column that is a path alone is empty
-where its first element is missing, and an iteration over one has no rows, so neither needs to be asked of the records.
+``narrowed`` removes what is empty in records that lack most elements: a column that is a path is NULL without the
+path's first element, and an iteration over a path has no rows, so neither has to be computed.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _ELEMENT = re.compile(rf"struct_extract\({RESOURCE}, '([A-Za-z0-9_]+)'\)")
 
 
 def elements_read(sql: str) -> frozenset[str] | None:
-    """The elements of the record's top level that a SQL text reads; None for one that takes the record itself."""
-    found = _ELEMENT.findall(sql)
-    return frozenset(found) if len(found) == sql.count(RESOURCE) else None
+    """The top-level elements of the record that SQL reads; None if it also uses the record itself."""
+    names = _ELEMENT.findall(sql)
+    return frozenset(names) if len(names) == sql.count(RESOURCE) else None
 
 
 @dataclass(frozen=True)
 class Value:
-    """A column: SQL for loads, and SQL that raises where several values are found.
+    """SQL of a column: for loads, which collect problems, and one that raises an error for several values.
 
-    ``empty`` is SQL of what it is where no element is there that it reads; without one that is not known.
+    ``empty`` is SQL of its value when the first element of its path is missing; "" if its expression is no path.
     """
 
     sql: str
@@ -35,19 +35,21 @@ class Value:
     empty: str = ""
 
     def mapped(self, change: Callable[[str], str]) -> Value:
+        """The same with its SQL changed."""
         return Value(change(self.sql), change(self.raising), self.empty)
 
-    def guarded(self, nothing: str) -> Value:
-        """The same, and NULL where there is ``nothing``."""
-        return self.mapped(lambda sql: f"CASE WHEN NOT ({nothing}) THEN {sql} END")
+    def guarded(self, missing: str) -> Value:
+        """The same, and NULL if ``missing`` (SQL) holds."""
+        return self.mapped(lambda sql: f"CASE WHEN NOT ({missing}) THEN {sql} END")
 
     def narrowed(self, present: Collection[str]) -> Value:
+        """The same for records without top-level elements other than ``present``."""
         return Value(self.empty, self.empty) if self.empty and _lacks(self.sql, present) else self
 
 
 @dataclass(frozen=True)
 class Check:
-    """SQL that is NULL or names a problem; ``of_path``: of a value that is a path alone, and none where it is empty."""
+    """SQL of NULL or a problem; ``of_path``: the checked value is a path, so NULL where the path is empty."""
 
     sql: str
     of_path: bool = False
@@ -58,7 +60,7 @@ class Check:
 
 @dataclass
 class Rows:
-    """What a select yields for one focus: values of one row, and lists of rows to be crossed with it.
+    """Rows of a select for one focus: values of one row, and lists of rows to be crossed with it.
 
     ``order`` is the order of the columns in the definition.
     """
@@ -83,7 +85,7 @@ class Rows:
             yield from part.texts()
 
     def narrowed(self, present: Collection[str]) -> Rows | None:
-        """The rows of records with no other elements than ``present`` at their top; None where there are none."""
+        """The rows of records without top-level elements other than ``present``; None if they have none."""
         lists = [kept for part in self.lists if (kept := part.narrowed(present))]
         if len(lists) < len(self.lists):
             return None
@@ -94,9 +96,9 @@ class Rows:
 
 @dataclass
 class Iteration:
-    """The rows of every item of a list; ``item`` and ``index`` are the names that ``body`` uses for them.
+    """The rows of every item of a list; ``body`` refers to the item and its index by the names ``item``, ``index``.
 
-    ``of_path``: the items are a path alone, so none where its first element is missing.
+    ``of_path``: the items are given by a path, so there are none without its first element.
     """
 
     items: str
@@ -143,6 +145,6 @@ class Union:
 
 
 def _lacks(sql: str, present: Collection[str]) -> bool:
-    """Does the SQL read elements of the record, and none that is there?"""
+    """Does the SQL read elements of the record, but none of those present?"""
     read = elements_read(sql) or frozenset()
     return bool(read) and read.isdisjoint(present)

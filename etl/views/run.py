@@ -1,8 +1,7 @@
-"""A view run over files without a warehouse: NDJSON, gzip, Bundles and single resources to CSV, NDJSON or Parquet.
+"""Compiled views run in DuckDB, over JSON records and without a warehouse.
 
-Owns the small SQL around a compiled view that reads files and writes rows; all of it happens inside DuckDB. It
-applies no privacy rule: what it writes is as clear as what it reads, so it is a tool for writing views, not a way
-into the warehouse. Its errors name columns and files, never values.
+No privacy rule is applied: rows are as clear as the records, so this is for writing views and testing them. Errors
+name columns and files, never values.
 """
 
 from __future__ import annotations
@@ -25,23 +24,25 @@ _RESOURCE = "_resource"
 
 
 def open_duckdb(threads: int | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection in memory that reads times without a zone as UTC."""
+    """An in-memory connection whose time zone is UTC."""
     connection = duckdb.connect(config={"threads": threads} if threads else {})
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
 def check_sql(view: CompiledView) -> None:
-    """Let DuckDB read the SQL of a compiled view, on no data; ViewError when a type does not come out as declared."""
+    """Let DuckDB plan a compiled view, without data; ViewError if it cannot, or if a column has another type."""
     source = f"(SELECT NULL::VARCHAR AS text WHERE false) {_RESOURCE}s"
     with open_duckdb(threads=1) as connection:
         try:
-            found = connection.execute(f"DESCRIBE {rows_sql(view, source)}").fetchall()
+            described = connection.execute(f"DESCRIBE {rows_sql(view, source)}").fetchall()
         except duckdb.Error as error:
             raise ViewError(f"{view.name}: DuckDB cannot run the view: {str(error).splitlines()[0]}") from None
-    for column, (name, kind, *_) in zip(view.columns, found, strict=True):
-        if column.sql_type != kind:
-            raise ViewError(f"{view.name}: column {name} is {kind} and not {column.sql_type}; correct its ansi/type")
+    for column, (name, sql_type, *_) in zip(view.columns, described, strict=True):
+        if column.sql_type != sql_type:
+            raise ViewError(
+                f"{view.name}: column {name} is {sql_type} and not {column.sql_type}; correct its ansi/type"
+            )
 
 
 def rows_sql(view: CompiledView, texts: str) -> str:
@@ -63,21 +64,21 @@ def fetch_rows(
     timed = [c.name for c in view.columns if c.sql_type.startswith(("DATE", "TIME"))]
     replaced = ", ".join(f'CAST("{name}" AS VARCHAR) AS "{name}"' for name in timed)
     star = f"* REPLACE ({replaced})" if timed else "*"
-    with in_words(view, None, None):
+    with errors_without_values(view, None, None):
         return connection.execute(f"SELECT {star} FROM ({rows_sql(view, 'texts')})").fetchall()
 
 
 @contextmanager
-def in_words(view: CompiledView, path: Path | None, output: Path | None) -> Iterator[None]:
-    """DuckDB's errors may quote a record's values: say what is wrong without them."""
+def errors_without_values(view: CompiledView, path: Path | None, output: Path | None) -> Iterator[None]:
+    """Translate DuckDB's errors, which may quote values of a record, to errors that do not."""
     try:
         yield
     except duckdb.Error as error:
         own = re.search(r"column \w+ \(.*\) has more than one value; use first\(\) or collection", str(error))
         own = own or re.search(r"column \w+: more than one value at [^\n]*", str(error))
         deep = re.search(r"\S*repeat: nested deeper than \d+", str(error))
-        if said := own or deep:
-            raise ViewError(f"{view.name}: {said[0]}") from None
+        if sentence := own or deep:
+            raise ViewError(f"{view.name}: {sentence[0]}") from None
         if isinstance(error, duckdb.IOException) and output is not None:
             raise StorageError(f"cannot read {path} or write {output}: check the disk and its permissions") from None
         if path is not None:

@@ -1,8 +1,8 @@
-"""A path that several columns of a SELECT read is named once, below them.
+"""Common paths of the columns of a SELECT, computed once in a subquery.
 
-Owns the recognition of paths in compiled SQL: ``struct_extract`` and ``list_extract`` around a name, nothing else, so
-that reading one where no column asked for it can neither fail nor cost. DuckDB binds every mention of a path anew, and
-a wide view mentions some of them twenty times: for a small batch that was most of the work.
+A path is ``struct_extract`` and ``list_extract`` around a name and nothing else, so that computing it where no column
+reads it can neither fail nor cost. DuckDB binds every occurrence of a path anew, and a wide view has up to twenty
+occurrences of one: in small batches that was most of the time.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ _STEP = re.compile(r", (?:'[A-Za-z0-9_]+'|\d+)\)")
 
 
 def share_paths(columns: Sequence[str], source: str, roots: Collection[str]) -> tuple[list[str], str]:
-    """The columns with a name for each path from one of ``roots`` that they read twice, and the source of the names."""
-    found = Counter(column[start:end] for column in columns for start, end in _paths(column, roots))
-    names = {path: f"_p{number}" for number, path in enumerate(p for p, count in found.items() if count > 1)}
+    """The columns with a name in place of each path that occurs twice, and the source that defines the names.
+
+    Paths begin at one of ``roots``.
+    """
+    counts = Counter(column[start:end] for column in columns for start, end in _paths(column, roots))
+    names = {path: f"_p{number}" for number, path in enumerate(p for p, count in counts.items() if count > 1)}
     if not names:
         return list(columns), source
-    named = ", ".join(f"{path} AS {name}" for path, name in names.items())
-    return [_renamed(column, names, roots) for column in columns], f"(SELECT *, {named} FROM {source})"
+    definitions = ", ".join(f"{path} AS {name}" for path, name in names.items())
+    return [_renamed(column, names, roots) for column in columns], f"(SELECT *, {definitions} FROM {source})"
 
 
 def _renamed(sql: str, names: Mapping[str, str], roots: Collection[str]) -> str:
@@ -35,16 +38,16 @@ def _renamed(sql: str, names: Mapping[str, str], roots: Collection[str]) -> str:
 
 
 def _paths(sql: str, roots: Collection[str]) -> Iterator[tuple[int, int]]:
-    """Where the paths from ``roots`` begin and end, none inside another."""
+    """Start and end of each path from one of ``roots``, without the paths inside it."""
     done = 0
     for call in _CALL.finditer(sql):
-        if call.start() >= done and (found := _path(sql, call.start())) and found[1] in roots:
-            done = found[0]
+        if call.start() >= done and (path := _path(sql, call.start())) and path[1] in roots:
+            done = path[0]
             yield call.start(), done
 
 
 def _path(sql: str, start: int) -> tuple[int, str] | None:
-    """Where the path that begins at ``start`` ends, and the name that it starts from; None if there is none."""
+    """The end of the path that begins at ``start``, and its root; None if there is no path."""
     if not (call := _CALL.match(sql, start)):
         name = _NAME.match(sql, start)
         return (name.end(), name[0]) if name else None

@@ -32,7 +32,7 @@ def _equality(node: Node, scope: Scope) -> Expr:
 def _equal_sql(left: Expr, right: Expr) -> str:
     first, second = _comparison(left, right)
     if not (left.is_list or right.is_list) and {left.type, right.type} & _CALENDAR:
-        return boundaries.when_known(left.sql, right.sql, f"{first} = {second}", "false")
+        return boundaries.compare_dates(left.sql, right.sql, f"{first} = {second}", "false")
     if not (left.is_list or right.is_list):
         return f"({first} = {second})"
     present = " AND ".join(f"{exists_sql(side)}" for side in (left, right))
@@ -73,7 +73,7 @@ def _inequality(node: Node, scope: Scope) -> Expr:
     left, right = only_item(left), only_item(right)
     compared = f" {operator} ".join(_comparison(left, right))
     if {left.type, right.type} & _CALENDAR:
-        return Expr(boundaries.when_known(left.sql, right.sql, compared, compared), "boolean")
+        return Expr(boundaries.compare_dates(left.sql, right.sql, compared, compared), "boolean")
     return Expr(f"({compared})", "boolean")
 
 
