@@ -1,14 +1,14 @@
-"""SQLAlchemy over DuckDB, just as much of it as Great Expectations' SQL engine needs.
+"""A dialect of SQLAlchemy for DuckDB (``erios_duckdb``), as far as Great Expectations' SQL engine needs it.
 
-Owns the dialect ``erios_duckdb``: queries over the tables of a DuckDB file. Great Expectations knows no DuckDB;
-DuckDB speaks PostgreSQL's SQL, so the dialect goes by that name and corrects the operator whose meaning differs.
-It must never write to a database.
+Great Expectations does not support DuckDB, whose SQL is close to PostgreSQL's: the dialect is PostgreSQL's with the
+operators corrected whose meaning differs. It runs queries only and never writes to a database.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, registry
 from sqlalchemy.dialects.postgresql.base import PGCompiler, PGDialect
@@ -50,8 +50,6 @@ class DuckDBDialect(PGDialect):
     @classmethod
     def import_dbapi(cls) -> Any:
         """DuckDB's DB-API module."""
-        import duckdb
-
         return duckdb
 
     def create_connect_args(self, url: URL) -> Any:
@@ -59,12 +57,12 @@ class DuckDBDialect(PGDialect):
         return (), {"database": url.database}
 
     def initialize(self, connection: Connection) -> None:
-        """No questions to a PostgreSQL server about itself."""
+        """Set what the base class would query a PostgreSQL server for."""
         self.default_schema_name = "main"
         self.server_version_info = (16, 0)
 
     def on_connect(self) -> Any:
-        """Instants are compared with dates in UTC, wherever the machine stands."""
+        """Compare instants with dates in UTC, whatever the machine's time zone."""
         return lambda connection: connection.execute("SET TimeZone = 'UTC'")
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
@@ -78,13 +76,13 @@ class DuckDBDialect(PGDialect):
         super().do_execute_no_params(cursor, statement, context)  # type: ignore[no-untyped-call]
 
     def do_begin(self, dbapi_connection: Any) -> None:
-        """Every query stands alone."""
+        """There are no transactions."""
 
     def do_commit(self, dbapi_connection: Any) -> None:
-        """Every query stands alone."""
+        """There are no transactions."""
 
     def do_rollback(self, dbapi_connection: Any) -> None:
-        """Every query stands alone."""
+        """There are no transactions."""
 
     def get_schema_names(self, connection: Connection, **options: Any) -> list[str]:
         """The one schema in which the checked tables are."""
@@ -101,7 +99,7 @@ class DuckDBDialect(PGDialect):
         return [row[0] for row in connection.exec_driver_sql(query)]
 
     def has_table(self, connection: Connection, table_name: str, schema: str | None = None, **options: Any) -> bool:
-        """Whether there is such a table or view."""
+        """Is there such a table or view?"""
         return table_name in [*self.get_table_names(connection), *self.get_view_names(connection)]
 
     def get_columns(self, connection: Connection, table_name: str, schema: str | None = None, **options: Any) -> Any:
@@ -118,14 +116,12 @@ class DuckDBDialect(PGDialect):
     def get_pk_constraint(
         self, connection: Connection, table_name: str, schema: str | None = None, **options: Any
     ) -> Any:
-        """None has one."""
+        """No table has a primary key."""
         return {"constrained_columns": [], "name": None}
 
 
 def check_query(statement: str) -> None:
-    """Raises ValueError, which quotes nothing of it, for a text that is more or less than one query."""
-    import duckdb
-
+    """Raise ValueError, without quoting the text, unless it is exactly one SELECT."""
     if [each.type for each in duckdb.extract_statements(statement)] != [duckdb.StatementType.SELECT]:
         raise ValueError("the checked tables are for queries only: one SELECT at a time")
 
@@ -135,5 +131,5 @@ def _type(text: str) -> Any:
 
 
 def register() -> None:
-    """Make ``erios_duckdb:///FILE`` known to SQLAlchemy."""
+    """Register ``erios_duckdb:///FILE`` with SQLAlchemy."""
     registry.register(SCHEME, __name__, "DuckDBDialect")

@@ -1,7 +1,7 @@
-"""Great Expectations, asked about one table at a time.
+"""Great Expectations, run on its own SQL engine over DuckDB, one table at a time.
 
-Owns everything that touches Great Expectations: it runs natively, on its SQL engine over DuckDB's views. It
-must never let a row's value into a result or a page: Great Expectations is told to leave them out.
+The only user of Great Expectations besides ``row_by_row``. Results and pages hold no row's value: Great Expectations
+is configured to exclude them.
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ from great_expectations.render.view.view import DefaultJinjaPageView
 
 from validation import duckdb_dialect
 from validation.errors import SuiteError
-from validation.report import KEYS_SHOWN
+from validation.report import KEYS_SHOWN, Severity
 from validation.row_by_row import condition, rows_break_none
+from validation.sql import identifier
 from validation.staging import table_name
 from validation.suites import Check, Suite
 
-ENGINE = f"Great Expectations {gx.__version__}, SQL engine on DuckDB"
-_GX_SEVERITY = {"block": FailureSeverity.CRITICAL, "warn": FailureSeverity.WARNING}
+_NAME = f"Great Expectations {gx.__version__}, SQL engine on DuckDB"
+_GX_SEVERITY = {Severity.BLOCK: FailureSeverity.CRITICAL, Severity.WARN: FailureSeverity.WARNING}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What Great Expectations says of one expectation; ``evaluated`` is None for all rows of the table."""
+    """Great Expectations' result of one expectation, reduced; ``evaluated`` is None for all rows of the table."""
 
     success: bool
     unexpected: int = 0
@@ -52,7 +53,9 @@ class Answer:
 
 
 class Engine:
-    """A Great Expectations context over one DuckDB file; a context manager that lets the file go."""
+    """A Great Expectations context over one DuckDB file; a context manager that closes the file."""
+
+    name = _NAME
 
     def __init__(self, database: Path, settings: Mapping[str, Any]) -> None:
         duckdb_dialect.register()
@@ -73,40 +76,50 @@ class Engine:
     def __exit__(self, *failure: object) -> None:
         self._source.get_engine().dispose()
 
-    def ask(self, suite: Suite) -> list[Any]:
+    def check(self, suite: Suite) -> list[Any]:
         """Great Expectations' results of the checks of ``suite``, in their order. Raises SuiteError.
 
-        First which hold, by the rows that break them; then counts and keys of the others.
+        The first pass finds the expectations that hold; the second computes counts and keys of the others.
         """
-        expectations = [_expectation(suite, place, check) for place, check in enumerate(suite.checks)]
+        expectations = [_expectation(suite, index, check) for index, check in enumerate(suite.checks)]
         results = self._holding(suite, expectations)
-        asked = [expectation for place, expectation in enumerate(expectations) if place not in results]
-        detailed = self._validate(suite, asked, _detailed(suite.table))
+        others = [expectation for index, expectation in enumerate(expectations) if index not in results]
+        detailed = self._validate(suite, others, _detailed(suite.table))
         for result in detailed.values():
             _check_evaluated(suite, result)
         return [result for _, result in sorted((results | detailed).items())]
 
     def _holding(self, suite: Suite, expectations: Sequence[Expectation]) -> dict[int, Any]:
-        """Results, by place, of what is seen to hold: what a row tells alone is asked of all rows at once."""
+        """Results, by index, of the expectations that hold; those on single rows are checked together in one query."""
         engine = self._source.get_execution_engine()
-        conditions = {place: found for place, each in enumerate(expectations) if (found := condition(each, engine))}
-        tolerant = {place for place, check in enumerate(suite.checks) if "mostly" in check.arguments}
-        alone = [each for place, each in enumerate(expectations) if place not in conditions.keys() | tolerant]
-        together = [rows_break_none(list(conditions.values()), {"place": None})] if conditions else []
+        conditions = {i: text for i, each in enumerate(expectations) if (text := condition(each, engine))}
+        tolerant = {i for i, check in enumerate(suite.checks) if "mostly" in check.arguments}
+        alone = [each for i, each in enumerate(expectations) if i not in conditions.keys() | tolerant]
+        together = [rows_break_none(list(conditions.values()), {"index": None})] if conditions else []
         results = self._validate(suite, [*alone, *together], "BOOLEAN_ONLY")
         counted = results.pop(None).meta if conditions else {}
         counts = counted.get("broken", ())  # none where a condition could not be evaluated
         held = {
-            place: _held(expectations[place], count, counted["rows"])
-            for place, count in zip(conditions, counts, strict=bool(counts))
-            if _holds(suite.checks[place], count, counted["rows"])
+            i: _held(expectations[i], count, counted["rows"])
+            for i, count in zip(conditions, counts, strict=bool(counts))
+            if _holds(suite.checks[i], count, counted["rows"])
         }
-        return held | {place: result for place, result in results.items() if result.success}
+        return held | {i: result for i, result in results.items() if result.success}
+
+    def answer(self, table: str, check: Check, result: Any) -> Answer:
+        """The part of a result that the gate reports."""
+        details = result.result
+        unexpected = int(details.get("unexpected_count") or 0)
+        evaluated = None
+        if "element_count" in details:
+            nulls = "not_be_null" in check.expectation
+            evaluated = int(details["element_count"]) - (0 if nulls else int(details.get("missing_count") or 0))
+        return Answer(bool(result.success), unexpected, evaluated, tuple(_keys(details, f"{table}_key")))
 
     def names(self, suite: Suite, check: Check) -> tuple[str, ...]:
-        """What a naming column says, the most frequent first."""
-        column = check.arguments["column"]
-        query = f'SELECT "{column}" FROM {table_name(suite.table)} WHERE "{column}" IS NOT NULL GROUP BY 1'
+        """Distinct values of a naming column (``Check.naming``), the most frequent first."""
+        column = identifier(check.arguments["column"])
+        query = f"SELECT {column} FROM {table_name(suite.table)} WHERE {column} IS NOT NULL GROUP BY 1"
         with self._source.get_engine().connect() as connection:
             rows = connection.exec_driver_sql(f"{query} ORDER BY count(*) DESC, 1").fetchall()
         return tuple(str(row[0]) for row in rows)
@@ -120,14 +133,14 @@ class Engine:
         return asset.get_batch(asset.build_batch_request())
 
     def _validate(self, suite: Suite, expectations: Sequence[Expectation], result_format: Any) -> dict[Any, Any]:
-        """Great Expectations' results by the place of their check."""
+        """Great Expectations' results by the index of their check."""
         if not expectations:
             return {}
         if suite.table not in self._batches:
             self._batches[suite.table] = self._batch(suite)
-        asked = gx.ExpectationSuite(name=suite.table, expectations=list(expectations))
-        results = self._batches[suite.table].validate(asked, result_format=result_format).results
-        return {result.expectation_config.meta["place"]: result for result in results}
+        chosen = gx.ExpectationSuite(name=suite.table, expectations=list(expectations))
+        results = self._batches[suite.table].validate(chosen, result_format=result_format).results
+        return {result.expectation_config.meta["index"]: result for result in results}
 
 
 def _in_memory() -> DataContextConfig:
@@ -139,17 +152,17 @@ def _in_memory() -> DataContextConfig:
     )
 
 
-def _expectation(suite: Suite, place: int, check: Check) -> Expectation:
-    known = list_registered_expectation_implementations()
+def _expectation(suite: Suite, index: int, check: Check) -> Expectation:
+    registered = list_registered_expectation_implementations()
     where = f"{suite.table}: expectation '{check.expectation}'"
-    if check.expectation not in known:
-        near = get_close_matches(check.expectation, known, 3)
+    if check.expectation not in registered:
+        near = get_close_matches(check.expectation, registered, 3)
         raise SuiteError(f"{where}: Great Expectations has none of that name; {_hint(near)}")
     try:
         return ExpectationConfiguration(
             type=check.expectation,
             kwargs=dict(check.arguments),
-            meta={"place": place, "severity": check.severity},
+            meta={"index": index, "severity": check.severity.value},
             notes=_note(check),
             severity=_GX_SEVERITY[check.severity],
         ).to_domain_obj()
@@ -159,14 +172,14 @@ def _expectation(suite: Suite, place: int, check: Check) -> Expectation:
 
 
 def _held(expectation: Expectation, broken: int, rows: int) -> ExpectationValidationResult:
-    """The result of an expectation that so many rows break, and that holds."""
+    """The result of an expectation that holds although ``broken`` of the rows break it."""
     share = 100 * broken / rows if broken else 0.0
-    found = {"element_count": rows, "unexpected_count": broken, "unexpected_percent": share}
-    return ExpectationValidationResult(success=True, expectation_config=expectation.configuration, result=found)
+    details = {"element_count": rows, "unexpected_count": broken, "unexpected_percent": share}
+    return ExpectationValidationResult(success=True, expectation_config=expectation.configuration, result=details)
 
 
 def _holds(check: Check, broken: int, rows: int) -> bool:
-    """Does it hold, as far as the number of all rows tells? A share of faults is one of the rows with a value."""
+    """Does an expectation hold for certain? ``mostly`` is a share of the rows with a value, whose number is unknown."""
     of_all = check.expectation == "expect_column_values_to_not_be_null"
     share = check.arguments.get("mostly", 1) if of_all else 1
     return not broken or (rows - broken) / rows >= share
@@ -193,48 +206,37 @@ def _detailed(table: str) -> dict[str, Any]:
 
 
 def _check_evaluated(suite: Suite, result: Any) -> None:
-    """Great Expectations catches what an expectation raises; its text may quote a value."""
+    """Raise SuiteError for an expectation that raised; Great Expectations' own text may quote a value."""
     info = result.exception_info or {}
-    parts = [info] if "raised_exception" in info else list(info.values())
-    if any(part.get("raised_exception") for part in parts):
+    entries = [info] if "raised_exception" in info else list(info.values())
+    if any(entry.get("raised_exception") for entry in entries):
         config = result.expectation_config
         column = config.kwargs.get("column", "the table")
         raise SuiteError(
-            f"{suite.table}: expectation '{config.type}' on {column} cannot be evaluated by {ENGINE}:"
+            f"{suite.table}: expectation '{config.type}' on {column} cannot be evaluated by {_NAME}:"
             " check its arguments against the column's type"
         )
 
 
-def to_answer(table: str, result: Any, check: Check) -> Answer:
-    """What the gate needs of a result."""
-    found = result.result
-    unexpected = int(found.get("unexpected_count") or 0)
-    evaluated = None
-    if "element_count" in found:
-        nulls = "not_be_null" in check.expectation
-        evaluated = int(found["element_count"]) - (0 if nulls else int(found.get("missing_count") or 0))
-    return Answer(bool(result.success), unexpected, evaluated, tuple(_keys(found, f"{table}_key")))
-
-
-def _keys(found: Mapping[str, Any], column: str) -> Iterator[str]:
+def _keys(details: Mapping[str, Any], column: str) -> Iterator[str]:
     """Distinct keys of offending rows: Great Expectations lists them in one entry, or row by row."""
-    lists = [entry.get(column) for entry in found.get("partial_unexpected_index_list") or ()]
+    lists = [entry.get(column) for entry in details.get("partial_unexpected_index_list") or ()]
     keys = [key for value in lists for key in (value if isinstance(value, list) else [value])]
     yield from dict.fromkeys(str(key) for key in keys if key is not None)
 
 
 def _document(table: str, results: Sequence[Any]) -> Any:
-    good = sum(bool(result.success) for result in results)
-    whole = ExpectationSuiteValidationResult(
-        success=good == len(results),
+    successful = sum(bool(result.success) for result in results)
+    suite_result = ExpectationSuiteValidationResult(
+        success=successful == len(results),
         results=list(results),
         suite_name=table,
         statistics={
             "evaluated_expectations": len(results),
-            "successful_expectations": good,
-            "unsuccessful_expectations": len(results) - good,
-            "success_percent": 100 * good / len(results) if results else None,
+            "successful_expectations": successful,
+            "unsuccessful_expectations": len(results) - successful,
+            "success_percent": 100 * successful / len(results) if results else None,
         },
         meta={"great_expectations_version": gx.__version__},
     )
-    return ValidationResultsPageRenderer(run_info_at_end=True).render(whole)
+    return ValidationResultsPageRenderer(run_info_at_end=True).render(suite_result)

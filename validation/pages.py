@@ -1,7 +1,6 @@
-"""Data Docs that open without a network.
+"""Data Docs that open without a network: Great Expectations' page of each table, and an index.
 
-Owns the folder of pages: Great Expectations' page of each table, with everything that would be fetched from
-elsewhere taken out, and the index. It must never show more of a row than its key.
+Everything that a page would fetch from elsewhere is removed. Of a row a page shows its key at most.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _EDITED = (
 
 
 def offline(page: str) -> str:
-    """The page without scripts, images, fonts, style sheets and links from elsewhere, and with our style."""
+    """The page without scripts, images, fonts, external style sheets and links, with our style added."""
     for pattern in _DROPPED:
         page = re.sub(pattern, "", page, flags=re.IGNORECASE | re.DOTALL)
     for pattern, kept in _EDITED:
@@ -47,7 +46,7 @@ def offline(page: str) -> str:
 
 
 def write_index(docs: Path, results: Sequence[CheckResult], skipped: Iterable[str]) -> Path:
-    """Write the page that lists the tables, their failures and where to look; answer its path."""
+    """Write the page that lists the tables and their failures; return its path."""
     tables = list(dict.fromkeys(result.table for result in results))
     rows = "".join(_row(table, [r for r in results if r.table == table]) for table in tables)
     notes = "".join(f"<li>{escape(sentence)}</li>" for sentence in skipped)
@@ -66,10 +65,10 @@ def write_index(docs: Path, results: Sequence[CheckResult], skipped: Iterable[st
 def _row(table: str, results: Sequence[CheckResult]) -> str:
     failed = sorted((r for r in results if not r.success), key=lambda result: result.severity)
     items = "".join(_item(result) for result in failed)
-    seen = f"<ul>{items}</ul>" if items else "<span class=good>nothing</span>"
+    failures = f"<ul>{items}</ul>" if items else "<span class=good>nothing</span>"
     return (
         f'<tr><td><a href="{escape(table)}.html">{escape(table)}</a><td>{len(results)}'
-        f"<td>{len(results) - len(failed)}<td>{seen}</tr>"
+        f"<td>{len(results) - len(failed)}<td>{failures}</tr>"
     )
 
 

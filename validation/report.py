@@ -1,21 +1,28 @@
-"""What the gate found, as plain values.
-
-Owns the report's shape. It must never hold a row's value: only counts, names of columns, sentences and keys.
-"""
+"""Results of the gate as plain values: counts, names of columns, sentences and keys, never a row's value."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-Severity = Literal["block", "warn"]
 KEYS_SHOWN = 20
+"""Most keys of offending rows that a result holds."""
+_KEYS_IN_SENTENCE = 3
+
+
+class Severity(StrEnum):
+    """What a failed expectation does: block publication, or warn."""
+
+    BLOCK = "block"
+    WARN = "warn"
 
 
 @dataclass(frozen=True)
 class StagedTable:
-    """A table's whole future state: the Parquet files that hold it, and those of them that are to be checked."""
+    """The Parquet files of a table as it will be published, and those of them to check (``fresh``; None: all)."""
 
     name: str
     files: tuple[str, ...]
@@ -23,13 +30,13 @@ class StagedTable:
 
     @property
     def to_check(self) -> tuple[str, ...]:
-        """All files, unless some are named."""
+        """The files whose rows are checked."""
         return self.files if self.fresh is None else self.fresh
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One expectation's answer; ``keys`` are pseudonyms of offending rows, at most ``KEYS_SHOWN``."""
+    """Result of one expectation; ``keys`` are pseudonyms of offending rows, at most ``KEYS_SHOWN``."""
 
     table: str
     expectation: str
@@ -44,7 +51,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """All answers, what could not be asked and why, and where the pages are."""
+    """All results, the expectations that could not be checked and why, and the index of the Data Docs."""
 
     results: tuple[CheckResult, ...]
     skipped: tuple[str, ...]
@@ -54,33 +61,41 @@ class ValidationReport:
 
     @property
     def blocked(self) -> bool:
-        """True when an expectation that blocks failed: the release must not be published."""
-        return any(not result.success and result.severity == "block" for result in self.results)
+        """Did an expectation that blocks fail, so that the release must not be published?"""
+        return bool(self.failures(Severity.BLOCK))
 
     def failures(self, severity: Severity) -> tuple[CheckResult, ...]:
         """The failed expectations of that severity."""
-        return tuple(r for r in self.results if not r.success and r.severity == severity)
+        return tuple(result for result in self.results if not result.success and result.severity == severity)
 
-    def summary_lines(self) -> tuple[str, ...]:
-        """One line a failure, blocking ones first, each with some keys to look at."""
-        return tuple(_line(result) for result in (*self.failures("block"), *self.failures("warn")))
+    def sentences(self, severity: Severity) -> tuple[str, ...]:
+        """One sentence for each failed expectation of that severity, with some keys to look at."""
+        return tuple(map(_sentence, self.failures(severity)))
+
+    def failure_counts(self) -> dict[Severity, int]:
+        """The number of failed expectations by severity."""
+        return {severity: len(self.failures(severity)) for severity in Severity}
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values; expectations that hold are only counted."""
-        failed = [*self.failures("block"), *self.failures("warn")]
+        """The report as JSON values; of expectations that hold only their number."""
         return {
             "blocked": self.blocked,
             "engine": self.engine,
             "seconds": round(self.seconds, 3),
             "tables": len({result.table for result in self.results}),
             "expectations": len(self.results),
-            "failed": {"block": len(self.failures("block")), "warn": len(self.failures("warn"))},
-            "failures": [asdict(result) for result in failed],
+            "failed": {severity.value: count for severity, count in self.failure_counts().items()},
+            "failures": [asdict(result) for severity in Severity for result in self.failures(severity)],
             "skipped": list(self.skipped),
             "docs": str(self.docs_index),
         }
 
 
-def _line(result: CheckResult) -> str:
-    keys = f" (keys {', '.join(result.keys[:3])})" if result.keys else ""
-    return f"{result.severity}: {result.table}: {result.sentence}{keys}"
+def failed_count(report: Mapping[str, Any], severity: Severity) -> int:
+    """The number of failed expectations of a severity in a stored report (``ValidationReport.to_dict``)."""
+    return int(report.get("failed", {}).get(severity, 0))
+
+
+def _sentence(result: CheckResult) -> str:
+    keys = f" (keys {', '.join(result.keys[:_KEYS_IN_SENTENCE])})" if result.keys else ""
+    return f"{result.table}: {result.sentence}{keys}"

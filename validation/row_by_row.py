@@ -1,9 +1,8 @@
-"""One expectation that counts, for many of a table, the rows that break each.
+"""One expectation that checks many others at once: it counts the rows that break each of them.
 
-Great Expectations spends some ten milliseconds of Python on every expectation, whatever the answer, and almost all of
-a suite's look at each row by itself and hold. They are asked here in one query, by the conditions that their own
-metrics make; only what is broken is then asked by name. Owns that expectation and its metric. It must never read more
-of a row than whether it breaks a condition.
+Great Expectations spends some ten milliseconds of Python on every expectation, and almost all expectations of a suite
+look at single rows and hold. One query checks them all here, with the conditions of their own metrics; only those
+that some row breaks are then run one by one. Nothing of a row is read but whether it breaks a condition.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ from great_expectations.expectations.registry import get_metric_kwargs, get_metr
 from great_expectations.validator.metric_configuration import MetricConfiguration
 
 Condition = str
-"""JSON text of ``metric``, ``column`` and ``arguments``: what an expectation holds is digested many times."""
+"""JSON text of ``metric``, ``column`` and ``arguments``; text because Great Expectations hashes it many times."""
 
 _METRIC = "table.unexpected_rows_of_each"
-_KNOWN: Mapping[str, Any] = {
+_BASE_METRICS: Mapping[str, Any] = {
     "table.columns": None,
     "table.column_types": {"include_nested": True},
     "table.row_count": None,
 }
-"""Metrics, with their arguments, that a condition may look up; one that needs others stays by itself."""
+"""Metrics, with their arguments, that a condition may depend on; an expectation that needs others is run alone."""
 
 
 def condition(expectation: Expectation, engine: SqlAlchemyExecutionEngine) -> Condition | None:
-    """What a row must not be for the expectation to hold; None where one row alone does not tell."""
+    """The condition of the rows that break an expectation; None for an expectation that is not on single rows."""
     if not isinstance(expectation, ColumnMapExpectation) or expectation.row_condition:
         return None
     metric = f"{expectation.map_metric}.{MetricPartialFunctionTypes.MAP_CONDITION_FN.metric_suffix}"
@@ -45,27 +44,31 @@ def condition(expectation: Expectation, engine: SqlAlchemyExecutionEngine) -> Co
     arguments = {name: getattr(expectation, name) for name in names if hasattr(expectation, name)}
     try:
         return json.dumps({"metric": metric, "column": expectation.column, "arguments": arguments})
-    except TypeError:  # an argument that JSON has not, such as an instant
+    except TypeError:  # an argument without a JSON form, such as an instant
         return None
 
 
 def _arguments(metric: str, engine: SqlAlchemyExecutionEngine) -> tuple[str, ...] | None:
-    """Names of the metric's arguments; None for one that looks at more than a row, or at what we do not give it."""
+    """Names of the metric's arguments; None if it looks at more than a row or depends on other metrics than ours."""
     try:
         provider, function = get_metric_provider(metric, engine)
     except MetricProviderError:
         return None
     needed = provider.get_evaluation_dependencies(metric=MetricConfiguration(metric, {}, {}), execution_engine=engine)
-    known: Any = function
-    if known.metric_fn_type != MetricPartialFunctionTypes.MAP_CONDITION_FN or not needed.keys() <= _KNOWN.keys():
+    implementation: Any = function
+    if (
+        implementation.metric_fn_type != MetricPartialFunctionTypes.MAP_CONDITION_FN
+        or not needed.keys() <= _BASE_METRICS.keys()
+    ):
         return None
     return tuple(get_metric_kwargs(metric)["metric_value_keys"])
 
 
 class ExpectRowsToBreakNone(BatchExpectation):
-    """No row breaks any of the conditions; the result's meta has ``rows`` and, for each condition, how many break it.
+    """No row breaks any of the conditions.
 
-    Its result proper is emptied by those who ask for yes or no.
+    The counts are in the result's meta (``rows``, and ``broken``: one count a condition), because the result format
+    ``BOOLEAN_ONLY`` empties the result itself.
     """
 
     conditions: list[str]
@@ -81,7 +84,7 @@ class ExpectRowsToBreakNone(BatchExpectation):
 
 
 class UnexpectedRowsOfEach(TableMetricProvider):
-    """How many rows there are, and how many of them each condition finds, in one query."""
+    """The number of rows, and of those that each condition finds, in one query."""
 
     metric_name = _METRIC
     value_keys = ("conditions",)
@@ -95,11 +98,11 @@ class UnexpectedRowsOfEach(TableMetricProvider):
         metrics: dict[str, Any],
         runtime_configuration: dict[str, Any],
     ) -> list[int]:
-        found = [
+        conditions = [
             _unexpected(json.loads(each), execution_engine, metric_domain_kwargs, metrics)
             for each in metric_value_kwargs["conditions"]
         ]
-        counts = [sa.func.count(sa.case((each, 1))).label(f"broken_{place}") for place, each in enumerate(found)]
+        counts = [sa.func.count(sa.case((each, 1))).label(f"broken_{i}") for i, each in enumerate(conditions)]
         query = sa.select(sa.func.count(), *counts).select_from(
             execution_engine.get_domain_records(metric_domain_kwargs)
         )
@@ -108,19 +111,22 @@ class UnexpectedRowsOfEach(TableMetricProvider):
     @classmethod
     def _get_evaluation_dependencies(cls, metric: MetricConfiguration, *_: Any, **__: Any) -> Any:
         domain = metric.metric_domain_kwargs
-        return {name: MetricConfiguration(name, domain, arguments) for name, arguments in _KNOWN.items()}
+        return {name: MetricConfiguration(name, domain, arguments) for name, arguments in _BASE_METRICS.items()}
 
 
 def _unexpected(
-    each: Mapping[str, Any], engine: SqlAlchemyExecutionEngine, domain: Mapping[str, Any], metrics: Mapping[str, Any]
+    condition: Mapping[str, Any],
+    engine: SqlAlchemyExecutionEngine,
+    domain: Mapping[str, Any],
+    metrics: Mapping[str, Any],
 ) -> Any:
-    """SQL that says of a row whether the condition finds it, as its own metric writes it."""
-    provider, function = get_metric_provider(each["metric"], engine)
+    """SQL of a condition, written by its own metric."""
+    provider, function = get_metric_provider(condition["metric"], engine)
     return function(
         cls=provider,
         execution_engine=engine,
-        metric_domain_kwargs={**domain, "column": each["column"]},
-        metric_value_kwargs=each["arguments"],
+        metric_domain_kwargs={**domain, "column": condition["column"]},
+        metric_value_kwargs=condition["arguments"],
         metrics=metrics,
         runtime_configuration={},
     )[0]

@@ -1,8 +1,8 @@
 """The staged Parquet files as narrow tables of a DuckDB file, which Great Expectations queries.
 
-Owns the SQL around the suites' own. One pass over a table's files computes the columns that its expectations
-name, derived ones included, into the DuckDB file: on disk and within the memory it is given, whatever the size,
-and Great Expectations' many questions then cost little. It must never quote a value in an error.
+One pass over a table's files computes the columns that its expectations name, derived ones included, into the DuckDB
+file: on disk and within a limit of memory, whatever the size. Great Expectations' many queries then cost little.
+Errors never quote a value.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import duckdb
 
 from validation.errors import SuiteError
 from validation.report import StagedTable
+from validation.sql import identifier, literal
 from validation.suites import Suite, joined_key, may_read_joined, named_columns
 
 OFFLINE: dict[str, Any] = {
@@ -22,7 +23,7 @@ OFFLINE: dict[str, Any] = {
     "autoload_known_extensions": False,
     "preserve_insertion_order": False,
 }
-"""DuckDB's settings: it fetches nothing."""
+"""Settings of DuckDB with which it downloads no extension."""
 
 
 def settings(folder: Path, memory: str, threads: int | None) -> dict[str, Any]:
@@ -32,10 +33,10 @@ def settings(folder: Path, memory: str, threads: int | None) -> dict[str, Any]:
 
 
 def stage(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, StagedTable]) -> dict[str, dict[str, str]]:
-    """Make a view ``staged.<table>`` of each table that has files; answer the columns and types of those to check.
+    """Make a view ``staged.<table>`` of each table that has files, and ``fresh.<table>`` of the rows to check.
 
-    The rows to check are in ``fresh.<table>``. Lists of texts become one text with a space between items, so that
-    text expectations apply to them.
+    Returns table → column → type of the tables to check. Lists of texts become one text with a space between items,
+    so that text expectations apply to them.
     """
     connection.execute("CREATE SCHEMA staged")
     connection.execute("CREATE SCHEMA fresh")
@@ -49,7 +50,7 @@ def stage(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, StagedTabl
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[str, str]:
-    """Names and types of a table's columns, which all its files have."""
+    """Names and types of a table's columns, the same in all its files."""
     described = connection.execute(f"DESCRIBE SELECT * FROM {_rows(paths)}").fetchall()
     return {str(row[0]): str(row[1]) for row in described}
 
@@ -57,21 +58,20 @@ def _columns(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dic
 def _stage_one(
     connection: duckdb.DuckDBPyConnection, schema: str, name: str, paths: Sequence[str], columns: Mapping[str, str]
 ) -> None:
-    lists = [_quoted(column) for column, kind in columns.items() if kind == "VARCHAR[]"]
+    lists = [identifier(column) for column, kind in columns.items() if kind == "VARCHAR[]"]
     joined = ", ".join(f"nullif(array_to_string({column}, ' '), '') AS {column}" for column in lists)
     replaced = f" REPLACE ({joined})" if lists else ""
-    connection.execute(f"CREATE VIEW {schema}.{_quoted(name)} AS SELECT *{replaced} FROM {_rows(paths)}")
+    connection.execute(f"CREATE VIEW {schema}.{identifier(name)} AS SELECT *{replaced} FROM {_rows(paths)}")
 
 
 def _rows(paths: Sequence[str]) -> str:
-    return f"read_parquet([{', '.join(map(_literal, paths))}], hive_partitioning = false)"
+    return f"read_parquet([{', '.join(map(literal, paths))}], hive_partitioning = false)"
 
 
 def join(connection: duckdb.DuckDBPyConnection, suites: Iterable[Suite]) -> None:
-    """Make a table ``joined.<table>`` of each table that suites join: read once, however many of them do.
+    """Make a table ``joined.<table>`` of each table that suites join, read once for all suites.
 
-    One struct named after the table for each key, from one of its rows even where the key is there twice. Raises
-    SuiteError.
+    Each key has one struct, named after the table, from one row even if several have the key. Raises SuiteError.
     """
     connection.execute("CREATE SCHEMA joined")
     wanted: dict[str, dict[str, None]] = {}
@@ -83,30 +83,33 @@ def join(connection: duckdb.DuckDBPyConnection, suites: Iterable[Suite]) -> None
 
 
 def _join_one(connection: duckdb.DuckDBPyConnection, name: str, fields: Sequence[str]) -> None:
-    values = ", ".join(f"{_quoted(field)} := any_value({_quoted(field)})" for field in fields)
-    packed = f", struct_pack({values}) AS {_quoted(name)}" if fields else ""
-    rows = f"SELECT {_quoted(f'{name}_key')} AS {joined_key(name)}{packed}"
+    values = ", ".join(f"{identifier(field)} := any_value({identifier(field)})" for field in fields)
+    packed = f", struct_pack({values}) AS {identifier(name)}" if fields else ""
+    rows = f"SELECT {identifier(f'{name}_key')} AS {joined_key(name)}{packed}"
     try:
-        connection.execute(f"CREATE TABLE joined.{_quoted(name)} AS {rows} FROM staged.{_quoted(name)} GROUP BY 1")
+        connection.execute(
+            f"CREATE TABLE joined.{identifier(name)} AS {rows} FROM staged.{identifier(name)} GROUP BY 1"
+        )
     except duckdb.BinderException:
         raise SuiteError(f"a suite joins {name} for {', '.join(fields)}, and not all are columns of it") from None
 
 
 def fill(connection: duckdb.DuckDBPyConnection, suite: Suite) -> int:
-    """Make the table that ``suite`` is run on, and answer its rows; what it joins is there. Raises SuiteError.
+    """Make the table that ``suite`` is run on, and return its number of rows. Raises SuiteError.
 
-    What a row tells by itself is computed before it is joined: a join carries few columns then, and no texts.
+    ``join`` has run. Columns that need no joined table are computed before the join, which then carries few columns
+    and no texts.
     """
-    own, joins = _quoted(suite.table), "".join(_join(suite.table, name) for name in suite.joins)
+    own, joins = identifier(suite.table), "".join(_join(suite.table, name) for name in suite.joins)
     named = sorted(set().union({f"{suite.table}_key"}, *map(named_columns, suite.checks)))
     derived = {name: suite.derived[name] for name in named if name in suite.derived}
     alone = {name: sql for name, sql in derived.items() if not may_read_joined(sql, suite.joins)}
-    told = "".join(f", ({sql}) AS {_quoted(name)}" for name, sql in alone.items())
+    early = "".join(f", ({sql}) AS {identifier(name)}" for name, sql in alone.items())
     late = {name: f"({sql})" for name, sql in derived.items() if name not in alone}
-    columns = ", ".join(f"{late.get(name, f'{own}.{_quoted(name)}')} AS {_quoted(name)}" for name in named)
-    rows = f"(SELECT *{told} FROM fresh.{own} AS {own}) AS {own}{joins}"
+    columns = ", ".join(f"{late.get(name, f'{own}.{identifier(name)}')} AS {identifier(name)}" for name in named)
+    rows = f"(SELECT *{early} FROM fresh.{own} AS {own}) AS {own}{joins}"
     try:
-        target = f"main.{_quoted(table_name(suite.table))}"
+        target = f"main.{identifier(table_name(suite.table))}"
         row = connection.execute(f"CREATE TABLE {target} AS SELECT {columns} FROM {rows}").fetchone()
     except duckdb.ProgrammingError as error:
         raise _refused(connection, suite, f"fresh.{own} AS {own}{joins}") or error from error
@@ -117,7 +120,7 @@ def fill(connection: duckdb.DuckDBPyConnection, suite: Suite) -> int:
 
 
 def _refused(connection: duckdb.DuckDBPyConnection, suite: Suite, source: str) -> SuiteError | None:
-    """The sentence on the first derived column that is no SQL over the table."""
+    """The error of the first derived column that is no valid SQL over the table; None if all are valid."""
     for name, sql in suite.derived.items():
         try:
             connection.execute(f"EXPLAIN SELECT ({sql}) FROM {source}")
@@ -128,18 +131,10 @@ def _refused(connection: duckdb.DuckDBPyConnection, suite: Suite, source: str) -
 
 
 def table_name(table: str) -> str:
-    """The name of the table that a suite is run on: no word of SQL, for it is not quoted everywhere."""
+    """The name of the table that a suite is run on; never a keyword of SQL, because it is not quoted everywhere."""
     return f"checked_{table}"
 
 
 def _join(table: str, other: str) -> str:
-    key = f"{_quoted(table)}.{_quoted(f'{other}_key')}"
-    return f" LEFT JOIN joined.{_quoted(other)} AS {_quoted(f'{other} rows')} ON {joined_key(other)} = {key}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    key = f"{identifier(table)}.{identifier(f'{other}_key')}"
+    return f" LEFT JOIN joined.{identifier(other)} AS {identifier(f'{other} rows')} ON {joined_key(other)} = {key}"

@@ -9,7 +9,8 @@ import typer
 from erios.cli.output import answer, write_json
 from erios.errors import ValidationBlocked
 from erios.settings import load_settings
-from erios.workflows.load import failures, validate_release
+from erios.workflows.load import validate_release
+from validation import Severity
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -27,8 +28,8 @@ def validate(
     if as_json:
         write_json({"release": opened.id, **report.to_dict()})
     else:
-        for severity, label in (("block", "Blocks"), ("warn", "Warning")):
-            for line in failures(report, severity):
+        for severity, label in ((Severity.BLOCK, "Blocks"), (Severity.WARN, "Warning")):
+            for line in report.sentences(severity):
                 answer().print(f"{label}: {line}")
         good = sum(result.success for result in report.results)
         answer().print(f"Release {opened.id}: {good} of {len(report.results)} expectations hold.")

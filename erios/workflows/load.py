@@ -31,7 +31,7 @@ from etl.tables import WarehouseTable, load_tables
 from etl.tasks import Progress, Runner, SparkRunner
 from etl.warehouse.image_files import TABLE
 from etl.warehouse.release import Release, open_release
-from validation import StagedTable, ValidationReport, check_tables, prepare
+from validation import Severity, StagedTable, ValidationReport, check_tables, prepare
 
 
 def load_plan(settings: Settings) -> LoadPlan:
@@ -151,15 +151,14 @@ def gate(settings: Settings) -> Gate:
 def _check(
     settings: Settings, tables: Mapping[str, Sequence[str]], fresh: Mapping[str, Sequence[str]], batch: str
 ) -> Verdict:
-
     report = validate_files(settings, tables, settings.warehouse / "validation" / batch, fresh)
     if report.blocked:
         _audit_validation(settings, "refuse", batch, report)
     return Verdict(
         report.blocked,
-        tuple(failures(report, "block")),
+        report.sentences(Severity.BLOCK),
         report.to_dict(),
-        warnings=tuple(failures(report, "warn")),
+        warnings=report.sentences(Severity.WARN),
         docs=str(report.docs_index),
     )
 
@@ -179,15 +178,6 @@ def validate_files(
         for name, files in tables.items()
     }
     return check_tables(staged, settings.suites_dir, docs)
-
-
-def failures(report: ValidationReport, severity: str) -> list[str]:
-    """One sentence a failed expectation of that severity, with keys to look at."""
-    return [
-        f"{result.table}: {result.sentence}" + (f" (keys {', '.join(result.keys[:3])})" if result.keys else "")
-        for result in report.results
-        if not result.success and result.severity == severity
-    ]
 
 
 def validate_release(settings: Settings, release_id: str | None) -> tuple[Release, ValidationReport]:
