@@ -29,7 +29,7 @@ machine:
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # a command starts three times as fast; some files are no Python 3
 	@touch $@
 
-demo: setup ## the whole story on a generated hospital, then served; FAST=1 for a small one
+demo: setup ## the demonstration on a generated hospital, then served; FAST=1 for a small one
 	@ERIOS_HOME=$(DEMO) $(BIN)/erios demo $(if $(FAST),--fast) $(if $(NO_SERVE),--no-serve) $(if $(RESTART),--restart)
 
 test: setup ## all tests

@@ -268,7 +268,7 @@ def stage() -> None:
 
 def photograph() -> None:
     """Serve the demonstration, and walk through it."""
-    from erios.demo.cast import draw_passwords, scientist
+    from erios.demo.accounts import draw_passwords, scientist
     from erios.demo.services import served
     from erios.workflows.database import open_database
 

@@ -20,7 +20,7 @@ from erios.database import set_up_django
 GROUPS = {
     "backup": "Back everything up under a passphrase; verify it; restore.",
     "doctor": "Say what is wrong on this machine, and what mends it.",
-    "demo": "Play the whole story on a generated hospital, and serve it.",
+    "demo": "Play the demonstration on a generated hospital, and serve it.",
     "synth": "Generate a demonstration hospital in FHIR R4.",
     "keys": "Make and list the keys of the pseudonyms.",
     "etl": "Load FHIR and DICOM; look at what was refused.",

@@ -1,4 +1,4 @@
-"""``erios demo``: the whole story on a generated hospital, with a line of explanation a step."""
+"""``erios demo``: the demonstration on a generated hospital, with a line of explanation per step."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from erios.cli.output import print_table, screen, write_json
-from erios.demo.cast import account, draw_passwords, scientist
+from erios.demo.accounts import account, draw_passwords, scientist
 from erios.demo.scale import FAST, FULL, claim
 from erios.demo.services import Addresses, served
-from erios.demo.story import Step, Story
+from erios.demo.steps import Demo, Step
 from erios.settings import load_settings
 from erios.workflows.tracking_access import give_password
 
@@ -33,7 +33,7 @@ def demo(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
 ) -> None:
-    """Play the whole story on a generated hospital: load, study, decision, extract, models; then look at it.
+    """Play the demonstration on a generated hospital: load, study, decision, extract, models; then look at it.
 
     ERIOS_HOME must name a folder of its own. Interrupted, the same command goes on where it stopped.
 
@@ -43,7 +43,7 @@ def demo(
     known = claim(settings.home, scale, restart=restart)
     console = _console()
     _greet(console, f"{'Going on with' if known else 'Beginning'} the {scale.name} demonstration in {settings.home}")
-    steps = Story(settings, scale).steps()
+    steps = Demo(settings, scale).steps()
     told = [_play(console, step, f"{place:>2}/{len(steps)}") for place, step in enumerate(steps, 1)]
     if as_json:
         write_json(told)

@@ -14,7 +14,7 @@ import typer
 
 from erios.cli.output import answer, print_table, write_json
 from erios.errors import InputError
-from erios.objections import Change, Wish, check_date, parse_reference, read_list, standing_entries
+from erios.objections import Change, Objection, check_date, current_entries, parse_reference, read_list
 from erios.objections import add as add_objections
 from erios.objections import remove as remove_objections
 from erios.objections import repair as repair_register
@@ -45,8 +45,8 @@ def add(patient: Patient, reason: Reason = "", date: Date = "", as_json: AsJson 
 
     Example: erios objections add Patient/123 --reason "letter of 3 March"
     """
-    wish = Wish(parse_reference(patient), reason, check_date(date))
-    _show(add_objections(load_settings(), [wish]), NEXT_STEP_ADD, as_json)
+    objection = Objection(parse_reference(patient), reason, check_date(date))
+    _show(add_objections(load_settings(), [objection]), NEXT_STEP_ADD, as_json)
 
 
 @app.command()
@@ -55,7 +55,7 @@ def remove(patient: Patient, reason: Reason = "", as_json: AsJson = False) -> No
 
     Example: erios objections remove Patient/123
     """
-    _show(remove_objections(load_settings(), [Wish(parse_reference(patient), reason)]), NEXT_STEP_REMOVE, as_json)
+    _show(remove_objections(load_settings(), [Objection(parse_reference(patient), reason)]), NEXT_STEP_REMOVE, as_json)
 
 
 @app.command("import")
@@ -77,7 +77,7 @@ def list_(as_json: AsJson = False) -> None:
     Example: erios objections list --json
     """
     names = ("reference", "date", "reason", "time", "operator")
-    rows = [{name: getattr(entry, name) for name in names} for entry in standing_entries(load_settings())]
+    rows = [{name: getattr(entry, name) for name in names} for entry in current_entries(load_settings())]
     if as_json:
         return write_json(rows)
     lines = [tuple(row.values()) for row in rows]
@@ -119,10 +119,10 @@ def _show(change: Change, next_step: str, as_json: bool) -> None:
     entered = len(change.patient_keys) - change.unchanged
     found = follow_objections(load_settings())
     if as_json:
-        write_json({"entered": entered, "unchanged": change.unchanged, "standing": change.standing, "extracts": found})
+        write_json({"entered": entered, "unchanged": change.unchanged, "standing": change.current, "extracts": found})
     known = f" ({change.unchanged} were so already)" if change.unchanged else ""
     lines = [
-        f"Entered {entered}{known}; patients who object now: {change.standing}.",
+        f"Entered {entered}{known}; patients who object now: {change.current}.",
         describe_stale(found),
         next_step,
     ]

@@ -34,13 +34,13 @@ def claim(home: Path, scale: Scale, *, restart: bool) -> bool:
     mark = home / MARK
     if home.is_dir() and any(home.iterdir()) and not mark.is_file():
         raise UsageError(f"{home} holds data that are no demonstration's: set ERIOS_HOME to a new folder")
-    found = mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
-    if found and (restart or found != scale.name):
+    existing = mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
+    if existing and (restart or existing != scale.name):
         _empty(home)
-        found = ""
+        existing = ""
     home.mkdir(parents=True, exist_ok=True)
     mark.write_text(f"{scale.name}\n", encoding="utf-8")
-    return bool(found)
+    return bool(existing)
 
 
 def _empty(home: Path) -> None:

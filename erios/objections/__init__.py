@@ -1,18 +1,18 @@
 """Patients who object to research: their register, and what is asked of it.
 
-For the load: ``standing`` (whose rows to leave out) and ``version`` (has it changed since).
+For the load: ``current_objectors`` (whose rows to leave out) and ``version`` (has it changed since).
 """
 
-from erios.objections.lists import Wish, check_date, parse_reference, read_list
+from erios.objections.lists import Objection, check_date, parse_reference, read_list
 from erios.objections.register import (
     NOBODY,
     Change,
     Entry,
     add,
+    current_entries,
+    current_objectors,
     remove,
     repair,
-    standing,
-    standing_entries,
     version,
 )
 
@@ -20,14 +20,14 @@ __all__ = [
     "NOBODY",
     "Change",
     "Entry",
-    "Wish",
+    "Objection",
     "add",
     "check_date",
+    "current_entries",
+    "current_objectors",
     "parse_reference",
     "read_list",
     "remove",
     "repair",
-    "standing",
-    "standing_entries",
     "version",
 ]

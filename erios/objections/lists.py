@@ -23,7 +23,7 @@ _FORMS = "write a patient as ID, Patient/ID or SYSTEM|VALUE, where SYSTEM is a U
 
 
 @dataclass(frozen=True)
-class Wish:
+class Objection:
     """What to enter for one patient, before it has a number."""
 
     reference: str
@@ -50,7 +50,7 @@ def _identifier(text: str) -> str:
     return f"{system}|{value}"
 
 
-def read_list(text: str, name: str) -> list[Wish]:
+def read_list(text: str, name: str) -> list[Objection]:
     """The patients of a list: CSV with a column ``patient`` (and ``reason``, ``date``), or one a line.
 
     Raises InputError with the numbers of all lines that are unfit, and nothing of what they hold.
@@ -60,12 +60,12 @@ def read_list(text: str, name: str) -> list[Wish]:
     separator = ";" if ";" in head else ","
     columns = [column.strip().strip('"').lower() for column in head.split(separator)]
     rows = _csv_rows(lines, separator, columns) if "patient" in columns else _plain_rows(lines)
-    wishes, unfit = _sift(rows)
+    objections, unfit = _sift(rows)
     if unfit:
         raise InputError(f"{_lines(unfit)} of {name}: {_FORMS}, a date as 2026-01-31; nothing was imported")
-    if not wishes:
+    if not objections:
         raise InputError(f"{name} names no patient; nothing was imported")
-    return wishes
+    return objections
 
 
 def _plain_rows(lines: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -84,15 +84,15 @@ def _csv_rows(lines: Sequence[str], separator: str, columns: Sequence[str]) -> I
             yield reader.line_num + 1, dict(zip(columns, row, strict=True)) if fits else {"patient": ""}
 
 
-def _sift(rows: Iterable[tuple[int, Mapping[str, str]]]) -> tuple[list[Wish], list[int]]:
-    wishes, unfit = [], []
+def _sift(rows: Iterable[tuple[int, Mapping[str, str]]]) -> tuple[list[Objection], list[int]]:
+    objections, unfit = [], []
     for number, row in rows:
         try:
             day = check_date(row.get("date", ""))
-            wishes.append(Wish(parse_reference(row["patient"]), row.get("reason", "").strip(), day))
+            objections.append(Objection(parse_reference(row["patient"]), row.get("reason", "").strip(), day))
         except UsageError:
             unfit.append(number)
-    return wishes, unfit
+    return objections, unfit
 
 
 def check_date(text: str, today: Callable[[], date] = hospital_day) -> str:

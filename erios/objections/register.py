@@ -1,10 +1,10 @@
 """The register of patients who object to research: a sealed journal in the identity zone.
 
-Owns ``<identity>/objections.journal``: one sealed line an entry (added or removed, when, by whom), mode 0600, written
-whole or not at all under a lock; who objects now is the fold of its entries. Each line is bound to its number and
-the line before it, and every entry is an event of the audit chain, so that a register that was cut, or put back from
-an old copy, is noticed before it lets an objecting patient's rows in. No clear identity leaves this module but to
-the load and to the person who lists the register; the audit chain knows patients by pseudonym.
+Owns ``<identity>/objections.journal``: one sealed line per entry (added or removed, when, by whom), mode 0600, written
+whole or not at all under a lock; who objects now follows from the entries in their order. Each line is bound to its
+number and the line before it, and every entry is an event of the audit chain, so that a register that was cut, or put
+back from an old copy, is noticed before it lets an objecting patient's rows in. No clear identity leaves this module
+but to the load and to the person who lists the register; the audit chain knows patients by pseudonym.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from erios.clock import hospital_day
 from erios.errors import StorageError, UsageError
 from erios.keys import read_key
 from erios.locks import held
-from erios.objections.lists import Wish
+from erios.objections.lists import Objection
 from erios.operators import current_operator
 from erios.vault import Vault
 from etl.errors import StorageError as UnreadableError
@@ -55,43 +55,43 @@ class Entry:
 
 @dataclass(frozen=True)
 class Change:
-    """What a command changed: the pseudonyms of the patients entered, and how many were so already."""
+    """What a command changed: pseudonyms of the patients entered, how many were so already, how many object now."""
 
     patient_keys: tuple[str, ...]
     unchanged: int
-    standing: int
+    current: int
 
 
-def standing(settings: Settings) -> tuple[str, ...]:
+def current_objectors(settings: Settings) -> tuple[str, ...]:
     """References of those who object now, sorted: ``Patient/ID`` or ``Patient?identifier=SYSTEM|VALUE``.
 
     Raises StorageError when the register is damaged or older than the audit chain says, KeyringError.
     """
-    return tuple(entry.reference for entry in standing_entries(settings))
+    return tuple(entry.reference for entry in current_entries(settings))
 
 
-def standing_entries(settings: Settings) -> tuple[Entry, ...]:
-    """The entries that make ``standing``, by reference."""
+def current_entries(settings: Settings) -> tuple[Entry, ...]:
+    """The entries that make ``current_objectors``, by reference."""
     audited = _audited(settings)  # first: whoever adds an entry meanwhile writes the journal before the chain
     entries = _read(settings)
     _check_whole(audited, len(entries))
-    return tuple(sorted(_fold(entries).values(), key=lambda entry: entry.reference))
+    return tuple(sorted(_current(entries).values(), key=lambda entry: entry.reference))
 
 
 def version(settings: Settings) -> str:
-    """A keyed digest of ``standing``: it changes when who objects changes, and tells nothing of them."""
-    references = standing(settings)
+    """A keyed digest of ``current_objectors``: it changes when who objects changes, and tells nothing of them."""
+    references = current_objectors(settings)
     return Vault(settings.keyring).digest("\n".join(references).encode()) if references else NOBODY
 
 
-def add(settings: Settings, wishes: Sequence[Wish], *, operator: str | None = None) -> Change:
+def add(settings: Settings, objections: Sequence[Objection], *, operator: str | None = None) -> Change:
     """Enter patients who object; those who do already stay as they are. All or nothing."""
-    return _enter(settings, ADD, wishes, operator)
+    return _enter(settings, ADD, objections, operator)
 
 
-def remove(settings: Settings, wishes: Sequence[Wish], *, operator: str | None = None) -> Change:
+def remove(settings: Settings, objections: Sequence[Objection], *, operator: str | None = None) -> Change:
     """Enter that patients no longer object; UsageError when one of them did not."""
-    return _enter(settings, REMOVE, wishes, operator)
+    return _enter(settings, REMOVE, objections, operator)
 
 
 def repair(settings: Settings, reason: str, *, operator: str | None = None) -> int:
@@ -106,14 +106,14 @@ def repair(settings: Settings, reason: str, *, operator: str | None = None) -> i
         return lost
 
 
-def _enter(settings: Settings, event: str, wishes: Sequence[Wish], operator: str | None) -> Change:
+def _enter(settings: Settings, event: str, objections: Sequence[Objection], operator: str | None) -> Change:
     who = operator or current_operator()
     with held(_lock(settings)):
         entries = _read(settings)
         _check_whole(_audited(settings), len(entries))
-        there = set(_fold(entries))
-        wanted = {wish.reference: wish for wish in wishes}
-        changes = [wish for wish in wanted.values() if (wish.reference in there) == (event == REMOVE)]
+        there = set(_current(entries))
+        wanted = {objection.reference: objection for objection in objections}
+        changes = [objection for objection in wanted.values() if (objection.reference in there) == (event == REMOVE)]
         if event == REMOVE and len(changes) < len(wanted):
             raise UsageError("this patient is not in the register in that form: see `erios objections list`")
         entries += _numbered(changes, event, who, len(entries))
@@ -122,21 +122,21 @@ def _enter(settings: Settings, event: str, wishes: Sequence[Wish], operator: str
         _report(settings, entries)
     key = read_key(settings.keyring)
     keys = tuple(pseudonym(key, reference) for reference in wanted)
-    return Change(keys, len(wanted) - len(changes), len(_fold(entries)))
+    return Change(keys, len(wanted) - len(changes), len(_current(entries)))
 
 
-def _numbered(wishes: Iterable[Wish], event: str, operator: str, number: int) -> list[Entry]:
+def _numbered(objections: Iterable[Objection], event: str, operator: str, number: int) -> list[Entry]:
     now = datetime.now(UTC)
     today = hospital_day(now).isoformat()
     time = now.isoformat(timespec="seconds")
     return [
-        Entry(place, event, wish.reference, wish.date or today, wish.reason, time, operator)
-        for place, wish in enumerate(wishes, number + 1)
+        Entry(place, event, objection.reference, objection.date or today, objection.reason, time, operator)
+        for place, objection in enumerate(objections, number + 1)
     ]
 
 
-def _fold(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Reference → the entry by which it stands."""
+def _current(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Reference → the entry that is in force."""
     now: dict[str, Entry] = {}
     for entry in entries:
         if entry.event == ADD:

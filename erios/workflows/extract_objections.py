@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from erios.errors import InputError
 from erios.extracts.members import has_any
 from erios.keys import read_key, study_key
-from erios.objections import standing
+from erios.objections import current_objectors
 from erios.settings import Settings
 from erios.studies.extract_actions import turn_stale
 from erios.studies.extract_selectors import extracts_with_data, folder_of
@@ -40,7 +40,7 @@ def objections_after(release: Release, settings: Settings) -> int:
 def _objectors(settings: Settings, key_id: str) -> list[str]:
     """Keyed names of those who object today, as the warehouse names them."""
     key = read_key(settings.keyring, key_id)
-    return [pseudonym(key, reference) for reference in standing(settings)]
+    return [pseudonym(key, reference) for reference in current_objectors(settings)]
 
 
 def turn_touched_stale(settings: Settings) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from erios.audit import append
 from erios.errors import UsageError
 from erios.keys import read_key
-from erios.objections import standing
+from erios.objections import current_objectors
 from erios.reidentification import segments_folder
 from erios.settings import Settings
 from erios.vault import sealing_key
@@ -51,7 +51,7 @@ def load_plan(settings: Settings) -> LoadPlan:
         file_rows=settings.load.file_rows,
         segments=segments_folder(settings),
         read_sealing_key=partial(sealing_key, settings.keyring, key.key_id),
-        read_objectors=partial(standing, settings),
+        read_objectors=partial(current_objectors, settings),
         dicom=dicom,
         most_unpacked=settings.load.max_unpacked_mb << 20,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from erios.audit import append
 from erios.errors import InternalError
-from erios.objections import Wish, add, parse_reference
+from erios.objections import Objection, add, parse_reference
 from erios.reidentification import forget, segments_folder
 from erios.settings import Settings, make_folder
 from erios.workflows.database import open_database
@@ -66,7 +66,7 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
     """
     references = [parse_reference(patient) for patient in patients]
     plan = load_plan(settings)
-    change = add(settings, [Wish(reference, f"erasure: {reason}") for reference in references])
+    change = add(settings, [Objection(reference, f"erasure: {reason}") for reference in references])
     places = [settings.studies, settings.tracking, segments_folder(settings), settings.identity / "quarantine"]
     forget(settings, change.patient_keys)
     reports: list[Path] = []

@@ -12,16 +12,16 @@ import time
 import pytest
 
 from erios.audit import read_events, verify
-from erios.objections import Wish, add, standing
+from erios.objections import Objection, add, current_objectors
 from erios.settings import load_settings
 
 WRITER = """
 import sys
-from erios.objections import Wish, add
+from erios.objections import Objection, add
 from erios.settings import load_settings
 print("ready", flush=True)
 for number in range(10000):
-    add(load_settings(), [Wish(f"Patient/{sys.argv[1]}{number}")])
+    add(load_settings(), [Objection(f"Patient/{sys.argv[1]}{number}")])
 """
 IPP = "Patient?identifier=urn:hospital:ipp|00042"
 
@@ -59,7 +59,7 @@ def test_a_patient_is_added_listed_and_removed(home):
     removed = erios("remove", "123", "--json")
     assert json.loads(removed.stdout) == {"entered": 1, "unchanged": 0, "standing": 0, "extracts": []}
     assert "come back from the landing zone" in removed.stderr
-    assert standing(home) == ()
+    assert current_objectors(home) == ()
 
 
 def test_a_list_is_imported_whole_from_a_file_and_from_standard_input(home, tmp_path):
@@ -70,7 +70,7 @@ def test_a_list_is_imported_whole_from_a_file_and_from_standard_input(home, tmp_
     again = erios("import", "-", text="Patient/1\n2\n")
 
     assert again.stdout.startswith("Entered 1 (1 were so already); patients who object now: 3.\n")
-    assert standing(home) == ("Patient/1", "Patient/2", IPP)
+    assert current_objectors(home) == ("Patient/1", "Patient/2", IPP)
 
 
 def test_a_list_with_a_bad_line_changes_nothing(home):
@@ -119,7 +119,7 @@ def test_an_old_copy_of_the_register_is_code_6_and_repaired_on_demand(home):
 
     assert erios("list").returncode == 6
     assert erios("repair", "--reason", "backup of Monday").stdout.startswith("The register goes on without the 1 entr")
-    assert standing(home) == ("Patient/1",)
+    assert current_objectors(home) == ("Patient/1",)
 
 
 def test_no_clear_identity_is_outside_the_identity_zone(home):
@@ -140,7 +140,7 @@ def test_many_writers_at_once_lose_nothing(home):
     ]
 
     assert [writer.wait(timeout=120) for writer in writers] == [0] * 6
-    assert standing(load_settings()) == tuple(f"Patient/{number}" for number in range(6))
+    assert current_objectors(load_settings()) == tuple(f"Patient/{number}" for number in range(6))
     assert [event.known()["entry"] for event in read_events(home)] == list(range(1, 7))
     assert verify(home).faults == ()
 
@@ -155,10 +155,10 @@ def test_a_killed_command_leaves_a_register_that_reads_and_goes_on(home):
             writer.stdout.readline()
             time.sleep(instants.random() / 5)
             writer.kill()
-        standing(home)
+        current_objectors(home)
 
-    add(home, [Wish("Patient/last")])
+    add(home, [Objection("Patient/last")])
     entries = [event.known()["entry"] for event in read_events(home)]
-    assert entries == list(range(1, len(standing(home)) + 1))
+    assert entries == list(range(1, len(current_objectors(home)) + 1))
     assert len(entries) > 12
     assert verify(home).faults == ()

@@ -241,10 +241,10 @@ def release_without_accounts(settings: Settings, _patch: pytest.MonkeyPatch) -> 
 
 def unheard_objection(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
     from erios.keys import list_keys
-    from erios.objections import Wish, add
+    from erios.objections import Objection, add
 
     release(settings, key_id=list_keys(settings.keyring)[0].key_id)
-    add(settings, [Wish("Patient/1", "2031-01-01", "")])
+    add(settings, [Objection("Patient/1", "2031-01-01", "")])
     return settings
 
 

@@ -321,11 +321,11 @@ def test_every_refusal_has_a_sentence_of_its_own() -> None:
 
 def _object(settings: Settings, index: int = 0) -> None:
     """A patient of the export objects."""
-    from erios.objections import Wish, add
+    from erios.objections import Objection, add
 
     lines = (settings.home.parent / "export" / "Patient.000.ndjson").read_text().splitlines()
     living = [one for one in map(json.loads, lines) if one["birthDate"] < "1990"]
-    add(settings, [Wish(f"Patient/{living[index]['id']}", "does not want it")])
+    add(settings, [Objection(f"Patient/{living[index]['id']}", "does not want it")])
 
 
 @pytest.fixture

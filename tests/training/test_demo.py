@@ -1,4 +1,4 @@
-"""The demonstration: its home is its own, and the whole story plays, stops anywhere, and goes on."""
+"""The demonstration: its home is its own, and it runs whole, stops anywhere, and goes on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from random import Random
 import pytest
 
 from erios.audit import last_event, verify
-from erios.demo.cast import draw_passwords
+from erios.demo.accounts import draw_passwords
 from erios.demo.scale import FAST, FULL, Scale, claim
 from erios.demo.services import free_port
-from erios.demo.story import Story
+from erios.demo.steps import Demo
 from erios.errors import UsageError
 from erios.settings import load_settings
 from tests.functional.conftest import in_process  # noqa: F401 - a fixture
@@ -90,7 +90,7 @@ def what_the_tutorials_do(erios: Run, number: str, backup: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_story_plays_and_a_second_time_changes_nothing(
+def test_the_whole_demonstration_runs_and_a_second_time_changes_nothing(
     erios_home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -104,7 +104,7 @@ def test_the_whole_story_plays_and_a_second_time_changes_nothing(
     claim(settings.home, TINY, restart=False)
     point_to(settings)
 
-    came = {step.name: step.act(heard.append) for step in Story(settings, TINY).steps()}
+    came = {step.name: step.act(heard.append) for step in Demo(settings, TINY).steps()}
 
     assert "active" in came["Decision"]
     assert "released" in came["Clearance"]
@@ -112,7 +112,7 @@ def test_the_whole_story_plays_and_a_second_time_changes_nothing(
     assert came["Lesions"].startswith("run E")
     assert any("voted" in said for said in heard)
     last = last_event(settings, "")
-    again = {step.name: step.act(heard.append) for step in Story(settings, TINY).steps()}
+    again = {step.name: step.act(heard.append) for step in Demo(settings, TINY).steps()}
     assert again == came
     assert last_event(settings, "") == last
     assert verify(settings).faults == ()

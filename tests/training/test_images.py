@@ -1,4 +1,4 @@
-"""Radiographs classified by their reports, trained on a small extract of DICOM; the segmentation is in the story."""
+"""Radiographs classified by their reports, trained on a small extract of DICOM; ``test_demo`` segments."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from erios.errors import InputError, UsageError
-from erios.objections import Wish, check_date, parse_reference, read_list
+from erios.objections import Objection, check_date, parse_reference, read_list
 
 IPP = "Patient?identifier=urn:hospital:ipp|00042"
 NIR = "Patient?identifier=urn:oid:1.2.250.1.213.1.4.8|184127512345678"
@@ -38,9 +38,9 @@ def test_what_is_no_patient_is_refused_without_showing_it(written):
 
 def test_a_list_of_one_a_line():
     assert read_list("\ufeff1\r\n\r\nPatient/2\nurn:hospital:ipp|00042\n", "l") == [
-        Wish("Patient/1"),
-        Wish("Patient/2"),
-        Wish(IPP),
+        Objection("Patient/1"),
+        Objection("Patient/2"),
+        Objection(IPP),
     ]
 
 
@@ -49,7 +49,7 @@ def test_a_csv_list_with_reasons_and_dates_in_any_order(separator):
     text = 'Date,"patient",reason\n2026-01-31,1,"letter, signed"\n\n,Patient/2,\n'.replace(",", separator)
 
     reason = f"letter{separator} signed"
-    assert read_list(text, "l") == [Wish("Patient/1", reason, "2026-01-31"), Wish("Patient/2")]
+    assert read_list(text, "l") == [Objection("Patient/1", reason, "2026-01-31"), Objection("Patient/2")]
 
 
 def test_all_bad_lines_are_named_and_none_is_shown():

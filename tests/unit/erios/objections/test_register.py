@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from erios.audit import read_events, verify
 from erios.errors import StorageError, UsageError
 from erios.keys import read_key
-from erios.objections import Wish, add, register, remove, repair, standing, standing_entries, version
+from erios.objections import Objection, add, current_entries, current_objectors, register, remove, repair, version
 from etl.privacy import pseudonym
 from etl.sealing import write_private
 
@@ -28,18 +28,18 @@ def journal(settings):
 
 
 def test_without_a_register_nobody_objects_and_no_keyring_is_needed(settings):
-    assert standing(settings) == ()
+    assert current_objectors(settings) == ()
     assert version(settings) == "0" * 32
 
 
 def test_who_was_added_and_not_removed_objects(home):
-    assert add(home, [Wish("Patient/2", "letter", "2026-01-31"), Wish(IPP)], operator="alice").standing == 2
-    add(home, [Wish("Patient/1")], operator="bob")
-    assert remove(home, [Wish("Patient/2")], operator="bob").standing == 2
+    assert add(home, [Objection("Patient/2", "letter", "2026-01-31"), Objection(IPP)], operator="alice").current == 2
+    add(home, [Objection("Patient/1")], operator="bob")
+    assert remove(home, [Objection("Patient/2")], operator="bob").current == 2
 
-    assert standing(home) == ("Patient/1", IPP)
-    add(home, [Wish("Patient/2", "again", "2026-01-31")], operator="carol")
-    entry = standing_entries(home)[1]
+    assert current_objectors(home) == ("Patient/1", IPP)
+    add(home, [Objection("Patient/2", "again", "2026-01-31")], operator="carol")
+    entry = current_entries(home)[1]
     assert (entry.number, entry.reference, entry.reason, entry.date, entry.operator) == (
         5,
         "Patient/2",
@@ -50,39 +50,39 @@ def test_who_was_added_and_not_removed_objects(home):
 
 
 def test_an_objection_entered_twice_stands_as_first_entered(home):
-    add(home, [Wish("Patient/1", "first")])
+    add(home, [Objection("Patient/1", "first")])
     before = journal(home).read_bytes()
 
-    change = add(home, [Wish("Patient/1", "second"), Wish("Patient/1", "third")])
+    change = add(home, [Objection("Patient/1", "second"), Objection("Patient/1", "third")])
 
-    assert (change.unchanged, change.standing) == (1, 1)
+    assert (change.unchanged, change.current) == (1, 1)
     assert journal(home).read_bytes() == before
 
 
 def test_who_does_not_object_cannot_be_removed_nor_in_another_form(home):
-    add(home, [Wish("Patient/00042")])
+    add(home, [Objection("Patient/00042")])
 
     with pytest.raises(UsageError, match="not in the register in that form"):
-        remove(home, [Wish(IPP)])
-    assert standing(home) == ("Patient/00042",)
+        remove(home, [Objection(IPP)])
+    assert current_objectors(home) == ("Patient/00042",)
 
 
 def test_the_version_follows_the_set_and_not_its_history(home):
-    add(home, [Wish("Patient/1")])
+    add(home, [Objection("Patient/1")])
     one = version(home)
-    add(home, [Wish("Patient/2")])
+    add(home, [Objection("Patient/2")])
     assert version(home) != one
 
-    remove(home, [Wish("Patient/2")])
+    remove(home, [Objection("Patient/2")])
     assert version(home) == one
-    remove(home, [Wish("Patient/1")])
+    remove(home, [Objection("Patient/1")])
     assert version(home) == "0" * 32
 
 
 def test_the_journal_is_private_sealed_and_only_grows(home):
-    add(home, [Wish("Patient/clearly", "Dupont wrote")])
+    add(home, [Objection("Patient/clearly", "Dupont wrote")])
     first = journal(home).read_bytes()
-    remove(home, [Wish("Patient/clearly")])
+    remove(home, [Objection("Patient/clearly")])
 
     assert journal(home).read_bytes().startswith(first)
     assert journal(home).stat().st_mode & 0o777 == 0o600
@@ -90,7 +90,7 @@ def test_the_journal_is_private_sealed_and_only_grows(home):
 
 
 def test_the_chain_knows_the_patient_by_pseudonym_and_no_word(home):
-    change = add(home, [Wish("Patient/clearly", "Dupont wrote", "2026-01-31")], operator="alice")
+    change = add(home, [Objection("Patient/clearly", "Dupont wrote", "2026-01-31")], operator="alice")
 
     (event,) = read_events(home)
     key = pseudonym(read_key(home.keyring), "Patient/clearly")
@@ -109,7 +109,7 @@ def test_the_chain_knows_the_patient_by_pseudonym_and_no_word(home):
 @given(st.data())
 def test_any_changed_or_moved_byte_of_the_journal_is_found(home, data):
     if not journal(home).exists():
-        add(home, [Wish(f"Patient/{n}") for n in range(4)])
+        add(home, [Objection(f"Patient/{n}") for n in range(4)])
     whole = journal(home).read_bytes()
     lines = whole.splitlines(keepends=True)
     place = data.draw(st.integers(0, len(whole) - 1))
@@ -131,29 +131,29 @@ def test_any_changed_or_moved_byte_of_the_journal_is_found(home, data):
     journal(home).write_bytes(damaged)
     try:
         with pytest.raises(StorageError, match="objection register"):
-            standing(home)
+            current_objectors(home)
     finally:
         journal(home).write_bytes(whole)
 
 
 def test_an_old_copy_or_a_lost_register_stops_reads_and_writes_until_it_is_repaired(home):
-    add(home, [Wish("Patient/1")])
+    add(home, [Objection("Patient/1")])
     old = journal(home).read_bytes()
-    add(home, [Wish("Patient/2")])
+    add(home, [Objection("Patient/2")])
     write_private(journal(home), old)
 
-    for act in (standing, version, lambda home: add(home, [Wish("Patient/3")])):
+    for act in (current_objectors, version, lambda home: add(home, [Objection("Patient/3")])):
         with pytest.raises(StorageError, match=r"holds 1 entries where the audit chain knows of 2.*objections repair"):
             act(home)
     assert repair(home, "old backup", operator="alice") == 1
-    assert standing(home) == ("Patient/1",)
-    add(home, [Wish("Patient/2")])
-    assert standing(home) == ("Patient/1", "Patient/2")
+    assert current_objectors(home) == ("Patient/1",)
+    add(home, [Objection("Patient/2")])
+    assert current_objectors(home) == ("Patient/1", "Patient/2")
     assert verify(home).faults == ()
 
 
 def test_a_whole_register_needs_no_repair(home):
-    add(home, [Wish("Patient/1")])
+    add(home, [Objection("Patient/1")])
 
     with pytest.raises(UsageError, match="nothing to repair"):
         repair(home, "why not")
@@ -163,18 +163,18 @@ def test_an_entry_whose_command_was_killed_before_the_chain_had_it_is_told_later
     with monkeypatch.context() as patch:
         patch.setattr(register, "append_all", lambda *_a, **_k: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            add(home, [Wish("Patient/1")], operator="alice")
-    assert standing(home) == ("Patient/1",)
+            add(home, [Objection("Patient/1")], operator="alice")
+    assert current_objectors(home) == ("Patient/1",)
     assert list(read_events(home)) == []
 
-    add(home, [Wish("Patient/2")], operator="bob")
+    add(home, [Objection("Patient/2")], operator="bob")
 
     assert [(event.actor, event.known()["entry"]) for event in read_events(home)] == [("alice", 1), ("bob", 2)]
 
 
 def test_a_governance_folder_that_vanished_is_noticed(home):
-    add(home, [Wish("Patient/1")])
+    add(home, [Objection("Patient/1")])
     (home.governance / "governance.db").unlink()
 
     with pytest.raises(StorageError, match=r"audit chain .* is damaged or cut short"):
-        standing(home)
+        current_objectors(home)

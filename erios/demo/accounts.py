@@ -1,6 +1,7 @@
-"""Who acts in the demonstration: one account a place, named by its role, and the person at the keyboard.
+"""The accounts of the demonstration: one per position, named by its role, and the person at the keyboard.
 
-Owns the cast and its passwords: drawn anew each time the demonstration is served, told once, kept nowhere in clear.
+Owns the accounts and their passwords: drawn anew each time the demonstration is served, shown once, never kept in
+clear.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from erios.governance.roles import Role
 from erios.operators import current_operator
 
 ADMINISTRATOR = "administration"
-CAST: Mapping[str, tuple[Role, str]] = {
+ACCOUNTS: Mapping[str, tuple[Role, str]] = {
     "clinicien": (Role.CLINICIAN, "Clinicien"),
     "comite-1": (Role.COMMITTEE, "Comité, premier membre"),
     "comite-2": (Role.COMMITTEE, "Comité, deuxième membre"),
@@ -28,7 +29,7 @@ CAST: Mapping[str, tuple[Role, str]] = {
 
 
 def account(login: str) -> User:
-    """An account of the cast."""
+    """An account of the demonstration, by login."""
     return User.objects.get(username=login)
 
 
@@ -39,12 +40,12 @@ def scientist() -> User:
 
 def open_accounts() -> int:
     """Make the accounts that are missing; answers how many there are."""
-    known = set(User.objects.values_list("username", flat=True))
-    if ADMINISTRATOR not in known:
+    existing = set(User.objects.values_list("username", flat=True))
+    if ADMINISTRATOR not in existing:
         make_first_administrator(login=ADMINISTRATOR, password=_draw())
-    wanted = {**CAST, current_operator(): (Role.DATA_SCIENTIST, "Vous")}
+    wanted = {**ACCOUNTS, current_operator(): (Role.DATA_SCIENTIST, "Vous")}
     for login, (role, title) in wanted.items():
-        if login not in known:
+        if login not in existing:
             name, email = f"{title} (démonstration)", f"{login.replace(' ', '-')}@localhost"
             make_account(by=account(ADMINISTRATOR), login=login, name=name, email=email, title=title, roles=[role])
     return len(wanted) + 1
@@ -53,7 +54,7 @@ def open_accounts() -> int:
 def draw_passwords() -> dict[str, str]:
     """A new password for every account, by login, administrator last; whoever was logged in is out."""
     passwords: dict[str, str] = {}
-    for login in (*CAST, current_operator(), ADMINISTRATOR):
+    for login in (*ACCOUNTS, current_operator(), ADMINISTRATOR):
         user, passwords[login] = account(login), _draw()
         user.set_password(passwords[login])
         user.save(update_fields=["password"])

@@ -1,4 +1,4 @@
-"""The story in steps. Each step says in one line why it is there, and asks the record whether it is done.
+"""The steps of the demonstration. Each step says in one line why it is there, and asks the record whether it is done.
 
 Owns the order of the steps alone: what they do is the workflows' and the actions', by the accounts that the rules want.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from erios.clock import hospital_day
-from erios.demo.cast import account, open_accounts, scientist
+from erios.demo.accounts import account, open_accounts, scientist
 from erios.demo.scale import Scale
 from erios.errors import TrainingFailed
 from erios.governance.extract import Action as ExtractAction
@@ -41,21 +41,21 @@ from etl.synthetic import generate
 from etl.warehouse.release import release_ids
 
 VOTERS = ("comite-1", "comite-2", "comite-3")
-Tell = Callable[[str], None]
-"""Told what goes on within a step, one line at a time."""
+Report = Callable[[str], None]
+"""Receives what happens within a step, one line at a time."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """``why``: one line for whoever watches; ``act`` does it, or finds it done, and answers what came of it."""
+    """``why``: one line for the viewer; ``act`` does it, or finds it done, and returns the result in a sentence."""
 
     name: str
     why: str
-    act: Callable[[Tell], str]
+    act: Callable[[Report], str]
 
 
 @dataclass(frozen=True)
-class Story:
+class Demo:
     """The steps of a demonstration in its home."""
 
     settings: Settings
@@ -81,7 +81,7 @@ class Story:
         """Where the generated export lies."""
         return self.settings.home / "export"
 
-    def export(self, tell: Tell) -> str:
+    def export(self, report: Report) -> str:
 
         draft = self.hospital.with_name("export.new")
         if not self.hospital.is_dir():
@@ -90,7 +90,7 @@ class Story:
             draft.rename(self.hospital)
         return f"{self.scale.patients:,} patients, {self.scale.imaged} of them with images, in {self.hospital}"
 
-    def make_keys(self, tell: Tell) -> str:
+    def make_keys(self, report: Report) -> str:
 
         self.settings.make_zones()
         if not self.settings.keyring.exists():
@@ -98,36 +98,35 @@ class Story:
         open_database(migrate=True)
         return "one key, readable by its owner alone"
 
-    def load(self, tell: Tell) -> str:
+    def load(self, report: Report) -> str:
 
         if not release_ids(self.settings.warehouse):
-            report = load_export([self.hospital], self.settings)
-            totals = report.to_dict()["totals"]
-            tell(f"{totals['in']:,} resources in, {totals['quarantined']:,} quarantined")
+            totals = load_export([self.hospital], self.settings).to_dict()["totals"]
+            report(f"{totals['in']:,} resources in, {totals['quarantined']:,} quarantined")
         return f"release {release_ids(self.settings.warehouse)[-1]}"
 
     def accounts(self) -> str:
         return f"{open_accounts()} accounts"
 
-    def propose(self, tell: Tell) -> str:
+    def propose(self, report: Report) -> str:
 
-        clinician, known = account("clinicien"), Study.objects.order_by("number").first()
-        proposal = _proposal() if known else actions.start_study(by=clinician)
+        clinician, existing = account("clinicien"), Study.objects.order_by("number").first()
+        proposal = _proposal() if existing else actions.start_study(by=clinician)
         if StudyState(proposal.state) is StudyState.DRAFT:
             proposal = actions.save_content(proposal=proposal, by=clinician, changes=_content())
             if not proposal.parts.filter(kind="team").exists():
                 actions.add_member(proposal=proposal, by=clinician, member=scientist())
             shown = count_patients(study=proposal.study, by=clinician, criteria=_script()["cohort"])
-            tell(f"the clinician reads {shown.total.text('en')} adults, a count with a little noise")
+            report(f"the clinician reads {shown.total.text('en')} adults, a count with a little noise")
             actions.submit(proposal=proposal, by=clinician)
         return f"study {proposal.study.number}, submitted"
 
-    def decide(self, tell: Tell) -> str:
-        for said in _review(_proposal()):
-            tell(said)
+    def decide(self, report: Report) -> str:
+        for line in _review(_proposal()):
+            report(line)
         return f"study {_proposal().study.number} is {_proposal().state}"
 
-    def build(self, tell: Tell) -> str:
+    def build(self, report: Report) -> str:
 
         study = _proposal().study
         extract = study.extracts.order_by("pk").first() or request_extract(
@@ -140,31 +139,28 @@ class Story:
         risk = extract.report["risk"]
         return f"extract {extract.number}: {extract.patients:,} patients, the smallest class has {risk['k']}"
 
-    def clear(self, tell: Tell) -> str:
-        for said in _clearance(_extract()):
-            tell(said)
+    def clear(self, report: Report) -> str:
+        for line in _clearance(_extract()):
+            report(line)
         extract = _extract()
         return f"extract {extract.number} is {extract.state}, in {self.settings.studies / extract.study.number}"
 
-    def readmission(self, tell: Tell) -> str:
-        run = _trained("readmission", {"epochs": self.scale.readmission_epochs}, tell)
+    def readmission(self, report: Report) -> str:
+        run = _trained("readmission", {"epochs": self.scale.readmission_epochs}, report)
         return self._judged(run, ("roc_auc", "brier"))
 
-    def lesions(self, tell: Tell) -> str:
+    def lesions(self, report: Report) -> str:
         epochs = self.scale.segmentation_epochs
-        run = _trained("lesion_segmentation", {"epochs": epochs, "validate_every": max(1, epochs // 3)}, tell)
+        run = _trained("lesion_segmentation", {"epochs": epochs, "validate_every": max(1, epochs // 3)}, report)
         return self._judged(run, ("dice",))
 
     def _judged(self, run: Run, names: tuple[str, ...]) -> str:
-
-        judged = summary_of(run).evaluation
-        if judged["patients"] is None:
-            return f"run {run.number}: too few test patients to tell more"
-        said = [
-            f"{name} {judged['metrics'][name]['value']:.2f} (plain model {judged['baseline'][name]['value']:.2f})"
-            for name in names
-        ]
-        return f"run {run.number}: {', '.join(said)}, on {judged['patients']} patients never seen"
+        evaluation = summary_of(run).evaluation
+        if evaluation["patients"] is None:
+            return f"run {run.number}: too few test patients for figures"
+        model, plain = evaluation["metrics"], evaluation["baseline"]
+        figures = [f"{name} {model[name]['value']:.2f} (plain model {plain[name]['value']:.2f})" for name in names]
+        return f"run {run.number}: {', '.join(figures)}, on {evaluation['patients']} patients never seen"
 
 
 @cache
@@ -177,23 +173,21 @@ def _content() -> dict[str, Any]:
     """The proposal, with the data that the extract will want, and dates from today."""
     today = hospital_day()
     data = [
-        {"table": table, "columns": [{"name": name, "why": _why(said)} for name, said in columns.items()]}
+        {"table": table, "columns": [{"name": name, "why": _why(column)} for name, column in columns.items()]}
         for table, columns in _script()["extract"]["tables"].items()
     ]
     dates = {"starts": today.isoformat(), "ends": (today + timedelta(days=365)).isoformat()}
-    texts = {
-        name: " ".join(said.split()) if isinstance(said, str) else said for name, said in _script()["proposal"].items()
-    }
+    texts = {name: _unwrapped(value) for name, value in _script()["proposal"].items()}
     return {**texts, **dates, "cohort": _script()["cohort"], "data": data}
 
 
-def _flowing(said: Any) -> Any:
-    """A text without the file's line breaks; anything else as it is."""
-    return " ".join(said.split()) if isinstance(said, str) else said
+def _unwrapped(value: Any) -> Any:
+    """A text without the file's line breaks; anything else unchanged."""
+    return " ".join(value.split()) if isinstance(value, str) else value
 
 
-def _why(said: Any) -> str:
-    return str(said["why"] if isinstance(said, dict) else said)
+def _why(column: Any) -> str:
+    return str(column["why"] if isinstance(column, dict) else column)
 
 
 def _specification() -> dict[str, Any]:
@@ -255,20 +249,20 @@ def _clearance(extract: Extract) -> Iterator[str]:
         yield "a second data manager verified every byte and released it"
 
 
-def _trained(bundle: str, overrides: dict[str, Any], tell: Tell) -> Run:
-    """The run of a bundle that is done: one there already, one that goes on, or a new one; told epoch by epoch."""
-    found = Run.objects.filter(bundle=bundle).order_by("pk").first()
-    if found is None:
-        found = start(RunRequest(bundle, _extract().number, overrides=overrides))
-    elif found.state not in ("done", "queued", "running"):
-        found = resume(found.number)
-    if found.state != "done":
-        for said in _sparse(watch(found, _settings()), max(1, overrides["epochs"] // _LINES)):
-            tell(said)
-        found.refresh_from_db()
-    if found.state != "done":
-        raise TrainingFailed(f"run {found.number} {found.state}: {found.reason}")
-    return found
+def _trained(bundle: str, overrides: dict[str, Any], report: Report) -> Run:
+    """The run of a bundle that is done: one there already, one that goes on, or a new one; reported epoch by epoch."""
+    run = Run.objects.filter(bundle=bundle).order_by("pk").first()
+    if run is None:
+        run = start(RunRequest(bundle, _extract().number, overrides=overrides))
+    elif run.state not in ("done", "queued", "running"):
+        run = resume(run.number)
+    if run.state != "done":
+        for line in _sparse(watch(run, _settings()), max(1, overrides["epochs"] // _LINES)):
+            report(line)
+        run.refresh_from_db()
+    if run.state != "done":
+        raise TrainingFailed(f"run {run.number} {run.state}: {run.reason}")
+    return run
 
 
 def _settings() -> Settings:
@@ -281,21 +275,21 @@ _LINES = 5
 
 
 def _sparse(events: Iterable[dict[str, Any]], apart: int) -> Iterator[str]:
-    """Lines of validated epochs that lie ``apart`` epochs or more from the last one told."""
+    """Lines of validated epochs that lie ``apart`` epochs or more from the last reported one."""
     last = 0
     for event in events:
-        if event.get("step", 0) >= last + apart and (said := _epoch(event)):
+        if event.get("step", 0) >= last + apart and (line := _epoch(event)):
             last = event["step"]
-            yield said
+            yield line
 
 
 def _epoch(event: dict[str, Any]) -> str:
     """One line of an event that ends an epoch with a validation, nothing of another."""
     metrics = event.get("metrics", {})
-    told = [
+    figures = [
         f"{name.removeprefix('validation/')} {value:.3f}" for name, value in metrics.items() if "validation" in name
     ]
-    return f"epoch {event['step']}: {', '.join(told)}" if told and "train/seconds_per_epoch" in metrics else ""
+    return f"epoch {event['step']}: {', '.join(figures)}" if figures and "train/seconds_per_epoch" in metrics else ""
 
 
 def _remove(folder: Path) -> None:
