@@ -7,7 +7,7 @@ DEMO := var/demo
 PICTURES ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup machine demo test check bench docs site lock clean
+.PHONY: setup machine demo test check bench docs texts site lock clean
 
 setup: machine .venv/.installed ## the environment in .venv, as requirements.lock has it
 
@@ -53,6 +53,9 @@ docs: setup ## the generated pages
 	@$(BIN)/python -m erios.governance.diagram extract docs/reference/extract-states.md
 	@$(BIN)/python -m docs.settings_page docs/reference/settings.md
 	@$(BIN)/python -m docs.house CONTRIBUTING.md
+
+texts: setup ## the catalogues of texts: what is new is added without a translation, and all are compiled
+	@$(BIN)/python -m tests.texts
 
 site: setup ## the documentation in build/site, with pictures of the running product; PICTURES= takes none anew
 ifneq ($(PICTURES),)

@@ -29,6 +29,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from erios.errors import StorageError, UsageError
 from erios.governance.roles import Role
+from erios.translation import languages
 
 PROJECT = Path(__file__).resolve().parents[1]
 """The checkout: the folder that holds ``erios/`` and ``conf/``."""
@@ -153,6 +154,8 @@ class PortalSettings(BaseModel):
 
     hospital: str = "CHU de démonstration"
     """The hospital's name, on every page."""
+    language: str = "fr"
+    """The language of letters, and of pages for whoever asks for no other; one that has a catalogue."""
     contact: str = "dpo@localhost"
     """The data protection office's address, on the public pages."""
     hosts: list[str] = Field(default_factory=lambda: ["localhost", "127.0.0.1", "[::1]"])
@@ -165,6 +168,13 @@ class PortalSettings(BaseModel):
     """Ask local accounts for a one-time code; off only where nobody comes in but by a directory that asks."""
     mail: MailSettings = MailSettings()
     directory: DirectorySettings = DirectorySettings()
+
+    @field_validator("language")
+    @classmethod
+    def _has_a_catalogue(cls, code: str) -> str:
+        if code not in languages():
+            raise ValueError(f"no catalogue of '{code}'; there are {', '.join(languages())}")
+        return code
 
 
 class CountSettings(BaseModel):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
+from django.conf.locale import LANG_INFO
 from django.utils.functional import SimpleLazyObject
 
 from erios.clock import ZONE
@@ -17,6 +18,7 @@ from erios.database import database_of
 from erios.errors import UsageError
 from erios.keys import derive_key
 from erios.settings import PortalSettings, Settings, load_settings
+from erios.translation import LOCALE, languages
 
 SETTINGS: Settings = load_settings()
 PORTAL = SETTINGS.portal
@@ -43,6 +45,11 @@ def providers_of(portal: PortalSettings) -> dict[str, Any]:
         "settings": {"server_url": directory.issuer},
     }
     return {"openid_connect": {"APPS": [app], "OAUTH_PKCE_ENABLED": True}}
+
+
+def named_languages() -> list[tuple[str, str]]:
+    """The code of each language and its own name for itself."""
+    return [(code, LANG_INFO[code]["name_local"].capitalize()) for code in languages()]
 
 
 def _signing_key() -> str:
@@ -84,6 +91,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "erios.portal.middleware.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -134,12 +142,12 @@ MFA_TOTP_TOLERANCE = 1  # a telephone may be half a minute off
 SOCIALACCOUNT_LOGIN_ON_GET = False
 SOCIALACCOUNT_PROVIDERS = providers_of(PORTAL)
 
-# languages: French first
-LANGUAGE_CODE = "fr"
-LANGUAGES = [("fr", "Français"), ("en", "English")]
+# languages: the portal's own first, and every one that has a catalogue
+LANGUAGE_CODE = PORTAL.language
+LANGUAGES = named_languages()
 TIME_ZONE = ZONE.key
 USE_TZ = True
-LOCALE_PATHS = [Path(__file__).parent / "portal" / "locale"]
+LOCALE_PATHS = [LOCALE]
 
 # letters
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if PORTAL.mail.host else 'console'}.EmailBackend"

@@ -1,66 +1,94 @@
-"""The French words of tables and columns: views are written in English, as their standard is, and read in French.
+"""Texts in the reader's language: one catalogue for all of Erios, ``erios/locale/<language>``, read with gettext.
 
-A folder of views brings its words in ``french.toml``: exact texts, and patterns in which ``{x}`` stands for any words.
-A text with one unknown sentence stays as it was written: half of it in each language reads worse.
+The code holds French texts, and a catalogue translates them: ``LC_MESSAGES/django.po`` (the name that Django wants),
+compiled beside it by ``make texts``. A further language is one more folder. The current language is a context
+variable: the portal's middleware sets it to the reader's, and the command line keeps the default, English. The module
+stands below the rules, so it knows no Django.
 """
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import date
 from functools import cache
+from gettext import NullTranslations, translation
 from pathlib import Path
+from typing import Any
 
-_SENTENCE_END = re.compile(r"(?<=\.)\s+(?=[A-Z])")
+LOCALE = Path(__file__).parent / "locale"
+SOURCE = "fr"
+"""The language of the texts in the code."""
+DOMAIN = "django"
+_CONTEXT = "\4"
+"""What stands between the context and the text of an entry, as gettext has it."""
+_language: ContextVar[str] = ContextVar("language", default="en")
 
 
-@dataclass(frozen=True)
-class French:
-    """French words by their English ones: of titles, of sentences, and of the nouns within sentences."""
+def languages() -> tuple[str, ...]:
+    """Codes of the languages that texts are shown in: the source, and every folder of catalogues."""
+    folders = {path.parts[-3] for path in LOCALE.glob(f"*/LC_MESSAGES/{DOMAIN}.mo")}
+    return (SOURCE, *sorted(folders - {SOURCE}))
 
-    titles: Mapping[str, str] = field(default_factory=dict)
-    sentences: Mapping[str, str] = field(default_factory=dict)
-    nouns: Mapping[str, str] = field(default_factory=dict)
 
-    def title(self, text: str) -> str:
-        """A table's or column's title in French, else as it is."""
-        return self.say_title(text) or text
+def language() -> str:
+    """The current language."""
+    return _language.get()
 
-    def text(self, text: str) -> str:
-        """A description in French, sentence by sentence, else as it is."""
-        whole = self._sentence(text)
-        parts = [whole] if whole else [self._sentence(one) for one in _SENTENCE_END.split(text)]
-        return " ".join(part for part in parts if part) if all(parts) else text
 
-    def say_title(self, text: str) -> str | None:
-        """A title in French, None where it has no words."""
-        return _say(text, self.titles, self.say_title)
+@contextmanager
+def using(code: str) -> Iterator[None]:
+    """Make a language the current one."""
+    token = _language.set(code)
+    try:
+        yield
+    finally:
+        _language.reset(token)
 
-    def _sentence(self, text: str) -> str | None:
-        return _say(text, self.sentences, lambda words: self.nouns.get(words) or (None if " " in words else words))
+
+def gettext(text: str, /, **values: Any) -> str:
+    """A text of the code in the current language; ``values`` fill its ``{names}``."""
+    translated = _catalogue(LOCALE, DOMAIN, language()).gettext(text) if text else ""
+    translated = translated.rpartition(_CONTEXT)[2]
+    return translated.format(**values) if values else translated
+
+
+def mark(text: str) -> str:
+    """Mark a text that ``gettext`` translates later."""
+    return text
+
+
+def mark_in(context: str, text: str) -> str:
+    """Mark a text whose translation depends on the context."""
+    return f"{context}{_CONTEXT}{text}"
+
+
+def format_number(value: float, digits: int) -> str:
+    """A decimal number with the language's separator."""
+    return f"{value:.{digits}f}".replace(".", decimal_separator())
+
+
+def decimal_separator() -> str:
+    """What stands between a number and its decimals."""
+    return gettext(_DECIMAL_SEPARATOR)
+
+
+def format_percent(share: float | None, digits: int = 1) -> str:
+    """A share between 0 and 1 in percent; a dash for None."""
+    return "–" if share is None else gettext(_PERCENT, number=format_number(100 * share, digits))
+
+
+def format_day(day: date) -> str:
+    """A day in figures."""
+    return day.strftime(gettext(_DAY))
+
+
+_DECIMAL_SEPARATOR = mark_in("decimal separator", ",")
+_PERCENT = mark("{number} %")
+_DAY = mark_in("strftime", "%d/%m/%Y")
 
 
 @cache
-def french_of(views: Path) -> French:
-    """The French words that a folder of views brings; without a file, none."""
-    path = views / "french.toml"
-    return French(**tomllib.loads(path.read_text("utf-8"))) if path.exists() else French()
-
-
-def _say(text: str, phrases: Mapping[str, str], inner: Callable[[str], str | None]) -> str | None:
-    """The phrase of a text: its own, else that of the first pattern whose every part has words too."""
-    if text in phrases:
-        return phrases[text]
-    for pattern, french in phrases.items():
-        if "{" in pattern and (found := _compiled(pattern).fullmatch(text)):
-            said = {name: inner(words) for name, words in found.groupdict().items()}
-            if all(said.values()):
-                return french.format(**said)
-    return None
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(pattern)))
+def _catalogue(locale: Path, domain: str, code: str) -> NullTranslations:
+    return translation(domain, locale, [code], fallback=True)

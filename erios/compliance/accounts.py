@@ -14,6 +14,7 @@ from erios.errors import UsageError
 from erios.governance.compliance import Finding, Status, met, not_met
 from erios.governance.roles import check_roles
 from erios.settings import Settings
+from erios.translation import mark
 
 
 def _open_accounts() -> list[Any]:
@@ -27,14 +28,11 @@ def second_factor_is_asked(settings: Settings) -> Finding:
     from django.conf import settings as pages
 
     if _SECOND_FACTOR not in pages.MIDDLEWARE:
-        return not_met("Aucune page ne demande le second facteur.", "No page asks for the second factor.")
+        return not_met(mark("Aucune page ne demande le second facteur."))
     if not settings.portal.second_factor:
         return _left_to_directory(settings)
     having = Authenticator.objects.filter(type=Authenticator.Type.TOTP, user__is_active=True).count()
-    return met(
-        f"Code à usage unique exigé avant toute page ; {having} compte(s) l'ont activé.",
-        f"A one-time code is asked for before any page; {having} account(s) have set it up.",
-    )
+    return met(mark("Code à usage unique exigé avant toute page ; {having} compte(s) l'ont activé."), having=having)
 
 
 _SECOND_FACTOR = "erios.portal.middleware.SecondFactorMiddleware"
@@ -43,19 +41,14 @@ _SECOND_FACTOR = "erios.portal.middleware.SecondFactorMiddleware"
 def _left_to_directory(settings: Settings) -> Finding:
     """Where the portal asks for no code itself: the directory may, of those who come from there alone."""
     if not settings.portal.directory.issuer:
-        return not_met(
-            "Le second facteur est désactivé (portal.second_factor) et aucun annuaire ne le demande.",
-            "The second factor is switched off (portal.second_factor) and no directory asks for one.",
-        )
+        return not_met(mark("Le second facteur est désactivé (portal.second_factor) et aucun annuaire ne le demande."))
     if local := [user.username for user in _open_accounts() if user.has_usable_password()]:
         return not_met(
-            f"Compte(s) ouverts par un seul mot de passe, sans l'annuaire : {', '.join(local[:5])}.",
-            f"Account(s) that a password alone opens, past the directory: {', '.join(local[:5])}.",
+            mark("Compte(s) ouverts par un seul mot de passe, sans l'annuaire : {names}."), names=", ".join(local[:5])
         )
     return Finding(
         Status.ORGANISATIONAL,
-        "Le second facteur est confié à l'annuaire : à vérifier là-bas, le portail ne le voit pas.",
-        "The second factor is left to the directory: look there, the portal does not see it.",
+        mark("Le second facteur est confié à l'annuaire : à vérifier là-bas, le portail ne le voit pas."),
     )
 
 
@@ -67,11 +60,8 @@ def roles_are_apart(_settings: Settings) -> Finding:
         for user in accounts:
             check_roles(user.roles)
     except UsageError as error:
-        return not_met(f"Rôles incompatibles réunis : {error}", f"Roles that exclude each other: {error}")
-    return met(
-        f"{len(accounts)} compte(s) ouvert(s), aucun ne cumule des rôles incompatibles.",
-        f"{len(accounts)} open account(s), none holds roles that exclude each other.",
-    )
+        return not_met(mark("Rôles incompatibles réunis : {error}"), error=error)
+    return met(mark("{accounts} compte(s) ouvert(s), aucun ne cumule des rôles incompatibles."), accounts=len(accounts))
 
 
 @check
@@ -82,11 +72,8 @@ def pages_say_whom_they_are_for(_settings: Settings) -> Finding:
     pages = [page for page in get_resolver().url_patterns if isinstance(page, URLPattern)]
     if open_to_all := [str(page.name) for page in pages if not hasattr(page.callback, "audience")]:
         names = ", ".join(open_to_all)
-        return not_met(f"Pages sans public désigné : {names}.", f"Pages that say not whom they are for: {names}.")
-    return met(
-        f"{len(pages)} pages, chacune réservée à ceux qu'elle concerne.",
-        f"{len(pages)} pages, each kept to those whom it is for.",
-    )
+        return not_met(mark("Pages sans public désigné : {names}."), names=names)
+    return met(mark("{pages} pages, chacune réservée à ceux qu'elle concerne."), pages=len(pages))
 
 
 @check
@@ -94,15 +81,14 @@ def access_is_reviewed(settings: Settings) -> Finding:
     """Somebody took the access review within the year."""
     last, limit = last_event(settings, REVIEW), settings.compliance.review_days
     if last is None:
-        return not_met(
-            "Aucune revue des accès n'est au journal : Comptes, « Revue des accès ».",
-            "No access review is on record: Accounts, 'Access review'.",
-        )
+        return not_met(mark("Aucune revue des accès n'est au journal : Comptes, « Revue des accès »."))
     age = days_since(datetime.fromisoformat(last.time))
     answer = met if age <= limit else not_met
     return answer(
-        f"Dernière revue des accès il y a {age} jour(s), par {last.actor} (limite : {limit}).",
-        f"Last access review {age} day(s) ago, by {last.actor} (limit: {limit}).",
+        mark("Dernière revue des accès il y a {age} jour(s), par {actor} (limite : {limit})."),
+        age=age,
+        actor=last.actor,
+        limit=limit,
     )
 
 
@@ -114,7 +100,9 @@ def accounts_are_used(settings: Settings) -> Finding:
     asleep = [user.username for user in _open_accounts() if (user.last_login or user.date_joined) < before]
     if asleep:
         return not_met(
-            f"{len(asleep)} compte(s) sans connexion depuis {limit} jours : {', '.join(asleep[:5])}.",
-            f"{len(asleep)} account(s) unused for {limit} days: {', '.join(asleep[:5])}.",
+            mark("{asleep} compte(s) sans connexion depuis {limit} jours : {names}."),
+            asleep=len(asleep),
+            limit=limit,
+            names=", ".join(asleep[:5]),
         )
-    return met(f"Aucun compte ouvert ne dort depuis {limit} jours.", f"No open account unused for {limit} days.")
+    return met(mark("Aucun compte ouvert ne dort depuis {limit} jours."), limit=limit)

@@ -12,6 +12,7 @@ from erios.governance.extract import BUILT_STATES, WORKFLOW, Action, State
 from erios.settings import Settings
 from erios.studies.extract_selectors import extract_facts, folder_of, workshop_of
 from erios.studies.models import Extract
+from erios.translation import mark
 
 
 def _extracts(*states: str) -> list[Any]:
@@ -23,16 +24,10 @@ def extracts_stay_within_approval(_settings: Settings) -> Finding:
     """No extract that holds data has a table, a column or a cohort that its study was not approved for."""
     made = _extracts(*BUILT_STATES)
     if not made:
-        return not_applicable("Aucun extrait n'est construit.", "No extract is built.")
+        return not_applicable(mark("Aucun extrait n'est construit."))
     if more := [extract.number for extract in made if extract_facts(extract).beyond]:
-        return not_met(
-            f"Extraits plus larges que leur étude : {', '.join(more[:5])}.",
-            f"Extracts wider than their study: {', '.join(more[:5])}.",
-        )
-    return met(
-        f"{len(made)} extrait(s) construits, aucun ne dépasse ce que son étude a justifié.",
-        f"{len(made)} extract(s) built, none goes beyond what its study justified.",
-    )
+        return not_met(mark("Extraits plus larges que leur étude : {names}."), names=", ".join(more[:5]))
+    return met(mark("{made} extrait(s) construits, aucun ne dépasse ce que son étude a justifié."), made=len(made))
 
 
 @check
@@ -40,16 +35,10 @@ def extracts_expire(_settings: Settings) -> Finding:
     """No extract stays readable after its last day."""
     released, today = _extracts(State.RELEASED), hospital_day()
     if not released:
-        return not_applicable("Aucun extrait n'est diffusé.", "No extract is released.")
+        return not_applicable(mark("Aucun extrait n'est diffusé."))
     if late := [extract.number for extract in released if extract.expires is None or extract.expires < today]:
-        return not_met(
-            f"Échéance dépassée : {', '.join(late)} ; le programme de nuit ne tourne pas.",
-            f"Past their last day: {', '.join(late)}; the night's job does not run.",
-        )
-    return met(
-        f"{len(released)} extrait(s) diffusé(s), chacun jusqu'à une date.",
-        f"{len(released)} extract(s) released, each until a day.",
-    )
+        return not_met(mark("Échéance dépassée : {names} ; le programme de nuit ne tourne pas."), names=", ".join(late))
+    return met(mark("{released} extrait(s) diffusé(s), chacun jusqu'à une date."), released=len(released))
 
 
 @check
@@ -59,10 +48,10 @@ def extracts_are_as_cleared(settings: Settings) -> Finding:
     for extract in released:
         check_signed(folder_of(extract, settings), extract.public_key, extract.root)
     if not released:
-        return not_applicable("Aucun extrait n'est diffusé.", "No extract is released.")
+        return not_applicable(mark("Aucun extrait n'est diffusé."))
     return met(
-        f"{len(released)} extrait(s) diffusé(s), signés, tels qu'autorisés ; chaque lecture vérifie les octets.",
-        f"{len(released)} extract(s) released, signed, of the cleared root; each reading checks every byte.",
+        mark("{released} extrait(s) diffusé(s), signés, tels qu'autorisés ; chaque lecture vérifie les octets."),
+        released=len(released),
     )
 
 
@@ -72,20 +61,15 @@ def dead_extracts_are_destroyed(settings: Settings) -> Finding:
     ends = {state for row in WORKFLOW.transitions if row.action is Action.DESTROY for state in row.sources}
     over, gone = _extracts(*ends), _extracts(State.DESTROYED)
     if left := [extract.number for extract in gone if _has_files(extract, settings)]:
-        return not_met(
-            f"Détruits selon le registre, mais des fichiers restent : {', '.join(left)}.",
-            f"Destroyed on record, but files are left: {', '.join(left)}.",
-        )
+        return not_met(mark("Détruits selon le registre, mais des fichiers restent : {names}."), names=", ".join(left))
     if late := [extract.number for extract in over if days_since(extract.since) > 30]:
-        return not_met(
-            f"À détruire depuis plus de 30 jours : {', '.join(late)}.",
-            f"To be destroyed for more than 30 days: {', '.join(late)}.",
-        )
+        return not_met(mark("À détruire depuis plus de 30 jours : {names}."), names=", ".join(late))
     if not over and not gone:
-        return not_applicable("Aucun extrait n'est échu.", "No extract is over.")
+        return not_applicable(mark("Aucun extrait n'est échu."))
     return met(
-        f"{len(over)} extrait(s) échu(s) depuis moins de 30 jours ; {len(gone)} détruit(s), sans fichier restant.",
-        f"{len(over)} extract(s) over for less than 30 days; {len(gone)} destroyed, with no file left.",
+        mark("{over} extrait(s) échu(s) depuis moins de 30 jours ; {gone} détruit(s), sans fichier restant."),
+        over=len(over),
+        gone=len(gone),
     )
 
 

@@ -12,6 +12,7 @@ from erios.errors import KeyringError
 from erios.governance.compliance import Finding, met, not_met
 from erios.keys import list_keys
 from erios.settings import ZONES, Settings
+from erios.translation import mark
 
 
 @check
@@ -20,11 +21,8 @@ def zones_are_apart(settings: Settings) -> Finding:
     wrong = [zone for zone, mode in ZONES.items() if _is_open(getattr(settings, zone), mode)]
     if wrong:
         names = ", ".join(wrong)
-        return not_met(f"Zone(s) absente(s) ou trop ouverte(s) : {names}.", f"Zone(s) missing or too open: {names}.")
-    return met(
-        "Les six zones sont des dossiers séparés, fermés aux autres comptes du système.",
-        "The six zones are separate folders, closed to the system's other accounts.",
-    )
+        return not_met(mark("Zone(s) absente(s) ou trop ouverte(s) : {names}."), names=names)
+    return met(mark("Les six zones sont des dossiers séparés, fermés aux autres comptes du système."))
 
 
 def _is_open(folder: Path, mode: int) -> bool:
@@ -37,12 +35,9 @@ def keyring_is_private(settings: Settings) -> Finding:
     try:
         keys = list_keys(settings.keyring)
     except KeyringError as error:
-        return not_met(f"Le trousseau ne convient pas : {error}", f"The keyring will not do: {error}")
+        return not_met(mark("Le trousseau ne convient pas : {error}"), error=error)
     since = next(key.created for key in keys if key.current)[:10]
-    return met(
-        f"Trousseau lisible de son seul propriétaire ; clé en cours depuis le {since}.",
-        f"The keyring is readable by its owner alone; its current key is of {since}.",
-    )
+    return met(mark("Trousseau lisible de son seul propriétaire ; clé en cours depuis le {since}."), since=since)
 
 
 @check
@@ -51,12 +46,10 @@ def secrets_are_private(settings: Settings) -> Finding:
     files = [path for path in (settings.portal.mail.password_file, settings.portal.directory.secret_file) if path]
     if wrong := [path.name for path in files if not _is_private(path)]:
         names = ", ".join(wrong)
-        return not_met(
-            f"Fichier(s) de secret absent(s) ou ouverts : {names}.", f"Secret file(s) missing or open: {names}."
-        )
+        return not_met(mark("Fichier(s) de secret absent(s) ou ouverts : {names}."), names=names)
     return met(
-        f"Aucun mot de passe dans les réglages ; {len(files)} fichier(s) de secret, fermés aux autres.",
-        f"No password in the settings; {len(files)} secret file(s), closed to others.",
+        mark("Aucun mot de passe dans les réglages ; {files} fichier(s) de secret, fermés aux autres."),
+        files=len(files),
     )
 
 
@@ -72,10 +65,10 @@ def nothing_calls_out(_settings: Settings) -> Finding:
     wrong = [name for name, value in erios.SILENCED.items() if os.environ.get(name) != value]
     if wrong:
         names = ", ".join(wrong)
-        return not_met(f"Télémétrie non coupée : {names}.", f"Telemetry not switched off: {names}.")
+        return not_met(mark("Télémétrie non coupée : {names}."), names=names)
     return met(
-        f"Télémétrie coupée pour les {len(erios.SILENCED)} familles de bibliothèques concernées.",
-        f"Telemetry is off for the {len(erios.SILENCED)} families of libraries that have any.",
+        mark("Télémétrie coupée pour les {silenced} familles de bibliothèques concernées."),
+        silenced=len(erios.SILENCED),
     )
 
 
@@ -93,11 +86,8 @@ def pages_are_secured(settings: Settings) -> Finding:
         "CSP": any("unsafe" in str(source) for sources in policy.values() for source in sources),
     }
     if wrong := ", ".join(name for name, is_wrong in faults.items() if is_wrong):
-        return not_met(f"À corriger : {wrong}.", f"To mend: {wrong}.")
-    return met(
-        "Témoins chiffrés seulement, transport strict, aucun script extérieur, noms d'hôte fermés.",
-        "Cookies over encryption only, strict transport, no script from elsewhere, closed list of host names.",
-    )
+        return not_met(mark("À corriger : {wrong}."), wrong=wrong)
+    return met(mark("Témoins chiffrés seulement, transport strict, aucun script extérieur, noms d'hôte fermés."))
 
 
 @check
@@ -105,12 +95,9 @@ def backup_is_recent(settings: Settings) -> Finding:
     """The file that the backup touches is recent."""
     stamp, limit = settings.compliance.backup_stamp, settings.compliance.backup_days
     if stamp is None:
-        return not_met(
-            "Aucun témoin de sauvegarde n'est déclaré (compliance.backup_stamp).",
-            "No stamp of a backup is configured (compliance.backup_stamp).",
-        )
+        return not_met(mark("Aucun témoin de sauvegarde n'est déclaré (compliance.backup_stamp)."))
     if not stamp.is_file():
-        return not_met("Le témoin de sauvegarde est absent.", "The stamp of the backup is missing.")
+        return not_met(mark("Le témoin de sauvegarde est absent."))
     age = days_since(datetime.fromtimestamp(stamp.stat().st_mtime, UTC))
     answer = met if age <= limit else not_met
-    return answer(f"Dernière sauvegarde il y a {age} jour(s).", f"Last backup {age} day(s) ago.")
+    return answer(mark("Dernière sauvegarde il y a {age} jour(s)."), age=age)

@@ -9,6 +9,7 @@ from erios.compliance.studies import studies_in_force
 from erios.governance.compliance import Finding, met, not_applicable, not_met
 from erios.settings import Settings
 from erios.studies.selectors import register
+from erios.translation import mark
 
 
 @check
@@ -16,11 +17,8 @@ def public_can_write(settings: Settings) -> Finding:
     """The data protection office's address on the public pages is a real one."""
     contact = settings.portal.contact
     if "@" not in contact or contact.endswith(("@localhost", ".example", "@example.org")):
-        return not_met(
-            "L'adresse du délégué à la protection des données n'est pas réglée (portal.contact).",
-            "The data protection officer's address is not set (portal.contact).",
-        )
-    return met(f"Formulaire public, et adresse publiée : {contact}.", f"A public form, and the address: {contact}.")
+        return not_met(mark("L'adresse du délégué à la protection des données n'est pas réglée (portal.contact)."))
+    return met(mark("Formulaire public, et adresse publiée : {contact}."), contact=contact)
 
 
 @check
@@ -30,13 +28,10 @@ def register_is_public(_settings: Settings) -> Finding:
     missing = [p.study.number for p in studies_in_force() if not _is_readable(shown.get(p.study.number))]
     if missing:
         names = ", ".join(missing)
-        return not_met(f"Sans texte public : {names}.", f"Without a public text: {names}.")
+        return not_met(mark("Sans texte public : {names}."), names=names)
     if not shown:
-        return not_applicable("Aucune étude n'a encore été décidée.", "No study has been decided yet.")
-    return met(
-        f"{len(shown)} étude(s) au registre public, en clair et en format ouvert.",
-        f"{len(shown)} study(ies) in the public register, in plain words and in an open format.",
-    )
+        return not_applicable(mark("Aucune étude n'a encore été décidée."))
+    return met(mark("{shown} étude(s) au registre public, en clair et en format ouvert."), shown=len(shown))
 
 
 def _is_readable(shown: Any) -> bool:

@@ -9,6 +9,7 @@ from erios.compliance.registry import check
 from erios.governance.compliance import Finding, met, not_applicable, not_met
 from erios.reidentification import ACTIONS, APPROVE, REQUEST
 from erios.settings import Settings
+from erios.translation import mark
 
 
 @check
@@ -17,15 +18,12 @@ def audit_chain_verifies(settings: Settings) -> Finding:
     verification = verify(settings)
     if verification.faults:
         return not_met(
-            f"La chaîne d'audit est rompue ({len(verification.faults)} anomalie(s)) : voir `erios audit verify`.",
-            f"The audit chain is broken ({len(verification.faults)} fault(s)): see `erios audit verify`.",
+            mark("La chaîne d'audit est rompue ({faults} anomalie(s)) : voir `erios audit verify`."),
+            faults=len(verification.faults),
         )
     if not verification.events:
-        return not_met("Le journal est encore vide.", "The record is still empty.")
-    return met(
-        f"Chaîne vérifiée à l'instant : {verification.events} événements, aucune anomalie.",
-        f"Chain verified just now: {verification.events} events, no fault.",
-    )
+        return not_met(mark("Le journal est encore vide."))
+    return met(mark("Chaîne vérifiée à l'instant : {events} événements, aucune anomalie."), events=verification.events)
 
 
 @check
@@ -36,14 +34,14 @@ def reidentifications_by_two(settings: Settings) -> Finding:
     done = [event for event in events if event.action == APPROVE]
     if wrong := [event for event in done if not _is_by_another(event, asked)]:
         return not_met(
-            f"{len(wrong)} ré-identification(s) sans demande motivée d'une autre personne.",
-            f"{len(wrong)} re-identification(s) without a reasoned request by somebody else.",
+            mark("{wrong} ré-identification(s) sans demande motivée d'une autre personne."), wrong=len(wrong)
         )
     if not asked:
-        return not_applicable("Aucune ré-identification n'a été demandée.", "No re-identification has been asked for.")
+        return not_applicable(mark("Aucune ré-identification n'a été demandée."))
     return met(
-        f"{len(asked)} demande(s), {len(done)} accordée(s), chacune par une seconde personne.",
-        f"{len(asked)} request(s), {len(done)} granted, each by a second person.",
+        mark("{asked} demande(s), {done} accordée(s), chacune par une seconde personne."),
+        asked=len(asked),
+        done=len(done),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from erios.errors import EriosError
 from erios.governance.compliance import Finding, Framework, Requirement, Status, not_met, read_frameworks
 from erios.settings import Settings
+from erios.translation import mark
 from etl.errors import EtlError
 
 Check = Callable[[Settings], Finding]
@@ -63,8 +64,6 @@ def run_check(name: str, settings: Settings) -> Finding:
     try:
         return CHECKS[name](settings)
     except (EriosError, EtlError) as error:
-        return not_met(f"Le contrôle n'a pas abouti : {error}", f"The check could not be made: {error}")
+        return not_met(mark("Le contrôle n'a pas abouti : {error}"), error=error)
     except OSError as error:
-        return not_met(
-            f"Le contrôle n'a pas abouti : {error.strerror}", f"The check could not be made: {error.strerror}"
-        )
+        return not_met(mark("Le contrôle n'a pas abouti : {error}"), error=error.strerror)

@@ -14,6 +14,7 @@ from erios.governance.study import Opinion, State
 from erios.settings import Settings
 from erios.studies.models import Proposal
 from erios.studies.selectors import facts_of, legal_routes
+from erios.translation import mark
 
 
 def studies_in_force() -> Iterable[Any]:
@@ -27,15 +28,12 @@ def studies_have_an_end(_settings: Settings) -> Finding:
     limits = {route.code: route.max_retention_years for route in legal_routes()}
     studies = list(studies_in_force())
     if not studies:
-        return not_applicable("Aucune étude n'est en cours.", "No study is in force.")
+        return not_applicable(mark("Aucune étude n'est en cours."))
     if wrong := [proposal.study.number for proposal in studies if not _is_bounded(proposal, limits)]:
         names = ", ".join(wrong[:5])
-        return not_met(
-            f"Sans fin ou conservées trop longtemps : {names}.", f"Without an end, or kept too long: {names}."
-        )
+        return not_met(mark("Sans fin ou conservées trop longtemps : {names}."), names=names)
     return met(
-        f"{len(studies)} étude(s) en cours, chacune avec sa fin et sa durée de conservation.",
-        f"{len(studies)} study(ies) in force, each with an end and a retention.",
+        mark("{studies} étude(s) en cours, chacune avec sa fin et sa durée de conservation."), studies=len(studies)
     )
 
 
@@ -49,13 +47,13 @@ def studies_were_decided_by_three(_settings: Settings) -> Finding:
     """Behind each study in force stand a vote, a visa and a decision, by people who are not on its team."""
     studies = list(studies_in_force())
     if not studies:
-        return not_applicable("Aucune étude n'est en cours.", "No study is in force.")
+        return not_applicable(mark("Aucune étude n'est en cours."))
     if wrong := [proposal.study.number for proposal in studies if not _was_decided(proposal)]:
         names = ", ".join(wrong[:5])
-        return not_met(f"Décision incomplète : {names}.", f"Decision not complete: {names}.")
+        return not_met(mark("Décision incomplète : {names}."), names=names)
     return met(
-        f"{len(studies)} étude(s) en cours : vote du comité, visa et décision, par des personnes distinctes.",
-        f"{len(studies)} study(ies) in force: committee's vote, visa and decision, by different people.",
+        mark("{studies} étude(s) en cours : vote du comité, visa et décision, par des personnes distinctes."),
+        studies=len(studies),
     )
 
 
@@ -74,13 +72,14 @@ def purposes_are_permitted(_settings: Settings) -> Finding:
     """What each study in force says of itself is put to the rules on forbidden purposes once more."""
     studies = list(studies_in_force())
     if not studies:
-        return not_applicable("Aucune étude n'est en cours.", "No study is in force.")
+        return not_applicable(mark("Aucune étude n'est en cours."))
     if wrong := [proposal.study.number for proposal in studies if any(map(forbidden, declarations(proposal.content)))]:
         names = ", ".join(wrong[:5])
-        return not_met(f"Finalité interdite, déclarée ou évoquée : {names}.", f"A forbidden purpose: {names}.")
+        return not_met(mark("Finalité interdite, déclarée ou évoquée : {names}."), names=names)
     return met(
-        f"{len(studies)} étude(s) en cours relues : aucune des {len(FORBIDDEN)} finalités interdites.",
-        f"{len(studies)} study(ies) in force read again: none of the {len(FORBIDDEN)} forbidden purposes.",
+        mark("{studies} étude(s) en cours relues : aucune des {forbidden} finalités interdites."),
+        studies=len(studies),
+        forbidden=len(FORBIDDEN),
     )
 
 
@@ -89,18 +88,13 @@ def columns_are_justified(_settings: Settings) -> Finding:
     """Each column that a study in force asked for says why."""
     studies = list(studies_in_force())
     if not studies:
-        return not_applicable("Aucune étude n'est en cours.", "No study is in force.")
+        return not_applicable(mark("Aucune étude n'est en cours."))
     asked = [(proposal.study.number, column) for proposal in studies for column in _columns(proposal.content)]
     if not asked:
-        return not_applicable("Aucune colonne n'est demandée.", "No column is asked for.")
+        return not_applicable(mark("Aucune colonne n'est demandée."))
     if bare := sorted({number for number, column in asked if not column.get("why", "").strip()}):
-        return not_met(
-            f"Colonnes sans justification : {', '.join(bare)}.", f"Columns without a reason: {', '.join(bare)}."
-        )
-    return met(
-        f"{len(asked)} colonne(s) demandée(s) par les études en cours, toutes justifiées.",
-        f"{len(asked)} column(s) asked for by the studies in force, each with its reason.",
-    )
+        return not_met(mark("Colonnes sans justification : {names}."), names=", ".join(bare))
+    return met(mark("{asked} colonne(s) demandée(s) par les études en cours, toutes justifiées."), asked=len(asked))
 
 
 def _columns(content: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:

@@ -7,6 +7,7 @@ from erios.extracts.counts import load_parameters
 from erios.governance.compliance import Finding, met, not_applicable, not_met
 from erios.settings import Settings
 from erios.studies.models import ShownCount
+from erios.translation import mark
 from erios.workflows.extract_objections import objections_after
 from etl.tables import load_tables
 from etl.warehouse.release import latest, open_release, release_ids
@@ -18,8 +19,9 @@ def columns_have_rules(settings: Settings) -> Finding:
     tables = load_tables(settings.views_dir)
     columns = [column for table in tables for column in table.view.columns]
     return met(
-        f"{len(columns)} colonnes de {len(tables)} tables, chacune sous une règle de confidentialité.",
-        f"{len(columns)} columns of {len(tables)} tables, each under a privacy rule.",
+        mark("{columns} colonnes de {tables} tables, chacune sous une règle de confidentialité."),
+        columns=len(columns),
+        tables=len(tables),
     )
 
 
@@ -33,11 +35,8 @@ def columns_are_described(settings: Settings) -> Finding:
         if not (column.tags.get("erios/title") and column.description)
     ]:
         names = ", ".join(bare[:5])
-        return not_met(f"Colonnes sans titre ou sans description : {names}.", f"Columns without words: {names}.")
-    return met(
-        f"{len(columns)} colonnes au catalogue, chacune avec son titre et sa description.",
-        f"{len(columns)} columns in the catalogue, each with its title and description.",
-    )
+        return not_met(mark("Colonnes sans titre ou sans description : {names}."), names=names)
+    return met(mark("{columns} colonnes au catalogue, chacune avec son titre et sa description."), columns=len(columns))
 
 
 @check
@@ -45,13 +44,15 @@ def release_is_validated(settings: Settings) -> Finding:
     """The last release passed its validation, and nothing that blocks had failed."""
     release = latest(settings.warehouse)
     if release is None:
-        return not_applicable("Aucune version n'est publiée.", "No release is published.")
+        return not_applicable(mark("Aucune version n'est publiée."))
     checks, failed = release.validation.get("expectations", 0), release.validation.get("failed", {})
     if not checks or failed.get("block"):
-        return not_met(f"La version {release.id} n'est pas validée.", f"Release {release.id} is not validated.")
+        return not_met(mark("La version {release} n'est pas validée."), release=release.id)
     return met(
-        f"Version {release.id} : {checks} contrôles, {failed.get('warn', 0)} alerte(s), aucun refus.",
-        f"Release {release.id}: {checks} expectations, {failed.get('warn', 0)} warning(s), none that blocks.",
+        mark("Version {release} : {checks} contrôles, {warnings} alerte(s), aucun refus."),
+        release=release.id,
+        checks=checks,
+        warnings=failed.get("warn", 0),
     )
 
 
@@ -63,7 +64,7 @@ def loads_balance(settings: Settings) -> Finding:
     """Of every release kept: all that came in is accounted for."""
     releases = [open_release(settings.warehouse, name) for name in release_ids(settings.warehouse)]
     if not releases:
-        return not_applicable("Aucune version n'est publiée.", "No release is published.")
+        return not_applicable(mark("Aucune version n'est publiée."))
     wrong = [
         release.id
         for release in releases
@@ -71,10 +72,10 @@ def loads_balance(settings: Settings) -> Finding:
     ]
     if wrong:
         names = ", ".join(wrong)
-        return not_met(f"Comptes qui ne tombent pas juste : {names}.", f"Accounts that do not balance: {names}.")
+        return not_met(mark("Comptes qui ne tombent pas juste : {names}."), names=names)
     return met(
-        f"{len(releases)} version(s) : chaque ressource reçue est écrite, écartée ou en quarantaine.",
-        f"{len(releases)} release(s): each resource received is written, set aside or in quarantine.",
+        mark("{releases} version(s) : chaque ressource reçue est écrite, écartée ou en quarantaine."),
+        releases=len(releases),
     )
 
 
@@ -83,16 +84,13 @@ def objections_are_followed(settings: Settings) -> Finding:
     """The last release knows everybody who objects today."""
     release = latest(settings.warehouse)
     if release is None:
-        return not_applicable("Aucune version n'est publiée.", "No release is published.")
+        return not_applicable(mark("Aucune version n'est publiée."))
     if objections_after(release, settings):
         return not_met(
-            f"Des oppositions sont plus récentes que la version {release.id} : `erios etl refresh`.",
-            f"There are objections newer than release {release.id}: run `erios etl refresh`.",
+            mark("Des oppositions sont plus récentes que la version {release} : `erios etl refresh`."),
+            release=release.id,
         )
-    return met(
-        f"La version {release.id} suit le registre d'opposition d'aujourd'hui.",
-        f"Release {release.id} follows the objection register of today.",
-    )
+    return met(mark("La version {release} suit le registre d'opposition d'aujourd'hui."), release=release.id)
 
 
 @check
@@ -102,13 +100,18 @@ def counts_are_masked(_settings: Settings) -> Finding:
     small = ShownCount.objects.filter(value__lt=parameters.threshold).order_by("study__number")
     if wrong := sorted(set(small.values_list("study__number", flat=True))):
         return not_met(
-            f"Effectif sous {parameters.threshold} montré à : {', '.join(wrong[:5])}.",
-            f"A count under {parameters.threshold} was shown to: {', '.join(wrong[:5])}.",
+            mark("Effectif sous {threshold} montré à : {names}."),
+            threshold=parameters.threshold,
+            names=", ".join(wrong[:5]),
         )
     shown = ShownCount.objects.count()
     return met(
-        f"{shown} réponse(s) données, aucune sous {parameters.threshold} ; bruit de variance {parameters.variance:g},"
-        f" {parameters.budget} comptages par étude.",
-        f"{shown} answer(s) given, none under {parameters.threshold}; noise of variance {parameters.variance:g},"
-        f" {parameters.budget} counts a study.",
+        mark(
+            "{shown} réponse(s) données, aucune sous {threshold} ; bruit de variance {variance:g}, {budget}"
+            " comptages par étude."
+        ),
+        shown=shown,
+        threshold=parameters.threshold,
+        variance=parameters.variance,
+        budget=parameters.budget,
     )

@@ -117,7 +117,7 @@ class Demo:
             if not proposal.parts.filter(kind="team").exists():
                 actions.add_member(proposal=proposal, by=clinician, member=scientist())
             shown = count_patients(study=proposal.study, by=clinician, criteria=_script()["cohort"])
-            report(f"the clinician reads {shown.total.text('en')} adults, a count with a little noise")
+            report(f"the clinician reads {shown.total} adults, a count with a little noise")
             actions.submit(proposal=proposal, by=clinician)
         return f"study {proposal.study.number}, submitted"
 

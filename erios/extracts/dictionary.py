@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from erios.extracts.criteria import describe
 from erios.extracts.forms import Kind, kind_of, say_form
 from erios.extracts.specification import PATIENT_KEY, Choice, Specification
-from erios.translation import French
+from erios.view_texts import ViewTexts
 from etl.engine import connect
 from etl.sql import literal
 
@@ -44,7 +44,7 @@ class Context:
     release: str
     hospital: str
     created: str
-    words: French
+    texts: ViewTexts
 
 
 def write_dictionary(
@@ -188,7 +188,7 @@ th { background: #eef4f5; } code { background: #eef4f5; padding: 0 .25rem; } .so
 
 def _page(package: Mapping[str, Any], specification: Specification, context: Context) -> str:
     policy = "default-src 'none'; style-src 'unsafe-inline'"
-    tables = "".join(_table_html(one, specification, context.words) for one in package["resources"])
+    tables = "".join(_table_html(one, specification, context.texts) for one in package["resources"])
     return (
         '<!DOCTYPE html><html lang="fr"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(context.extract)}</title>'
@@ -202,11 +202,11 @@ def _page(package: Mapping[str, Any], specification: Specification, context: Con
     )
 
 
-def _table_html(resource: Mapping[str, Any], specification: Specification, words: French) -> str:
+def _table_html(resource: Mapping[str, Any], specification: Specification, texts: ViewTexts) -> str:
     choices = specification.columns()
     rows = "".join(
-        f'<tr><th scope="row"><code>{escape(field["name"])}</code><br>{escape(words.title(field["title"]))}</th>'
-        f"<td>{escape(words.text(field['description']))}<br><span class=soft>{escape(field['why'])}</span></td>"
+        f'<tr><th scope="row"><code>{escape(field["name"])}</code><br>{escape(texts.title(field["title"]))}</th>'
+        f"<td>{escape(texts.text(field['description']))}<br><span class=soft>{escape(field['why'])}</span></td>"
         f"<td>{escape(say_form(choices[resource['name'] + '.' + field['name']].form, specification.dates, 'fr'))}</td>"
         f"<td>{'<br>'.join(_said(field))}</td></tr>"
         for field in resource["schema"]["fields"]

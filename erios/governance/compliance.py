@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from erios.errors import UsageError
-
-LANGUAGES = ("fr", "en")
+from erios.translation import gettext
 
 
 class Status(StrEnum):
@@ -29,63 +28,55 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check saw, in a sentence for each language; never a patient's value, never a count under the threshold."""
+    """What a check saw: ``values`` fill the text's ``{names}``; never a patient's value, or a count under the limit."""
 
     status: Status
-    fr: str
-    en: str
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
 
-    def say(self, language: str) -> str:
-        return self.en if language == "en" else self.fr
+    def __str__(self) -> str:
+        """The sentence in the current language."""
+        return gettext(self.text, **self.values)
 
 
-def met(fr: str, en: str) -> Finding:
+def met(text: str, /, **values: Any) -> Finding:
     """A finding that satisfies."""
-    return Finding(Status.MET, fr, en)
+    return Finding(Status.MET, text, values)
 
 
-def not_met(fr: str, en: str) -> Finding:
+def not_met(text: str, /, **values: Any) -> Finding:
     """A finding that does not."""
-    return Finding(Status.NOT_MET, fr, en)
+    return Finding(Status.NOT_MET, text, values)
 
 
-def not_applicable(fr: str, en: str) -> Finding:
+def not_applicable(text: str, /, **values: Any) -> Finding:
     """Nothing here that the requirement is about."""
-    return Finding(Status.NOT_APPLICABLE, fr, en)
+    return Finding(Status.NOT_APPLICABLE, text, values)
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """One requirement: what is asked, how it is met, and the check that shows it (none: organisation)."""
+    """One requirement: what is asked, how it is met, and the check that shows it (none: organisation).
+
+    ``text`` and ``how`` are in French; ``gettext`` translates them.
+    """
 
     id: str
     theme: str
-    fr: str
-    en: str
-    how_fr: str
-    how_en: str
+    text: str
+    how: str
     check: str = ""
-
-    def asks(self, language: str) -> str:
-        return self.en if language == "en" else self.fr
-
-    def how(self, language: str) -> str:
-        return self.how_en if language == "en" else self.how_fr
 
 
 @dataclass(frozen=True)
 class Framework:
-    """A text that asks: its name, where it is published, its themes in both languages, and its requirements."""
+    """A text that asks: its name, where it is published, its title, its themes by code, and its requirements."""
 
     name: str
     source: str
-    fr: str
-    en: str
-    themes: Mapping[str, Mapping[str, str]]
+    title: str
+    themes: Mapping[str, str]
     requirements: tuple[Requirement, ...]
-
-    def about(self, language: str) -> str:
-        return self.en if language == "en" else self.fr
 
 
 def read_frameworks(file: Path, checks: Sequence[str]) -> tuple[Framework, ...]:
@@ -95,15 +86,15 @@ def read_frameworks(file: Path, checks: Sequence[str]) -> tuple[Framework, ...]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from None
     try:
-        return tuple(_framework(one, checks) for one in raw["framework"])
+        return tuple(_framework(framework, checks) for framework in raw["framework"])
     except KeyError as error:
         raise UsageError(f"{file}: {error} is missing") from None
 
 
 def _framework(raw: Mapping[str, Any], checks: Sequence[str]) -> Framework:
     themes = raw["themes"]
-    asked = tuple(_requirement(one, themes, checks) for one in raw["requirement"])
-    return Framework(raw["name"], raw["source"], raw["fr"], raw["en"], themes, asked)
+    requirements = tuple(_requirement(requirement, themes, checks) for requirement in raw["requirement"])
+    return Framework(raw["name"], raw["source"], raw["title"], themes, requirements)
 
 
 def _requirement(raw: Mapping[str, Any], themes: Mapping[str, Any], checks: Sequence[str]) -> Requirement:

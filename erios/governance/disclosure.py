@@ -16,8 +16,10 @@ from functools import cache
 from itertools import accumulate
 
 from erios.errors import RefusedError, UsageError
+from erios.translation import gettext, mark
 
 THRESHOLD = 11
+_FEWER = mark("moins de {count}")
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,10 @@ class Shown:
     value: int | None
     threshold: int = THRESHOLD
 
-    def text(self, lang: str = "fr") -> str:
-        """In words or digits, with thin spaces between thousands."""
+    def __str__(self) -> str:
+        """In the current language, with thin spaces between thousands."""
         if self.value is None:
-            return f"{'moins de' if lang == 'fr' else 'fewer than'} {self.threshold}"
+            return gettext(_FEWER, count=self.threshold)
         return f"{self.value:,}".replace(",", "\u202f")
 
 

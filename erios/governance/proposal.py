@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from erios.governance.purposes import FORBIDDEN, Declaration, mentions
+from erios.translation import mark
 
 TEXTS = ("title", "summary", "question", "method", "interest")
 """Fields in which the words of forbidden purposes are looked for."""
@@ -54,47 +55,20 @@ class Finding:
     blocks: bool
 
 
-FINDINGS: Mapping[str, Mapping[str, str]] = {
-    "empty": {"fr": "à remplir", "en": "to be filled in"},
-    "short": {
-        "fr": "trop court pour être jugé : quelques phrases sont nécessaires",
-        "en": "too short to be judged: some sentences are needed",
-    },
-    "jargon": {
-        "fr": "le public doit comprendre : évitez les sigles ({words})",
-        "en": "the public must understand: avoid abbreviations ({words})",
-    },
-    "unjustified": {
-        "fr": "chaque table et chaque colonne demandée doit être justifiée",
-        "en": "each table and each column wanted must be justified",
-    },
-    "no-data": {"fr": "aucune donnée n'est demandée", "en": "no data are wanted"},
-    "no-cohort": {"fr": "la cohorte n'est pas définie", "en": "the cohort is not defined"},
-    "unknown-route": {
-        "fr": "voie juridique inconnue ou plus en vigueur",
-        "en": "legal route unknown or no longer in force",
-    },
-    "too-long": {
-        "fr": "la conservation dépasse ce que permet la voie juridique",
-        "en": "the data are kept longer than the legal route allows",
-    },
-    "prohibited-ai": {
-        "fr": "pratique interdite par l'article 5 du règlement européen sur l'IA",
-        "en": "a practice that article 5 of the EU AI Act prohibits",
-    },
-    "unclassed-ai": {
-        "fr": "l'usage d'IA est annoncé sans sa classe de risque",
-        "en": "AI is used, but its class of risk is not given",
-    },
-    "dates": {"fr": "la fin doit suivre le début", "en": "the end must follow the beginning"},
-    "alone": {
-        "fr": "personne d'autre dans l'équipe : un méthodologiste est d'ordinaire attendu",
-        "en": "nobody else on the team: a methodologist is usually expected",
-    },
-    "precise-dates": {
-        "fr": "des dates exactes sont demandées : le mois ou l'année suffit-il ?",
-        "en": "exact dates are wanted: would the month or the year do?",
-    },
+FINDINGS: Mapping[str, str] = {
+    "empty": mark("à remplir"),
+    "short": mark("trop court pour être jugé : quelques phrases sont nécessaires"),
+    "jargon": mark("le public doit comprendre : évitez les sigles ({words})"),
+    "unjustified": mark("chaque table et chaque colonne demandée doit être justifiée"),
+    "no-data": mark("aucune donnée n'est demandée"),
+    "no-cohort": mark("la cohorte n'est pas définie"),
+    "unknown-route": mark("voie juridique inconnue ou plus en vigueur"),
+    "too-long": mark("la conservation dépasse ce que permet la voie juridique"),
+    "prohibited-ai": mark("pratique interdite par l'article 5 du règlement européen sur l'IA"),
+    "unclassed-ai": mark("l'usage d'IA est annoncé sans sa classe de risque"),
+    "dates": mark("la fin doit suivre le début"),
+    "alone": mark("personne d'autre dans l'équipe : un méthodologiste est d'ordinaire attendu"),
+    "precise-dates": mark("des dates exactes sont demandées : le mois ou l'année suffit-il ?"),
 }
 _REQUIRED = ("title", "summary", "question", "method", "interest", "route", "information", "retention_years")
 _MINIMUM = {"summary": 200, "question": 80, "method": 150, "interest": 80, "information": 40}

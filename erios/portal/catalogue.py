@@ -1,6 +1,6 @@
 """The catalogue as the portal shows it: tables and columns with their words and privacy rules, from the views.
 
-Its words are French to readers of French, by ``french.toml`` beside the views.
+Its words are in the reader's language where the views' catalogue has them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ import json
 from dataclasses import dataclass, replace
 from functools import cache
 
-from django.utils.translation import get_language
-
 from erios.settings import load_settings
-from erios.translation import French, french_of
+from erios.translation import language
+from erios.view_texts import ViewTexts, view_texts
 
 
 @dataclass(frozen=True)
@@ -38,21 +37,21 @@ class Table:
 
 def tables() -> tuple[Table, ...]:
     """Every table of conf/views, by name, in the reader's language."""
-    return _written() if get_language() == "en" else _in_french()
+    return _translated(language())
 
 
 @cache
-def _in_french() -> tuple[Table, ...]:
-    words = french_of(load_settings().views_dir)
-    return tuple(_said(table, words) for table in _written())
+def _translated(code: str) -> tuple[Table, ...]:
+    texts = view_texts(load_settings().views_dir, code)
+    return tuple(_translate(table, texts) for table in _written())
 
 
-def _said(table: Table, words: French) -> Table:
+def _translate(table: Table, texts: ViewTexts) -> Table:
     columns = tuple(
-        replace(column, title=words.title(column.title), description=words.text(column.description))
+        replace(column, title=texts.title(column.title), description=texts.text(column.description))
         for column in table.columns
     )
-    return Table(table.name, words.title(table.title), words.text(table.description), columns)
+    return Table(table.name, texts.title(table.title), texts.text(table.description), columns)
 
 
 @cache

@@ -14,11 +14,11 @@ from erios.accounts.models import User
 from erios.governance.proposal import AiClass
 from erios.governance.purposes import FORBIDDEN
 from erios.governance.roles import Role
-from erios.portal.templatetags.words import said
+from erios.portal.templatetags.words import word
 from erios.studies.models import PartKind, Proposal
 from erios.studies.selectors import legal_routes
 
-_said = lazy(said, str)
+_word = lazy(word, str)
 
 
 class Section(forms.Form):
@@ -88,7 +88,7 @@ class Legal(Section):
 class Ai(Section):
     heading = _("Intelligence artificielle")
     hint = _("Classe de risque au sens du règlement (UE) 2024/1689.")
-    LABELS: ClassVar = {
+    LABELS: ClassVar[Mapping[str, Any]] = {
         AiClass.NONE: _("Pas d'IA"),
         AiClass.MINIMAL: _("Risque minimal"),
         AiClass.LIMITED: _("Risque limité : transparence"),
@@ -118,7 +118,7 @@ class Purposes(Section):
         super().__init__(*arguments, **named)
         for purpose in FORBIDDEN:
             self.fields[purpose.code] = forms.BooleanField(
-                label=capfirst(said(purpose.code)), help_text=purpose.law, required=False
+                label=capfirst(word(purpose.code)), help_text=purpose.law, required=False
             )
             self.fields[f"{purpose.code}:why"] = forms.CharField(
                 label=_("Si vos textes l'évoquent : ce qu'il faut comprendre"), required=False
@@ -173,7 +173,7 @@ class Account(forms.Form):
     title = forms.CharField(label=_("Fonction"), max_length=120, required=False)
     roles = forms.MultipleChoiceField(
         label=_("Rôles"),
-        choices=[(role.value, _said(role)) for role in Role],
+        choices=[(role.value, _word(role)) for role in Role],
         widget=forms.CheckboxSelectMultiple,
     )
 

@@ -16,8 +16,20 @@ from django.utils.translation import gettext as _
 from erios.errors import EriosError
 from erios.governance.words import RuleBroken
 from erios.settings import load_settings
+from erios.translation import SOURCE, using
 
 Handler = Callable[[HttpRequest], HttpResponse]
+
+
+class LanguageMiddleware:
+    """The reader's language, as Django finds it, is that of all texts of the request."""
+
+    def __init__(self, handle: Handler) -> None:
+        self.handle = handle
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with using(get_language() or SOURCE):
+            return self.handle(request)
 
 
 class SecondFactorMiddleware:
@@ -53,8 +65,7 @@ class SentencesMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, RuleBroken):
-            sentence = error.refusal.say("en" if get_language() == "en" else "fr")
-            return render(request, "portal/refused.html", {"sentence": sentence}, status=409)
+            return render(request, "portal/refused.html", {"sentence": str(error.refusal)}, status=409)
         if isinstance(error, EriosError):
             return render(request, "portal/refused.html", {"sentence": error.sentence}, status=400)
         return None

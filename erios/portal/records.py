@@ -1,7 +1,7 @@
 """Records for the file and for supervisors: a study's dossier as JSON and PDF, and the GDPR article 30 register.
 
-The PDF says what the JSON says, in French, with the audit chain's last seal at the time, by which either can be tied
-to the record.
+The PDF holds what the JSON holds, in the portal's language, with the audit chain's last seal at the time, by which
+either can be tied to the record.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from erios.governance.words import word
 from erios.settings import load_settings
 from erios.studies.models import PartKind, Proposal
 from erios.studies.selectors import PUBLIC, legal_routes
+from erios.translation import gettext, mark, mark_in, using
 
 _STYLES = getSampleStyleSheet()
 _BODY = ParagraphStyle("body", parent=_STYLES["BodyText"], fontName="Helvetica", fontSize=10, leading=14)
@@ -56,7 +57,8 @@ def dossier(proposal: Proposal) -> dict[str, Any]:
 
 
 def _cohort(content: Mapping[str, Any]) -> list[str]:
-    return [describe(step, "fr") for step in steps(parse(content["cohort"]))] if content.get("cohort") else []
+    code = load_settings().portal.language
+    return [describe(step, code) for step in steps(parse(content["cohort"]))] if content.get("cohort") else []
 
 
 def _record() -> dict[str, Any]:
@@ -66,47 +68,49 @@ def _record() -> dict[str, Any]:
 
 def dossier_pdf(proposal: Proposal) -> bytes:
     """The dossier and its decision as a PDF."""
-    said, out = dossier(proposal), io.BytesIO()
-    title = f"{said['study']} v{said['version']}"
-    document = SimpleDocTemplate(out, pagesize=A4, title=title, author=load_settings().portal.hospital, margin=2 * cm)
-    document.build(list(_story(said)))
+    content, out, portal = dossier(proposal), io.BytesIO(), load_settings().portal
+    title = f"{content['study']} v{content['version']}"
+    document = SimpleDocTemplate(out, pagesize=A4, title=title, author=portal.hospital, margin=2 * cm)
+    with using(portal.language):
+        document.build(list(_flowables(content)))
     return out.getvalue()
 
 
-def _story(said: Mapping[str, Any]) -> Iterator[Flowable]:
-    content = said["content"]
-    yield _text(f"{load_settings().portal.hospital} — entrepôt de données de santé")
-    yield Paragraph(escape(str(content.get("title", said["study"]))), _TITLE)
-    yield _text(
-        f"{said['study']}, version {said['version']} : {word(said['state'], 'fr')}, depuis le {said['since'][:10]}"
-    )
+def _flowables(dossier: Mapping[str, Any]) -> Iterator[Flowable]:
+    content, since = dossier["content"], dossier["since"][:10]
+    yield _text(gettext(_OPENING, hospital=load_settings().portal.hospital))
+    yield Paragraph(escape(str(content.get("title", dossier["study"]))), _TITLE)
+    values = {"study": dossier["study"], "version": dossier["version"], "state": word(dossier["state"])}
+    yield _text(gettext(_STATE, since=since, **values))
     for heading, name in _SECTIONS:
         yield from _section(heading, [str(content.get(name) or "—")])
-    yield from _section("Cohorte", said["cohort"])
-    yield from _section("Données demandées", list(_data(content)))
-    yield from _section("Équipe", [f"{p['name']}, {p['title']}" for p in said["people"] if p["part"] in _TEAM])
-    yield from _section("Avis et décision", [_review(one) for one in said["reviews"]])
-    yield from _section(
-        "Conditions", [f"{c['text']} ({'remplie' if c['met'] else 'à remplir'})" for c in said["conditions"]]
-    )
+    yield from _section(mark("Cohorte"), dossier["cohort"])
+    yield from _section(mark("Données demandées"), list(_data(content)))
+    people = [f"{p['name']}, {p['title']}" for p in dossier["people"] if p["part"] in _TEAM]
+    yield from _section(mark("Équipe"), people)
+    yield from _section(mark("Avis et décision"), [_review(review) for review in dossier["reviews"]])
+    yield from _section(mark("Conditions"), [_condition(condition) for condition in dossier["conditions"]])
     yield Spacer(1, 0.6 * cm)
-    yield _text(f"Imprimé le {said['record']['printed']} ; sceau du journal : {said['record']['audit_seal']}")
+    yield _text(gettext(_PRINTED, at=dossier["record"]["printed"], seal=dossier["record"]["audit_seal"]))
 
 
+_OPENING = mark("{hospital} — entrepôt de données de santé")
+_STATE = mark("{study}, version {version} : {state}, depuis le {since}")
+_PRINTED = mark("Imprimé le {at} ; sceau du journal : {seal}")
 _SECTIONS = (
-    ("Résumé", "summary"),
-    ("Intérêt public", "interest"),
-    ("Question", "question"),
-    ("Méthode", "method"),
-    ("Voie juridique", "route"),
-    ("Information des patients", "information"),
-    ("Conservation (années)", "retention_years"),
+    (mark("Résumé"), "summary"),
+    (mark("Intérêt public"), "interest"),
+    (mark("Question"), "question"),
+    (mark("Méthode"), "method"),
+    (mark("Voie juridique"), "route"),
+    (mark("Information des patients"), "information"),
+    (mark("Conservation (années)"), "retention_years"),
 )
 _TEAM = (PartKind.PROPOSER, PartKind.TEAM)
 
 
 def _section(heading: str, lines: list[str]) -> Iterator[Flowable]:
-    yield Paragraph(escape(heading), _HEAD)
+    yield Paragraph(escape(gettext(heading)), _HEAD)
     for line in lines or ["—"]:
         yield _text(line)
 
@@ -121,34 +125,52 @@ def _data(content: Mapping[str, Any]) -> Iterator[str]:
             yield f"{table['table']}.{column['name']} : {column['why']}"
 
 
-def _review(one: Mapping[str, Any]) -> str:
-    return f"{word(one['part'], 'fr')} : {word(one['opinion'], 'fr')}, {one['by']}, {one['at'][:10]}. {one['reason']}"
+def _review(review: Mapping[str, Any]) -> str:
+    opinion = f"{word(review['part'])} : {word(review['opinion'])}"
+    return f"{opinion}, {review['by']}, {review['at'][:10]}. {review['reason']}"
+
+
+def _condition(condition: Mapping[str, Any]) -> str:
+    return f"{condition['text']} ({gettext(_MET if condition['met'] else _OPEN)})"
+
+
+_MET, _OPEN = mark("remplie"), mark_in("condition", "à remplir")
 
 
 def article_30() -> dict[str, Any]:
     """The register of processing activities (GDPR, article 30): one entry a study that may use data."""
     settings = load_settings().portal
     shown = Proposal.objects.filter(state__in=PUBLIC).select_related("study").order_by("study__number", "version")
+    with using(settings.language):
+        activities = [_activity(proposal) for proposal in shown]
     return {
         "controller": settings.hospital,
         "data_protection_officer": settings.contact,
         "printed": timezone.now().isoformat(timespec="seconds"),
-        "activities": [_activity(proposal) for proposal in shown],
+        "activities": activities,
     }
 
 
 def _activity(proposal: Proposal) -> dict[str, Any]:
-    said = proposal.content
-    route = next((route for route in legal_routes() if route.code == said.get("route")), None)
+    content = proposal.content
+    route = next((route.title for route in legal_routes() if route.code == content.get("route")), None)
     return {
         "reference": f"{proposal.study.number} v{proposal.version}",
-        "purpose": said.get("title", ""),
-        "legal_basis": f"RGPD, articles 6(1)(e) et 9(2)(j) ; {route.title if route else said.get('route', '')}",
-        "data_subjects": "patients de l'hôpital, hors opposition",
-        "categories_of_data": [table["table"] for table in said.get("data") or ()],
-        "recipients": "équipe de l'étude, dans les murs de l'hôpital",
-        "transfers": "aucun",
-        "erasure": f"{said.get('retention_years', '')} an(s) après la fin, prévue le {said.get('ends', '')}",
-        "security": "pseudonymisation propre à l'étude, accès nominatif, journal scellé",
+        "purpose": content.get("title", ""),
+        "legal_basis": gettext(_LEGAL_BASIS, route=route or content.get("route", "")),
+        "data_subjects": gettext(_DATA_SUBJECTS),
+        "categories_of_data": [table["table"] for table in content.get("data") or ()],
+        "recipients": gettext(_RECIPIENTS),
+        "transfers": gettext(_TRANSFERS),
+        "erasure": gettext(_ERASURE, years=content.get("retention_years", ""), ends=content.get("ends", "")),
+        "security": gettext(_SECURITY),
         "state": proposal.state,
     }
+
+
+_LEGAL_BASIS = mark("RGPD, articles 6(1)(e) et 9(2)(j) ; {route}")
+_DATA_SUBJECTS = mark("patients de l'hôpital, hors opposition")
+_RECIPIENTS = mark("équipe de l'étude, dans les murs de l'hôpital")
+_TRANSFERS = mark("aucun")
+_ERASURE = mark("{years} an(s) après la fin, prévue le {ends}")
+_SECURITY = mark("pseudonymisation propre à l'étude, accès nominatif, journal scellé")

@@ -8,135 +8,134 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from erios.translation import decimal_separator, format_number, gettext, mark
 from erios.workflows.run_summary import Epoch, RunSummary
 
 WIDTH, HEIGHT = 560.0, 180.0
-_NAMES: Mapping[str, Mapping[str, str]] = {
-    "roc_auc": {"fr": "aire sous la courbe ROC", "en": "area under the ROC curve"},
-    "average_precision": {"fr": "précision moyenne", "en": "average precision"},
-    "brier": {"fr": "score de Brier (petit : bien)", "en": "Brier score (small: good)"},
-    "base_rate_brier": {"fr": "score de Brier du taux de base", "en": "Brier score of the base rate"},
-    "calibration_error": {"fr": "erreur de calibration", "en": "calibration error"},
-    "base_rate": {"fr": "taux de base", "en": "base rate"},
-    "dice": {"fr": "indice de Dice", "en": "Dice score"},
-    "volume_error": {"fr": "erreur de volume (petite : bien)", "en": "volume error (small: good)"},
-    "loss": {"fr": "perte à l'entraînement", "en": "training loss"},
+_NAMES: Mapping[str, str] = {
+    "roc_auc": mark("aire sous la courbe ROC"),
+    "average_precision": mark("précision moyenne"),
+    "brier": mark("score de Brier (petit : bien)"),
+    "base_rate_brier": mark("score de Brier du taux de base"),
+    "calibration_error": mark("erreur de calibration"),
+    "base_rate": mark("taux de base"),
+    "dice": mark("indice de Dice"),
+    "volume_error": mark("erreur de volume (petite : bien)"),
+    "loss": mark("perte à l'entraînement"),
 }
-_GROUPS: Mapping[str, Mapping[str, str]] = {
-    "sex": {"fr": "sexe", "en": "sex"},
-    "age": {"fr": "âge", "en": "age"},
-    "female": {"fr": "femmes", "en": "women"},
-    "male": {"fr": "hommes", "en": "men"},
-    "unknown": {"fr": "inconnu", "en": "unknown"},
+_GROUPS: Mapping[str, str] = {
+    "sex": mark("sexe"),
+    "age": mark("âge"),
+    "female": mark("femmes"),
+    "male": mark("hommes"),
+    "unknown": mark("inconnu"),
 }
-_PICTURES: Mapping[str, Mapping[str, str]] = {
-    "roc.png": {"fr": "Courbe ROC sur les patients de test", "en": "ROC curve on the test patients"},
-    "calibration.png": {"fr": "Risque prédit et risque observé", "en": "Predicted and observed risk"},
-    "confusion.png": {"fr": "Matrice de confusion", "en": "Confusion matrix"},
-    "overlays.png": {"fr": "Lésions dessinées et lésions trouvées", "en": "Lesions drawn and lesions found"},
-    "dice.png": {"fr": "Indice de Dice de patient en patient", "en": "Dice score from patient to patient"},
+_PICTURES: Mapping[str, str] = {
+    "roc.png": mark("Courbe ROC sur les patients de test"),
+    "calibration.png": mark("Risque prédit et risque observé"),
+    "confusion.png": mark("Matrice de confusion"),
+    "overlays.png": mark("Lésions dessinées et lésions trouvées"),
+    "dice.png": mark("Indice de Dice de patient en patient"),
 }
 
 
-def figures(summary: RunSummary, language: str) -> dict[str, Any]:
+_INTERVAL = mark("{value} [{low} ; {high}]")
+
+
+def figures(summary: RunSummary) -> dict[str, Any]:
     """What the page shows of a run."""
     evaluation = summary.evaluation
     return {
         "attempts": summary.attempts,
-        "curves": _curves(summary.epochs, language),
+        "curves": _curves(summary.epochs),
         "patients": evaluation.get("patients"),
         "withheld": bool(evaluation) and evaluation.get("patients") is None,
-        "results": _results(evaluation, language),
-        "groups": _groups(evaluation, language),
+        "results": _results(evaluation),
+        "groups": _groups(evaluation),
         "fewest": evaluation.get("min_cell"),
-        "energy": _energy(summary.energy, language),
+        "energy": _energy(summary.energy),
         "meter": summary.meter,
         "weights": summary.weights,
-        "pictures": [{"name": name, "alt": _PICTURES.get(name, {}).get(language, name)} for name in summary.pictures],
+        "pictures": [{"name": name, "alt": gettext(_PICTURES.get(name, name))} for name in summary.pictures],
     }
 
 
-def say_metric(name: str, language: str) -> str:
-    """The name of a figure as people say it."""
-    return _NAMES[name][language] if name in _NAMES else name
+def metric_name(name: str) -> str:
+    """The name of a figure in the current language."""
+    return gettext(_NAMES.get(name, name))
 
 
-def _number(value: float, language: str, digits: int = 3) -> str:
-    text = f"{value:.{digits}f}"
-    return text.replace(".", ",") if language == "fr" else text
-
-
-def _curves(epochs: Sequence[Epoch], language: str) -> list[dict[str, Any]]:
+def _curves(epochs: Sequence[Epoch]) -> list[dict[str, Any]]:
     """One drawing a figure: the training loss, then what validation told."""
     told = {"loss": [(one.number, one.loss) for one in epochs if one.loss is not None]}
     for name in sorted({name for one in epochs for name in one.validation}):
         told[name] = [(one.number, one.validation[name]) for one in epochs if name in one.validation]
-    return [_curve(name, points, language) for name, points in told.items() if len(points) > 1]
+    return [_curve(name, points) for name, points in told.items() if len(points) > 1]
 
 
-def _curve(name: str, points: Sequence[tuple[int, float]], language: str) -> dict[str, Any]:
+def _curve(name: str, points: Sequence[tuple[int, float]]) -> dict[str, Any]:
     first, last = points[0][0], points[-1][0]
     low, high = min(value for _n, value in points), max(value for _n, value in points)
     across, up = (WIDTH - 70) / max(last - first, 1), (HEIGHT - 40) / ((high - low) or 1.0)
     drawn = " ".join(f"{60 + across * (n - first):.1f},{HEIGHT - 25 - up * (value - low):.1f}" for n, value in points)
     return {
-        "name": say_metric(name, language),
+        "name": metric_name(name),
         "points": drawn,
-        "low": _number(low, language),
-        "high": _number(high, language),
+        "low": format_number(low, 3),
+        "high": format_number(high, 3),
         "first": first,
         "last": last,
-        "end": _number(points[-1][1], language),
+        "end": format_number(points[-1][1], 3),
     }
 
 
-def _estimate(one: Mapping[str, float] | None, language: str) -> str:
+def _estimate(one: Mapping[str, float] | None) -> str:
     if one is None or one["value"] != one["value"]:
         return "–"
-    value, low, high = (_number(one[name], language) for name in ("value", "low", "high"))
-    return f"{value} [{low} ; {high}]" if language == "fr" else f"{value} [{low}, {high}]"
+    value, low, high = (format_number(one[name], 3) for name in ("value", "low", "high"))
+    return gettext(_INTERVAL, value=value, low=low, high=high)
 
 
-def _results(evaluation: Mapping[str, Any], language: str) -> list[dict[str, str]]:
+def _results(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     metrics, baseline = evaluation.get("metrics") or {}, evaluation.get("baseline") or {}
     return [
         {
-            "name": say_metric(name, language),
-            "model": _estimate(one, language),
-            "baseline": _estimate(baseline.get(name), language),
+            "name": metric_name(name),
+            "model": _estimate(one),
+            "baseline": _estimate(baseline.get(name)),
         }
         for name, one in metrics.items()
     ]
 
 
-def _groups(evaluation: Mapping[str, Any], language: str) -> list[dict[str, str]]:
+def _groups(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     """The first figure of each subgroup: the one that the bundle puts first."""
     main = next(iter(evaluation.get("metrics") or {}), "")
     return [
         {
-            "group": f"{_group(group, language)} : {_group(value, language)}",
-            "figure": _estimate(told.get(main), language) if told else "",
+            "group": f"{_group(group)} : {_group(value)}",
+            "figure": _estimate(told.get(main)) if told else "",
         }
         for group, values in (evaluation.get("groups") or {}).items()
         for value, told in values.items()
     ]
 
 
-def _group(name: str, language: str) -> str:
-    return _GROUPS[name][language] if name in _GROUPS else name
+def _group(name: str) -> str:
+    return gettext(_GROUPS.get(name, name))
 
 
-def _short(value: float, language: str) -> str:
+def _short(value: float) -> str:
     """Two figures that count, and no more zeros than that takes."""
     text = f"{value:.2g}" if 1e-4 <= abs(value) < 100 else f"{value:.0f}" if abs(value) >= 100 else f"{value:.1e}"
-    return text.replace(".", ",") if language == "fr" else text
+    return text.replace(".", decimal_separator())
 
 
-def _energy(told: Mapping[str, float], language: str) -> dict[str, str]:
+def _energy(told: Mapping[str, float]) -> dict[str, str]:
     if not told:
         return {}
     return {
-        "wh": _short(1000 * told["total_kwh"], language),
-        "grams": _short(told["co2e_g"], language),
-        "seconds": _number(told["seconds"], language, 0),
+        "wh": _short(1000 * told["total_kwh"]),
+        "grams": _short(told["co2e_g"]),
+        "seconds": format_number(told["seconds"], 0),
     }

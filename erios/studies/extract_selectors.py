@@ -22,6 +22,7 @@ from erios.governance.study import State as StudyState
 from erios.settings import Settings, load_settings
 from erios.studies.models import Extract, ExtractPartKind, ExtractVersion, PartKind, Proposal, Study
 from erios.studies.selectors import visible_studies
+from erios.translation import language
 
 
 def find_extract(number: str) -> Extract:
@@ -53,12 +54,12 @@ def _last_version(extract: Extract) -> ExtractVersion:
     return extract.versions.order_by("-number")[0]
 
 
-def changes_of(extract: Extract, language: str) -> list[tuple[ExtractVersion, list[str]]]:
+def changes_of(extract: Extract) -> list[tuple[ExtractVersion, list[str]]]:
     """Every version, newest first, with what it changed of the one before."""
     versions = list(extract.versions.select_related("by"))
     views = load_settings().views_dir
     read = [read_specification(version.content, views) for version in versions]
-    lines = [difference(old, new, language) for old, new in zip([None, *read], read, strict=False)]
+    lines = [difference(old, new, language()) for old, new in zip([None, *read], read, strict=False)]
     return list(zip(versions, lines, strict=True))[::-1]
 
 

@@ -1,4 +1,4 @@
-"""Letters: each notification by e-mail, in the background, once what it tells of has lasted.
+"""Letters: each notification by e-mail, in the portal's language, in the background, once its change is committed.
 
 A letter names the study's or extract's number, its state, and logins; never a title, a reason, a count or a value: it
 leaves the portal's protection.
@@ -22,9 +22,10 @@ from erios.governance.study import next_actors as study_actors
 from erios.governance.words import word
 from erios.settings import load_settings
 from erios.studies.models import Notification
+from erios.translation import gettext, mark, using
 
-_SUBJECT = "[Erios] {about} : {state}"
-_TEXT = """Bonjour,
+_SUBJECT = mark("[Erios] {about} : {state}")
+_TEXT = mark("""Bonjour,
 
 {what} {about} est maintenant à l'état « {state} » (dernière action : {action}, par {actor}).
 
@@ -32,8 +33,8 @@ Il attend : {waits_for}.
 Le dossier est dans le portail, sous vos notifications.
 
 {hospital}
-"""
-
+""")
+_EXTRACT, _STUDY, _NOBODY = mark("L'extrait"), mark("L'étude"), mark("personne")
 
 TRIES, PAUSE = 6, timedelta(minutes=10)
 """How often a letter is tried, and how long after a mail server that refused it."""
@@ -54,23 +55,25 @@ def send_letters(ids: Sequence[int], tries: int = TRIES) -> int:
 
 def _send(note: Notification) -> bool:
     """Whether the mail server took it; what it answered may quote the letter, and is not kept."""
-    said = _words(note)
+    with using(load_settings().portal.language):
+        values = _values(note)
+        subject, text = gettext(_SUBJECT, **values), gettext(_TEXT, **values)
     try:
-        send_mail(_SUBJECT.format(**said), _TEXT.format(**said), None, [note.person.email])
+        send_mail(subject, text, None, [note.person.email])
     except (SMTPException, OSError):
         return False
     return True
 
 
-def _words(note: Notification) -> dict[str, str]:
-    what, about = ("L'extrait", note.extract) if note.extract else ("L'étude", note.proposal.study)
+def _values(note: Notification) -> dict[str, str]:
+    what, about = (_EXTRACT, note.extract) if note.extract else (_STUDY, note.proposal.study)
     actors = extract_actors(ExtractState(note.state)) if note.extract else study_actors(State(note.state))
     return {
-        "what": what,
+        "what": gettext(what),
         "about": str(about),
         "actor": note.actor,
-        "state": word(note.state, "fr"),
-        "action": word(note.action, "fr"),
-        "waits_for": ", ".join(word(name, "fr") for name in actors) or "personne",
+        "state": word(note.state),
+        "action": word(note.action),
+        "waits_for": ", ".join(map(word, actors)) or gettext(_NOBODY),
         "hospital": load_settings().portal.hospital,
     }

@@ -20,6 +20,7 @@ from erios.governance.roles import Permission, Role
 from erios.governance.study import Action, Facts, Opinion, State, next_actors, possible
 from erios.settings import load_settings
 from erios.studies.models import PartKind, Proposal, Study
+from erios.translation import gettext, mark
 
 PUBLIC = (State.ACTIVE, State.SUSPENDED, State.EXPIRED, State.CLOSED, State.ARCHIVED)
 """States in which the register shows a study; a refused one is counted, not named."""
@@ -61,8 +62,12 @@ def blocking_fields(proposal: Proposal) -> tuple[str, ...]:
     return tuple(dict.fromkeys(finding.field for finding in findings(proposal) if finding.blocks))
 
 
-def finding_sentence(finding: Finding, language: str) -> str:
-    return FINDINGS[finding.code][language]
+_MEMBER = mark("membre de l'équipe")
+
+
+def finding_sentence(finding: Finding) -> str:
+    """The sentence of a finding in the current language."""
+    return gettext(FINDINGS[finding.code])
 
 
 @cache
@@ -155,7 +160,7 @@ def _registered(proposal: Proposal) -> Registered:
         summary=said.get("summary", ""),
         interest=said.get("interest", ""),
         tables=tuple(table["table"] for table in said.get("data") or ()),
-        team=tuple(dict.fromkeys(person.title or "membre de l'équipe" for person in people)),
+        team=tuple(dict.fromkeys(person.title or gettext(_MEMBER) for person in people)),
         route=said.get("route", ""),
         state=State(proposal.state),
         decided=proposal.decided,
@@ -189,6 +194,6 @@ def dossier_of(proposal: Proposal, user: User) -> dict[str, Any]:
         "reviews": [f"{p.kind} {p.opinion} by {p.person.username}" for p in parts if p.opinion],
         "points": [f"{p.text}: {p.answer or 'to be answered'}" for p in proposal.points.all()],
         "conditions": [f"{c.text}: {'met' if c.met else 'open'}" for c in proposal.conditions.all()],
-        "to_mend": [f"{f.field}: {finding_sentence(f, 'en')}" for f in findings(proposal)],
+        "to_mend": [f"{f.field}: {finding_sentence(f)}" for f in findings(proposal)],
         "content": proposal.content,
     }

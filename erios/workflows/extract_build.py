@@ -42,7 +42,8 @@ from erios.studies.extract_selectors import (
     specification_of,
     workshop_of,
 )
-from erios.translation import french_of
+from erios.translation import SOURCE
+from erios.view_texts import view_texts
 from erios.workflows.extract_files import alone, draft_of, put_in_place
 from erios.workflows.extract_objections import check_objections
 from erios.workflows.session import spark_session
@@ -140,8 +141,8 @@ def _context(extract: Extract, release: Release, settings: Settings) -> Any:
 
     title = str(extract.proposal.content.get("title", extract.study.number))
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    words = french_of(settings.views_dir)
-    return Context(extract.number, extract.study.number, title, release.id, settings.portal.hospital, now, words)
+    texts = view_texts(settings.views_dir, SOURCE)
+    return Context(extract.number, extract.study.number, title, release.id, settings.portal.hospital, now, texts)
 
 
 def _manifest(

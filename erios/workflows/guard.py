@@ -40,7 +40,7 @@ class RunGuard:
                 f"this machine's clock says {now:%Y-%m-%d %H:%M}, which is before the run was asked for"
             )
         if refusal := lost_right(run):
-            raise ForbiddenError(refusal.say())
+            raise ForbiddenError(str(refusal))
         if not State(run.state).is_live:
             raise StoppedError(run.reason or f"run {self.number} was stopped")
 

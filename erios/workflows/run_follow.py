@@ -70,8 +70,8 @@ def _follow(run: Run, settings: Settings) -> Run | None:
     if not State(run.state).is_live:
         return None
     if refusal := lost_right(run):
-        stopped = stop_run(run=run, by=None, reason=refusal.say())
-        cancel_job(run, refusal.say(), settings)
+        stopped = stop_run(run=run, by=None, reason=str(refusal))
+        cancel_job(run, str(refusal), settings)
         return stopped
     if not run.job:
         return _give_up(run)
@@ -140,8 +140,8 @@ def stop_forbidden(extract: Extract | None = None) -> list[str]:
     settings, stopped = load_settings(), []
     for run in live_runs() if extract is None else live_runs().filter(extract=extract):
         if refusal := lost_right(run):
-            stop_run(run=run, by=None, reason=refusal.say())
-            cancel_job(run, refusal.say(), settings)
+            stop_run(run=run, by=None, reason=str(refusal))
+            cancel_job(run, str(refusal), settings)
             stopped.append(run.number)
     return stopped
 

@@ -141,15 +141,15 @@ def _build(release: Release, wanted: Specification, folder: Path, runner: Any) -
     from erios.extracts.forms import Terms
     from erios.extracts.manifest import list_files, root_of
     from erios.keys import study_key
-    from erios.translation import french_of
+    from erios.view_texts import view_texts
 
     settings = load_settings()
     tables, memory = warehouse_tables(settings.views_dir), settings.load.task_memory_mb
     key = partial(study_key, settings.keyring, "E2026-001", release.key_id)
     plan = BuildPlan(folder, wanted, tables, Terms(wanted.dates, 2026), 11, memory, key)
     done = build(plan, release, runner)
-    words = french_of(settings.views_dir)
-    context = Context("E2026-001-X01", "E2026-001", "Benchmark", release.id, "CHU", release.created, words)
+    texts = view_texts(settings.views_dir, "fr")
+    context = Context("E2026-001-X01", "E2026-001", "Benchmark", release.id, "CHU", release.created, texts)
     rows = write_dictionary(folder, wanted, tables, context, runner, threshold=11, memory_mb=memory)
     root_of(list_files(folder, rows))
     return sum(done.rows.values())

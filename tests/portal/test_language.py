@@ -1,40 +1,21 @@
-"""Both languages: every text of the pages has its English, and the pages speak the reader's language."""
+"""The pages speak the reader's language, and a further language is one more folder of catalogues."""
 
 from __future__ import annotations
 
-import gettext
-import re
 from pathlib import Path
 
 import pytest
-from django.test import Client
+from django.test import Client, override_settings
 
-import erios.portal
+from erios import translation
+from erios.governance.study import State
+from erios.settings import Settings
+from erios.site import named_languages
+from erios.studies.models import Notification
+from tests import texts
+from tests.portal.stories import at
+from tests.portal.test_letters import only_sqlite, written
 from tests.portal.test_pages import client
-
-FOLDER = Path(erios.portal.__file__).parent
-LOCALE = FOLDER / "locale" / "en" / "LC_MESSAGES"
-
-
-def translations() -> dict[str, str]:
-    with (LOCALE / "django.mo").open("rb") as compiled:
-        return dict(gettext.GNUTranslations(compiled)._catalog)  # type: ignore[attr-defined]
-
-
-def test_the_compiled_texts_are_those_of_the_source() -> None:
-    source = (LOCALE / "django.po").read_text(encoding="utf-8")
-    pairs = re.findall(r'^msgid "(.+)"\nmsgstr "(.*)"$', source, re.MULTILINE)
-    known = translations()
-    assert len(pairs) > 200
-    for french, english in pairs:
-        assert english, french
-        assert known[french.replace('\\"', '"')] == english.replace('\\"', '"')
-
-
-@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.html")), ids=lambda path: path.stem)
-def test_every_text_of_a_page_has_its_english(path: Path) -> None:
-    marked = re.findall(r'{% translate ["\'](.+?)["\'] %}', path.read_text(encoding="utf-8"))
-    assert [text for text in marked if text not in translations()] == []
 
 
 def test_a_reader_of_english_reads_english(database: object) -> None:
@@ -57,3 +38,25 @@ def test_the_catalogue_speaks_the_readers_language(database: object) -> None:
     page = english.get("/catalogue/patient/", secure=True, headers={"accept-language": "en"}).content.decode()
     assert "Birth date, cut to the month." in page
     assert "cut to the month" in page
+
+
+@only_sqlite
+def test_a_further_language_is_one_folder(database: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its texts are on a page, in a refusal and in a letter, and its name is among the languages to choose from."""
+    texts.make_pseudo_language(tmp_path, "de")
+    monkeypatch.setattr(translation, "LOCALE", tmp_path)
+    monkeypatch.setenv("ERIOS_PORTAL__LANGUAGE", "de")
+    proposal = at(State.SUBMITTED)
+    with override_settings(LOCALE_PATHS=[tmp_path], LANGUAGES=named_languages()):
+        browser = client("dan")
+        page = browser.get("/accueil/", secure=True, headers={"accept-language": "de"}).content.decode()
+        assert 'lang="de"' in page
+        assert "[Mon travail]" in page
+        assert "[soumis]" in page
+        assert 'value="de" lang="de">Deutsch' in browser.get("/accueil/", secure=True).content.decode()
+        vote = f"/etudes/{proposal.study.number}/v1/action/vote/"
+        refused = browser.post(vote, {"opinion": "favourable"}, secure=True, headers={"accept-language": "de"})
+        assert "[« [voter] » n&#x27;est pas possible à l&#x27;état « [soumis] »]" in refused.content.decode()
+    (letter, *_) = written(*Notification.objects.values_list("pk", flat=True))
+    assert letter.subject.startswith("[[Erios]")
+    assert "« [soumis] »" in letter.body

@@ -36,7 +36,7 @@ def test_a_table_added_by_the_recipe_is_in_the_next_release(house: House, tmp_pa
 
     touched = house.follow("docs/how-to-add-a-table.md", "How to add a table")
 
-    assert touched == ["conf/views/goal.json", "conf/suites/goal.json", "conf/views/french.toml"]
+    assert touched == ["conf/views/goal.json", "conf/suites/goal.json", "erios/locale/fr/LC_MESSAGES/views.po"]
     assert (private / "goal.csv").read_text(encoding="utf-8").splitlines()[1:] == ["Goal/g1,Patient/p1,active"]
     assert house.python(PRINT_ROWS) == "[('active',)]"
     assert "`goal`" in (house.folder / "docs" / "warehouse.md").read_text(encoding="utf-8")

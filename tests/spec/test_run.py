@@ -10,7 +10,8 @@ import pytest
 
 from erios.governance.roles import Person, Role
 from erios.governance.run import LIVE, STOPPERS, Evidence, State, promoting, stopping
-from erios.governance.words import REFUSALS, WORDS
+from erios.governance.words import REFUSALS, word
+from erios.translation import using
 
 TEAM = frozenset({"ada", "bob"})
 WHOLE = Evidence(
@@ -60,7 +61,8 @@ def test_no_model_is_promoted_while_a_piece_of_evidence_is_missing(lacking: str)
     assert refusal is not None
     assert refusal.values == {"missing": (f"evidence-{lacking}",)}
     for language in ("fr", "en"):
-        assert WORDS[f"evidence-{lacking}"][language] in refusal.say(language)
+        with using(language):
+            assert word(f"evidence-{lacking}") in str(refusal)
 
 
 def test_every_refusal_has_its_sentence() -> None:

@@ -1,4 +1,4 @@
-"""Filters that say the rules' words in the reader's language."""
+"""Filters of the templates: the rules' words and numbers as people read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import template
-from django.utils.translation import get_language, ngettext
+from django.utils.translation import ngettext
 
 from erios.governance import words
 
@@ -15,15 +15,15 @@ register = template.Library()
 
 
 @register.filter
-def said(name: str) -> str:
+def word(name: str) -> str:
     """The name of a state, action, role or opinion."""
-    return words.word(str(name), "en" if get_language() == "en" else "fr")
+    return words.word(str(name))
 
 
 @register.filter
-def said_all(names: Any) -> str:
+def word_list(names: Any) -> str:
     """Several names, with commas."""
-    return ", ".join(said(name) for name in names)
+    return ", ".join(word(name) for name in names)
 
 
 @register.filter

@@ -9,7 +9,6 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.text import slugify
-from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 from erios.compliance import FrameworkStatus, RequirementStatus, current_status
@@ -17,29 +16,29 @@ from erios.governance.compliance import Status
 from erios.governance.roles import Permission
 from erios.portal.audience import StaffRequest, needs
 from erios.settings import load_settings
+from erios.translation import gettext
 
 
 @needs(Permission.COMPLIANCE)
 @require_safe
 def compliance(request: StaffRequest) -> HttpResponse:
     """Each framework's requirements by theme, each with its evidence of now or the word "organisational"."""
-    language = "en" if get_language() == "en" else "fr"
-    frameworks = [_framework(current, language) for current in current_status(load_settings())]
+    frameworks = [_framework(current) for current in current_status(load_settings())]
     return render(request, "portal/compliance.html", {"frameworks": frameworks, "now": timezone.now()})
 
 
-def _framework(current: FrameworkStatus, language: str) -> dict[str, Any]:
-    shown = {line.requirement.id: _line(line, current.framework.name, language) for line in current.requirements}
+def _framework(current: FrameworkStatus) -> dict[str, Any]:
+    shown = {line.requirement.id: _line(line, current.framework.name) for line in current.requirements}
     lines = sorted(current.requirements, key=lambda line: list(current.framework.themes).index(line.requirement.theme))
     return {
         "name": current.framework.name,
         "source": current.framework.source,
-        "title": current.framework.about(language),
+        "title": gettext(current.framework.title),
         "wrong": [line for line in shown.values() if line["status"] is Status.NOT_MET],
         "counts": [(status, current.count(status)) for status in Status],
         "themes": [
             {
-                "title": current.framework.themes[theme][language],
+                "title": gettext(current.framework.themes[theme]),
                 "lines": [shown[line.requirement.id] for line in grouped],
             }
             for theme, grouped in groupby(lines, key=lambda line: line.requirement.theme)
@@ -47,12 +46,12 @@ def _framework(current: FrameworkStatus, language: str) -> dict[str, Any]:
     }
 
 
-def _line(line: RequirementStatus, framework: str, language: str) -> dict[str, Any]:
+def _line(line: RequirementStatus, framework: str) -> dict[str, Any]:
     return {
         "id": line.requirement.id,
         "anchor": slugify(f"{framework} {line.requirement.id}".replace(".", "-")),
-        "asks": line.requirement.asks(language),
-        "how": line.requirement.how(language),
+        "asks": gettext(line.requirement.text),
+        "how": gettext(line.requirement.how),
         "status": line.status,
-        "evidence": line.finding.say(language) if line.finding else "",
+        "evidence": str(line.finding or ""),
     }

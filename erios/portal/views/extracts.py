@@ -10,7 +10,6 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -29,10 +28,7 @@ from erios.studies import extract_selectors as selectors
 from erios.studies.models import Extract
 from erios.studies.run_selectors import visible_runs
 from erios.studies.selectors import visible_studies
-
-
-def _language() -> str:
-    return "en" if get_language() == "en" else "fr"
+from erios.translation import language
 
 
 def _extract(request: StaffRequest, number: str) -> Extract:
@@ -53,7 +49,7 @@ def request_extract(request: StaffRequest, number: str) -> HttpResponse:
 @require_safe
 def extract(request: StaffRequest, number: str) -> HttpResponse:
     """An extract on one page: specification, risk, overlaps, and what the reader may do. Never a row of anybody."""
-    found, language = _extract(request, number), _language()
+    found = _extract(request, number)
     specification = selectors.specification_of(found)
     facts = selectors.extract_facts(found)
     report = RiskReport.from_json(_text(found.report)) if found.report else None
@@ -62,16 +58,16 @@ def extract(request: StaffRequest, number: str) -> HttpResponse:
         "facts": facts,
         "waits_for": next_actors(State(found.state)),
         "actions": selectors.extract_actions_for(found, request.user),
-        "cohort": describe(specification.cohort, language),
-        "dates": say_form("policy", specification.dates, language),
+        "cohort": describe(specification.cohort, language()),
+        "dates": say_form("policy", specification.dates, language()),
         "destination": specification.destination,
-        "tables": _tables(specification, language),
+        "tables": _tables(specification),
         "exceptional": specification.exceptional,
-        "versions": selectors.changes_of(found, language),
+        "versions": selectors.changes_of(found),
         "parts": found.parts.select_related("person"),
         "runs": visible_runs(request.user).filter(extract=found),
         "report": report,
-        "risk": risk_figures.figures(report, language) if report else None,
+        "risk": risk_figures.figures(report) if report else None,
         "ends": timezone.localdate() + timedelta(days=365),
     }
     return render(request, "portal/extract.html", known)
@@ -83,13 +79,13 @@ def _text(report: Mapping[str, Any]) -> str:
     return json.dumps(report)
 
 
-def _tables(specification: Any, language: str) -> list[dict[str, Any]]:
+def _tables(specification: Any) -> list[dict[str, Any]]:
     """Each column with its form, its reason, and what it would look like of an invented person."""
     known, terms = warehouse_tables(load_settings().views_dir), Terms(specification.dates, timezone.localdate().year)
 
     def column(table: str, choice: Any) -> dict[str, str]:
         found = next(one for one in known[table].view.columns if one.name == choice.name)
-        form = say_form(choice.form, specification.dates, language)
+        form = say_form(choice.form, specification.dates, language())
         sample = sample_of(table, found, choice.form, terms)
         return {"name": choice.name, "why": choice.why, "form": form, "sample": sample}
 
@@ -132,17 +128,16 @@ def _filled(request: StaffRequest, content: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _policies() -> list[tuple[str, str]]:
-    return [(policy, say_form("policy", policy, _language())) for policy in DatePolicy]
+    return [(policy, say_form("policy", policy, language())) for policy in DatePolicy]
 
 
 def _choices(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each column with the forms that it may take."""
-    known, language = warehouse_tables(load_settings().views_dir), _language()
-    dates = DatePolicy(content["dates"])
+    known, dates = warehouse_tables(load_settings().views_dir), DatePolicy(content["dates"])
 
     def column(table: str, name: str, said: Mapping[str, str]) -> dict[str, Any]:
         found = next(one for one in known[table].view.columns if one.name == name)
-        forms = [(form, say_form(form, dates, language)) for form in FORMS[kind_of(table, found)]]
+        forms = [(form, say_form(form, dates, language())) for form in FORMS[kind_of(table, found)]]
         return {"name": name, "why": said["why"], "form": said["as"], "forms": forms}
 
     return [

@@ -8,7 +8,6 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -22,6 +21,7 @@ from erios.portal.criteria_form import KINDS, criteria_of, new_row, rows_from, r
 from erios.portal.views.studies import wizard_page
 from erios.studies import actions, selectors
 from erios.studies.models import Proposal
+from erios.translation import language
 from erios.workflows.count import count_patients
 from etl.errors import EtlError
 
@@ -52,10 +52,9 @@ def feasibility(request: StaffRequest, number: str, version: int) -> HttpRespons
         else:
             messages.success(request, _("Cohorte enregistrée."))
             return redirect("feasibility", number, version)
-    language = "en" if get_language() == "en" else "fr"
     values = {
-        "rows": shown(rows, language),
-        "kinds": {kind: label(kind, language) for kind in KINDS},
+        "rows": shown(rows, language()),
+        "kinds": {kind: label(kind, language()) for kind in KINDS},
         "left": load_parameters().budget - selectors.spent(proposal.study),
     }
     return render(request, "portal/feasibility.html", wizard_page(proposal, "cohorte", None, **values))
@@ -66,13 +65,12 @@ def feasibility(request: StaffRequest, number: str, version: int) -> HttpRespons
 def count(request: StaffRequest, number: str, version: int) -> HttpResponse:
     """The masked count of what stands in the form, with the attrition of each criterion; a part of the page."""
     proposal = _proposal(request, number, version)
-    language = "en" if get_language() == "en" else "fr"
     try:
         answer = count_patients(study=proposal.study, by=request.user, criteria=_criteria(request))
     except (EriosError, EtlError) as error:
         return render(request, "portal/count.html", {"fault": str(error)})
     left = load_parameters().budget - selectors.spent(proposal.study)
-    return render(request, "portal/count.html", {"answer": answer, "left": left, **_shown(answer, language)})
+    return render(request, "portal/count.html", {"answer": answer, "left": left, **_shown(answer)})
 
 
 def _criteria(request: StaffRequest) -> Any:
@@ -80,12 +78,12 @@ def _criteria(request: StaffRequest) -> Any:
     return request.POST.get("json", "").strip() or criteria_of(rows_of(dict(request.POST.lists())))
 
 
-def _shown(answer: Feasibility, language: str) -> dict[str, Any]:
+def _shown(answer: Feasibility) -> dict[str, Any]:
     """Bars of the attrition picture: widths in percent of everybody, masked ones as a hairline."""
     whole = answer.everybody.value or 1
-    bars = [{"label": _("Tous les patients"), "text": answer.everybody.text(language), "width": 100.0}]
+    bars = [{"label": _("Tous les patients"), "text": str(answer.everybody), "width": 100.0}]
     for step in answer.steps:
         width = 100.0 * min(1.0, (step.shown.value or 0) / whole)
-        text = step.shown.text(language)
-        bars.append({"label": describe(step.criterion, language), "text": text, "width": max(width, 0.6)})
-    return {"bars": bars, "total": answer.total.text(language)}
+        text = str(step.shown)
+        bars.append({"label": describe(step.criterion, language()), "text": text, "width": max(width, 0.6)})
+    return {"bars": bars, "total": str(answer.total)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -27,9 +26,8 @@ def _run(request: StaffRequest, number: str) -> Run:
 def run(request: StaffRequest, number: str) -> HttpResponse:
     """A run on one page: its state, curve, figures by subgroup, pictures and energy."""
     found = _run(request, number)
-    language = "en" if get_language() == "en" else "fr"
     may_stop = State(found.state).is_live and not stopping(request.user.person, team_of(found.extract.study))
-    known = {"run": found, "may_stop": may_stop, **run_figures.figures(summary_of(found), language)}
+    known = {"run": found, "may_stop": may_stop, **run_figures.figures(summary_of(found))}
     return render(request, "portal/run.html", known)
 
 

@@ -9,7 +9,6 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -20,10 +19,11 @@ from erios.governance.study import Action, Opinion, next_actors
 from erios.portal import records
 from erios.portal.audience import StaffRequest, needs, staff
 from erios.portal.catalogue import Table, tables
-from erios.portal.forms import SECTIONS, Member, Section
+from erios.portal.forms import SECTIONS, Ai, Member, Section
 from erios.studies import actions, selectors
 from erios.studies.extract_selectors import active_proposal, extract_queue, team_of
 from erios.studies.models import PartKind, Proposal, Study
+from erios.translation import language
 
 
 @staff
@@ -75,6 +75,7 @@ def dossier(request: StaffRequest, number: str, version: int | None = None) -> H
         "extracts": study.extracts.all(),
         "may_request": request.user.username in team_of(study) and active_proposal(study) is not None,
         "cohort": _cohort(proposal),
+        "ai_class": Ai.LABELS.get((proposal.content.get("ai") or {}).get("class", ""), ""),
         "route": next((r for r in selectors.legal_routes() if r.code == proposal.content.get("route")), None),
     }
     return render(request, "portal/dossier.html", known)
@@ -84,17 +85,15 @@ def _cohort(proposal: Proposal) -> list[str]:
     """The criteria in words, one a line."""
     if not proposal.content.get("cohort"):
         return []
-    language = "en" if get_language() == "en" else "fr"
-    return [describe(step, language) for step in steps(parse(proposal.content["cohort"]))]
+    return [describe(step, language()) for step in steps(parse(proposal.content["cohort"]))]
 
 
 def _findings(proposal: Proposal) -> list[Mapping[str, Any]]:
-    language = "en" if get_language() == "en" else "fr"
     return [
         {
             "field": f.field,
             "blocks": f.blocks,
-            "sentence": selectors.finding_sentence(f, language),
+            "sentence": selectors.finding_sentence(f),
             "section": _WHERE[f.field],
         }
         for f in selectors.findings(proposal)

@@ -1,4 +1,4 @@
-"""conf/views/french.toml: every word of the views is said in French, and no line of it is left over."""
+"""The French catalogue of the views: every text of conf/views has its French, and no entry is left over."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 from erios.governance.words import WORDS
 from erios.settings import PROJECT
-from erios.translation import French, french_of
+from erios.view_texts import ViewTexts, view_texts
 from etl.privacy import RULES
 from etl.tables import load_tables
 
 VIEWS = PROJECT / "conf" / "views"
-FRENCH = french_of(VIEWS)
+FRENCH = view_texts(VIEWS, "fr")
 RAW = [json.loads(path.read_text("utf-8")) for path in sorted(VIEWS.glob("*.json"))]
 COLUMNS = [column for table in load_tables(VIEWS) for column in table.view.columns]
 TITLES = {*(raw["title"] for raw in RAW), *(column.tags["erios/title"] for column in COLUMNS)}
@@ -30,7 +30,7 @@ def test_every_description_is_said_in_french(text: str) -> None:
 
 
 def test_every_title_is_said_in_french() -> None:
-    assert [title for title in TITLES if FRENCH.say_title(title) is None] == []
+    assert [title for title in TITLES if FRENCH.known_title(title) is None] == []
 
 
 def test_no_line_is_left_over() -> None:
@@ -45,16 +45,16 @@ def _of(line: str) -> str:
 
 
 def test_a_text_with_an_unknown_sentence_stays_whole() -> None:
-    french = French(sentences={"One.": "Un."})
-    assert french.text("One. Two.") == "One. Two."
-    assert french.text("One. One.") == "Un. Un."
+    texts = ViewTexts(sentences={"One.": "Un."})
+    assert texts.text("One. Two.") == "One. Two."
+    assert texts.text("One. One.") == "Un. Un."
 
 
 def test_a_pattern_takes_names_as_they_are_and_nouns_only_when_known() -> None:
-    french = French(sentences={"Key of {x}.": "Clé {x}."}, nouns={"the stay": "du séjour"})
-    assert french.text("Key of the stay.") == "Clé du séjour."
-    assert french.text("Key of stay_id.") == "Clé stay_id."
-    assert french.text("Key of the house.") == "Key of the house."
+    texts = ViewTexts(sentences={"Key of {x}.": "Clé {x}."}, nouns={"the stay": "du séjour"})
+    assert texts.text("Key of the stay.") == "Clé du séjour."
+    assert texts.text("Key of stay_id.") == "Clé stay_id."
+    assert texts.text("Key of the house.") == "Key of the house."
 
 
 def test_every_privacy_rule_has_its_words() -> None:

@@ -10,6 +10,7 @@ import pytest
 from erios.errors import RefusedError, UsageError
 from erios.governance import disclosure
 from erios.governance.disclosure import Parameters, Shown
+from erios.translation import using
 
 SECRET = b"a secret of thirty-two bytes ....."
 DEFAULTS = Parameters()
@@ -17,13 +18,14 @@ DEFAULTS = Parameters()
 
 @pytest.mark.parametrize("count", range(11))
 def test_count_under_eleven_is_masked_zero_included(count):
-    assert disclosure.masked(count).text() == "moins de 11"
+    assert str(disclosure.masked(count)) == "fewer than 11"
     assert all(disclosure.show(SECRET, count, key, DEFAULTS).value is None for key in range(200))
 
 
 def test_count_shown_reads_with_thin_spaces():
-    assert Shown(12345).text() == "12\u202f345"
-    assert Shown(None).text("en") == "fewer than 11"
+    assert str(Shown(12345)) == "12\u202f345"
+    with using("fr"):
+        assert str(Shown(None)) == "moins de 11"
 
 
 def test_noise_law_has_mean_zero_its_variance_and_its_bound():
