@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from erios.errors import KeyringError, StorageError
 from erios.settings import make_folder
+from etl.files import PRIVATE, write_atomically
 
 if TYPE_CHECKING:
     from etl.privacy import PseudonymKey
@@ -74,7 +74,7 @@ def rotate_key(path: Path) -> str:
     key_id = secrets.token_hex(4)
     ring["keys"][key_id] = _new_entry()
     ring["current"] = key_id
-    _replace(path, ring)
+    _write(path, ring, overwrite=True)
     return key_id
 
 
@@ -113,49 +113,22 @@ def list_keys(path: Path) -> tuple[KeyEntry, ...]:
 
 
 def _write_once(path: Path, ring: Mapping[str, Any]) -> None:
-    """Write to a private file, then link it in place: linking fails if somebody was faster."""
+    """Write a private file; KeyringError if there is one already."""
     make_folder(path.parent, 0o700)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(ring, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-        _sync_folder(path.parent)
+        _write(path, ring, overwrite=False)
     except FileExistsError:
         raise KeyringError(f"there is a keyring at {path} already; nothing was changed") from None
+
+
+def _write(path: Path, ring: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Write a private file whole or not at all."""
+    try:
+        write_atomically(path, json.dumps(ring, indent=2).encode(), PRIVATE, overwrite=overwrite)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise StorageError(f"cannot write the keyring {path}: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            draft.unlink()
-
-
-def _replace(path: Path, ring: Mapping[str, Any]) -> None:
-    """Put a new keyring in the place of the old in one step."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(ring, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(f"cannot write the keyring {path}: {error.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path) -> dict[str, Any]:

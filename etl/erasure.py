@@ -1,4 +1,4 @@
-"""Erasure: a patient's rows physically gone from every file of every kept release, and a scan that proves it.
+"""Erasure: remove a patient from every file of every kept release, and prove it by a scan.
 
 Owns the rewriting of files that releases share, the re-pinning of the releases, and the proof: a scan of every byte
 of the zones for the patient's pseudonyms, which is run before (and must find them) and after (and must not). Old
@@ -19,10 +19,11 @@ import duckdb
 import pyarrow.parquet as pq
 
 from etl.errors import InputError
-from etl.ingest.redaction import Blanked, blank
-from etl.load_config import LoadPlan
+from etl.files import write_atomically
+from etl.ingest.redaction import Redacted, redact
+from etl.load_config import LoadConfig
 from etl.merge.patient_identity import LOGICAL_MARK
-from etl.pipeline import held
+from etl.pipeline import locked_warehouse
 from etl.privacy import pseudonym
 from etl.sql import list_literal, literal
 from etl.warehouse.columns import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK
@@ -59,13 +60,13 @@ class Erasure:
     rows: int = 0
     files: int = 0
     releases: list[str] = field(default_factory=list)
-    blanked: Blanked = field(default_factory=lambda: Blanked(0, 0))
+    redacted: Redacted = field(default_factory=lambda: Redacted(0, 0))
     before: Scan | None = None
     after: Scan | None = None
 
 
 def erase(
-    plan: LoadPlan,
+    config: LoadConfig,
     references: Sequence[str],
     folders: Sequence[Path] = (),
     *,
@@ -74,21 +75,21 @@ def erase(
 ) -> Erasure:
     """Erase the patient that any of ``references`` names from every kept release and from quarantine.
 
-    ``landing``: blank the records in the landing zone too. ``folders`` are scanned beside the warehouse. ``done`` is
+    ``landing``: redact the records in the landing zone too. ``folders`` are scanned beside the warehouse. ``done`` is
     called before the erasure counts as ended: killed in it or before, the same command takes it up again. InputError
     when no kept release knows the patient.
     """
-    warehouse = plan.zones.warehouse
-    with held(plan):
+    warehouse = config.zones.warehouse
+    with locked_warehouse(config):
         begun = _begun(warehouse / STAGING)
-        with work_folder(plan.zones.warehouse) as folder:  # by which the next run sweeps up after a kill
-            keys = _keys(plan, references, begun)
+        with work_folder(config.zones.warehouse) as folder:  # by which the next run sweeps up after a kill
+            keys = _keys(config, references, begun)
             erasure = Erasure(len(keys))
             erasure.before = _scan(warehouse, folders, keys)
             _begin(folder, keys)
-            erasure.blanked = blank(plan, references, keys | _numbers(plan, keys), landing=landing)
-            _blank_pages(warehouse / "validation", keys)
-            _rewrite_all(plan, keys, erasure)
+            erasure.redacted = redact(config, references, keys | _numbers(config, keys), landing=landing)
+            _redact_pages(warehouse / "validation", keys)
+            _rewrite_all(config, keys, erasure)
             sweep(warehouse)
             erasure.after = _scan(warehouse, folders, keys)
             done(erasure)
@@ -96,15 +97,13 @@ def erase(
 
 
 def _scan(warehouse: Path, folders: Sequence[Path], keys: frozenset[str]) -> Scan:
-    """All places but the work folder, which holds the keys until the work is done."""
+    """Scan everything but the work folder, which holds the keys until the erasure ends."""
     return scan([*(path for path in sorted(warehouse.glob("*")) if path.name != STAGING), *folders], keys)
 
 
 def _begin(folder: Path, keys: frozenset[str]) -> None:
     """Note what is being erased: after a kill the tables may not know the patient any more."""
-    temporary = folder / f".{BEGUN}"
-    temporary.write_text(json.dumps(sorted(keys)))
-    temporary.rename(folder / BEGUN)
+    write_atomically(folder / BEGUN, json.dumps(sorted(keys)).encode())
 
 
 def _begun(folder: Path) -> frozenset[str]:
@@ -113,28 +112,28 @@ def _begun(folder: Path) -> frozenset[str]:
     return frozenset(json.loads(path.read_text())) if path.exists() else frozenset()
 
 
-def _keys(plan: LoadPlan, references: Sequence[str], begun: frozenset[str]) -> frozenset[str]:
+def _keys(config: LoadConfig, references: Sequence[str], begun: frozenset[str]) -> frozenset[str]:
     """Pseudonyms of the patient and of all resources of theirs; with those ``begun`` if they are this patient's."""
-    named = {pseudonym(plan.read_key(), reference) for reference in references}
+    named = {pseudonym(config.read_key(), reference) for reference in references}
     left = begun if begun & named else frozenset()
-    if left and not _known(plan, named):
+    if left and not _known(config, named):
         return left
-    patients = _aliases(plan, references)
-    return left.union(patients, *(_owned(release, patients) for release in _releases(plan)))
+    patients = _aliases(config, references)
+    return left.union(patients, *(_owned(release, patients) for release in _releases(config)))
 
 
-def _known(plan: LoadPlan, patients: Iterable[str]) -> bool:
-    return any(_owned(release, patients) for release in _releases(plan))
+def _known(config: LoadConfig, patients: Iterable[str]) -> bool:
+    return any(_owned(release, patients) for release in _releases(config))
 
 
-def _releases(plan: LoadPlan) -> list[Release]:
-    return [open_release(plan.zones.warehouse, name) for name in release_ids(plan.zones.warehouse)]
+def _releases(config: LoadConfig) -> list[Release]:
+    return [open_release(config.zones.warehouse, name) for name in release_ids(config.zones.warehouse)]
 
 
-def _aliases(plan: LoadPlan, references: Sequence[str]) -> frozenset[str]:
+def _aliases(config: LoadConfig, references: Sequence[str]) -> frozenset[str]:
     """Pseudonyms of the patient: as named, as meant by an identifier, and of the identities merged into it."""
-    key = plan.read_key()
-    releases = _releases(plan)
+    key = config.read_key()
+    releases = _releases(config)
     known = {pseudonym(key, reference) for reference in references}
     for release in releases[-1:]:  # identities merged once and parted since are two people
         known |= _meant(release, known, any(LOGICAL_MARK in reference for reference in references))
@@ -157,12 +156,12 @@ def _meant(release: Release, known: set[str], logical: bool) -> set[str]:
     return found
 
 
-def _numbers(plan: LoadPlan, keys: frozenset[str]) -> frozenset[str]:
+def _numbers(config: LoadConfig, keys: frozenset[str]) -> frozenset[str]:
     """Keyed business identifiers that mean only resources of the patient: DICOM names patients by them."""
     found: set[str] = set()
     query = """SELECT identifier_key FROM ({rows}) GROUP BY 1 HAVING bool_and(list_contains(?, resource_key))"""
     with duckdb.connect() as sql:
-        for release in _releases(plan)[-1:]:
+        for release in _releases(config)[-1:]:
             rows = sql.execute(query.format(rows=_rows(release, IDENTIFIER)), [sorted(keys)]).fetchall()
             found |= {str(row[0]) for row in rows}
     return frozenset(found)
@@ -180,25 +179,25 @@ def _owned(release: Release, patients: Iterable[str]) -> frozenset[str]:
         return frozenset(row[0] for row in sql.execute(query, [sorted(patients)]).fetchall())
 
 
-def _rewrite_all(plan: LoadPlan, keys: frozenset[str], erasure: Erasure) -> None:
-    """Write every file that names the patient anew, once, and let each release read the new ones."""
-    releases = _releases(plan)
+def _rewrite_all(config: LoadConfig, keys: frozenset[str], erasure: Erasure) -> None:
+    """Rewrite every file that names the patient, once, and pin the new files in each release."""
+    releases = _releases(config)
     written: dict[tuple[str, str], DataFile | None] = {}
     with duckdb.connect() as sql:
         sql.execute("CREATE TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
         sql.execute("SET VARIABLE gone = ?", [sorted(keys)])
         for table in sorted({table for release in releases for table in release.tables}):
-            written |= _rewrite_table(sql, plan, table, releases, erasure)
+            written |= _rewrite_table(sql, config, table, releases, erasure)
     for release in releases:
         _pin_again(release, written, keys)
         erasure.releases.append(release.id)
 
 
 def _rewrite_table(
-    sql: duckdb.DuckDBPyConnection, plan: LoadPlan, table: str, releases: Sequence[Release], erasure: Erasure
+    sql: duckdb.DuckDBPyConnection, config: LoadConfig, table: str, releases: Sequence[Release], erasure: Erasure
 ) -> dict[tuple[str, str], DataFile | None]:
     """Every file of the table, and what takes its place: itself, a new file, or None where nothing is left."""
-    folder = plan.zones.warehouse / TABLES / table
+    folder = config.zones.warehouse / TABLES / table
     files = {file.path: file for r in releases if table in r.tables for file in r.data_files(table)}
     named = _naming(sql, [str(folder / path) for path in files])
     return {
@@ -251,13 +250,13 @@ _IS_GONE = "list_contains(getvariable('gone'), string_split(x, '=')[-1])"
 
 
 def _without(table: str, single: Sequence[str], lists: Sequence[str], source: str) -> str:
-    """The rows that are not the patient's; in others, a reference to the patient becomes NULL."""
+    """SQL of the rows that are not the patient's, in which references to the patient become NULL."""
     own = [name for name in _OWN.get(table, ("_patient", f"{table}_key")) if name in single]
     mine = " OR ".join(map(_names_one, own)) or "false"
     others = [name for name in single if name.endswith("_key") and name not in own]
-    blank = [f'CASE WHEN NOT {_names_one(name)} THEN "{name}" END AS "{name}"' for name in others]
-    blank += [f'list_filter("{name}", lambda x: NOT {_IS_GONE}) AS "{name}"' for name in lists]
-    replaced = f" REPLACE ({', '.join(blank)})" if blank else ""
+    columns = [f'CASE WHEN NOT {_names_one(name)} THEN "{name}" END AS "{name}"' for name in others]
+    columns += [f'list_filter("{name}", lambda x: NOT {_IS_GONE}) AS "{name}"' for name in lists]
+    replaced = f" REPLACE ({', '.join(columns)})" if columns else ""
     return f"SELECT *{replaced} FROM {source} WHERE NOT ({mine})"
 
 
@@ -267,40 +266,38 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     LINK: ("resource_key", "replaced_by", "replaces"),
     IDENTITY: ("alias", "target"),
 }
-"""Columns that make a row of an internal table the patient's."""
+"""Columns by which a row of an internal table is the patient's."""
 
 
 def _pin_again(release: Release, written: Mapping[tuple[str, str], DataFile | None], keys: frozenset[str]) -> None:
-    """Let the release read the new files, in one atomic step."""
+    """Pin the new files in the release, in one atomic step."""
     tables = {}
     for table in release.tables:
         now = [written[table, file.path] for file in release.data_files(table)]
         files = [file for file in now if file is not None]
         version = set_state(release.warehouse / TABLES / table, files)
         tables[table] = PinnedTable(version, sum(file.rows for file in files), len(files))
-    validation = json.loads(_blanked(json.dumps(release.validation).encode(), keys))
+    validation = json.loads(_redacted(json.dumps(release.validation).encode(), keys))
     write_release(replace(release, tables=tables, validation=validation))
 
 
-def _blanked(text: bytes, keys: frozenset[str]) -> bytes:
+def _redacted(text: bytes, keys: frozenset[str]) -> bytes:
     return _TOKEN.sub(lambda m: b"(erased)" if m.group().decode() in keys else m.group(), text)
 
 
-def _blank_pages(folder: Path, keys: frozenset[str]) -> None:
-    """Take the patient's keys out of the Data Docs, which list keys to look at."""
+def _redact_pages(folder: Path, keys: frozenset[str]) -> None:
+    """Redact the patient's keys in the Data Docs, which list keys of failing rows."""
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         text = path.read_bytes()
-        blanked = _blanked(text, keys)
-        if blanked != text:
-            temporary = path.with_name(f".{path.name}.new")
-            temporary.write_bytes(blanked)
-            temporary.rename(path)
+        redacted = _redacted(text, keys)
+        if redacted != text:
+            write_atomically(path, redacted)
 
 
 def scan(folders: Iterable[Path], keys: frozenset[str]) -> Scan:
     """Look for the keys in every byte of every file; Parquet and zips are also read, because they are compressed."""
     wanted = {key.encode() for key in keys}
-    paths = [path for place in folders for path in [place, *sorted(place.rglob("*"))] if path.is_file()]
+    paths = [path for folder in folders for path in [folder, *sorted(folder.rglob("*"))] if path.is_file()]
     found = Counter({str(path): _in_bytes(path, wanted) for path in paths})
     found.update({str(path): _in_zip(path, wanted) for path in paths if path.suffix == ".zip"})
     with duckdb.connect() as sql:
@@ -336,7 +333,7 @@ def _alike(paths: Iterable[Path]) -> list[list[Path]]:
 
 
 def _in_parquet(sql: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> dict[str, int]:
-    """How often a key stands in the texts of each file."""
+    """Path → occurrences of the keys in the file's text columns."""
     source = f"read_parquet({list_literal(paths)}, hive_partitioning = false, filename = '_file')"
     single, lists = _columns(sql, source)
     names = [name for name in [*single, *lists] if name != "_file"]

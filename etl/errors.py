@@ -1,4 +1,4 @@
-"""The wing's errors: one sentence each, for a data manager; never a value of a patient's record."""
+"""Errors of the load: one sentence each, for a data manager; never a value of a patient's record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 
 
 class EtlError(Exception):
-    """Whatever stops a batch; ``str()`` is the sentence to show."""
+    """Base of all errors here; ``str()`` is the sentence to show."""
 
 
 class InputError(EtlError):
@@ -17,8 +17,8 @@ class PrivacyError(EtlError):
     """A column without a decision, or key material that is unfit."""
 
 
-class AccountingError(EtlError):
-    """Lines in do not equal lines accounted for: the batch is refused."""
+class ReconciliationError(EtlError):
+    """Resources received do not equal the sum of their outcomes; nothing is published."""
 
 
 class StorageError(EtlError):

@@ -1,4 +1,4 @@
-"""What a load is told: zones, tables, sizes, the functions that read the key and the register, the gate's verdict."""
+"""Parameters of a load: zones, tables, sizes, the functions that read the key and the register; and the gate's type."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from etl.dicom.series import DicomRules
 
 SPLITS_PER_CHUNK = 4
-"""Files are cut finer than a task reads, so that tasks can weigh alike."""
+"""Files are cut into smaller splits than a task reads, so that tasks can be of equal size."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Zones:
 
 
 @dataclass(frozen=True)
-class LoadPlan:
-    """How a load works: the tables, the split of the work, the key's id and the function that reads the key."""
+class LoadConfig:
+    """Parameters of a load; ``read_key`` is called by tasks, ``key_id`` names the key without reading it."""
 
     zones: Zones
     tables: tuple[WarehouseTable, ...]
@@ -42,20 +42,20 @@ class LoadPlan:
     task_memory_mb: int = 1024
     scratch: Path = Path("/tmp")
     file_rows: int = 32768
-    crumbs: int = 8
-    """So many small files a bucket has before new rows take them in: rows are written again once in so many nights."""
-    segments: Path | None = None
+    compaction_threshold: int = 8
+    """Number of small files in a bucket from which a merge combines them with its new rows."""
+    reidentification_folder: Path | None = None
     read_sealing_key: Callable[[], SealingKey] | None = None
-    """Where and under which key the re-identification table is sealed."""
+    """The re-identification table: its folder, and the key that seals it. None writes none."""
     read_objectors: Callable[[], Iterable[str]] = tuple
     """The references (``Patient/ID``, ``Patient?identifier=SYSTEM|VALUE``) of those who object to research."""
     dicom: DicomRules | None = None
-    """How DICOM series are read; None takes none."""
+    """How DICOM series are read; without it, a load refuses them."""
     most_unpacked: int = 64 << 30
 
     @property
     def carried(self) -> object:
-        """What of the plan travels to tasks: never the register, nor settings."""
+        """What tasks are sent: never the register, nor settings."""
         return self.tables, self.read_key, self.read_sealing_key, self.dicom
 
     @property
@@ -66,7 +66,7 @@ class LoadPlan:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says of the staged tables: a sentence a fault, a summary to keep, and where its pages are."""
+    """The gate's decision: one sentence per fault, a summary for the release, and the path of its pages."""
 
     blocked: bool
     sentences: tuple[str, ...]

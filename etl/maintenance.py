@@ -1,4 +1,4 @@
-"""Upkeep of the warehouse: which releases are kept, what is deleted from disk, small files put together.
+"""Maintenance of the warehouse: pinned releases, vacuum (delete unread files), compaction (combine small files).
 
 Owns deletion of data files: a file is deleted when no kept release reads it, and never otherwise. Readers go on
 undisturbed: a release that is kept reads the same files before and after.
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from etl.errors import ReleaseError
-from etl.load_config import LoadPlan
-from etl.merge.planning import Work, folded, forms, small_files
-from etl.pipeline import held, publish_again
+from etl.load_config import LoadConfig
+from etl.merge.planning import MergeContext, merge_tables, small_files, table_schemas
+from etl.pipeline import locked_warehouse, publish_again
 from etl.tasks import Progress, Runner
 from etl.warehouse.data_files import RELEASES
 from etl.warehouse.garbage import delete, unread, work_folder
@@ -21,11 +21,11 @@ from etl.warehouse.release import Release, latest, open_release, read_pins, rele
 from etl.warehouse.staged import Staged
 
 Pins = Callable[[], Mapping[str, str]]
-"""Releases that others need, such as released extracts, each with the reason."""
+"""Releases that others need, such as those of released extracts, each with the reason."""
 
 
 def keep(warehouse: Path, release_id: str, reason: str | None) -> dict[str, str]:
-    """Keep a release whatever its age, or (no reason) let it age again; answers all that are kept so."""
+    """Pin a release for a reason, or (None) unpin it; returns all pins."""
     open_release(warehouse, release_id)
     pins = read_pins(warehouse)
     if reason:
@@ -38,7 +38,7 @@ def keep(warehouse: Path, release_id: str, reason: str | None) -> dict[str, str]
 
 @dataclass(frozen=True)
 class Vacuumed:
-    """What a vacuum forgot and deleted, or would."""
+    """What a vacuum deleted, or (dry run) would."""
 
     forgotten: tuple[str, ...]
     kept: Mapping[str, str]
@@ -46,12 +46,12 @@ class Vacuumed:
     bytes: int
 
 
-def vacuum(plan: LoadPlan, last: int, pins: Pins, *, dry_run: bool = False) -> Vacuumed:
-    """Forget all releases but the ``last`` ones and those pinned, and delete the files that nobody reads any more."""
+def vacuum(config: LoadConfig, last: int, pins: Pins, *, dry_run: bool = False) -> Vacuumed:
+    """Delete all releases but the ``last`` ones and those pinned, and the data files that no kept release reads."""
     if last < 1:
         raise ReleaseError("at least the last release is kept: ask for --last 1 or more")
-    warehouse = plan.zones.warehouse
-    with held(plan):
+    warehouse = config.zones.warehouse
+    with locked_warehouse(config):
         ids = release_ids(warehouse)
         why = {**dict.fromkeys(ids[-last:], f"one of the last {last}"), **read_pins(warehouse), **pins()}
         forgotten = tuple(name for name in ids if name not in why)
@@ -74,22 +74,22 @@ class Compacted:
     release: Release
 
 
-def compact(plan: LoadPlan, runner: Runner, progress: Progress | None = None) -> Compacted:
-    """Put the small files of every bucket together and publish the same rows as a new release."""
-    with held(plan):
-        base = latest(plan.zones.warehouse)
+def compact(config: LoadConfig, runner: Runner, progress: Progress | None = None) -> Compacted:
+    """Combine the small files of every bucket and publish the same rows as a new release."""
+    with locked_warehouse(config):
+        base = latest(config.zones.warehouse)
         if base is None:
             raise ReleaseError("no release yet; run `erios etl load PATH` first")
-        release = _compacted(plan, base, runner, progress)
+        release = _compacted(config, base, runner, progress)
     before = sum(table.files for table in base.tables.values())
     return Compacted(before, sum(table.files for table in release.tables.values()), release)
 
 
-def _compacted(plan: LoadPlan, base: Release, runner: Runner, progress: Progress | None) -> Release:
-    with work_folder(plan.zones.warehouse) as folder:
-        work = Work(plan, base, folder, Staged(), (), {})
-        small = {form.table: small_files(work, form.table, 2) for form in forms(plan)}
+def _compacted(config: LoadConfig, base: Release, runner: Runner, progress: Progress | None) -> Release:
+    with work_folder(config.zones.warehouse) as folder:
+        context = MergeContext(config, base, folder, Staged(), (), {})
+        small = {schema.table: small_files(context, schema.table, 2) for schema in table_schemas(config)}
         if not any(small.values()):
             return base
-        folded(work, runner, progress, small)
-        return publish_again(plan, base, work.changes, "compact")
+        merge_tables(context, runner, progress, small)
+        return publish_again(config, base, context.changes, "compact")

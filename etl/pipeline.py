@@ -1,147 +1,196 @@
-"""The main job, as one readable list of steps: receive, stage, settle, identify, fold, account, validate, publish.
+"""The load of an export into the warehouse, as one readable list of steps.
 
-Owns the order of the steps and the promise that nothing is visible before the last one. Everything it needs is
-handed to it: zones as paths, the key as a function that tasks call, the gate as a function. It must never see clear
-text: it moves counts and file names.
+1. *Receive*: copy the export, unchanged, into the landing zone as a batch.
+2. *Stage*: Spark tasks parse, check and pseudonymise the batch, evaluate the views, and write Parquet files that no
+   release names; refused texts go to quarantine.
+3. *Resolve versions*: of every resource, choose the newest version among what is staged and what the ledger has.
+4. *Resolve identities*: compute which patients are merged, what business identifiers mean, and who objects.
+5. *Merge*: write the files of every table that change.
+6. *Reconcile*: every resource received has exactly one outcome, or the load stops.
+7. *Validate*: the gate reads the new files and the tables as they would become; it may block.
+8. *Publish*: commit every table to its Delta log, then write the release file that pins them. Only this last write
+   makes anything visible; a run that stops earlier is rolled back by the next one.
+
+A refresh (the objection register changed) is a load without a batch; a rebuild computes tables again from all landed
+batches. This module owns the order of the steps. It moves counts and file names and must never see clear text: the
+key is a function that tasks call, and the gate is a function too.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from etl.compatibility import check_base, check_enough
+from etl.compatibility import check_compatible, check_rebuild_covers
 from etl.errors import GateRefused, ReleaseError
 from etl.ingest.landing import Batch, batch_ids, finish_rewrites, receive
 from etl.ingest.planning import rebuild_tasks, stage_all, staging_tasks
 from etl.ingest.staging import StagingTask
-from etl.load_config import Gate, LoadPlan, Verdict
-from etl.merge.accounting import Account, settle_accounts, total
-from etl.merge.patient_identity import LOGICAL_MARK, write_identity
-from etl.merge.planning import Work, folded, identity_sources, new_identity, settle_tasks
-from etl.merge.versions import settle
+from etl.load_config import Gate, LoadConfig, Verdict
+from etl.merge.patient_identity import LOGICAL_MARK, IdentityChange, write_identity
+from etl.merge.planning import MergeContext, identity_sources, merge_tables, new_identity_table, resolve_tasks
+from etl.merge.reconciliation import Outcomes, Reconciliation, reconcile, total
+from etl.merge.versions import resolve_versions
 from etl.privacy import pseudonym
 from etl.tasks import Progress, Runner
-from etl.warehouse.changes import Merged
+from etl.warehouse.changes import TableChanges
 from etl.warehouse.columns import IDENTITY, INTERNAL
-from etl.warehouse.data_files import TABLES
+from etl.warehouse.data_files import RELEASES, TABLES
 from etl.warehouse.delta import commit_table
 from etl.warehouse.faults import storage_fault
 from etl.warehouse.garbage import recover, sweep, work_folder
-from etl.warehouse.image_files import keep_voxels
+from etl.warehouse.image_files import publish_voxel_files
 from etl.warehouse.release import Release, exclusive, future_files, latest, publish
 from etl.warehouse.staged import STAGING
 
 REFRESH, REBUILD = "refresh", "rebuild"
-"""Stand for the batch where a release has none."""
+"""Stand for the batch's id in a release that has no batch."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a load did."""
+    """The result of a load, a refresh or a rebuild; ``reconciliations`` by resource type."""
 
     batch: str
     release: str | None
     new_release: bool
-    accounts: Mapping[str, Account]
+    reconciliations: Mapping[str, Reconciliation]
     verdict: Verdict | None
     passed_over: tuple[str, ...]
     recovered: tuple[str, ...]
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The form of `erios etl load --json`."""
+        """The output of `erios etl load --json`."""
         return {
             "batch": self.batch,
             "release": self.release,
-            "totals": total(self.accounts).to_dict(),
-            "types": {name: account.to_dict() for name, account in self.accounts.items()},
+            "totals": total(self.reconciliations).to_dict(),
+            "types": {name: counts.to_dict() for name, counts in self.reconciliations.items()},
             "seconds": round(self.seconds, 3),
         }
 
 
+@dataclass(frozen=True)
+class LoadRun:
+    """One update of the warehouse: of a new batch, of none (refresh), or (``rebuilding``) of all landed batches.
+
+    ``landed``: the batches of earlier loads. ``only``: the tables to rebuild; none named, all.
+    """
+
+    config: LoadConfig
+    runner: Runner
+    gate: Gate
+    progress: Progress | None
+    batch: Batch | None
+    landed: Sequence[str]
+    rebuilding: bool = False
+    only: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The batch's id, or what stands for it in the release and in the path of the Data Docs."""
+        return self.batch.id if self.batch else REBUILD if self.rebuilding else REFRESH
+
+    def replaces(self, table: str) -> bool:
+        """Does the run compute the table from nothing, and replace all of its rows?"""
+        return self.rebuilding and (not self.only or table in self.only)
+
+    def tasks(self, returning: Collection[str]) -> list[StagingTask]:
+        """Staging tasks of the batch, and of earlier batches for the ``returning`` patients (pseudonyms)."""
+        if self.rebuilding:
+            return rebuild_tasks(self.config, self.runner.parallelism, self.landed)
+        return staging_tasks(self.batch, self.config, self.runner.parallelism, self.landed, returning)
+
+
+# ---- the three commands
+
+
 def load(
-    paths: Sequence[Path], plan: LoadPlan, runner: Runner, gate: Gate, progress: Progress | None = None
+    paths: Sequence[Path], config: LoadConfig, runner: Runner, gate: Gate, progress: Progress | None = None
 ) -> LoadReport:
     """Load an export and publish it as a release, whole or not at all.
 
-    Raises the wing's errors: InputError for an export that cannot be taken, GateRefused when validation blocks,
-    BusyError when another load runs, StorageError when a zone cannot be written.
+    Raises InputError for an export that cannot be read, GateRefused when validation blocks, BusyError when another
+    load runs, StorageError when a zone cannot be written.
     """
-    with held(plan) as (started, mended):
-        check_base(plan)
-        earlier = batch_ids(plan.zones.landing)
+    with locked_warehouse(config) as (started, recovered):
+        check_compatible(config)
+        landed = batch_ids(config.zones.landing)
         batch = receive(
             paths,
-            plan.zones.landing,
-            split_bytes=plan.split_bytes,
+            config.zones.landing,
+            split_bytes=config.split_bytes,
             progress=progress,
-            most_unpacked=plan.most_unpacked,
+            most_unpacked=config.most_unpacked,
         )
-        report = _advance(Step(plan, runner, gate, progress, batch, earlier))
-    return replace(report, recovered=mended, seconds=time.monotonic() - started)
+        report = _update(LoadRun(config, runner, gate, progress, batch, landed))
+    return replace(report, recovered=recovered, seconds=time.monotonic() - started)
 
 
-def refresh(plan: LoadPlan, runner: Runner, gate: Gate, progress: Progress | None = None) -> LoadReport:
-    """Publish what the objection register asks for today, without a new batch."""
-    with held(plan) as (started, mended):
-        check_base(plan)
-        report = _advance(Step(plan, runner, gate, progress, None, batch_ids(plan.zones.landing)))
-    return replace(report, recovered=mended, seconds=time.monotonic() - started)
+def refresh(config: LoadConfig, runner: Runner, gate: Gate, progress: Progress | None = None) -> LoadReport:
+    """Apply today's objection register without a new batch, and publish the result."""
+    with locked_warehouse(config) as (started, recovered):
+        check_compatible(config)
+        report = _update(LoadRun(config, runner, gate, progress, None, batch_ids(config.zones.landing)))
+    return replace(report, recovered=recovered, seconds=time.monotonic() - started)
 
 
 def rebuild(
-    plan: LoadPlan,
+    config: LoadConfig,
     runner: Runner,
     gate: Gate,
     tables: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> LoadReport:
-    """Compute the tables (all, or those named) anew from the landing zone, with today's views, rules and key.
+    """Compute all tables, or those named, from the landing zone with today's views, rules and key.
 
-    Readers keep the old release until the new one stands; the old one's files stay until a vacuum. Raises ReleaseError
+    Readers keep the last release until the new one is published; its files stay until a vacuum. Raises ReleaseError
     before anything starts where the tables named are not enough: another key, or other changed views.
     """
-    with held(plan) as (started, mended):
-        batches = batch_ids(plan.zones.landing)
+    with locked_warehouse(config) as (started, recovered):
+        batches = batch_ids(config.zones.landing)
         if not batches:
             raise ReleaseError("nothing to rebuild from: the landing zone holds no batch")
         if tables:
-            check_enough(plan, tables)
-        report = _advance(Step(plan, runner, gate, progress, None, batches, anew=True, only=frozenset(tables)))
-    return replace(report, recovered=mended, seconds=time.monotonic() - started)
+            check_rebuild_covers(config, tables)
+        run = LoadRun(config, runner, gate, progress, None, batches, rebuilding=True, only=frozenset(tables))
+        report = _update(run)
+    return replace(report, recovered=recovered, seconds=time.monotonic() - started)
 
 
 @contextmanager
-def held(plan: LoadPlan) -> Iterator[tuple[float, tuple[str, ...]]]:
-    """Hold the warehouse; what a killed run left is rolled back and swept up first.
+def locked_warehouse(config: LoadConfig) -> Iterator[tuple[float, tuple[str, ...]]]:
+    """Hold the warehouse's lock, after rolling back and deleting what a killed run left.
 
-    Raises BusyError, and StorageError for whatever its disk or files refuse.
+    Yields the start time (monotonic seconds) and the tables rolled back. Raises BusyError, and StorageError for
+    faults of disk or files inside.
     """
     started = time.monotonic()
-    with _sentences(), exclusive(plan.zones.warehouse):
-        finish_rewrites(plan.zones.landing)
-        mended = recover(plan.zones.warehouse)
-        if mended or (plan.zones.warehouse / STAGING).exists():
-            sweep(plan.zones.warehouse)
-            _sweep_drafts(plan.segments)
-        yield started, tuple(mended)
+    with _storage_faults(), exclusive(config.zones.warehouse):
+        finish_rewrites(config.zones.landing)
+        recovered = recover(config.zones.warehouse)
+        if recovered or (config.zones.warehouse / STAGING).exists():
+            sweep(config.zones.warehouse)
+            _delete_drafts(config.zones.warehouse / RELEASES)
+            _delete_drafts(config.reidentification_folder)
+        yield started, tuple(recovered)
 
 
-def _sweep_drafts(segments: Path | None) -> None:
-    """What a killed run was writing beside the sealed segments."""
-    for draft in segments.rglob(".*") if segments else ():
+def _delete_drafts(folder: Path | None) -> None:
+    """Delete half-written files of a folder: their names begin with a dot."""
+    for draft in folder.rglob(".*") if folder else ():
         draft.unlink()
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
-    """What the disk or the tables' files refuse, in a sentence."""
+def _storage_faults() -> Iterator[None]:
+    """Raise faults of the disk or of the tables' files as StorageError."""
     try:
         yield
     except Exception as error:
@@ -150,99 +199,83 @@ def _sentences() -> Iterator[None]:
         raise
 
 
-@dataclass(frozen=True)
-class Step:
-    """One advance of the warehouse: with a new batch, without, or (``anew``) from nothing but the landing zone."""
-
-    plan: LoadPlan
-    runner: Runner
-    gate: Gate
-    progress: Progress | None
-    batch: Batch | None
-    earlier: Sequence[str]
-    anew: bool = False
-    only: frozenset[str] = frozenset()
-
-    @property
-    def name(self) -> str:
-        """What stands for the batch in the release and beside its Data Docs."""
-        return self.batch.id if self.batch else REBUILD if self.anew else REFRESH
-
-    def commits(self, table: str) -> bool:
-        """Is the table computed anew, and all that stood in it replaced?"""
-        return self.anew and (not self.only or table in self.only)
-
-    def tasks(self, back: Collection[str]) -> list[StagingTask]:
-        """What is read: the batch, and earlier ones again for the patients that no objection keeps out any more."""
-        if self.anew:
-            return rebuild_tasks(self.plan, self.runner.parallelism, self.earlier)
-        return staging_tasks(self.batch, self.plan, self.runner.parallelism, self.earlier, back)
+# ---- the steps after receiving
 
 
-def _advance(step: Step) -> LoadReport:
-    """Everything after landing: from the last release to the next; the caller holds the warehouse."""
-    plan, base = step.plan, latest(step.plan.zones.warehouse)
-    with work_folder(plan.zones.warehouse) as folder:
-        changes, accounts = _changes(step, None if step.anew else base, folder)
-        changes = _replacing(step, base, changes) if step.anew else changes
-        verdict = _validate(step, base, changes)
-        release = _publish(step, base, changes, accounts, verdict, folder)
+def _update(run: LoadRun) -> LoadReport:
+    """Steps 2 to 8: from the last release to the next. The caller holds the lock."""
+    base = latest(run.config.zones.warehouse)
+    with work_folder(run.config.zones.warehouse) as folder:
+        context, resolved, identities = _stage_and_resolve(run, None if run.rebuilding else base, folder)
+        withheld = _merge(run, context, identities)
+        reconciliations = reconcile(context.staged, [*resolved, *withheld])
+        changes = _replacing(run, base, context.changes) if run.rebuilding else context.changes
+        verdict = _validate(run, base, changes)
+        release = _publish(run, base, changes, reconciliations, verdict, folder)
     return LoadReport(
-        batch=step.name,
+        batch=run.name,
         release=release.id if release else None,
         new_release=release is not None and (base is None or release.id != base.id),
-        accounts=accounts,
+        reconciliations=reconciliations,
         verdict=verdict,
-        passed_over=step.batch.passed_over if step.batch else (),
+        passed_over=run.batch.passed_over if run.batch else (),
         recovered=(),
         seconds=0.0,
     )
 
 
-def _changes(step: Step, base: Release | None, folder: Path) -> tuple[dict[str, Merged], dict[str, Account]]:
-    """Stage, settle and fold; where an objection has ended, all over with that patient's earlier records."""
-    objectors = _objectors(step.plan)
-    back: frozenset[str] = frozenset()
+def _stage_and_resolve(
+    run: LoadRun, base: Release | None, folder: Path
+) -> tuple[MergeContext, list[Outcomes], IdentityChange]:
+    """Steps 2 to 4. Where an objection has ended, once more with the earlier records of that patient."""
+    objectors = _objectors(run.config)
+    returning: frozenset[str] = frozenset()
     while True:
-        staged = stage_all(step.tasks(back), step.plan, folder, step.runner, step.progress)
-        work = Work(step.plan, base, folder, staged, objectors, {}, step.only)
-        settled = step.runner.run("settle", settle, settle_tasks(work), step.progress)
-        identified = write_identity(identity_sources(work), step.plan.scratch)
-        if identified.returning <= back:
-            break
-        back |= identified.returning
+        staged = stage_all(run.tasks(returning), run.config, folder, run.runner, run.progress)
+        context = MergeContext(run.config, base, folder, staged, objectors, {}, run.only)
+        resolved = run.runner.run("resolve", resolve_versions, resolve_tasks(context), run.progress)
+        identities = write_identity(identity_sources(context), run.config.scratch)
+        if identities.returning <= returning:
+            return context, [counts.outcomes for counts in resolved], identities
+        returning |= identities.returning
         shutil.rmtree(folder)
         folder.mkdir()
-    objected = folded(work, step.runner, step.progress)
-    if identified.changed:
-        work.changes[IDENTITY] = new_identity(work)
-    return work.changes, settle_accounts(staged, [*(part.outcomes for part in settled), *objected])
 
 
-def _replacing(step: Step, last: Release | None, changes: Mapping[str, Merged]) -> dict[str, Merged]:
-    """The changes of tables computed anew: all that stood in them goes, and a table without rows is empty."""
+def _objectors(config: LoadConfig) -> tuple[tuple[str, bool], ...]:
+    """The objection register as pseudonyms, each with whether it is a business identifier."""
+    key = config.read_key()
+    return tuple(
+        (pseudonym(key, reference), LOGICAL_MARK in reference) for reference in sorted(config.read_objectors())
+    )
+
+
+def _merge(run: LoadRun, context: MergeContext, identities: IdentityChange) -> list[Outcomes]:
+    """Step 5: fill ``context.changes``; returns the outcomes that objections change."""
+    withheld = merge_tables(context, run.runner, run.progress)
+    if identities.changed:
+        context.changes[IDENTITY] = new_identity_table(context)
+    return withheld
+
+
+def _replacing(run: LoadRun, last: Release | None, changes: Mapping[str, TableChanges]) -> dict[str, TableChanges]:
+    """Of a rebuild: all present files of a table leave, and a table without rows is empty."""
     replacing = {}
-    for table in filter(step.commits, columns_of(step.plan)):
-        gone = last.data_files(table) if last and table in last.tables else []
-        replacing[table] = replace(changes.get(table, Merged(table)), removed=gone)
+    for table in filter(run.replaces, columns_of(run.config)):
+        removed = last.data_files(table) if last and table in last.tables else []
+        replacing[table] = replace(changes.get(table, TableChanges(table)), removed=removed)
     return replacing
 
 
-def _objectors(plan: LoadPlan) -> tuple[tuple[str, bool], ...]:
-    """The register's entries as pseudonyms, each with whether it is a business identifier."""
-    key = plan.read_key()
-    return tuple((pseudonym(key, text), LOGICAL_MARK in text) for text in sorted(plan.read_objectors()))
-
-
-def _validate(step: Step, base: Release | None, changes: Mapping[str, Merged]) -> Verdict | None:
-    """The gate's verdict on what changes; None when nothing does. GateRefused when it blocks."""
+def _validate(run: LoadRun, base: Release | None, changes: Mapping[str, TableChanges]) -> Verdict | None:
+    """Step 7: the gate's verdict; None when nothing changes. Raises GateRefused when it blocks."""
     if not any(change.added or change.removed for change in changes.values()):
         return None
-    if step.progress:
-        step.progress("validate", 0, 1)
-    verdict = step.gate(*_to_check(step.plan, base, changes), step.name)
-    if step.progress:
-        step.progress("validate", 1, 1)
+    if run.progress:
+        run.progress("validate", 0, 1)
+    verdict = run.gate(*_files_to_validate(run.config, base, changes), run.name)
+    if run.progress:
+        run.progress("validate", 1, 1)
     if verdict.blocked:
         pages = f"; see {verdict.docs}" if verdict.docs else ""
         raise GateRefused(
@@ -251,49 +284,50 @@ def _validate(step: Step, base: Release | None, changes: Mapping[str, Merged]) -
     return verdict
 
 
-def _to_check(
-    plan: LoadPlan, base: Release | None, changes: Mapping[str, Merged]
+def _files_to_validate(
+    config: LoadConfig, base: Release | None, changes: Mapping[str, TableChanges]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The tables' future files, and those of them with rows that no release had."""
-    root = plan.zones.warehouse / TABLES
-    names = [table.name for table in plan.tables]
+    """Table → its files after the commit, and table → those of them with rows that no release had."""
+    root = config.zones.warehouse / TABLES
+    names = [table.name for table in config.tables]
     files = {name: [str(root / name / f.path) for f in future_files(base, name, changes.get(name))] for name in names}
-    fresh = {name: [str(root / name / f.path) for f in changes[name].added] for name in names if name in changes}
-    return files, fresh
+    added = {name: [str(root / name / f.path) for f in changes[name].added] for name in names if name in changes}
+    return files, added
 
 
 def _publish(
-    step: Step,
+    run: LoadRun,
     base: Release | None,
-    changes: Mapping[str, Merged],
-    accounts: Mapping[str, Account],
+    changes: Mapping[str, TableChanges],
+    reconciliations: Mapping[str, Reconciliation],
     verdict: Verdict | None,
     folder: Path,
 ) -> Release | None:
-    """Commit every table, then pin them: the only step that makes anything visible."""
+    """Step 8: commit every table, then pin the versions in a release; without changes, the last release."""
     if verdict is None:
         return base
-    keep_voxels(step.plan.zones.warehouse, folder, changes)
-    _commit(step.plan, changes, step.name, step.commits)
+    config = run.config
+    publish_voxel_files(config.zones.warehouse, folder, changes)
+    _commit(config, changes, run.name, overwritten=frozenset(filter(run.replaces, columns_of(config))))
     return publish(
-        step.plan.zones.warehouse,
-        list(columns_of(step.plan)),
-        batch=step.name,
-        totals=total(accounts).to_dict(),
-        types={name: account.to_dict() for name, account in accounts.items()},
+        config.zones.warehouse,
+        list(columns_of(config)),
+        batch=run.name,
+        totals=total(reconciliations).to_dict(),
+        types={name: counts.to_dict() for name, counts in reconciliations.items()},
         validation=verdict.summary,
-        key_id=step.plan.key_id,
-        buckets=step.plan.buckets,
-        views={table.name: table.digest for table in step.plan.tables},
+        key_id=config.key_id,
+        buckets=config.buckets,
+        views={table.name: table.digest for table in config.tables},
     )
 
 
-def publish_again(plan: LoadPlan, base: Release, changes: Mapping[str, Merged], name: str) -> Release:
-    """Publish the same rows in other files: accounts and validation are those of ``base``."""
-    _commit(plan, changes, name)
+def publish_again(config: LoadConfig, base: Release, changes: Mapping[str, TableChanges], name: str) -> Release:
+    """Publish the same rows in other files: counts and validation are those of ``base``."""
+    _commit(config, changes, name)
     return publish(
-        plan.zones.warehouse,
-        list(columns_of(plan)),
+        config.zones.warehouse,
+        list(columns_of(config)),
         batch=name,
         totals=base.totals,
         types=base.types,
@@ -305,13 +339,13 @@ def publish_again(plan: LoadPlan, base: Release, changes: Mapping[str, Merged], 
 
 
 def _commit(
-    plan: LoadPlan, changes: Mapping[str, Merged], name: str, anew: Callable[[str], bool] = lambda _table: False
+    config: LoadConfig, changes: Mapping[str, TableChanges], name: str, overwritten: Collection[str] = ()
 ) -> None:
-    for table, columns in columns_of(plan).items():
-        change = changes.get(table, Merged(table))
-        commit_table(plan.zones.warehouse, table, columns, change, name, overwrite=anew(table))
+    for table, columns in columns_of(config).items():
+        change = changes.get(table, TableChanges(table))
+        commit_table(config.zones.warehouse, table, columns, change, name, overwrite=table in overwritten)
 
 
-def columns_of(plan: LoadPlan) -> dict[str, Mapping[str, str]]:
+def columns_of(config: LoadConfig) -> dict[str, Mapping[str, str]]:
     """Columns of every table, warehouse tables first."""
-    return {**{table.name: table.column_types() for table in plan.tables}, **INTERNAL}
+    return {**{table.name: table.column_types() for table in config.tables}, **INTERNAL}

@@ -1,6 +1,6 @@
-"""Segments of the re-identification table: sealed files of (pseudonym, reference, key_id), one a load task.
+"""The re-identification table: sealed files (segments) of (pseudonym, reference, key_id), one per staging task.
 
-Owns their place (``<folder>/<batch>/<task>-<key id>.sealed``) and content: an Arrow stream inside a seal. They lie
+Owns their path (``<folder>/<batch>/<task>-<key id>.sealed``) and content: an Arrow stream inside a seal. They lie
 in the identity zone only; a row never leaves this module but to the one who holds the sealing key. A task that runs
 again writes the same segment again; a new pseudonym key writes beside the old.
 """
@@ -25,7 +25,7 @@ SCHEMA = pa.schema([("pseudonym", pa.string()), ("reference", pa.string()), ("ke
 SUFFIX = ".sealed"
 _ROWS = "SELECT DISTINCT resource_key, 'Patient/' || id FROM parsed WHERE action = 'put'"
 Keep = Callable[["duckdb.DuckDBPyConnection"], None]
-"""Takes a kernel's connection just after it evaluated the type Patient."""
+"""Takes a transform's connection just after it evaluated the type Patient."""
 
 
 def segment_path(folder: Path, batch: str, task: int, key_id: str) -> Path:
@@ -39,15 +39,15 @@ def segment_writer(folder: Path, batch: str, task: int, key: SealingKey) -> Iter
 
     The pseudonyms must be those of the key whose id ``key`` bears. Raises StorageError.
     """
-    found: list[pa.Table] = []
+    patients: list[pa.Table] = []
 
     def keep(connection: duckdb.DuckDBPyConnection) -> None:
         rows = connection.sql(_ROWS).to_arrow_table()
         key_ids = pa.repeat(pa.scalar(key.key_id), len(rows))
-        found.append(pa.table([*rows.columns, key_ids], names=SCHEMA.names).cast(SCHEMA))
+        patients.append(pa.table([*rows.columns, key_ids], names=SCHEMA.names).cast(SCHEMA))
 
     yield keep
-    rows = pa.concat_tables(found) if found else SCHEMA.empty_table()
+    rows = pa.concat_tables(patients) if patients else SCHEMA.empty_table()
     if len(rows):
         seal_segment(segment_path(folder, batch, task, key.key_id), rows, key)
 
@@ -57,7 +57,7 @@ def seal_segment(path: Path, rows: pa.Table, key: SealingKey) -> None:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, SCHEMA) as stream:
         stream.write_table(rows.select(SCHEMA.names).cast(SCHEMA))
-    write_private(path, seal(sink.getvalue().to_pybytes(), key, _place(path)))
+    write_private(path, seal(sink.getvalue().to_pybytes(), key, _bound_to(path)))
 
 
 def open_segment(path: Path, find_key: FindKey) -> pa.Table:
@@ -66,7 +66,7 @@ def open_segment(path: Path, find_key: FindKey) -> pa.Table:
         sealed = path.read_bytes()
     except OSError as error:
         raise StorageError(f"cannot read the segment {path}: {error.strerror}") from None
-    return pa.ipc.open_stream(unseal(sealed, find_key, _place(path))).read_all()
+    return pa.ipc.open_stream(unseal(sealed, find_key, _bound_to(path))).read_all()
 
 
 def segment_paths(folder: Path) -> list[Path]:
@@ -107,6 +107,6 @@ def _keep_only(path: Path, rows: pa.Table, find_key: FindKey) -> None:
         path.unlink()
 
 
-def _place(path: Path) -> str:
+def _bound_to(path: Path) -> str:
     """What a segment's seal is bound to: the folder of its batch and its name."""
     return f"reidentification/{path.parent.name}/{path.name}"

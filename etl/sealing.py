@@ -9,10 +9,8 @@ Form: ``erios-sealed-1``, length of the key id, key id, 12 random bytes, ciphert
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from etl.errors import PrivacyError, StorageError, refusal
+from etl.files import PRIVATE, write_atomically
 
 MAGIC = b"erios-sealed-1"
 KEY_BYTES = 32
@@ -80,31 +79,12 @@ def _damaged(place: str) -> StorageError:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600 whole or not at all: temporary file, fsync, rename, fsync of the folder.
+    """Write a file of mode 0600 whole or not at all; missing folders are made with mode 0700.
 
-    StorageError names the folder. Missing folders are made with mode 0700.
+    StorageError names the folder.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        sync_folder(path.parent)
+        write_atomically(path, data, PRIVATE)
     except OSError as error:
         raise StorageError(f"cannot write in {path.parent}, nothing was changed: {refusal(error)}") from None
-    finally:
-        with suppress(OSError):
-            draft.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

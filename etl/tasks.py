@@ -1,4 +1,4 @@
-"""Running a wing's function over many items as Spark tasks, so that nothing but plain results comes back.
+"""Running a function over many items as Spark tasks, of which only plain results or plain sentences come back.
 
 Owns the guard around every task: an exception's message may hold a patient's value, so only our own sentences,
 the class of anything else and its code location leave the task. Progress is read from Spark's status tracker.
@@ -37,7 +37,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Failure:
-    """What may be told of an exception: a wing error's class and sentence, or a class and a code location."""
+    """What an exception may show: a wing error's class and sentence, or a class and a code location."""
 
     kind: str
     sentence: str
@@ -45,7 +45,7 @@ class Failure:
 
 
 class TaskError(EtlError):
-    """A task failed for a reason that no sentence of ours covers; names the class and the code location."""
+    """A task failed for an unknown reason; the message names the exception's class and the code location."""
 
 
 class Runner(Protocol):
@@ -56,7 +56,7 @@ class Runner(Protocol):
         """How many items run at a time."""
 
     def warm(self, needed: object = None) -> object:
-        """Begin to make ready what running needs, ``needed`` among it; the caller goes on meanwhile."""
+        """Start in the background what ``run`` needs: workers with their modules imported, and ``needed`` unpickled."""
 
     def run(
         self,
@@ -80,10 +80,7 @@ class SparkRunner:
         return int(self.spark.sparkContext.defaultParallelism)
 
     def warm(self, needed: object = None) -> threading.Thread:
-        """Start the Python workers, on a thread that the caller need not wait for.
-
-        They import what tasks need and what is ``needed``, such as what tasks will be sent of a plan.
-        """
+        """Start the Python workers in a thread; they import the modules of tasks and unpickle ``needed``."""
         thread = threading.Thread(target=_warm, args=(self.spark, self.parallelism, needed), daemon=True)
         thread.start()
         return thread
@@ -100,7 +97,7 @@ class SparkRunner:
 
 
 def _warm(spark: SparkSession, workers: int, needed: object) -> None:
-    """Nothing depends on it: a worker that did not start now starts with its first task, whose fault is told."""
+    """Nothing depends on it: a worker that did not start now starts with its first task, whose fault is reported."""
     with suppress(Exception):
         spark.sparkContext.parallelize(range(workers), workers).foreach(partial(_import, _packed(needed)))
 
@@ -109,22 +106,22 @@ def _import(needed: bytes, _number: int) -> None:
     for name in ("etl.ingest.staging", "etl.merge.versions", "etl.merge.table_merge", "pyarrow.compute"):
         import_module(name)
     pickle.loads(zlib.decompress(needed))
-    _settle_archives()
+    _keep_archive_importers()
     gc.collect()
     gc.freeze()
 
 
-def _settle_archives() -> None:
-    """Before each task a worker of Spark has every archive read anew that modules may come from: 0.15 s for its own.
+def _keep_archive_importers() -> None:
+    """Keep the importers of zip archives: a Spark worker invalidates them before each task, which costs 0.15 s.
 
-    They do not change while it runs, so their importers are kept, and cannot be told to look again.
+    The archives do not change while a worker runs.
     """
     for path, finder in list(sys.path_importer_cache.items()):
         if isinstance(finder, zipimporter):
-            sys.path_importer_cache[path] = _Settled(finder)
+            sys.path_importer_cache[path] = _KeptImporter(finder)
 
 
-class _Settled:
+class _KeptImporter:
     """An archive's importer without ``invalidate_caches``."""
 
     def __init__(self, importer: zipimporter) -> None:
@@ -156,7 +153,7 @@ def _collect(spark: SparkSession, name: str, function: Callable[[Item], Result],
 
 
 def _apart(spark: SparkSession, job: Callable[[], Result]) -> Result:
-    """What the job gives, from a thread of its own: Ctrl-C cuts no call to the JVM, and waits for the tasks to end."""
+    """Run the job in a thread, so that Ctrl-C interrupts no call to the JVM; then cancel and wait for the tasks."""
     outcome: Future[Result] = Future()
     threading.Thread(target=_fulfil, args=(outcome, job), daemon=True).start()
     try:
@@ -175,20 +172,20 @@ def _fulfil(outcome: Future[Result], job: Callable[[], Result]) -> None:
 
 
 def _packed(sent: object) -> bytes:
-    """What workers are sent, a function with all that is bound to it, small: beyond a megabyte Spark is slower."""
+    """A function with its bound arguments, pickled and compressed: over one megabyte Spark broadcasts it, slowly."""
     from pyspark.cloudpickle import dumps
 
     return zlib.compress(dumps(sent), 1)  # type: ignore[no-untyped-call]
 
 
 def _unpacked(packed: bytes, item: Item) -> Result | Failure:
-    _settle_archives()
+    _keep_archive_importers()
     return _guarded(_function(packed), item)
 
 
 @lru_cache(maxsize=1)
 def _function(packed: bytes) -> Callable[[Any], Any]:
-    """Unpacked once a worker, not once a task: a load's plan has a structure for every element of FHIR."""
+    """Unpickled once per worker, not once per task: a load's types have a structure for every element of FHIR."""
     function: Callable[[Any], Any] = pickle.loads(zlib.decompress(packed))
     return function
 
@@ -217,8 +214,8 @@ def _as_error(failure: Failure) -> EtlError:
             f"a Spark task failed with {failure.kind} at {failure.sentence}; the last release is untouched"
         )
     kind = getattr(etl.errors, failure.kind, StorageError)
-    told = "last release" in failure.sentence
-    return kind(failure.sentence if told else f"{failure.sentence.rstrip('.')}. The last release is untouched.")
+    says_so = "last release" in failure.sentence
+    return kind(failure.sentence if says_so else f"{failure.sentence.rstrip('.')}. The last release is untouched.")
 
 
 _PATIENCE = 10.0
@@ -226,7 +223,7 @@ _PATIENCE = 10.0
 
 
 def _cancel(spark: SparkSession) -> None:
-    """Nobody goes on writing once the command says that it ended."""
+    """Cancel all jobs and wait until no task runs: none may write after the command has ended."""
     context, end = spark.sparkContext, time.monotonic() + _PATIENCE
     context.cancelAllJobs()
     while _running(context) and time.monotonic() < end:
@@ -234,7 +231,7 @@ def _cancel(spark: SparkSession) -> None:
 
 
 def _running(context: SparkContext) -> int:
-    """Tasks that executors still work at: those of a stage that is cancelled, too."""
+    """Tasks that executors still run, those of cancelled stages included."""
     executors = context._jsc.sc().statusTracker().getExecutorInfos()
     return sum(executor.numRunningTasks() for executor in executors)
 

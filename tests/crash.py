@@ -26,7 +26,7 @@ from typing import Any
 import etl.ingest.landing
 from etl.errors import EtlError
 from etl.ingest.type_plans import type_plans
-from etl.load_config import LoadPlan, Verdict
+from etl.load_config import LoadConfig, Verdict
 from etl.sealing import SealingKey
 from tests.imaging import tables as imaging_tables
 from tests.inline import InlineRunner
@@ -42,12 +42,12 @@ STEPS = {
     "stage file": "etl.ingest.staging:_write",
     "quarantine": "etl.ingest.staging:_write_quarantine",
     "seal": "etl.reidentification_table:seal_segment",
-    "settle": "etl.pipeline:settle",
+    "resolve": "etl.pipeline:resolve_versions",
     "identity": "etl.pipeline:write_identity",
-    "identity file": "etl.pipeline:new_identity",
-    "fold file": "etl.warehouse.parquet_writer:write_file",
+    "identity file": "etl.pipeline:new_identity_table",
+    "merge file": "etl.warehouse.parquet_writer:write_file",
     "gate": "tests.crash:gate",
-    "voxels": "etl.pipeline:keep_voxels",
+    "voxels": "etl.pipeline:publish_voxel_files",
     "commit": "etl.pipeline:commit_table",
     "publish": "etl.pipeline:publish",
     "release": "etl.warehouse.release:write_release",
@@ -55,7 +55,7 @@ STEPS = {
     "delete": "pathlib:Path.unlink",
     "clear": "shutil:rmtree",
     "restore": "deltalake:DeltaTable.restore",
-    "blank": "etl.erasure:blank",
+    "redact": "etl.erasure:redact",
     "rewrite": "etl.erasure:_rewrite",
     "state": "etl.erasure:set_state",
     "pin": "etl.erasure:write_release",
@@ -84,12 +84,12 @@ def gate(_tables: Any, _fresh: Any, _batch: str) -> Verdict:
     return Verdict(False, (), {"gate": "open"})
 
 
-def plan_of(home: Path, **changes: Any) -> LoadPlan:
+def plan_of(home: Path, **changes: Any) -> LoadConfig:
     """The plan of the home's warehouse: sealed segments beside it, the objection register a file of lines."""
     register = home / "objectors"
     return replace(
         Warehouse(home).plan,
-        segments=home / "segments",
+        reidentification_folder=home / "segments",
         read_sealing_key=lambda: SEALING_KEY,
         read_objectors=lambda: frozenset(register.read_text().split()) if register.exists() else frozenset(),
         **changes,
@@ -134,9 +134,9 @@ def _erase(home: Path, reference: str) -> object:
 
 
 def _hold(home: Path) -> object:
-    from etl.pipeline import held
+    from etl.pipeline import locked_warehouse
 
-    with held(plan_of(home)):
+    with locked_warehouse(plan_of(home)):
         (home / "is held").write_text(str(os.getpid()))
         time.sleep(PATIENCE)
     return None

@@ -15,7 +15,7 @@ import pydicom
 from etl.dicom.archive import members
 from etl.dicom.profile import Profile, read_profile
 from etl.dicom.series import DicomRules
-from etl.load_config import LoadPlan, Verdict, Zones
+from etl.load_config import LoadConfig, Verdict, Zones
 from etl.pipeline import LoadReport, load, refresh
 from etl.privacy import PseudonymKey
 from etl.synthetic.fhir import IPP
@@ -60,7 +60,7 @@ class Imaging:
         zones = Zones(home / "landing", home / "quarantine", self.warehouse)
         rules = DicomRules(profile(), IPP, (("AUTRE-CHU", "urn:autre-chu:ipp"),))
         self.rules = rules
-        self.plan = LoadPlan(zones, tables(), read_key, "k1", buckets=4, scratch=home, dicom=rules)
+        self.plan = LoadConfig(zones, tables(), read_key, "k1", buckets=4, scratch=home, dicom=rules)
 
     def load(self, *paths: Path) -> LoadReport:
         """Load exports."""

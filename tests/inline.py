@@ -28,7 +28,7 @@ def load_inline(paths: Sequence[Path]) -> str:
     """Load exports into the warehouse of the settings, with a gate that lets everything pass; returns the release."""
     from erios.keys import init_keyring
     from erios.settings import load_settings
-    from erios.workflows.load import load_plan
+    from erios.workflows.load import load_config
     from etl.load_config import Verdict
     from etl.pipeline import load
 
@@ -36,7 +36,7 @@ def load_inline(paths: Sequence[Path]) -> str:
     settings.make_zones()
     if not settings.keyring.exists():
         init_keyring(settings.keyring)
-    report = load(paths, load_plan(settings), InlineRunner(), lambda *_: Verdict(False, (), {}))
+    report = load(paths, load_config(settings), InlineRunner(), lambda *_: Verdict(False, (), {}))
     return report.release or ""
 
 

@@ -142,13 +142,13 @@ def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
     assert erasure.after is not None
     stale = follow_objections(load_settings())
     if as_json:
-        counts = {"rows": erasure.rows, "files": erasure.files, "landed": erasure.blanked.landed}
+        counts = {"rows": erasure.rows, "files": erasure.files, "landed": erasure.redacted.landed}
         found = {"found_before": erasure.before.hits, "found_after": erasure.after.hits}
         write_json({**counts, **found, "releases": erasure.releases, "report": str(report), "extracts": stale})
         return
     for line in (
         f"Erased {erasure.rows:,} rows; {erasure.files:,} files of {len(erasure.releases)} releases are written anew.",
-        f"Landing: {erasure.blanked.landed:,} texts blanked. Quarantine: {erasure.blanked.quarantined:,} rows gone.",
+        f"Landing: {erasure.redacted.landed:,} texts blanked. Quarantine: {erasure.redacted.quarantined:,} rows gone.",
         f"Scan: {erasure.before.hits:,} finds before, {erasure.after.hits:,} in {erasure.after.files:,} files after.",
         f"Report: {report}",
         describe_stale(stale),

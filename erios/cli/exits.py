@@ -36,7 +36,7 @@ WINGS: dict[str, type[EriosError]] = {
     "etl.errors.BusyError": BusyError,
     "etl.errors.ReleaseError": InputError,
     "etl.errors.GateRefused": ValidationBlocked,
-    "etl.errors.AccountingError": InternalError,
+    "etl.errors.ReconciliationError": InternalError,
     "validation.errors.SuiteError": UsageError,
     "etl.tasks.TaskError": InternalError,
     "experiments.errors.BundleError": UsageError,

@@ -20,7 +20,7 @@ from erios.extracts.forms import IMAGES
 from etl.engine import connect
 from etl.sql import literal
 from etl.warehouse.data_files import rows_sql
-from etl.warehouse.image_files import check_voxels
+from etl.warehouse.image_files import check_voxel_file
 
 if TYPE_CHECKING:
     from erios.extracts.build_plan import BuildPlan
@@ -83,7 +83,7 @@ def copy_images(plan: BuildPlan, work: Copying) -> list[tuple[str, str]]:
 
     key, pairs = plan.read_key(), []
     for digest, patient in work.series:
-        path = check_voxels(work.warehouse, digest)
+        path = check_voxel_file(work.warehouse, digest)
         try:
             pairs.append((digest, rekey(path, plan.folder / FOLDER, key, patient)))
         except HeldBack as error:

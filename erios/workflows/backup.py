@@ -29,6 +29,7 @@ from erios.errors import InputError, MachineError, StorageError, UsageError
 from erios.sealed_stream import Opener, Sealer
 from erios.settings import ZONES, Settings, make_folder
 from erios.workflows.database import open_database
+from etl.files import write_atomically
 from etl.warehouse.release import exclusive, open_release, release_ids
 
 FORM = 1
@@ -250,10 +251,7 @@ def _digest(path: Path) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    write_atomically(path, content, overwrite=False)
 
 
 # --- and back ---

@@ -18,6 +18,7 @@ from erios.extracts.profile import ColumnProfile, profile_table, read_profile
 from erios.extracts.specification import warehouse_tables
 from erios.settings import Settings
 from erios.workflows.warehouse import open_release
+from etl.files import write_atomically
 from etl.ingest.quarantine import summary
 from etl.warehouse.release import release_ids
 
@@ -55,9 +56,7 @@ def _kept(path: Path) -> dict[str, Any] | None:
 
 def _keep(path: Path, known: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
-    draft.replace(path)
+    write_atomically(path, json.dumps(known, ensure_ascii=False).encode())
 
 
 def _forget_others(settings: Settings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from erios.errors import BusyError
 from erios.locks import held
 from erios.settings import make_folder
+from etl.files import sync
 
 if TYPE_CHECKING:
     pass
@@ -42,8 +42,4 @@ def put_in_place(draft: Path, folder: Path) -> None:
 def _sync(folder: Path) -> None:
     """Everything below a folder is on the disk."""
     for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)

@@ -25,7 +25,7 @@ from erios.workflows.stale_extracts import follow_objections
 from etl.dicom.profile import read_profile
 from etl.dicom.series import DicomRules
 from etl.ingest.quarantine import collect_for_replay, mark_replayed, refused, refused_series
-from etl.load_config import Gate, LoadPlan, Verdict, Zones
+from etl.load_config import Gate, LoadConfig, Verdict, Zones
 from etl.pipeline import LoadReport, load, rebuild, refresh
 from etl.tables import WarehouseTable, load_tables
 from etl.tasks import Progress, Runner, SparkRunner
@@ -34,11 +34,11 @@ from etl.warehouse.release import Release, open_release
 from validation import Severity, StagedTable, ValidationReport, check_tables, prepare
 
 
-def load_plan(settings: Settings) -> LoadPlan:
+def load_config(settings: Settings) -> LoadConfig:
     """The plan of a load: views compiled, key named but not read. Raises ViewError, PrivacyError, KeyringError."""
     key = read_key(settings.keyring)
     dicom = dicom_rules(settings)
-    return LoadPlan(
+    return LoadConfig(
         zones=Zones(settings.landing, settings.identity / "quarantine", settings.warehouse),
         tables=_with_profile(load_tables(settings.views_dir), dicom),
         read_key=partial(read_key, settings.keyring, key.key_id),
@@ -49,7 +49,7 @@ def load_plan(settings: Settings) -> LoadPlan:
         task_memory_mb=settings.load.task_memory_mb,
         scratch=settings.spark_local_dir,
         file_rows=settings.load.file_rows,
-        segments=segments_folder(settings),
+        reidentification_folder=segments_folder(settings),
         read_sealing_key=partial(sealing_key, settings.keyring, key.key_id),
         read_objectors=partial(current_objectors, settings),
         dicom=dicom,
@@ -118,10 +118,10 @@ _RESOURCE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 
 
 @contextmanager
-def _prepared(settings: Settings) -> Iterator[tuple[LoadPlan, Runner]]:
+def _prepared(settings: Settings) -> Iterator[tuple[LoadConfig, Runner]]:
     """The plan and a Spark session, with Great Expectations being imported meanwhile."""
     settings.make_zones()
-    plan = load_plan(settings)
+    plan = load_config(settings)
     start_validation()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)

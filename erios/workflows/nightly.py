@@ -19,6 +19,7 @@ from erios.errors import EriosError, InputError
 from erios.objections import NOBODY, version
 from erios.settings import Settings, make_folder
 from erios.workflows.load import load_export, refresh_release
+from etl.files import write_atomically
 from etl.ingest.quarantine import refused
 
 if TYPE_CHECKING:
@@ -229,6 +230,4 @@ def _read_metrics(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
-    temporary.rename(path)
+    write_atomically(path, text.encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from erios.errors import StorageError, UsageError
 from erios.settings import Settings, load_settings, make_folder
 from erios.studies.run_selectors import shares
 from erios.workflows.database import open_database, operator
+from etl.files import PRIVATE, write_atomically
 from experiments.server import READ, WRITE, Server, draw_password, is_ready, make_ready, share
 
 if TYPE_CHECKING:
@@ -62,11 +62,9 @@ def give_password(by: User) -> str:
 def _write_credentials(path: Path, login: str, password: str) -> Path:
     """Whole or not at all, readable by its owner alone."""
     make_folder(path.parent, 0o700)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"[mlflow]\nmlflow_tracking_username = {login}\nmlflow_tracking_password = {password}\n")
-        draft.replace(path)
+        text = f"[mlflow]\nmlflow_tracking_username = {login}\nmlflow_tracking_password = {password}\n"
+        write_atomically(path, text.encode(), PRIVATE)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from None
     return path

@@ -17,7 +17,7 @@ from erios.objections import Objection, add, parse_reference
 from erios.reidentification import forget, segments_folder
 from erios.settings import Settings, make_folder
 from erios.workflows.database import open_database
-from erios.workflows.load import load_plan
+from erios.workflows.load import load_config
 from erios.workflows.session import spark_session
 from etl.erasure import Erasure, erase
 from etl.maintenance import Compacted, Vacuumed, compact, keep, vacuum
@@ -43,7 +43,7 @@ def vacuum_warehouse(settings: Settings, last: int, *, dry_run: bool) -> Vacuume
     """Forget old releases and delete what nobody reads any more."""
     from functools import partial
 
-    done = vacuum(load_plan(settings), last, partial(pinned_releases, settings), dry_run=dry_run)
+    done = vacuum(load_config(settings), last, partial(pinned_releases, settings), dry_run=dry_run)
     if not dry_run:
         details = {"forgotten": list(done.forgotten), "files": done.files, "bytes": done.bytes}
         append(settings, "warehouse.vacuum", details=details)
@@ -53,7 +53,7 @@ def vacuum_warehouse(settings: Settings, last: int, *, dry_run: bool) -> Vacuume
 def compact_warehouse(settings: Settings, progress: Progress | None = None) -> Compacted:
     """Put small files together."""
     with spark_session(settings) as spark:
-        done = compact(load_plan(settings), SparkRunner(spark), progress)
+        done = compact(load_config(settings), SparkRunner(spark), progress)
     append(settings, "warehouse.compact", object=done.release.id, details={"before": done.before, "after": done.after})
     return done
 
@@ -65,7 +65,7 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
     InternalError when the scan still finds a pseudonym.
     """
     references = [parse_reference(patient) for patient in patients]
-    plan = load_plan(settings)
+    plan = load_config(settings)
     change = add(settings, [Objection(reference, f"erasure: {reason}") for reference in references])
     places = [settings.studies, settings.tracking, segments_folder(settings), settings.identity / "quarantine"]
     forget(settings, change.patient_keys)

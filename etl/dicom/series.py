@@ -1,7 +1,7 @@
-"""One landed series: read, checked as a whole, treated image by image, and told as one FHIR text.
+"""One landed series: read, checked as a whole, de-identified image by image, and described by one FHIR text.
 
 Owns the decision whether a series passes: all of its images do, or none, because a volume with a hole is worse than
-none. The text (a Media) says what the table keeps and goes through the kernel like every resource, where its
+none. The text (a Media) says what the table keeps and goes through the transform like every resource, where its
 references become pseudonyms; it is clear text and stays in the task's memory. One image is in memory at a time.
 """
 
@@ -50,8 +50,8 @@ class DicomRules:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a series became: a text, or the reason why it is held back, with its UID where it is readable."""
+class SeriesText:
+    """The result of reading a series: a text, or the reason why it is held back, with its UID where it is readable."""
 
     text: bytes = b""
     reason: str | None = None
@@ -66,7 +66,7 @@ class SeriesReader:
     key: PseudonymKey
     folder: Path | None
 
-    def tell(self, path: Path) -> Told:
+    def read(self, path: Path) -> SeriesText:
         """The text of a landed series, its voxel file written; or why it is held back."""
         uid: str | None = None
         with catch_warnings():
@@ -75,9 +75,9 @@ class SeriesReader:
                 heads = _heads(path)
                 uid = _uid(heads[0])
                 _check_one(heads)
-                return Told(self._text(path, heads), uid=uid)
+                return SeriesText(self._text(path, heads), uid=uid)
             except HeldBack as error:
-                return Told(reason=str(error), uid=uid)
+                return SeriesText(reason=str(error), uid=uid)
 
     def _text(self, path: Path, heads: Sequence[Dataset]) -> bytes:
         profile = self.rules.profile
@@ -185,20 +185,20 @@ def reference_of(subject: dict[str, Any]) -> str:
 
 
 def _order(heads: Sequence[Dataset]) -> list[int]:
-    """Places of the images in the order of space; where they do not tell it, of their numbers."""
+    """Indices of the images in spatial order; where positions are missing, in the order of their numbers."""
     with held_back("the order of its images cannot be read"):
         along = [position_along(head) for head in heads]
         numbers = [int(head.get("InstanceNumber") or 0) for head in heads]
         uids = [str(head.SOPInstanceUID) for head in heads]
-    known = all(place is not None for place in along)
-    return sorted(range(len(heads)), key=lambda n: (along[n] or 0.0 if known else 0.0, numbers[n], uids[n]))
+    located = all(distance is not None for distance in along)
+    return sorted(range(len(heads)), key=lambda n: (along[n] or 0.0 if located else 0.0, numbers[n], uids[n]))
 
 
 def _in_order(path: Path, order: Sequence[int]) -> Any:
     with zipfile.ZipFile(path) as archive:
         names = sorted(archive.namelist())
-        for place in order:
-            yield archive.read(names[place])
+        for index in order:
+            yield archive.read(names[index])
 
 
 def written(treated: Dataset) -> bytes:

@@ -65,8 +65,8 @@ def may_show_face(dataset: Dataset, kind: str, profile: Profile) -> bool:
     if kind == RADIOGRAPH:
         return False
     part = str(dataset.get("BodyPartExamined", "") or "").strip().upper()
-    told = " ".join(str(dataset.get(name, "") or "") for name in _DESCRIPTIONS).casefold()
-    return part not in profile.faceless or any(word in f"{told} " for word in profile.face_words)
+    descriptions = " ".join(str(dataset.get(name, "") or "") for name in _DESCRIPTIONS).casefold()
+    return part not in profile.faceless or any(word in f"{descriptions} " for word in profile.face_words)
 
 
 _DESCRIPTIONS = (

@@ -1,4 +1,4 @@
-"""The types of FHIR R4 as the compiler and the shape checks need them: elements, kinds, cardinalities.
+"""The types of FHIR R4 as the compiler and the structure checks need them: elements, kinds, cardinalities.
 
 Owns the reading of the models that ``fhir.resources`` carries (R4B, which for the resources of R4 differs in a few
 definitional types only). Nothing else in the wing looks into those models for types.

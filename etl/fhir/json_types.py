@@ -1,8 +1,8 @@
-"""The JSON kinds of FHIR R4 as typed structures: one decoder a resource type that stops at any element of another kind.
+"""The JSON types of FHIR R4 as typed structures: one decoder per resource type.
 
-Owns the description of the kinds, made from the FHIR model and small enough to travel to every task, and the decoders
-that a task makes of it. What a decoder reads is thrown away; it only says that a text may be wrong, and
-``etl.fhir.structure`` says what is.
+A decoder stops at the first element of another JSON type. Owns the description of the types, made from the FHIR model
+and small enough to travel to every task, and the decoders that a task makes of it. What a decoder reads is discarded:
+it only says that a text may be wrong, and ``etl.fhir.structure`` says what is.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ _PREFIX = "_Fhir"
 
 
 @dataclass(frozen=True)
-class Kinds:
-    """The kinds of a resource type's elements, and of those of every type below it, by name of the type."""
+class JsonTypes:
+    """The JSON types of a resource type's elements, and of those of every type below it, by name of the type."""
 
     resource: str
     types: Mapping[str, Fields]
 
     def suspects(self, texts: pa.Array) -> Iterator[int]:
-        """Places in ``texts``, an array of strings without NULLs, where a kind may be wrong or the JSON is."""
+        """Positions in ``texts``, an array of strings without NULLs, where a type may be wrong or the JSON is."""
         decode = _decoder(self).decode
-        for place, text in enumerate(_views(texts)):
+        for position, text in enumerate(_views(texts)):
             try:
                 decode(text)
             except (msgspec.DecodeError, RecursionError):
-                yield place
+                yield position
 
 
-def kinds_of(resource: str) -> Kinds:
-    """The kinds of a resource type; one that the models lack may hold anything."""
+def json_types(resource: str) -> JsonTypes:
+    """The JSON types of a resource type; one that the models lack may hold anything."""
     types: dict[str, Fields] = {}
     waiting = [(resource, elements(resource))]
     while waiting:
@@ -50,7 +50,7 @@ def kinds_of(resource: str) -> Kinds:
         if name not in types:
             types[name] = _shared(tuple((label, _annotation(label, e)) for label, e in known.items()))
             waiting += [(_type(e), e.parts()) for label, e in known.items() if e.model and label != "contained"]
-    return Kinds(resource, types)
+    return JsonTypes(resource, types)
 
 
 @cache
@@ -74,13 +74,13 @@ def _annotation(name: str, element: Element) -> str:
 _decoders: dict[str, msgspec.json.Decoder[msgspec.Struct]] = {}
 
 
-def _decoder(kinds: Kinds) -> msgspec.json.Decoder[msgspec.Struct]:
+def _decoder(json_types: JsonTypes) -> msgspec.json.Decoder[msgspec.Struct]:
     """The decoder of a resource type, made once a process; types refer to each other by name, in this module."""
-    if kinds.resource not in _decoders:
-        for name, fields in kinds.types.items():
+    if json_types.resource not in _decoders:
+        for name, fields in json_types.types.items():
             globals().setdefault(_PREFIX + name, _structure(_PREFIX + name, fields))
-        _decoders[kinds.resource] = msgspec.json.Decoder(globals()[_PREFIX + kinds.resource])
-    return _decoders[kinds.resource]
+        _decoders[json_types.resource] = msgspec.json.Decoder(globals()[_PREFIX + json_types.resource])
+    return _decoders[json_types.resource]
 
 
 def _structure(name: str, fields: Fields) -> type[msgspec.Struct]:

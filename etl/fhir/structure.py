@@ -1,7 +1,7 @@
-"""The shape a resource of FHIR R4 must have: its element names and the JSON kind of each.
+"""The structure that a resource of FHIR R4 must have: its element names and the JSON type of each.
 
-Owns the close look. A typed decoder per resource type (``etl.fhir.json_types``) reads every text to its depth
-and flags any element of the wrong JSON kind; what it flags, and any new set of top-level names, is looked at here and
+Owns the thorough check. A typed decoder per resource type (``etl.fhir.json_types``) reads every text to its depth
+and flags any element of the wrong JSON type; what it flags, and any new set of top-level names, is checked here and
 gets a reason.
 Reasons name elements, never values.
 """
@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from functools import cache
 
 from etl.fhir.element_types import Element, elements, elements_of
-from etl.fhir.json_types import Kinds, kinds_of
+from etl.fhir.json_types import JsonTypes, json_types
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Checks of one resource type; ``kinds`` finds the texts that ``check_text`` should look at."""
+class ResourceStructure:
+    """Checks of one resource type; ``json_types`` finds the texts that ``check_text`` should look at."""
 
     resource: str
     names: frozenset[str]
-    kinds: Kinds
+    json_types: JsonTypes
 
     def check_keys(self, names: Sequence[str]) -> str | None:
         """A reason when top-level names repeat or are none of the type's, else None."""
@@ -37,10 +37,10 @@ class Shape:
         return _unknown(self.resource, unknown[0]) if unknown else None
 
     def check_text(self, text: str) -> str | None:
-        """A reason when the text is not strict JSON or an element has the wrong JSON kind, else None."""
+        """A reason when the text is not strict JSON or an element has the wrong JSON type, else None."""
         try:
             data = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-            return next(_wrong_kinds(elements(self.resource), data, self.resource), None)
+            return next(_wrong_types(elements(self.resource), data, self.resource), None)
         except _Twice as error:
             return f"{error} appears twice in one object"
         except RecursionError:
@@ -88,40 +88,40 @@ def _elements_in(package: str, resource: str) -> Mapping[str, Element]:
 
 
 @cache
-def shape_of(resource: str) -> Shape:
-    """The shape of a resource type; a type the models lack (a few of R4) has no elements and passes."""
-    return Shape(resource, frozenset(elements(resource)), kinds_of(resource))
+def resource_structure(resource: str) -> ResourceStructure:
+    """The structure of a resource type; a type the models lack (a few of R4) has no elements and passes."""
+    return ResourceStructure(resource, frozenset(elements(resource)), json_types(resource))
 
 
-def _wrong_kinds(known: Mapping[str, Element], data: object, path: str) -> Iterator[str]:
+def _wrong_types(known: Mapping[str, Element], data: object, path: str) -> Iterator[str]:
     if not isinstance(data, dict):
         yield f"{path} must be a JSON object"
         return
     for name, value in data.items():
         if element := known.get(name):
-            yield from _wrong_kind(element, value, f"{path}.{name}")
+            yield from _wrong_type(element, value, f"{path}.{name}")
 
 
-def _wrong_kind(element: Element, value: object, path: str) -> Iterator[str]:
+def _wrong_type(element: Element, value: object, path: str) -> Iterator[str]:
     if element.is_list and not isinstance(value, list):
         yield f"{path} must be a JSON array"
         return
     for item in value if element.is_list and isinstance(value, list) else [value]:
         if item is None and element.is_list:
             continue
-        if _json_kind(item) != element.kind:
+        if _json_type(item) != element.kind:
             yield f"{path} must be a JSON {element.kind}"
         elif element.kind == "object" and not path.endswith("contained"):
-            yield from _wrong_kinds(element.parts(), item, path)
+            yield from _wrong_types(element.parts(), item, path)
 
 
-def _json_kind(value: object) -> str:
+def _json_type(value: object) -> str:
     kinds = {bool: "boolean", int: "number", float: "number", str: "string", dict: "object", list: "list"}
     return kinds.get(type(value), "null")
 
 
 def patient_links(resource: str) -> tuple[str, ...]:
-    """FHIRPath of the references that say whose record a resource is, most telling first."""
+    """FHIRPath of the references to the resource's patient, the most specific first."""
     known = elements(resource)
     names = ("subject", "patient", "beneficiary", "individual", "for")
     return tuple(

@@ -164,12 +164,12 @@ def without_parts(text: bytes, parts: Collection[str]) -> bytes:
 
     Nothing else changes: the parts after one keep their numbers, and every digit stays.
     """
-    blanked = bytearray(text)
+    redacted = bytearray(text)
     for part in parts:
         if not any(part.startswith(f"{other}.") for other in parts):
             start, length = _span(text, part)
-            blanked[start : start + length] = ERASED.ljust(length)
-    return bytes(blanked)
+            redacted[start : start + length] = ERASED.ljust(length)
+    return bytes(redacted)
 
 
 def _span(text: bytes, part: str) -> tuple[int, int]:

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from etl.errors import InputError, storage_error
 from etl.fhir.resource_types import RESOURCE_TYPES
+from etl.files import sync
 from etl.ingest.discovery import CHUNK, Source, find_sources, read_head
 from etl.ingest.splits import LineCounter, Split
 
@@ -125,6 +126,8 @@ def batch_ids(landing: Path) -> list[str]:
 
 def finish_rewrites(landing: Path) -> None:
     """End the rewrite of every batch (an erasure) whose new list is decided; other drafts of a killed run go."""
+    for path in landing.glob(f"*/.{DECIDED}.*"):
+        path.unlink()
     for path in landing.glob(f"*/.*{DRAFT}"):
         if (path.parent / DECIDED).exists():
             path.rename(path.with_name(path.name[1 : -len(DRAFT)]))
@@ -184,15 +187,7 @@ def _publish(incoming: Path, target: Path) -> None:
     for path in incoming.iterdir():
         path.chmod(0o400)
     incoming.rename(target)
-    _fsync_folder(target.parent)
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(target.parent)
 
 
 def _copy_all(

@@ -1,4 +1,4 @@
-"""Staging as Spark tasks: which splits each task reads, and the run of them all."""
+"""Planning of staging: the splits of each Spark task, and the run of all tasks."""
 
 from __future__ import annotations
 
@@ -10,61 +10,63 @@ from pathlib import Path
 from etl.ingest.landing import Batch, read_batch
 from etl.ingest.splits import Split, pack
 from etl.ingest.staging import StagingPlan, StagingTask, stage
-from etl.ingest.transform import KernelPlan
+from etl.ingest.transform import TransformPlan
 from etl.ingest.type_plans import type_plans
-from etl.load_config import LoadPlan
+from etl.load_config import LoadConfig
 from etl.tasks import Progress, Runner
-from etl.warehouse.staged import AGAIN, Staged
+from etl.warehouse.staged import REREAD, Staged
 
 TASKS_PER_CORE = 2
 
 
 def staging_tasks(
-    batch: Batch | None, plan: LoadPlan, parallelism: int, earlier: Sequence[str] = (), back: Collection[str] = ()
+    batch: Batch | None, config: LoadConfig, parallelism: int, earlier: Sequence[str] = (), back: Collection[str] = ()
 ) -> list[StagingTask]:
-    """The batch, and ``earlier`` ones again for the patients that no objection keeps out any more."""
-    tasks = _tasks_of(batch, plan, parallelism, 0, None) if batch else []
-    number = AGAIN
+    """Tasks of the batch, and of all ``earlier`` batches for the patients ``back`` (pseudonyms) alone."""
+    tasks = _tasks_of(batch, config, parallelism, 0, None) if batch else []
+    number = REREAD
     for landed in earlier if back else ():
-        again = _tasks_of(read_batch(plan.zones.landing, landed), plan, parallelism, number, frozenset(back))
+        again = _tasks_of(read_batch(config.zones.landing, landed), config, parallelism, number, frozenset(back))
         number += len(again)
         tasks += again
     return tasks
 
 
-def rebuild_tasks(plan: LoadPlan, parallelism: int, batches: Sequence[str]) -> list[StagingTask]:
-    """Every batch of the landing zone, whole."""
+def rebuild_tasks(config: LoadConfig, parallelism: int, batches: Sequence[str]) -> list[StagingTask]:
+    """Tasks of whole batches."""
     tasks: list[StagingTask] = []
     for name in batches:
-        tasks += _tasks_of(read_batch(plan.zones.landing, name), plan, parallelism, len(tasks), None)
+        tasks += _tasks_of(read_batch(config.zones.landing, name), config, parallelism, len(tasks), None)
     return tasks
 
 
 def _tasks_of(
-    batch: Batch, plan: LoadPlan, parallelism: int, first: int, only: frozenset[str] | None
+    batch: Batch, config: LoadConfig, parallelism: int, first: int, only: frozenset[str] | None
 ) -> list[StagingTask]:
     splits = batch.splits()
-    groups = pack(splits, _task_count(splits, plan, parallelism))
+    groups = pack(splits, _task_count(splits, config, parallelism))
     return [StagingTask(first + n, batch.id, batch.received, group, only) for n, group in enumerate(groups)]
 
 
 def stage_all(
-    tasks: Sequence[StagingTask], plan: LoadPlan, work: Path, runner: Runner, progress: Progress | None
+    tasks: Sequence[StagingTask], config: LoadConfig, work: Path, runner: Runner, progress: Progress | None
 ) -> Staged:
-    """Read, check and pseudonymise: every task's splits as staged files below ``work``."""
-    kernel = KernelPlan(type_plans(plan.tables), plan.buckets, plan.max_line_bytes, memory_mb=plan.task_memory_mb)
+    """Run the tasks: read, check and pseudonymise all splits into staged files below ``work``."""
+    transform = TransformPlan(
+        type_plans(config.tables), config.buckets, config.max_line_bytes, memory_mb=config.task_memory_mb
+    )
     for batch in {task.batch for task in tasks if task.only is None}:
-        shutil.rmtree(plan.zones.quarantine / batch, ignore_errors=True)
+        shutil.rmtree(config.zones.quarantine / batch, ignore_errors=True)
     staging = StagingPlan(
-        kernel=kernel,
-        landing=plan.zones.landing,
+        transform=transform,
+        landing=config.zones.landing,
         staging=work,
-        quarantine=plan.zones.quarantine,
-        read_key=plan.read_key,
-        chunk_bytes=plan.chunk_bytes,
-        segments=plan.segments,
-        read_sealing_key=plan.read_sealing_key,
-        dicom=plan.dicom,
+        quarantine=config.zones.quarantine,
+        read_key=config.read_key,
+        chunk_bytes=config.chunk_bytes,
+        reidentification_folder=config.reidentification_folder,
+        read_sealing_key=config.read_sealing_key,
+        dicom=config.dicom,
     )
     whole = Staged()
     for part in runner.run("read", partial(stage, staging), tasks, progress):
@@ -72,12 +74,12 @@ def stage_all(
     return whole
 
 
-def _task_count(splits: Sequence[Split], plan: LoadPlan, parallelism: int) -> int:
-    """As many tasks for each core, so that all cores end together; a task has a chunk, for one has a fixed cost.
+def _task_count(splits: Sequence[Split], config: LoadConfig, parallelism: int) -> int:
+    """The same number of tasks for each core, each of about a chunk, so that all cores end together.
 
-    Of what is less than a chunk for each core, a task for each: every task compiles the views of its types.
+    With less than a chunk for each core, one task for each: a task has a fixed cost, compiling the views of its types.
     """
     whole = sum(split.weight for split in splits)
-    chunks = -(-whole // (plan.chunk_bytes * parallelism))
+    chunks = -(-whole // (config.chunk_bytes * parallelism))
     each = max(TASKS_PER_CORE, chunks) if chunks > 1 else 1
     return max(1, min(each * parallelism, whole >> 20))

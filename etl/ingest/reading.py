@@ -55,21 +55,28 @@ class Chunk:
         return int(self.lines.nbytes)
 
 
-Tell = Callable[[Path], "tuple[bytes, Refusal | None]"]
-"""Turns a landed DICOM series into the text of a resource, or says why not (the place is filled in here)."""
+ReadSeries = Callable[[Path], "tuple[bytes, Refusal | None]"]
+"""Path of a landed DICOM series → the text of a resource, and a refusal where it cannot be read."""
 
 
 def packed(
-    splits: Sequence[Split], landing: Path, *, chunk_bytes: int, max_line_bytes: int, tell: Tell | None = None
+    splits: Sequence[Split],
+    landing: Path,
+    *,
+    chunk_bytes: int,
+    max_line_bytes: int,
+    read_series: ReadSeries | None = None,
 ) -> Iterator[Chunk]:
     """The chunks of several splits, small ones put together, because a chunk has a fixed cost.
 
-    Series are left out without ``tell``.
+    Series are left out without ``read_series``.
     """
     waiting: list[Chunk] = []
     size = 0
     for split in splits:
-        for chunk in chunks(split, landing, chunk_bytes=chunk_bytes, max_line_bytes=max_line_bytes, tell=tell):
+        for chunk in chunks(
+            split, landing, chunk_bytes=chunk_bytes, max_line_bytes=max_line_bytes, read_series=read_series
+        ):
             waiting.append(chunk)
             size += chunk.size
             if size >= chunk_bytes:
@@ -84,12 +91,12 @@ def _together(parts: Sequence[Chunk]) -> Chunk:
 
 
 def chunks(
-    split: Split, landing: Path, *, chunk_bytes: int, max_line_bytes: int, tell: Tell | None = None
+    split: Split, landing: Path, *, chunk_bytes: int, max_line_bytes: int, read_series: ReadSeries | None = None
 ) -> Iterator[Chunk]:
     """The lines of a split in chunks of about ``chunk_bytes``; blank lines are left out, a BOM is cut off."""
     if split.series:
-        if tell is not None:
-            yield _series(split, landing, tell, max_line_bytes)
+        if read_series is not None:
+            yield _series(split, landing, read_series, max_line_bytes)
         return
     with _open(split, landing) as handle:
         if split.document:
@@ -99,8 +106,8 @@ def chunks(
             yield from _line_chunks(handle, split, chunk_bytes, max_line_bytes)
 
 
-def _series(split: Split, landing: Path, tell: Tell, max_line_bytes: int) -> Chunk:
-    text, refusal = tell(landing / split.batch / split.file)
+def _series(split: Split, landing: Path, read_series: ReadSeries, max_line_bytes: int) -> Chunk:
+    text, refusal = read_series(landing / split.batch / split.file)
     chunk = _chunk(text + b"\n", split.file, 1, max_line_bytes)
     return replace(chunk, refusals=[replace(refusal, file=split.file, line=1)]) if refusal else chunk
 

@@ -1,8 +1,8 @@
-"""Erasure in the landing zone and in quarantine: the patient's records blanked where they lie.
+"""Redaction of the landing zone and of quarantine, in an erasure: the patient's records are overwritten in place.
 
 Owns the only change that landing ever sees. A record is overwritten with spaces, so that every other line keeps its
 number and place; so is an entry of a Bundle, whose place then says ``null``. It runs in the driver's process alone:
-the patient's ids are clear text here and may not travel in a Spark plan.
+the patient's ids are clear text here and may not travel in a Spark config.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from etl.files import write_atomically, written_atomically
 from etl.ingest.bundles import without_parts
 from etl.ingest.landing import DECIDED, DRAFT, Batch, LandedFile, batch_ids, finish_rewrites, read_batch
 from etl.ingest.reading import BOM, Chunk, packed
-from etl.ingest.transform import Kernel, KernelPlan
+from etl.ingest.transform import ChunkTransform, TransformPlan
 from etl.ingest.type_plans import type_plans
-from etl.load_config import LoadPlan
+from etl.load_config import LoadConfig
 from etl.sql import literal
 
 Position = tuple[str, int, str]
@@ -32,54 +33,54 @@ Position = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
-class Blanked:
-    """How many texts were blanked in landing, and how many rows left quarantine."""
+class Redacted:
+    """Number of texts redacted in landing, and of rows removed from quarantine."""
 
     landed: int
     quarantined: int
 
 
-def blank(plan: LoadPlan, references: Sequence[str], keys: frozenset[str], *, landing: bool) -> Blanked:
-    """Take the patient out of quarantine and, if asked, out of every landed batch.
+def redact(config: LoadConfig, references: Sequence[str], keys: frozenset[str], *, landing: bool) -> Redacted:
+    """Remove the patient from quarantine and, if asked, redact every landed batch.
 
     ``references`` are clear (``Patient/ID``, ``Patient?identifier=SYSTEM|VALUE``), ``keys`` the pseudonyms of the
     patient and of their resources.
     """
     words = [re.split(r"[/|]", reference)[-1] for reference in references]
     landed = quarantined = 0
-    for name in batch_ids(plan.zones.landing):
-        batch = read_batch(plan.zones.landing, name)
-        found = set(_positions(plan, batch, words, keys))
-        quarantined += _leave_quarantine(plan.zones.quarantine / name, found)
+    for name in batch_ids(config.zones.landing):
+        batch = read_batch(config.zones.landing, name)
+        found = set(_positions(config, batch, words, keys))
+        quarantined += _leave_quarantine(config.zones.quarantine / name, found)
         if landing and found:
-            _blank_batch(plan.zones.landing, batch, found)
+            _redact_batch(config.zones.landing, batch, found)
             landed += len(found)
-    return Blanked(landed, quarantined)
+    return Redacted(landed, quarantined)
 
 
-def _positions(plan: LoadPlan, batch: Batch, words: Sequence[str], keys: frozenset[str]) -> Iterator[Position]:
-    """Texts of the patient: accepted ones by their pseudonyms, refused ones by the mention of an id."""
-    kernel_plan = KernelPlan(type_plans(plan.tables), plan.buckets, plan.max_line_bytes)
-    with Kernel(kernel_plan, plan.read_key()) as kernel:
-        kernel.sql.execute("CREATE TEMP TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
+def _positions(config: LoadConfig, batch: Batch, words: Sequence[str], keys: frozenset[str]) -> Iterator[Position]:
+    """Positions of the patient's texts: accepted ones by pseudonym, refused ones by an id that they contain."""
+    transform_plan = TransformPlan(type_plans(config.tables), config.buckets, config.max_line_bytes)
+    with ChunkTransform(transform_plan, config.read_key()) as transform:
+        transform.sql.execute("CREATE TEMP TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
         for chunk in packed(
-            batch.splits(), plan.zones.landing, chunk_bytes=plan.chunk_bytes, max_line_bytes=plan.max_line_bytes
+            batch.splits(), config.zones.landing, chunk_bytes=config.chunk_bytes, max_line_bytes=config.max_line_bytes
         ):
             lines = chunk.lines.filter(_mentions(chunk.lines["text"], words))
             if len(lines):
-                yield from _in_chunk(kernel, Chunk(lines), words)
-    yield from _series(plan, batch, words, keys)
+                yield from _in_chunk(transform, Chunk(lines), words)
+    yield from _series(config, batch, words, keys)
 
 
-def _series(plan: LoadPlan, batch: Batch, words: Sequence[str], keys: frozenset[str]) -> Iterator[Position]:
+def _series(config: LoadConfig, batch: Batch, words: Sequence[str], keys: frozenset[str]) -> Iterator[Position]:
     """Landed DICOM series of the patient, whether they were accepted or refused."""
     files = [file for file in batch.files if file.series and file.cuts]
-    if not files or plan.dicom is None:
+    if not files or config.dicom is None:
         return
     from etl.dicom.owner import names_patient
 
     for file in files:
-        if names_patient(plan.zones.landing / batch.id / file.name, plan.dicom, plan.read_key(), keys, words):
+        if names_patient(config.zones.landing / batch.id / file.name, config.dicom, config.read_key(), keys, words):
             yield file.name, 1, ""
 
 
@@ -90,16 +91,16 @@ def _mentions(texts: pa.ChunkedArray, words: Sequence[str]) -> pa.ChunkedArray:
     return found
 
 
-def _in_chunk(kernel: Kernel, chunk: Chunk, words: Sequence[str]) -> Iterator[Position]:
-    kernel.load(chunk, 0)
-    for resource in kernel.types():
-        kernel.evaluate(resource)
-        yield from kernel.sql.execute(_HIS.format(resources=kernel.resources_sql(resource))).fetchall()
+def _in_chunk(transform: ChunkTransform, chunk: Chunk, words: Sequence[str]) -> Iterator[Position]:
+    transform.load(chunk, 0)
+    for resource in transform.types():
+        transform.evaluate(resource)
+        yield from transform.sql.execute(_OF_PATIENT.format(resources=transform.resources_sql(resource))).fetchall()
     exact = [rf"[/\"|]{re.escape(word)}[\"/?|#]" for word in words]
-    yield from kernel.sql.execute(_REFUSED, ["|".join(exact)]).fetchall()
+    yield from transform.sql.execute(_REFUSED, ["|".join(exact)]).fetchall()
 
 
-_HIS = """
+_OF_PATIENT = """
 SELECT d.file, d.line, d.part FROM ({resources}) r JOIN doc d USING (seq)
 WHERE r.patient_key IN (FROM gone) OR r.resource_key IN (FROM gone)
 """
@@ -107,44 +108,42 @@ _REFUSED = "SELECT file, line, part FROM doc WHERE reason IS NOT NULL AND regexp
 
 
 def _leave_quarantine(folder: Path, found: set[Position]) -> int:
-    """Drop the index rows of these texts; files without a row left go."""
+    """Remove the index rows of these texts; files without a row left are deleted."""
     gone = 0
     for path in sorted(folder.glob("*.parquet")):
         with duckdb.connect() as sql:
             rows = sql.execute(f"SELECT file, line, part FROM read_parquet({literal(path)})").fetchall()
-            his = [row for row in rows if row in found]
-            if his:
-                _rewrite_index(sql, path, his, last=len(his) == len(rows))
-            gone += len(his)
+            refused_rows = [row for row in rows if row in found]
+            if refused_rows:
+                _rewrite_index(sql, path, refused_rows, last=len(refused_rows) == len(rows))
+            gone += len(refused_rows)
     return gone
 
 
-def _rewrite_index(sql: duckdb.DuckDBPyConnection, path: Path, his: Sequence[Position], *, last: bool) -> None:
+def _rewrite_index(sql: duckdb.DuckDBPyConnection, path: Path, refused_rows: Sequence[Position], *, last: bool) -> None:
     if last:
         path.unlink()
         return
-    sql.execute("CREATE TABLE his (file VARCHAR, line BIGINT, part VARCHAR)")
-    sql.executemany("INSERT INTO his VALUES (?, ?, ?)", his)
-    temporary = path.with_name(f".{path.name}{DRAFT}")
-    rest = f"FROM read_parquet({literal(path)}) ANTI JOIN his USING (file, line, part)"
-    sql.execute(f"COPY ({rest}) TO {literal(temporary)} (FORMAT parquet)")
-    temporary.rename(path)
+    sql.execute("CREATE TABLE refused_rows (file VARCHAR, line BIGINT, part VARCHAR)")
+    sql.executemany("INSERT INTO refused_rows VALUES (?, ?, ?)", refused_rows)
+    rest = f"FROM read_parquet({literal(path)}) ANTI JOIN refused_rows USING (file, line, part)"
+    with written_atomically(path) as draft:
+        sql.execute(f"COPY ({rest}) TO {literal(draft)} (FORMAT parquet)")
 
 
-def _blank_batch(landing: Path, batch: Batch, found: set[Position]) -> None:
-    """Write the files anew, then the batch's new list: from that on the change is decided."""
+def _redact_batch(landing: Path, batch: Batch, found: set[Position]) -> None:
+    """Write the redacted files as drafts, then the batch's new list, which decides the change; then rename."""
     places: dict[str, dict[int, set[str]]] = {}
     for file, line, part in found:
         places.setdefault(file, {}).setdefault(line, set()).add(part)
     folder = landing / batch.id
-    files = tuple(_blank_file(folder, f, places[f.name]) if f.name in places else f for f in batch.files)
-    temporary = folder / ".batch.json"
-    temporary.write_text(json.dumps(asdict(replace(batch, files=files)), indent=1, ensure_ascii=False))
-    temporary.rename(folder / DECIDED)
+    files = tuple(_redact_file(folder, f, places[f.name]) if f.name in places else f for f in batch.files)
+    text = json.dumps(asdict(replace(batch, files=files)), indent=1, ensure_ascii=False)
+    write_atomically(folder / DECIDED, text.encode())
     finish_rewrites(landing)
 
 
-def _blank_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]]) -> LandedFile:
+def _redact_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]]) -> LandedFile:
     if file.series:
         (folder / f".{file.name}{DRAFT}").write_bytes(b"")
         return replace(file, size=0, sha256=hashlib.sha256().hexdigest(), cuts=())
@@ -152,7 +151,7 @@ def _blank_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]]) 
     digest = hashlib.sha256()
     with gzip.open(path) if file.gzip else path.open("rb") as source, temporary.open("wb") as out:
         target = gzip.GzipFile(fileobj=out, mode="wb", mtime=0) if file.gzip else out
-        for line in _blanked_lines([source.read()] if file.document else source, places):
+        for line in _redacted_lines([source.read()] if file.document else source, places):
             target.write(line)
         if file.gzip:
             target.close()
@@ -162,13 +161,13 @@ def _blank_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]]) 
     return replace(file, size=size, sha256=digest.hexdigest(), cuts=cuts)
 
 
-def _blanked_lines(lines: Iterator[bytes] | Sequence[bytes], places: Mapping[int, set[str]]) -> Iterator[bytes]:
+def _redacted_lines(lines: Iterator[bytes] | Sequence[bytes], places: Mapping[int, set[str]]) -> Iterator[bytes]:
     for number, line in enumerate(lines, start=1):
-        yield _blanked(line, places[number]) if number in places else line
+        yield _redacted(line, places[number]) if number in places else line
 
 
-def _blanked(line: bytes, parts: set[str]) -> bytes:
-    """The line with the parts taken out, as long as it was."""
+def _redacted(line: bytes, parts: set[str]) -> bytes:
+    """The line with the parts overwritten; its length stays."""
     end = b"\n" if line.endswith(b"\n") else b""
     if "" in parts:
         return b"".ljust(len(line) - len(end)) + end

@@ -1,6 +1,6 @@
-"""The first stage: one Spark task turns one split into staged Parquet files and a quarantine index.
+"""Staging: a Spark task turns splits into staged Parquet files and a quarantine index.
 
-Owns what a task writes and what it tells the driver: counts and file names only. Staged files lie in the
+Owns what a task writes and what it returns to the driver: counts and file names only. Staged files lie in the
 warehouse zone and hold pseudonymised rows, ordered by bucket; the quarantine index lies in the identity zone and
 points back to the landed line without copying its text.
 """
@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from etl.engine import scalar
 from etl.errors import InputError
-from etl.ingest.landing import DRAFT
-from etl.ingest.reading import Refusal, Tell, packed
+from etl.files import written_atomically
+from etl.ingest.reading import ReadSeries, Refusal, packed
 from etl.ingest.splits import Split
-from etl.ingest.transform import Kernel, KernelPlan
+from etl.ingest.transform import ChunkTransform, TransformPlan
 from etl.privacy import KeyReader, PseudonymKey
 from etl.reidentification_table import Keep, segment_writer
 from etl.sealing import SealingKey
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
     from etl.dicom.series import DicomRules
 
 ROW_GROUP = 16_384
-"""Rows of a staged file that a fold skips together."""
+"""Rows of a row group, which a merge reads or skips as a whole."""
 
 
 @dataclass(frozen=True)
 class StagingPlan:
-    """Where a task reads and writes; the key is read by the task itself, so that no plan carries it."""
+    """Folders and parameters of all staging tasks; each task reads the key itself, so that Spark never holds it."""
 
-    kernel: KernelPlan
+    transform: TransformPlan
     landing: Path
     staging: Path
     quarantine: Path
     read_key: KeyReader
     chunk_bytes: int
-    segments: Path | None = None
+    reidentification_folder: Path | None = None
     """Where the re-identification table is sealed; None seals nothing."""
     read_sealing_key: Callable[[], SealingKey] | None = None
     dicom: DicomRules | None = None
@@ -58,7 +58,7 @@ class StagingPlan:
 
 @dataclass(frozen=True)
 class StagingTask:
-    """Splits of one batch. ``only``: read an earlier batch again for these patients, without account or quarantine."""
+    """Splits of one batch. ``only``: stage an earlier batch again for these patients, without counts or quarantine."""
 
     number: int
     batch: str
@@ -71,18 +71,20 @@ def stage(plan: StagingPlan, task: StagingTask) -> Staged:
     """Read, check, pseudonymise and stage the splits of one task. Runs inside Spark."""
     staged = Staged()
     seq = task.number << SEQ_BITS
-    with Kernel(plan.kernel, plan.read_key()) as kernel, _segment(plan, task) as keep:
-        limit = plan.kernel.max_line_bytes
-        tell = _teller(plan, task, kernel.key)
-        pieces = packed(task.splits, plan.landing, chunk_bytes=plan.chunk_bytes, max_line_bytes=limit, tell=tell)
+    with ChunkTransform(plan.transform, plan.read_key()) as transform, _segment(plan, task) as keep:
+        limit = plan.transform.max_line_bytes
+        read_series = _series_reader(plan, task, transform.key)
+        pieces = packed(
+            task.splits, plan.landing, chunk_bytes=plan.chunk_bytes, max_line_bytes=limit, read_series=read_series
+        )
         for piece, chunk in enumerate(pieces):
-            seq += kernel.load(chunk, seq, task.received)
-            staged.add(_stage_chunk(plan, task, kernel, f"{task.number:010d}-{piece:04d}", keep))
+            seq += transform.load(chunk, seq, task.received)
+            staged.add(_stage_chunk(plan, task, transform, f"{task.number:010d}-{piece:04d}", keep))
     return staged
 
 
-def _teller(plan: StagingPlan, task: StagingTask, key: PseudonymKey) -> Tell | None:
-    """What reads the task's DICOM series, if it has any; their voxels are staged beside the rows."""
+def _series_reader(plan: StagingPlan, task: StagingTask, key: PseudonymKey) -> ReadSeries | None:
+    """The reader of the task's DICOM series, if it has any; it stages their voxel files."""
     if not any(split.series for split in task.splits):
         return None
     if plan.dicom is None:
@@ -91,50 +93,52 @@ def _teller(plan: StagingPlan, task: StagingTask, key: PseudonymKey) -> Tell | N
 
     reader = SeriesReader(plan.dicom, key, plan.staging / VOXELS)
 
-    def tell(path: Path) -> tuple[bytes, Refusal | None]:
-        told = reader.tell(path)
-        return told.text, Refusal("", 0, told.reason, RESOURCE, told.uid) if told.reason else None
+    def read_series(path: Path) -> tuple[bytes, Refusal | None]:
+        series = reader.read(path)
+        return series.text, Refusal("", 0, series.reason, RESOURCE, series.uid) if series.reason else None
 
-    return tell
+    return read_series
 
 
 def _segment(plan: StagingPlan, task: StagingTask) -> AbstractContextManager[Keep]:
-    """Takes the patients of the task for the re-identification table."""
-    if plan.segments is None or plan.read_sealing_key is None or task.only is not None:
+    """Collects the task's patients for the re-identification table."""
+    if plan.reidentification_folder is None or plan.read_sealing_key is None or task.only is not None:
         return nullcontext(lambda _connection: None)
-    return segment_writer(plan.segments, task.batch, task.number, plan.read_sealing_key())
+    return segment_writer(plan.reidentification_folder, task.batch, task.number, plan.read_sealing_key())
 
 
-def _stage_chunk(plan: StagingPlan, task: StagingTask, kernel: Kernel, name: str, keep: Keep) -> Staged:
+def _stage_chunk(plan: StagingPlan, task: StagingTask, transform: ChunkTransform, name: str, keep: Keep) -> Staged:
     staged = Staged()
     common: dict[str, list[pa.Table]] = {LEDGER: [], IDENTIFIER: []}
-    for resource in kernel.types():
+    for resource in transform.types():
         write = partial(_write, plan.staging, f"{name}-{resource}", staged)
-        _stage_tables(task, kernel, resource, write)
-        common[LEDGER].append(rows_of(kernel.sql, _of(task, "patient_key", kernel.resources_sql(resource))))
-        if identifiers := kernel.identifiers_sql(resource):
-            common[IDENTIFIER].append(rows_of(kernel.sql, _of(task, "resource_key", identifiers)))
+        _stage_tables(task, transform, resource, write)
+        common[LEDGER].append(rows_of(transform.sql, _of(task, "patient_key", transform.resources_sql(resource))))
+        if identifiers := transform.identifiers_sql(resource):
+            common[IDENTIFIER].append(rows_of(transform.sql, _of(task, "resource_key", identifiers)))
         if resource == "Patient":
-            write(LINK, rows_of(kernel.sql, _of(task, "resource_key", kernel.links_sql())))
-            keep(kernel.sql)
+            write(LINK, rows_of(transform.sql, _of(task, "resource_key", transform.links_sql())))
+            keep(transform.sql)
     for table in (table for table, parts in common.items() if parts):
         _write(plan.staging, name, staged, table, pa.concat_tables(common[table]))
     if task.only is None:
-        _write_quarantine(plan, task, kernel, name)
-        _count(kernel, staged)
+        _write_quarantine(plan, task, transform, name)
+        _count(transform, staged)
     return staged
 
 
-def _stage_tables(task: StagingTask, kernel: Kernel, resource: str, write: Callable[[str, pa.Table], None]) -> None:
+def _stage_tables(
+    task: StagingTask, transform: ChunkTransform, resource: str, write: Callable[[str, pa.Table], None]
+) -> None:
     """The rows that the views make of the chunk's resources of one type, and what they refer to by identifier."""
-    for table in kernel.evaluate(resource):
-        write(table.name, rows_of(kernel.sql, _of(task, PATIENT, kernel.rows_sql(table))))
-        if referred := kernel.logical_sql():
-            write(f"{REFERRED}/{table.name}", rows_of(kernel.sql, referred))
+    for table in transform.evaluate(resource):
+        write(table.name, rows_of(transform.sql, _of(task, PATIENT, transform.rows_sql(table))))
+        if referred := transform.logical_sql():
+            write(f"{REFERRED}/{table.name}", rows_of(transform.sql, referred))
 
 
 def _of(task: StagingTask, column: str, sql: str) -> str:
-    """The rows of the patients that the task is about."""
+    """SQL of the rows of the task's patients."""
     if task.only is None:
         return sql
     keys = ", ".join(f"'{key}'" for key in sorted(task.only))
@@ -142,7 +146,7 @@ def _of(task: StagingTask, column: str, sql: str) -> str:
 
 
 def _write(staging: Path, name: str, staged: Staged, table: str, rows: pa.Table) -> None:
-    """Stage the rows, those of one bucket together, so that a fold skips most of what is not its own."""
+    """Stage the rows, those of one bucket together, so that a merge task skips most rows of other buckets."""
     path = subfolder(staging, table) / f"{name}.parquet"
     if rows.num_rows:
         ordered = in_order(rows, "bucket") if "bucket" in rows.column_names else rows
@@ -157,19 +161,18 @@ def _write(staging: Path, name: str, staged: Staged, table: str, rows: pa.Table)
     staged.files.append((table, str(path), rows.num_rows))
 
 
-def _write_quarantine(plan: StagingPlan, task: StagingTask, kernel: Kernel, name: str) -> None:
+def _write_quarantine(plan: StagingPlan, task: StagingTask, transform: ChunkTransform, name: str) -> None:
     sql = _QUARANTINE.format(batch=task.batch)
-    if not scalar(kernel.sql, f"SELECT count(*) FROM ({sql})"):
+    if not scalar(transform.sql, f"SELECT count(*) FROM ({sql})"):
         return
     folder = plan.quarantine / task.batch
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = folder / f".{name}{DRAFT}"
-    kernel.sql.execute(f"COPY ({sql}) TO {literal(draft)} (FORMAT parquet)")
-    draft.rename(folder / f"{name}.parquet")
+    with written_atomically(folder / f"{name}.parquet") as draft:
+        transform.sql.execute(f"COPY ({sql}) TO {literal(draft)} (FORMAT parquet)")
 
 
-def _count(kernel: Kernel, staged: Staged) -> None:
-    for label, total, contained, refused in kernel.sql.execute(_COUNTS).fetchall():
+def _count(transform: ChunkTransform, staged: Staged) -> None:
+    for label, total, contained, refused in transform.sql.execute(_COUNTS).fetchall():
         staged.resources[label] += total
         staged.contained[label] += contained
         staged.quarantined[label] += refused

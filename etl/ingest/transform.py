@@ -1,4 +1,4 @@
-"""What one task does to one chunk: texts in, pseudonymised rows out, in one DuckDB connection.
+"""The transformation of one chunk: texts in, pseudonymised rows out, in one DuckDB connection.
 
 Owns the order of work (expand Bundles, classify, check, evaluate the views, apply the privacy rules) and the
 promise that every resource text ends either among the accepted resources or among the refusals. Clear text
@@ -46,8 +46,8 @@ _HEADS = "json_extract_string(text, ['$.resourceType', '$.id', '$.meta.lastUpdat
 
 
 @dataclass(frozen=True)
-class KernelPlan:
-    """What a kernel evaluates, made once on the driver and sent to every task; it holds no key."""
+class TransformPlan:
+    """What is evaluated, by resource type; made once on the driver and sent to every task. It holds no key."""
 
     types: Mapping[str, TypePlan]
     buckets: int
@@ -56,14 +56,14 @@ class KernelPlan:
 
 
 @dataclass
-class Kernel:
-    """One DuckDB connection and the plans it made; use as a context manager, feed it chunks."""
+class ChunkTransform:
+    """A DuckDB connection that transforms chunks; use it as a context manager."""
 
-    plan: KernelPlan
+    plan: TransformPlan
     key: PseudonymKey
     _connection: duckdb.DuckDBPyConnection | None = None
 
-    def __enter__(self) -> Kernel:
+    def __enter__(self) -> ChunkTransform:
         self._connection = connect(self.plan.memory_mb)  # clear text: it must not spill
         bind_key(self._connection, self.key)
         return self
@@ -102,7 +102,7 @@ class Kernel:
         """
         plan = self._type_plan(resource)
         present = self._check_keys(plan)
-        self._check_kinds(plan)
+        self._check_json_types(plan)
         plan = plan.narrowed(present)
         self._parse(plan)
         for table in plan.tables:
@@ -114,18 +114,6 @@ class Kernel:
         """SELECT of a table's protected rows: its columns, lineage columns, ``bucket`` and ``seq``."""
         self._pseudonyms(table)
         return _rows_sql(table, self.plan.buckets, logical=self.logical_sql() is not None)
-
-    def view_batches(self, table: WarehouseTable) -> Iterator[pa.RecordBatch]:
-        """Rows of one view with ``_file``, ``_line``, ``_problem``; an unfit resource is one row of NULLs."""
-        if table.view.resource in self.types():
-            self.evaluate(table.view.resource)
-            rows = f"""SELECT r.* EXCLUDE (seq, bucket), doc.file AS _file, doc.line AS _line, NULL::VARCHAR AS _problem
-                       FROM ({self.rows_sql(table)}) r JOIN doc USING (seq)"""
-            yield from self.sql.sql(rows).to_arrow_reader(65536)
-        nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in table.column_types().items())
-        unfit = f"""SELECT {nulls}, file AS _file, line AS _line, reason AS _problem FROM doc
-                    WHERE reason IS NOT NULL AND coalesce(type, '{table.view.resource}') = '{table.view.resource}'"""
-        yield from self.sql.sql(unfit).to_arrow_reader(65536)
 
     def resources_sql(self, resource: str) -> str:
         """SELECT of the accepted resources of the type evaluated last, one row each, for the ledger."""
@@ -179,13 +167,13 @@ class Kernel:
         found = self.sql.execute(f"SELECT DISTINCT json_keys(text) {_TEXTS.format(type=plan.resource)}").fetchall()
         present: set[str] = set()
         for (names,) in found:
-            if reason := plan.shape.check_keys(names):
+            if reason := plan.fhir.check_keys(names):
                 self._refuse("type = ? AND TRY(json_keys(text)) = ?", [plan.resource, names], reason)
             else:
                 present.update(names)
         return frozenset(present)
 
-    def _check_kinds(self, plan: TypePlan) -> None:
+    def _check_json_types(self, plan: TypePlan) -> None:
         """Look closely at the few texts whose JSON kinds are not those of the type."""
         for reason, seqs in self._wrong_texts(plan).items():
             self._refuse("seq IN (SELECT unnest(?))", [seqs], reason)
@@ -194,8 +182,8 @@ class Kernel:
         """Reason → seqs of the texts with a wrong JSON kind."""
         wrong = defaultdict(list)
         for batch in self.sql.sql(f"SELECT seq, text {_TEXTS.format(type=plan.resource)}").to_arrow_reader(16384):
-            for place in plan.shape.kinds.suspects(batch["text"]):
-                if reason := plan.shape.check_text(batch["text"][place].as_py()):
+            for place in plan.fhir.json_types.suspects(batch["text"]):
+                if reason := plan.fhir.check_text(batch["text"][place].as_py()):
                     wrong[reason].append(batch["seq"][place].as_py())
         return wrong
 

@@ -1,4 +1,4 @@
-"""How the resources of one type are read: one structure for all of its views, made once on the driver."""
+"""How the resources of each type are read: one structure for all of its views, made once on the driver."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from etl.fhir.structure import Shape, patient_links, shape_of
+from etl.fhir.structure import ResourceStructure, patient_links, resource_structure
 from etl.tables import WarehouseTable
 from etl.views import compile_path, merge_structures
 
@@ -29,7 +29,7 @@ class TypePlan:
     """The part of ``structure`` that ``patient`` and ``links`` read."""
     structure: Mapping[str, object]
     patient: str
-    shape: Shape
+    fhir: ResourceStructure
     links: tuple[str, str] = ("NULL::VARCHAR[]", "NULL::VARCHAR[]")
     """SQL of the references of the patients that replace this one, and of those it replaces."""
 
@@ -58,12 +58,14 @@ def type_plan(resource: str, tables: Sequence[WarehouseTable]) -> TypePlan:
         owner = merge_structures(link.structure for link in links)
         others = (links[0].sql("r"), links[1].sql("r"))
         patient = "'Patient/' || id"
-        return TypePlan(resource, tuple(tables), owner, _parsed(owner, tables), patient, shape_of(resource), others)
+        return TypePlan(
+            resource, tuple(tables), owner, _parsed(owner, tables), patient, resource_structure(resource), others
+        )
     paths = [compile_path(resource, path) for path in patient_links(resource)]
     owner = merge_structures(path.structure for path in paths)
     firsts = ", ".join(f"list_extract({p.sql('r')}, 1)" for p in paths)
     patient = f"coalesce({firsts})" if firsts else "NULL"
-    return TypePlan(resource, tuple(tables), owner, _parsed(owner, tables), patient, shape_of(resource))
+    return TypePlan(resource, tuple(tables), owner, _parsed(owner, tables), patient, resource_structure(resource))
 
 
 def _parsed(owner: Mapping[str, object], tables: Sequence[WarehouseTable]) -> Mapping[str, object]:

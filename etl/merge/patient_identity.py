@@ -1,8 +1,8 @@
-"""Who is who today: merged identities, references by business identifier, patients who object.
+"""Identity resolution: merged patients, business identifiers and objections, as of today.
 
-Owns the table ``_identity`` and its one computation, made on the driver between settle and fold over pseudonyms
-only. The same records and register give the same table whatever the order of their coming: it is computed anew from
-what stands, and the difference from the last release says whose rows must move.
+Owns the table ``_identity`` and its computation, which runs on the driver between version resolution and merge, over
+pseudonyms only. The table is computed from current versions alone, so the same records and register give the same
+table in whatever order they arrive. Its difference from the last release says whose rows must move.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from etl.merge.versions import LOSER_COLUMNS, REPLACED_COLUMNS, list_sql
+from etl.merge.versions import DISCARDED_COLUMNS, REPLACED_COLUMNS, list_sql
 from etl.sql import literal
 from etl.warehouse.columns import IDENTIFIER_COLUMNS, IDENTITY_COLUMNS, LINK_COLUMNS
 from etl.warehouse.data_files import rows_sql
@@ -27,7 +27,7 @@ MOVED_COLUMNS = {"alias": "VARCHAR", "cluster": "VARCHAR"} | dict.fromkeys(
 
 @dataclass(frozen=True)
 class IdentitySources:
-    """Parquet files: what stands in the last release, what is staged, and the lists of settle.
+    """Parquet files: of the last release, staged ones, and the folder of the lists of version resolution.
 
     ``objectors``: (alias, is it a business identifier) of every entry of the objection register.
     """
@@ -43,61 +43,62 @@ class IdentitySources:
 
 
 def survivors(edges: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The last identity of each replaced one, along chains; a ring of replacements keeps its smallest key.
+    """Key → key of the identity that finally replaces it, from pairs (replaced, replaced by), along chains.
 
-    An identity that two others claim to replace goes to the smaller one.
+    In a ring of replacements the smallest key replaces all others. An identity that two others claim to replace goes
+    to the smaller one.
     """
     follows = {old: new for old, new in sorted(edges, reverse=True) if old != new}
-    ends: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for start in follows:
-        end = _end(start, follows, ends)
+        end = _final(start, follows, targets)
         if end != start:
-            ends[start] = end
-    return ends
+            targets[start] = end
+    return targets
 
 
-def _end(start: str, follows: Mapping[str, str], ends: Mapping[str, str]) -> str:
-    way: list[str] = []
+def _final(start: str, follows: Mapping[str, str], targets: Mapping[str, str]) -> str:
+    path: list[str] = []
     here = start
-    while here in follows and here not in way:
-        way.append(here)
+    while here in follows and here not in path:
+        path.append(here)
         here = follows[here]
-    return min(way[way.index(here) :]) if here in way else here
+    return min(path[path.index(here) :]) if here in path else here
 
 
 @dataclass(frozen=True)
-class Identified:
-    """Does the table differ from the last release's, and which patients have records to be read again?
+class IdentityChange:
+    """Whether the table differs from the last release's, and whose earlier records must be staged again.
 
-    Those whom no objection keeps out any more, and those whose identity was replaced and is their own again.
+    ``returning``: pseudonyms of patients whose objection has ended, or whose replaced identity is their own again.
     """
 
     changed: bool
     returning: frozenset[str]
 
 
-def write_identity(sources: IdentitySources, scratch: Path) -> Identified:
-    """Write the lists ``identity`` (the new table) and ``moved``; StorageError when what stands is damaged."""
+def write_identity(sources: IdentitySources, scratch: Path) -> IdentityChange:
+    """Write the lists ``identity`` (the new table) and ``moved``; StorageError when a present file is damaged."""
     check_whole([*sources.identity, *sources.links, *sources.identifiers])
     with duckdb.connect(config={"temp_directory": str(scratch)}) as sql:
         _views(sql, sources)
-        ends = survivors(sql.execute(_EDGES).fetchall())
-        sql.execute("CREATE TEMP TABLE ends (alias VARCHAR, target VARCHAR)")
-        if ends:
-            sql.execute("INSERT INTO ends SELECT unnest(?), unnest(?)", [list(ends), list(ends.values())])
+        targets = survivors(sql.execute(_EDGES).fetchall())
+        sql.execute("CREATE TEMP TABLE targets (alias VARCHAR, target VARCHAR)")
+        if targets:
+            sql.execute("INSERT INTO targets SELECT unnest(?), unnest(?)", [list(targets), list(targets.values())])
         sql.execute(_ALIASES)
         sql.execute(_IDENTITY)
         _write(sql, sources.lists / "identity", "SELECT * FROM identity ORDER BY alias")
         _write(sql, sources.lists / "moved", _MOVED)
         changed = bool(sql.execute(_CHANGED).fetchall()[0][0])
-        return Identified(changed, frozenset(row[0] for row in sql.execute(_RETURNING).fetchall()))
+        return IdentityChange(changed, frozenset(row[0] for row in sql.execute(_RETURNING).fetchall()))
 
 
 def _views(sql: duckdb.DuckDBPyConnection, sources: IdentitySources) -> None:
     lists = sources.lists
     seq = {"seq": "BIGINT"}
     views = {
-        "losers": list_sql(lists, "losers", LOSER_COLUMNS),
+        "discarded": list_sql(lists, "discarded", DISCARDED_COLUMNS),
         "replaced": list_sql(lists, "replaced", REPLACED_COLUMNS),
         "old": rows_sql(sources.identity, IDENTITY_COLUMNS),
         "old_links": rows_sql(sources.links, LINK_COLUMNS),
@@ -120,14 +121,14 @@ def _write(sql: duckdb.DuckDBPyConnection, folder: Path, query: str) -> None:
 
 
 _EDGES = """
-WITH standing AS (
+WITH current_links AS (
     SELECT * FROM old_links WHERE resource_key NOT IN (SELECT resource_key FROM replaced)
     UNION ALL
-    SELECT * EXCLUDE (seq) FROM new_links ANTI JOIN losers USING (seq)
+    SELECT * EXCLUDE (seq) FROM new_links ANTI JOIN discarded USING (seq)
 )
-SELECT resource_key, replaced_by FROM standing WHERE replaced_by IS NOT NULL
+SELECT resource_key, replaced_by FROM current_links WHERE replaced_by IS NOT NULL
 UNION
-SELECT replaces, resource_key FROM standing WHERE replaces IS NOT NULL
+SELECT replaces, resource_key FROM current_links WHERE replaces IS NOT NULL
 """
 _ALIASES = """
 CREATE TEMP TABLE logicals AS
@@ -141,26 +142,27 @@ FROM (
     SELECT * FROM old_identifiers SEMI JOIN logicals USING (identifier_key)
     WHERE resource_key NOT IN (SELECT resource_key FROM replaced)
     UNION ALL
-    SELECT * EXCLUDE (seq) FROM new_identifiers SEMI JOIN logicals USING (identifier_key) ANTI JOIN losers USING (seq)
+    SELECT * EXCLUDE (seq) FROM new_identifiers SEMI JOIN logicals USING (identifier_key)
+    ANTI JOIN discarded USING (seq)
 )
 GROUP BY 1 HAVING count(DISTINCT resource_key) = 1
 """
 _IDENTITY = """
 CREATE TEMP TABLE named AS
 SELECT l.identifier_key AS alias, coalesce(e.target, m.target) AS target, true AS logical
-FROM logicals l LEFT JOIN meant m ON m.alias = l.identifier_key LEFT JOIN ends e ON e.alias = m.target
+FROM logicals l LEFT JOIN meant m ON m.alias = l.identifier_key LEFT JOIN targets e ON e.alias = m.target
 UNION ALL
-SELECT alias, target, false FROM ends
+SELECT alias, target, false FROM targets
 UNION ALL
-SELECT alias, alias, false FROM objectors WHERE NOT logical AND alias NOT IN (SELECT alias FROM ends);
-CREATE TEMP TABLE barred AS
+SELECT alias, alias, false FROM objectors WHERE NOT logical AND alias NOT IN (SELECT alias FROM targets);
+CREATE TEMP TABLE excluded_targets AS
 SELECT DISTINCT target FROM named SEMI JOIN objectors USING (alias) WHERE target IS NOT NULL;
 CREATE TEMP TABLE identity AS
 SELECT *, alias IN (SELECT alias FROM objectors) AS objects,
-       alias IN (SELECT alias FROM objectors) OR coalesce(target IN (FROM barred), false) AS excluded
+       alias IN (SELECT alias FROM objectors) OR coalesce(target IN (FROM excluded_targets), false) AS excluded
 FROM (
     FROM named UNION ALL
-    SELECT target, target, false FROM barred WHERE target NOT IN (SELECT alias FROM named)
+    SELECT target, target, false FROM excluded_targets WHERE target NOT IN (SELECT alias FROM named)
 )
 """
 _DIFFERENCE = """

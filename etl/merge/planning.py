@@ -1,7 +1,7 @@
-"""One advance of the warehouse as Spark tasks: what settle and fold get to do, sized and grouped.
+"""Planning of version resolution and of the merge: the Spark tasks of both, sized and grouped.
 
-Owns finding the files that a change touches, by the ranges in their names, and the share of work of a task. It must
-never see clear text: it moves counts and file names.
+Owns finding the files that a change touches, by the key ranges in their names, and the size of a task. It must never
+see clear text: it moves counts and file names.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 
-from etl.load_config import LoadPlan
+from etl.load_config import LoadConfig
 from etl.merge.patient_identity import MOVED_COLUMNS, IdentitySources
-from etl.merge.table_merge import FoldTask, fold_all
-from etl.merge.versions import REPLACED_COLUMNS, SettleTask, list_sql
+from etl.merge.table_merge import MergeTask, merge_all
+from etl.merge.versions import REPLACED_COLUMNS, ResolveTask, list_sql
 from etl.tables import WarehouseTable
 from etl.tasks import Progress, Runner
-from etl.warehouse.changes import Merged
+from etl.warehouse.changes import TableChanges
 from etl.warehouse.columns import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK
 from etl.warehouse.data_files import TABLES, DataFile, new_path, stamp
 from etl.warehouse.release import Release
@@ -31,70 +31,70 @@ from etl.warehouse.staged import REFERRED, Staged
 
 ROWS_PER_TASK = 150_000
 MOST_ROWS = 160_000
-"""Rows of a fold that are in memory at a time, about."""
+"""Rows of a merge task in memory at a time, about."""
 COPIED_PER_WRITTEN = 3
-"""So many rows are copied in the time of one that is sorted and written."""
-SETTLED_PER_WRITTEN = 2
-"""So many rows are settled in the time of one that is written."""
-SEARCHED_PER_SETTLED = 8
-"""So many rows of the ledger are searched in the time of one that is settled."""
+"""Cost model: copying this many rows takes the time of sorting and writing one."""
+RESOLVED_PER_WRITTEN = 2
+"""Cost model: resolving this many rows takes the time of writing one."""
+SEARCHED_PER_RESOLVED = 8
+"""Cost model: searching this many rows of the ledger takes the time of resolving one."""
 SMALL = 8
-"""A file with less than an eighth of the rows a file may have is small."""
+"""A file is small below ``file_rows / SMALL`` rows."""
 ROWS_OF_A_TASK = 12_000
-"""What a fold costs beside its rows, in rows."""
+"""Fixed cost of a merge task, in rows."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """One advance of the warehouse: from what, with what staged, and the changes found so far."""
+class MergeContext:
+    """The state of one update: the last release, what is staged, and the changes found so far."""
 
-    plan: LoadPlan
+    config: LoadConfig
     base: Release | None
     folder: Path
     staged: Staged
     objectors: Sequence[tuple[str, bool]]
-    changes: dict[str, Merged]
+    changes: dict[str, TableChanges]
     only: frozenset[str] = frozenset()
-    """Tables to fold; none named, all."""
+    """Tables to merge; none named, all."""
 
     @property
     def lists(self) -> Path:
         return self.folder / "lists"
 
     @cached_property
-    def where(self) -> Whereabouts:
-        """Where rows go or move, once the lists are written."""
-        return Whereabouts.read(self.lists)
+    def affected_files(self) -> AffectedFiles:
+        """Which files are affected; readable once versions and identities are resolved."""
+        return AffectedFiles.read(self.lists)
 
     def current(self, table: str) -> list[DataFile]:
         """The table's files in the last release."""
         return self.base.data_files(table) if self.base and table in self.base.tables else []
 
     def paths(self, table: str) -> tuple[str, ...]:
-        """Absolute paths of the table's files in the last release."""
+        """Absolute paths of ``current``."""
         return tuple(self.base.files(table)) if self.base and table in self.base.tables else ()
 
 
-def settle_tasks(work: Work) -> list[SettleTask]:
-    staged = tuple(work.staged.of(LEDGER))
+def resolve_tasks(context: MergeContext) -> list[ResolveTask]:
+    staged = tuple(context.staged.of(LEDGER))
     if not staged:
         return []
-    ledger, identity = work.current(LEDGER), work.paths(IDENTITY)
-    rows = work.staged.rows(LEDGER) + sum(file.rows for file in ledger) // SEARCHED_PER_SETTLED
-    root = work.plan.zones.warehouse / TABLES / LEDGER
-    work.lists.mkdir(exist_ok=True)
+    ledger, identity = context.current(LEDGER), context.paths(IDENTITY)
+    rows = context.staged.rows(LEDGER) + sum(file.rows for file in ledger) // SEARCHED_PER_RESOLVED
+    root = context.config.zones.warehouse / TABLES / LEDGER
+    context.lists.mkdir(exist_ok=True)
     return [
-        SettleTask(
+        ResolveTask(
             first=first,
             last=last,
             staged=staged,
             ledger=tuple(str(root / file.path) for file in ledger if first <= file.bucket <= last),
             identity=identity,
-            lists=work.lists,
-            memory_mb=work.plan.task_memory_mb,
-            scratch=work.plan.scratch,
+            lists=context.lists,
+            memory_mb=context.config.task_memory_mb,
+            scratch=context.config.scratch,
         )
-        for first, last in _ranges(work.plan.buckets, rows // SETTLED_PER_WRITTEN)
+        for first, last in _ranges(context.config.buckets, rows // RESOLVED_PER_WRITTEN)
     ]
 
 
@@ -105,44 +105,44 @@ def _ranges(buckets: int, rows: int) -> list[tuple[int, int]]:
     return [(first, first + width - 1) for first in range(0, buckets, width)]
 
 
-def identity_sources(work: Work) -> IdentitySources:
+def identity_sources(context: MergeContext) -> IdentitySources:
     return IdentitySources(
-        identity=work.paths(IDENTITY),
-        links=work.paths(LINK),
-        identifiers=work.paths(IDENTIFIER),
-        staged_links=work.staged.of(LINK),
-        staged_identifiers=work.staged.of(IDENTIFIER),
-        staged_referred=[path for name, path, rows in work.staged.files if rows and name.startswith(f"{REFERRED}/")],
-        objectors=work.objectors,
-        lists=work.lists,
+        identity=context.paths(IDENTITY),
+        links=context.paths(LINK),
+        identifiers=context.paths(IDENTIFIER),
+        staged_links=context.staged.of(LINK),
+        staged_identifiers=context.staged.of(IDENTIFIER),
+        staged_referred=[path for name, path, rows in context.staged.files if rows and name.startswith(f"{REFERRED}/")],
+        objectors=context.objectors,
+        lists=context.lists,
     )
 
 
-def new_identity(work: Work) -> Merged:
-    """The identity table whole: it is small, and computed anew each time."""
-    folder = work.plan.zones.warehouse / TABLES / IDENTITY
+def new_identity_table(context: MergeContext) -> TableChanges:
+    """The changes of the identity table, which is small and replaced as a whole."""
+    folder = context.config.zones.warehouse / TABLES / IDENTITY
     draft = new_path(0, "0" * 8, "f" * 8)
     (folder / draft).parent.mkdir(parents=True, exist_ok=True)
-    source = work.lists / "identity" / "all.parquet"
+    source = context.lists / "identity" / "all.parquet"
     shutil.copyfile(source, folder / draft)
     path = stamp(folder, draft)
     file = DataFile(path, 0, source.stat().st_size, pq.read_metadata(source).num_rows)
-    return Merged(IDENTITY, added=[file], removed=work.current(IDENTITY))
+    return TableChanges(IDENTITY, added=[file], removed=context.current(IDENTITY))
 
 
-def fold_groups(
-    work: Work, parallelism: int, crumbs: Mapping[str, Sequence[DataFile]] | None = None
-) -> list[tuple[FoldTask, ...]]:
+def merge_groups(
+    context: MergeContext, parallelism: int, compacted: Mapping[str, Sequence[DataFile]] | None = None
+) -> list[tuple[MergeTask, ...]]:
     """Tasks of about equal work; small ones share a Spark task, because a task has a fixed cost.
 
-    With ``crumbs`` (table → files to put together) nothing else is written.
+    With ``compacted`` (table → small files to combine) nothing else is written.
     """
-    tasks = list(_crumb_tasks(work, crumbs) if crumbs is not None else _fold_tasks(work))
+    tasks = list(_compaction_tasks(context, compacted) if compacted is not None else _merge_tasks(context))
     if not tasks:
         return []
     whole = sum(rows + ROWS_OF_A_TASK for rows, _ in tasks)
     rounds = -(-whole // (ROWS_PER_TASK * parallelism))
-    groups: list[tuple[int, list[FoldTask]]] = [(0, []) for _ in range(min(len(tasks), rounds * parallelism))]
+    groups: list[tuple[int, list[MergeTask]]] = [(0, []) for _ in range(min(len(tasks), rounds * parallelism))]
     for rows, task in sorted(tasks, key=lambda pair: -pair[0]):
         lightest = min(range(len(groups)), key=lambda place: groups[place][0])
         weight, others = groups[lightest]
@@ -150,47 +150,58 @@ def fold_groups(
     return [tuple(group) for _, group in sorted(groups, key=lambda group: -group[0])]
 
 
-def forms(plan: LoadPlan) -> list[Form]:
-    """Every table that is folded, warehouse tables first."""
-    return [*map(_form, plan.tables), *(Form(name, "", INTERNAL[name], "resource_key") for name in _FOLDED)]
+def table_schemas(config: LoadConfig) -> list[TableSchema]:
+    """Every table that is merged, warehouse tables first."""
+    return [
+        *map(_schema, config.tables),
+        *(TableSchema(name, "", INTERNAL[name], "resource_key") for name in _MERGED_INTERNAL),
+    ]
 
 
-_FOLDED = (IDENTIFIER, LINK, LEDGER)
+_MERGED_INTERNAL = (IDENTIFIER, LINK, LEDGER)
 
 
-def _form(table: WarehouseTable) -> Form:
+def _schema(table: WarehouseTable) -> TableSchema:
     single = tuple(c.name for c in table.references if not c.collection)
     many = tuple(c.name for c in table.references if c.collection)
-    return Form(table.name, table.view.resource, table.column_types(), table.key, single, many)
+    return TableSchema(table.name, table.view.resource, table.column_types(), table.key, single, many)
 
 
-def _fold_tasks(work: Work) -> Iterator[tuple[int, FoldTask]]:
-    """(rows it will write, about; the task) for every range of every table that changes."""
-    where = work.where
-    for form in (form for form in forms(work.plan) if not work.only or form.table in work.only):
-        affected = where.affected(work, form)
-        if work.staged.rows(form.table) or affected:
-            known = {file.path for file in affected} if form.table != LEDGER else set()
-            small = [file for file in small_files(work, form.table, work.plan.crumbs) if file.path not in known]
-            yield from _ranges_of(work, form, affected, small)
+def _merge_tasks(context: MergeContext) -> Iterator[tuple[int, MergeTask]]:
+    """(cost in rows, task) for every range of buckets of every table that changes."""
+    affected_files = context.affected_files
+    for schema in (
+        schema for schema in table_schemas(context.config) if not context.only or schema.table in context.only
+    ):
+        affected = affected_files.affected(context, schema)
+        if context.staged.rows(schema.table) or affected:
+            rewritten = {file.path for file in affected} if schema.table != LEDGER else set()
+            small = [
+                file
+                for file in small_files(context, schema.table, context.config.compaction_threshold)
+                if file.path not in rewritten
+            ]
+            yield from _ranges_of(context, schema, affected, small)
 
 
-def _crumb_tasks(work: Work, crumbs: Mapping[str, Sequence[DataFile]]) -> Iterator[tuple[int, FoldTask]]:
-    for form in forms(work.plan):
-        if files := crumbs.get(form.table):
-            yield from ((rows, replace(task, compact=True)) for rows, task in _ranges_of(work, form, (), files))
+def _compaction_tasks(
+    context: MergeContext, compacted: Mapping[str, Sequence[DataFile]]
+) -> Iterator[tuple[int, MergeTask]]:
+    for schema in table_schemas(context.config):
+        if files := compacted.get(schema.table):
+            yield from ((rows, replace(task, compact=True)) for rows, task in _ranges_of(context, schema, (), files))
 
 
-def small_files(work: Work, table: str, many: int) -> list[DataFile]:
-    """The table's small files, where a bucket has so many of them."""
-    small = [file for file in work.current(table) if file.rows < work.plan.file_rows // SMALL]
+def small_files(context: MergeContext, table: str, many: int) -> list[DataFile]:
+    """The table's small files, of buckets that have at least ``many`` of them."""
+    small = [file for file in context.current(table) if file.rows < context.config.file_rows // SMALL]
     buckets = Counter(file.bucket for file in small)
     return [file for file in small if buckets[file.bucket] >= many]
 
 
 @dataclass(frozen=True)
-class Form:
-    """What a fold must know of a table, warehouse table or internal."""
+class TableSchema:
+    """A table to merge, warehouse table or internal: columns, key, and columns that refer to other resources."""
 
     table: str
     resource: str
@@ -201,23 +212,28 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Whereabouts:
-    """Where rows go or move: prefixes of cluster keys by resource type ("" for all), as sorted numbers."""
+class AffectedFiles:
+    """Which files hold rows that are removed or move to another patient.
+
+    Arrays of cluster-key prefixes, as sorted numbers: ``replaced`` by resource type ("" for all), ``moved`` and
+    ``merged`` (patients). ``logical``: a business identifier means another resource than before; ``excluded``: a
+    patient objects.
+    """
 
     replaced: Mapping[str, np.ndarray]
     moved: np.ndarray
     merged: np.ndarray
     logical: bool
-    barred: bool
+    excluded: bool
 
     @property
     def moves(self) -> bool:
-        """May any row move? Else a file that is affected only loses rows."""
+        """May any row move? If not, an affected file only loses rows."""
         return self.logical or len(self.moved) > 0
 
     @classmethod
-    def read(cls, lists: Path) -> Whereabouts:
-        """From the lists of settle and of the identities."""
+    def read(cls, lists: Path) -> AffectedFiles:
+        """Read the lists that version and identity resolution wrote."""
         with duckdb.connect() as sql:
             sql.execute(f"CREATE VIEW replaced AS {list_sql(lists, 'replaced', REPLACED_COLUMNS)}")
             sql.execute(f"CREATE VIEW moved AS {list_sql(lists, 'moved', MOVED_COLUMNS)}")
@@ -225,22 +241,22 @@ class Whereabouts:
             replaced = {name: _prefixes(sql, "cluster", f"replaced WHERE resource_type = '{name}'") for name in types}
             replaced[""] = _prefixes(sql, "resource_key", "replaced")
             flags = "SELECT coalesce(bool_or(logical), false), coalesce(bool_or(excluded), false) FROM moved"
-            logical, barred = sql.execute(flags).fetchall()[0]
+            logical, excluded = sql.execute(flags).fetchall()[0]
             moved, merged = _prefixes(sql, "cluster", "moved"), _prefixes(sql, "alias", "moved WHERE replaced")
-            return cls(replaced, moved, merged, bool(logical), bool(barred))
+            return cls(replaced, moved, merged, bool(logical), bool(excluded))
 
-    def affected(self, work: Work, form: Form) -> list[DataFile]:
-        """The table's files that hold a row that goes or moves, or may."""
-        current = work.current(form.table)
-        if form.table == LEDGER:
-            return current if self.barred else [file for file in current if _holds(file, self.merged)]
-        if form.resource and self.logical:
+    def affected(self, context: MergeContext, schema: TableSchema) -> list[DataFile]:
+        """The table's files that hold, or may hold, a row that is removed or moves."""
+        current = context.current(schema.table)
+        if schema.table == LEDGER:
+            return current if self.excluded else [file for file in current if _holds(file, self.merged)]
+        if schema.resource and self.logical:
             return current
-        places = [self.replaced.get(form.resource, _NOWHERE), self.moved if form.resource else _NOWHERE]
-        return [file for file in current if any(_holds(file, place) for place in places)]
+        prefixes = [self.replaced.get(schema.resource, _NO_PREFIX), self.moved if schema.resource else _NO_PREFIX]
+        return [file for file in current if any(_holds(file, each) for each in prefixes)]
 
 
-_NOWHERE = np.zeros(0, np.uint32)
+_NO_PREFIX = np.zeros(0, np.uint32)
 
 
 def _prefixes(sql: duckdb.DuckDBPyConnection, column: str, rows: str) -> np.ndarray:
@@ -250,39 +266,43 @@ def _prefixes(sql: duckdb.DuckDBPyConnection, column: str, rows: str) -> np.ndar
 
 def _holds(file: DataFile, prefixes: np.ndarray) -> bool:
     first, last = (int(end, 16) for end in file.range)
-    place = int(np.searchsorted(prefixes, first))
-    return place < len(prefixes) and int(prefixes[place]) <= last
+    nearest = int(np.searchsorted(prefixes, first))
+    return nearest < len(prefixes) and int(prefixes[nearest]) <= last
 
 
 def _ranges_of(
-    work: Work, form: Form, affected: Sequence[DataFile], small: Sequence[DataFile]
-) -> Iterator[tuple[int, FoldTask]]:
-    plan = work.plan
+    context: MergeContext, schema: TableSchema, affected: Sequence[DataFile], small: Sequence[DataFile]
+) -> Iterator[tuple[int, MergeTask]]:
+    config = context.config
     present = sum(file.rows for file in affected)
-    written = work.staged.rows(form.table) + sum(file.rows for file in small) + (present if work.where.moves else 0)
+    written = (
+        context.staged.rows(schema.table)
+        + sum(file.rows for file in small)
+        + (present if context.affected_files.moves else 0)
+    )
     rows = written + present // COPIED_PER_WRITTEN
-    ranges = _ranges(plan.buckets, rows)
+    ranges = _ranges(config.buckets, rows)
     for first, last in ranges:
-        task = FoldTask(
-            table=form.table,
-            resource=form.resource,
-            folder=plan.zones.warehouse / TABLES / form.table,
+        task = MergeTask(
+            table=schema.table,
+            resource=schema.resource,
+            folder=config.zones.warehouse / TABLES / schema.table,
             first=first,
             last=last,
-            buckets=plan.buckets,
-            staged=tuple(work.staged.of(form.table)),
+            buckets=config.buckets,
+            staged=tuple(context.staged.of(schema.table)),
             affected=tuple(affected),
             small=tuple(file for file in small if first <= file.bucket <= last),
-            lists=work.lists,
-            columns=form.columns,
-            key=form.key,
-            references=form.references,
-            reference_lists=form.reference_lists,
-            file_rows=plan.file_rows,
+            lists=context.lists,
+            columns=schema.columns,
+            key=schema.key,
+            references=schema.references,
+            reference_lists=schema.reference_lists,
+            file_rows=config.file_rows,
             parts=max(1, -(-written // (len(ranges) * MOST_ROWS))),
-            generation=_generation(work.base),
-            memory_mb=plan.task_memory_mb,
-            scratch=plan.scratch,
+            generation=_generation(context.base),
+            memory_mb=config.task_memory_mb,
+            scratch=config.scratch,
         )
         yield rows // len(ranges), task
 
@@ -292,26 +312,26 @@ def _generation(base: Release | None) -> int:
     return int(base.id[1:]) + 1 if base else 1
 
 
-def folded(
-    work: Work,
+def merge_tables(
+    context: MergeContext,
     runner: Runner,
     progress: Progress | None,
-    crumbs: Mapping[str, Sequence[DataFile]] | None = None,
+    compacted: Mapping[str, Sequence[DataFile]] | None = None,
 ) -> list[Mapping[str, Counter[str]]]:
-    """Fill ``work.changes`` with the files of every table that change, unseen so far; answer what was objected."""
+    """Fill ``context.changes`` with the changed files, invisible until the commit; returns objected outcomes."""
     parts = [
         part
-        for group in runner.run("write", fold_all, fold_groups(work, runner.parallelism, crumbs), progress)
+        for group in runner.run("write", merge_all, merge_groups(context, runner.parallelism, compacted), progress)
         for part in group
     ]
     for part in parts:
-        whole = work.changes.setdefault(part.table, Merged(part.table))
+        whole = context.changes.setdefault(part.table, TableChanges(part.table))
         whole.added += part.added
-        whole.lessened += part.lessened
+        whole.rewritten += part.rewritten
         whole.removed += part.removed
     return [_objected(part.objected) for part in parts if part.objected]
 
 
 def _objected(counts: Counter[str]) -> dict[str, Counter[str]]:
-    """What settle counted as written, but a patient objects to."""
+    """Corrects the outcome of versions that were counted as written before the objection was known."""
     return {name: Counter({"objected": count, "written": -count}) for name, count in counts.items()}

@@ -1,13 +1,12 @@
-"""The third stage: the files of a table that change, written unseen.
+"""Merge: write the changed files of a table; invisible until the commit.
 
-A task holds a range of buckets of one table; those of one Spark task share a DuckDB connection. New rows go to new
-files, which take small ones in where there are many, so that files do not crumble. A file is written again, less some
-rows, when a row of it goes (a newer version, a deletion, an objection) or moves (its patient's identity changed): what
-is left of it was validated when it came, and is copied without being sorted or validated again. So the cost follows
-the change.
-Owns how a row reads today: the patient it belongs to after merges of identities, and the resource that a business
-identifier means.
-Nothing is visible before the release commits the files.
+A task covers a range of buckets of one table; the tasks of one Spark task share a DuckDB connection. New rows go to
+new files; where a bucket has many small files, the new file takes in their rows. A present file is rewritten without
+some rows when a row of it is removed (a newer version, a deletion, an objection) or moves (its patient's identity
+changed). Its other rows were validated before: they are copied, neither sorted nor validated again, so the cost
+follows the change.
+Owns the resolution of references today: the patient that a row belongs to after merges of identities, and the resource
+that a business identifier means.
 """
 
 from __future__ import annotations
@@ -20,22 +19,23 @@ import duckdb
 
 from etl.engine import connect, scalar
 from etl.merge.patient_identity import MOVED_COLUMNS
-from etl.merge.versions import LOSER_COLUMNS, REPLACED_COLUMNS, SETTLED_COLUMNS, list_sql
+from etl.merge.versions import DISCARDED_COLUMNS, REPLACED_COLUMNS, RESOLVED_COLUMNS, list_sql
 from etl.sql import literal
-from etl.warehouse.changes import Merged
+from etl.warehouse.changes import TableChanges
 from etl.warehouse.columns import IDENTITY_COLUMNS, LEDGER, LEDGER_COLUMNS, LOGICAL, PATIENT
 from etl.warehouse.data_files import DataFile, bucket_sql, rows_sql, within_sql
 from etl.warehouse.faults import check_whole
-from etl.warehouse.parquet_writer import CLUSTER, Place, copy_without, write_clustered
-from etl.warehouse.staged import AGAIN, SEQ_BITS
+from etl.warehouse.parquet_writer import CLUSTER, WriteTarget, copy_without, write_clustered
+from etl.warehouse.staged import REREAD, SEQ_BITS
 
 
 @dataclass(frozen=True)
-class FoldTask:
-    """What one range of buckets of one table is made from.
+class MergeTask:
+    """The merge of one range of buckets (``first`` to ``last``) of one table.
 
-    ``affected`` are all files of the table with a row that goes or moves, ``small`` those of this range that may be
-    taken in; ``patient_column`` is the column that names the patient, ``is_patient`` whether it is the table's key.
+    ``staged``: staged files. ``affected``: files of the table with a row that is removed or moves, of all ranges.
+    ``small``: small files of this range. ``lists``: the folder that version and identity resolution wrote.
+    ``compact``: combine small files of every bucket, even of one without new rows.
     """
 
     table: str
@@ -64,8 +64,8 @@ class FoldTask:
         return PATIENT in self.columns
 
     @property
-    def place(self) -> Place:
-        return Place(self.folder, self.buckets, self.first, self.last, self.file_rows, self.parts)
+    def target(self) -> WriteTarget:
+        return WriteTarget(self.folder, self.buckets, self.first, self.last, self.file_rows, self.parts)
 
     def paths(self, files: Sequence[DataFile]) -> list[str]:
         return [str(self.folder / file.path) for file in files]
@@ -74,44 +74,46 @@ class FoldTask:
         return [file for file in files if self.first <= file.bucket <= self.last]
 
 
-def fold_all(tasks: Sequence[FoldTask]) -> list[Merged]:
-    """Fold the pieces of work of one Spark task, over one connection: they share the lists of the load."""
+def merge_all(tasks: Sequence[MergeTask]) -> list[TableChanges]:
+    """Run the merges of one Spark task over one connection, which reads the lists once."""
     with connect(tasks[0].memory_mb, tasks[0].scratch) as sql:
         _read_lists(sql, tasks[0])
-        return [_fold(sql, task) for task in tasks]
+        return [_merge(sql, task) for task in tasks]
 
 
-def _fold(sql: duckdb.DuckDBPyConnection, task: FoldTask) -> Merged:
-    """Write the changed files of one range of buckets of one table; StorageError when a present one is damaged."""
+def _merge(sql: duckdb.DuckDBPyConnection, task: MergeTask) -> TableChanges:
+    """Write the changed files of one task; StorageError when a present file is damaged."""
     check_whole(task.paths([*task.in_range(task.affected), *task.small]))
-    merged = Merged(task.table)
+    changes = TableChanges(task.table)
     if task.table == LEDGER:
-        _fold_ledger(sql, task, merged)
+        _merge_ledger(sql, task, changes)
     else:
         moving = task.has_patient and _any(sql, "moved")
-        _lessen(sql, task, merged, task.in_range(task.affected), moving=moving)
-        _write_range(sql, task, merged, _fresh(sql, task, moving=moving))
-    return merged
+        _rewrite_files(sql, task, changes, task.in_range(task.affected), moving=moving)
+        _write_range(sql, task, changes, _new_rows(sql, task, moving=moving))
+    return changes
 
 
-def _read_lists(sql: duckdb.DuckDBPyConnection, task: FoldTask) -> None:
+def _read_lists(sql: duckdb.DuckDBPyConnection, task: MergeTask) -> None:
     for name, columns in {
-        "losers": LOSER_COLUMNS,
+        "discarded": DISCARDED_COLUMNS,
         "replaced": REPLACED_COLUMNS,
         "identity": IDENTITY_COLUMNS,
         "moved": MOVED_COLUMNS,
     }.items():
         sql.execute(f"CREATE TEMP TABLE {name} AS {list_sql(task.lists, name, columns)}")
-    sql.execute("CREATE TEMP VIEW meaning AS SELECT alias, target FROM identity WHERE logical AND target IS NOT NULL")
-    sql.execute(f"SET VARIABLE meaning = ({_MAP.format(value='target', rows='meaning')})")
-    sql.execute(f"SET VARIABLE moved_logical = ({_MAP.format(value='true', rows='moved WHERE logical')})")
+    sql.execute(
+        "CREATE TEMP VIEW identifier_targets AS SELECT alias, target FROM identity WHERE logical AND target IS NOT NULL"
+    )
+    sql.execute(f"SET VARIABLE identifier_targets = ({_ALIAS_MAP.format(value='target', rows='identifier_targets')})")
+    sql.execute(f"SET VARIABLE moved_logical = ({_ALIAS_MAP.format(value='true', rows='moved WHERE logical')})")
 
 
 def _any(sql: duckdb.DuckDBPyConnection, name: str) -> bool:
     return scalar(sql, f"SELECT count(*) FROM {name}") > 0
 
 
-_MAP = """
+_ALIAS_MAP = """
 SELECT map(coalesce(list(alias), []::VARCHAR[]), coalesce(list({value}), [])) FROM {rows}
 """
 
@@ -119,22 +121,22 @@ SELECT map(coalesce(list(alias), []::VARCHAR[]), coalesce(list({value}), [])) FR
 _GONE = "SELECT resource_key FROM replaced"
 
 
-def _lessen(
-    sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged, files: Sequence[DataFile], *, moving: bool
+def _rewrite_files(
+    sql: duckdb.DuckDBPyConnection, task: MergeTask, changes: TableChanges, files: Sequence[DataFile], *, moving: bool
 ) -> None:
-    """Copy each file without the rows that go or move; one that loses none stays."""
-    lost = _lost(sql, task, files, moving=moving) if files else {}
+    """Copy each file without the rows that are removed or move; a file that loses none stays."""
+    lost = _lost_rows(sql, task, files, moving=moving) if files else {}
     for file, path in zip(files, task.paths(files), strict=True):
-        if places := lost.get(path):
-            merged.removed.append(file)
-            if len(places) < file.rows:
-                merged.lessened.append(copy_without(task.folder, file, places))
+        if row_numbers := lost.get(path):
+            changes.removed.append(file)
+            if len(row_numbers) < file.rows:
+                changes.rewritten.append(copy_without(task.folder, file, row_numbers))
 
 
-def _lost(
-    sql: duckdb.DuckDBPyConnection, task: FoldTask, files: Sequence[DataFile], *, moving: bool
+def _lost_rows(
+    sql: duckdb.DuckDBPyConnection, task: MergeTask, files: Sequence[DataFile], *, moving: bool
 ) -> dict[str, list[int]]:
-    """Path → places of the rows that go or move; only the columns that say so are read."""
+    """Path → numbers of the rows that are removed or move; reads only the columns that decide it."""
     kinds = {name: kind for name, kind in task.columns.items() if name in (task.key, PATIENT, LOGICAL)}
     rows = rows_sql(task.paths(files), {**kinds, "filename": "VARCHAR", "file_row_number": "BIGINT"})
     moves = f"OR ({_MOVES})" if moving else ""
@@ -147,26 +149,26 @@ coalesce({PATIENT} IN (SELECT alias FROM moved), false)
 OR ({LOGICAL} IS NOT NULL AND len(list_filter({LOGICAL},
     lambda e: map_contains(getvariable('moved_logical'), string_split(e, '=')[2]))) > 0)
 """
-"""SQL: does the row's patient, or what its references mean, read otherwise than in the last release?"""
+"""SQL: has the row's patient, or the target of a reference, changed since the last release?"""
 
 
-def _fresh(sql: duckdb.DuckDBPyConnection, task: FoldTask, *, moving: bool) -> str:
-    """Staged rows that stand and present rows that move, as they read today, in this range's buckets."""
+def _new_rows(sql: duckdb.DuckDBPyConnection, task: MergeTask, *, moving: bool) -> str:
+    """SQL of staged rows that are current and of present rows that move, with today's identities, in this range."""
     staged = rows_sql(task.staged, {"seq": "BIGINT", **task.columns, "bucket": "INTEGER"})
     inside = f"bucket BETWEEN {task.first} AND {task.last}"
     today = task.has_patient and _any(sql, "identity")
     near = f"({inside} OR {PATIENT} IN (SELECT alias FROM identity))" if today else inside
-    standing = "ANTI JOIN losers USING (seq)" if _any(sql, "losers") else ""
-    new = f"SELECT * EXCLUDE (seq, bucket) FROM ({staged}) {standing} WHERE {near}"
+    kept = "ANTI JOIN discarded USING (seq)" if _any(sql, "discarded") else ""
+    new = f"SELECT * EXCLUDE (seq, bucket) FROM ({staged}) {kept} WHERE {near}"
     if moving and task.affected:
         present = rows_sql(task.paths(task.affected), task.columns)
         rows = f'SELECT * FROM ({present}) WHERE "{task.key}" NOT IN ({_GONE}) AND ({_MOVES})'
         new = f"{new} UNION ALL {_as_recorded(task, rows)}"
-    return _as_today(task, new, identifiers=_any(sql, "meaning")) if today or moving else new
+    return _as_today(task, new, identifiers=_any(sql, "identifier_targets")) if today or moving else new
 
 
-def _as_recorded(task: FoldTask, rows: str) -> str:
-    """Rows with the business identifiers back in the columns that they stand for."""
+def _as_recorded(task: MergeTask, rows: str) -> str:
+    """SQL of the rows with the recorded business identifiers put back in their columns."""
     single = [
         f'coalesce({_entry(f"{name}:1=")}, "{name}") AS "{name}"' for name in task.references if name != "patient_key"
     ]
@@ -187,17 +189,18 @@ def _entry_sql(start: str) -> str:
     return f"string_split(list_filter({LOGICAL}, lambda e: starts_with(e, {start}))[1], '=')[2]"
 
 
-def _as_today(task: FoldTask, rows: str, *, identifiers: bool) -> str:
-    """Rows with their patient's last identity and their identifiers resolved; none of a patient who objects."""
+def _as_today(task: MergeTask, rows: str, *, identifiers: bool) -> str:
+    """SQL of the rows with identities and identifiers resolved as of today, without patients who object."""
     single = [name for name in task.references if name != "patient_key"] if identifiers else []
     many = task.reference_lists if identifiers else ()
     changed = [f'coalesce("i_{name}".target, r."{name}") AS "{name}"' for name in single]
-    changed += [f'CASE WHEN {LOGICAL} IS NULL THEN r."{n}" ELSE {_meant(n)} END AS "{n}"' for n in many]
+    changed += [f'CASE WHEN {LOGICAL} IS NULL THEN r."{n}" ELSE {_resolved_list(n)} END AS "{n}"' for n in many]
     if "patient_key" in task.references:
         patient = f"coalesce(i.target, r.{PATIENT}, r.patient_key)"
         changed.append(f"CASE WHEN r.patient_key IS NOT NULL THEN {patient} END AS patient_key")
     joins = [
-        f'LEFT JOIN meaning "i_{name}" ON r.{LOGICAL} IS NOT NULL AND r."{name}" = "i_{name}".alias' for name in single
+        f'LEFT JOIN identifier_targets "i_{name}" ON r.{LOGICAL} IS NOT NULL AND r."{name}" = "i_{name}".alias'
+        for name in single
     ]
     inside = bucket_sql(f'coalesce(i.target, r.{PATIENT}, r."{task.key}")', task.buckets)
     alive = f" AND coalesce(i.target = r.{PATIENT}, true)" if task.resource == "Patient" else ""
@@ -207,81 +210,81 @@ def _as_today(task: FoldTask, rows: str, *, identifiers: bool) -> str:
         WHERE NOT coalesce(i.excluded, false){alive} AND {inside} BETWEEN {task.first} AND {task.last}"""
 
 
-def _meant(name: str) -> str:
-    return f"""list_transform(r."{name}", lambda x: coalesce(getvariable('meaning')[x], x))"""
+def _resolved_list(name: str) -> str:
+    return f"""list_transform(r."{name}", lambda x: coalesce(getvariable('identifier_targets')[x], x))"""
 
 
-def _write_range(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged, fresh: str) -> None:
-    """Write each bucket's new rows; those of small files are taken in where there are new ones."""
+def _write_range(sql: duckdb.DuckDBPyConnection, task: MergeTask, changes: TableChanges, new: str) -> None:
+    """Write each bucket's new rows, together with those of its small files where there are new ones."""
     names = ", ".join(f'"{name}"' for name in task.columns)
-    rows = f"SELECT {names}, {_cluster(task)} AS {CLUSTER} FROM ({fresh}) {_today(task)}"
+    rows = f"SELECT {names}, {_cluster(task)} AS {CLUSTER} FROM ({new}) {_today(task)}"
     if task.small:
         rows, taken = _with_small(sql, task, rows)
-        merged.removed += taken
-    merged.added += write_clustered(sql, rows, list(task.columns), task.place)
+        changes.removed += taken
+    changes.added += write_clustered(sql, rows, list(task.columns), task.target)
 
 
-def _with_small(sql: duckdb.DuckDBPyConnection, task: FoldTask, rows: str) -> tuple[str, list[DataFile]]:
-    """SQL of the rows and those of small files whose bucket gets some of them (or of all); and these files."""
-    sql.execute(f"CREATE OR REPLACE TEMP TABLE held AS {rows}")  # read twice
-    gaining = sql.execute(f"SELECT DISTINCT {bucket_sql(CLUSTER, task.buckets)} FROM held").fetchall()
+def _with_small(sql: duckdb.DuckDBPyConnection, task: MergeTask, rows: str) -> tuple[str, list[DataFile]]:
+    """SQL of the new rows and those of small files, of buckets with new rows (``compact``: of all); and these files."""
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE new_rows AS {rows}")  # read twice
+    gaining = sql.execute(f"SELECT DISTINCT {bucket_sql(CLUSTER, task.buckets)} FROM new_rows").fetchall()
     taken = [file for file in task.small if task.compact or (file.bucket,) in gaining]
     small = f"SELECT *, {_cluster(task)} AS {CLUSTER} FROM ({rows_sql(task.paths(taken), task.columns)}) {_today(task)}"
-    return (f"FROM held UNION ALL BY NAME {small}" if taken else "FROM held"), taken
+    return (f"FROM new_rows UNION ALL BY NAME {small}" if taken else "FROM new_rows"), taken
 
 
-def _cluster(task: FoldTask) -> str:
-    """SQL of a row's cluster key: its patient's as it reads today, else its own."""
+def _cluster(task: MergeTask) -> str:
+    """SQL of a row's cluster key: its patient's as of today, else its own."""
     return f'coalesce(today.target, {PATIENT}, "{task.key}")' if task.has_patient else f'"{task.key}"'
 
 
-def _today(task: FoldTask) -> str:
+def _today(task: MergeTask) -> str:
     """The join that ``_cluster`` reads."""
     join = f"LEFT JOIN (SELECT alias, target FROM identity) today ON {PATIENT} = today.alias"
     return join if task.has_patient else ""
 
 
-def _fold_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged) -> None:
-    """Append what settle decided; versions that make no row (an objector's, a replaced identity's) as withheld."""
-    settled = list_sql(task.lists, "settled", SETTLED_COLUMNS)
+def _merge_ledger(sql: duckdb.DuckDBPyConnection, task: MergeTask, changes: TableChanges) -> None:
+    """Append the resolved versions; those that make no row (objection, replaced identity) are marked withheld."""
+    resolved = list_sql(task.lists, "resolved", RESOLVED_COLUMNS)
     inside = within_sql("resource_key", task.buckets, task.first, task.last)
     sql.execute(
-        f"CREATE OR REPLACE TEMP TABLE standing AS SELECT s.*, coalesce(i.excluded, false) AS barred,"
-        f" barred OR (s.resource_type = 'Patient' AND coalesce(i.target <> i.alias, false)) AS withheld"
-        f" FROM ({settled}) s"
+        f"CREATE OR REPLACE TEMP TABLE current_versions AS SELECT s.*, coalesce(i.excluded, false) AS patient_objects,"
+        f" patient_objects OR (s.resource_type = 'Patient' AND coalesce(i.target <> i.alias, false)) AS withheld"
+        f" FROM ({resolved}) s"
         f" LEFT JOIN identity i ON s.patient_key = i.alias WHERE {inside}"
     )
-    for resource, count in sql.execute(_OBJECTED.format(again=AGAIN << SEQ_BITS)).fetchall():
-        merged.objected[resource] += count
-    rows = f"SELECT * EXCLUDE (seq, barred), {task.generation} AS generation FROM standing"
+    for resource, count in sql.execute(_OBJECTED.format(reread=REREAD << SEQ_BITS)).fetchall():
+        changes.objected[resource] += count
+    rows = f"SELECT * EXCLUDE (seq, patient_objects), {task.generation} AS generation FROM current_versions"
     known = rows_sql(task.paths(task.affected), LEDGER_COLUMNS)
-    barred = f"""
+    newly_withheld = f"""
         SELECT * REPLACE (true AS withheld, {task.generation} AS generation)
         FROM (SELECT * FROM ({known}) QUALIFY
               row_number() OVER (PARTITION BY resource_key ORDER BY generation DESC) = 1)
         WHERE {inside} AND NOT withheld AND (patient_key IN (SELECT alias FROM moved WHERE excluded)
               OR (resource_type = 'Patient' AND patient_key IN (SELECT alias FROM moved WHERE replaced)))
-          AND resource_key NOT IN (SELECT resource_key FROM standing)"""
+          AND resource_key NOT IN (SELECT resource_key FROM current_versions)"""
     names = ", ".join(LEDGER_COLUMNS)
-    fresh = f"SELECT {names} FROM ({rows}) UNION ALL SELECT {names} FROM ({barred})" if task.affected else rows
-    _append_ledger(sql, task, merged, fresh)
+    new = f"SELECT {names} FROM ({rows}) UNION ALL SELECT {names} FROM ({newly_withheld})" if task.affected else rows
+    _append_ledger(sql, task, changes, new)
 
 
-def _append_ledger(sql: duckdb.DuckDBPyConnection, task: FoldTask, merged: Merged, fresh: str) -> None:
-    """The ledger's files are never rewritten for a row that goes: a newer generation outweighs it."""
+def _append_ledger(sql: duckdb.DuckDBPyConnection, task: MergeTask, changes: TableChanges, new: str) -> None:
+    """Never rewrite the ledger for a row: the newest generation counts."""
     names = ", ".join(LEDGER_COLUMNS)
-    if not task.compact and not scalar(sql, f"SELECT count(*) FROM ({fresh})"):
+    if not task.compact and not scalar(sql, f"SELECT count(*) FROM ({new})"):
         return
-    newest = fresh
+    newest = new
     if task.small:
         small = rows_sql(task.paths(task.small), LEDGER_COLUMNS)
-        both = f"SELECT {names} FROM ({fresh}) UNION ALL SELECT {names} FROM ({small})"
+        both = f"SELECT {names} FROM ({new}) UNION ALL SELECT {names} FROM ({small})"
         newest = f"{both} QUALIFY row_number() OVER (PARTITION BY resource_key ORDER BY generation DESC) = 1"
     clustered = f"SELECT *, resource_key AS {CLUSTER} FROM ({newest})"
-    merged.added += write_clustered(sql, clustered, list(LEDGER_COLUMNS), task.place)
-    merged.removed += task.small
+    changes.added += write_clustered(sql, clustered, list(LEDGER_COLUMNS), task.target)
+    changes.removed += task.small
 
 
 _OBJECTED = """
-SELECT resource_type, count(*) FROM standing WHERE barred AND NOT deleted AND seq < {again} GROUP BY 1
+SELECT resource_type, count(*) FROM current_versions WHERE patient_objects AND NOT deleted AND seq < {reread} GROUP BY 1
 """

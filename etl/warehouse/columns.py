@@ -29,8 +29,8 @@ LEDGER_COLUMNS = {
     "withheld": "BOOLEAN",
     "generation": "INTEGER",
 }
-"""One row a version of a resource that stood, of whatever type, also those that no view reads; the row of the
-greatest generation counts. ``withheld``: the patient objects, so the version is as if it had never come."""
+"""One row for each version of a resource that was current, of all types, also those that no view reads; the row of the
+greatest generation counts. ``withheld``: the version makes no row, because the patient objects or has been replaced."""
 
 
 IDENTIFIER = "_identifier"
@@ -44,7 +44,7 @@ LINK = "_link"
 
 
 LINK_COLUMNS = {"resource_key": "VARCHAR", "replaced_by": "VARCHAR", "replaces": "VARCHAR"}
-"""Patient.link of the patients that stand: what identities were merged."""
+"""Patient.link of the current patients: which identities were merged."""
 
 
 IDENTITY = "_identity"
@@ -57,9 +57,9 @@ IDENTITY_COLUMNS = {
     "objects": "BOOLEAN",
     "excluded": "BOOLEAN",
 }
-"""How a reference is read today: ``alias``, the pseudonym of a patient or (``logical``) of a business identifier, means
-the resource ``target``, NULL when that is unknown. Only aliases that do not mean themselves, and those of patients who
-object: ``objects`` is an entry of the register, ``excluded`` every alias of such a patient."""
+"""How references are resolved today: ``alias``, the pseudonym of a patient or (``logical``) of a business identifier,
+means the resource ``target``, NULL when that is unknown. Rows only of aliases that do not mean themselves, and of
+patients who object: ``objects`` is an entry of the register, ``excluded`` every alias of such a patient."""
 
 
 INTERNAL = {LEDGER: LEDGER_COLUMNS, IDENTIFIER: IDENTIFIER_COLUMNS, LINK: LINK_COLUMNS, IDENTITY: IDENTITY_COLUMNS}

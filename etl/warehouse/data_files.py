@@ -18,8 +18,8 @@ from etl.sql import list_literal
 
 PREFIX = 8
 DIGITS = 16
-PLACES = 1 << 16
-"""Cluster keys by their first four digits, of which each bucket has as many."""
+PREFIXES = 1 << 16
+"""Number of prefixes of four hexadecimal digits; each bucket has the same number of them."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ def new_path(bucket: int, first: str, last: str) -> str:
 
 
 def subfolder(root: Path, name: str) -> Path:
-    """``root / name``, made with what is between; not ``root``: a late task must not bring back what was removed."""
-    place = root
+    """Make ``root / name``, but not ``root``: a late task must not recreate a work folder that was removed."""
+    folder = root
     for part in Path(name).parts:
-        place /= part
-        place.mkdir(exist_ok=True)
-    return place
+        folder /= part
+        folder.mkdir(exist_ok=True)
+    return folder
 
 
 def digest(path: Path) -> str:
@@ -65,7 +65,7 @@ def is_whole(path: Path) -> bool:
 
 
 def stamp(folder: Path, path: str) -> str:
-    """Put the digest of a file just written below ``folder`` into its name; answers its new path."""
+    """Put the digest of a file just written below ``folder`` into its name; returns its new path."""
     written = folder / path
     stamped = written.with_stem(f"{written.stem}-{digest(written)}")
     written.replace(stamped)
@@ -84,12 +84,12 @@ def rows_sql(paths: Sequence[str], columns: Mapping[str, str]) -> str:
 
 def bucket_sql(key: str, buckets: int) -> str:
     """Leading bits of a pseudonym as a bucket number in [0, buckets); ``buckets`` is a power of two."""
-    return f"(('0x' || left({key}, 4))::INTEGER // {PLACES // buckets})"
+    return f"(('0x' || left({key}, 4))::INTEGER // {PREFIXES // buckets})"
 
 
 def within_sql(key: str, buckets: int, first: int, last: int) -> str:
     """SQL: does the pseudonym lie in buckets ``first`` to ``last``? As a range, so that a file's statistics skip."""
-    width = PLACES // buckets
+    width = PREFIXES // buckets
     return between_sql(key, first * width, (last + 1) * width - 1)
 
 

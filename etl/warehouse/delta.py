@@ -16,7 +16,7 @@ from deltalake.schema import ArrayType, PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, create_table_with_add_actions
 
 from etl.errors import ReleaseError
-from etl.warehouse.changes import Merged
+from etl.warehouse.changes import TableChanges
 from etl.warehouse.data_files import TABLES, DataFile
 
 _DELTA_TYPES = {
@@ -59,7 +59,7 @@ def commit_table(
     warehouse: Path,
     name: str,
     columns: Mapping[str, str],
-    change: Merged,
+    change: TableChanges,
     batch: str,
     *,
     overwrite: bool = False,
@@ -69,7 +69,7 @@ def commit_table(
     With ``overwrite`` the new files are all there is, and the columns may be others than before.
     """
     folder = warehouse / TABLES / name
-    adds = [_add(file) for file in [*change.lessened, *change.added]]
+    adds = [_add(file) for file in [*change.rewritten, *change.added]]
     if not DeltaTable.is_deltatable(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         schema = delta_schema(columns)
@@ -90,7 +90,7 @@ def commit_table(
 
 
 def set_state(folder: Path, files: Sequence[DataFile]) -> int:
-    """Make the head of a table hold exactly ``files``; answers its version."""
+    """Make the head of a table hold exactly ``files``; returns its version."""
     table = open_table(folder)
     present = {file.path: file for file in delta_files(table)}
     wanted = {file.path: file for file in files}

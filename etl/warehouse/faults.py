@@ -1,4 +1,4 @@
-"""What the operating system, DuckDB or Delta says when the warehouse zone fails, as one sentence of ours.
+"""Faults of the warehouse zone, as reported by the operating system, DuckDB or Delta, in one sentence.
 
 Owns the look into the messages of other libraries for a known cause (no space, no permission) or for the name of a
 data file; nothing else of such a message is passed on, because it may quote a value.
@@ -40,7 +40,7 @@ def storage_fault(error: BaseException, table: str | None = None) -> StorageErro
     text = str(error)
     for words, code in _CAUSES.items():
         if words in text:
-            return storage_error(OSError(code, words), _place(text))
+            return storage_error(OSError(code, words), _what_failed(text))
     if found := _DATA_FILE.search(text):
         return damaged(found[1], found[2])
     if found := _TABLE.search(text):
@@ -50,7 +50,7 @@ def storage_fault(error: BaseException, table: str | None = None) -> StorageErro
     return damaged("(unknown)", "a file of it") if type(error) in _NAMELESS else None
 
 
-def _place(text: str) -> str:
+def _what_failed(text: str) -> str:
     """What cannot be written: the warehouse zone, or another folder that the message names."""
     folders = [str(Path(path).parent) for path in _PATH.findall(text)]
     elsewhere = [folder for folder in folders if not _WAREHOUSE.search(f"{folder}/")]

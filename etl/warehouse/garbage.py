@@ -1,4 +1,4 @@
-"""Files that no release reads: rolled back after a kill, and deleted.
+"""Files that no release reads: roll-back after a kill, and deletion.
 
 Owns deletion of data files of the warehouse. A file that a kept release reads is never deleted.
 """
@@ -15,26 +15,26 @@ from deltalake import DeltaTable
 
 from etl.warehouse.data_files import TABLES
 from etl.warehouse.delta import delta_files, open_table
-from etl.warehouse.image_files import unread_voxels
+from etl.warehouse.image_files import unread_voxel_files
 from etl.warehouse.release import PinnedTable, Release, latest, open_release, release_ids
 from etl.warehouse.staged import STAGING
 
 
 def recover(warehouse: Path) -> list[str]:
-    """Roll back table versions that no release pins (left by a killed run); returns the tables mended."""
+    """Roll back table versions that no release pins (left by a killed run); returns the tables rolled back."""
     release = latest(warehouse)
-    mended = []
+    restored = []
     for folder in sorted((warehouse / TABLES).glob("*/_delta_log")):
         name = folder.parent.name
         pinned = _last_pin(warehouse, release, name)
         if pinned is None:
             shutil.rmtree(folder.parent)
-        elif not _stands(open_table(folder.parent), pinned.version):
+        elif not _is_pinned(open_table(folder.parent), pinned.version):
             open_table(folder.parent).restore(pinned.version)
         else:
             continue
-        mended.append(name)
-    return mended
+        restored.append(name)
+    return restored
 
 
 def _last_pin(warehouse: Path, last: Release | None, table: str) -> PinnedTable | None:
@@ -49,7 +49,7 @@ def unread(warehouse: Path, releases: list[str]) -> Iterator[Path]:
     """Data files and voxel files that none of the releases reads."""
     read: dict[str, set[str]] = {}
     kept = [open_release(warehouse, name) for name in releases]
-    yield from unread_voxels(warehouse, kept)
+    yield from unread_voxel_files(warehouse, kept)
     for release in kept:
         for table in release.tables:
             root = warehouse / TABLES / table
@@ -74,13 +74,13 @@ def delete(warehouse: Path, files: list[Path]) -> None:
 
 
 def sweep(warehouse: Path) -> int:
-    """Delete data files that no release reads, left by a killed run; answers how many."""
+    """Delete data files that no release reads, left by a killed run; returns how many."""
     garbage = list(unread(warehouse, release_ids(warehouse)))
     delete(warehouse, garbage)
     return len(garbage)
 
 
-def _stands(table: DeltaTable, version: int) -> bool:
+def _is_pinned(table: DeltaTable, version: int) -> bool:
     """Is the head what the release pins: its version, or a roll-back to it from an earlier recovery?"""
     if table.version() == version:
         return True

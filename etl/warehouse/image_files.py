@@ -1,6 +1,6 @@
 """Voxel files: one a DICOM series, named by the SHA-256 of its bytes, in ``images/`` of the warehouse zone.
 
-Owns their coming and going. A file is staged like rows are, moved to its place before the release that reads it is
+Owns their life cycle. A file is staged as rows are, moved to its path before the release that reads it is
 published, never written again, and deleted when no kept release has a row that names it. A series whose row is
 withheld (its patient objects) is never moved, and goes with the staged files.
 """
@@ -8,7 +8,6 @@ withheld (its patient objects) is never moved, and goes with the staged files.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,49 +15,42 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from etl.errors import StorageError
+from etl.files import sync
 from etl.sql import list_literal
 from etl.warehouse.staged import VOXELS
 
 if TYPE_CHECKING:
-    from etl.warehouse.changes import Merged
+    from etl.warehouse.changes import TableChanges
     from etl.warehouse.release import Release
 
 IMAGES = "images"
 TABLE, DIGEST = "dicom_series", "voxels_sha256"
 
 
-def place(warehouse: Path, digest: str) -> Path:
+def voxel_path(warehouse: Path, digest: str) -> Path:
     """Where the voxel file of that digest lies."""
     return warehouse / IMAGES / digest[:2] / f"{digest}.zip"
 
 
-def keep_voxels(warehouse: Path, work: Path, changes: Mapping[str, Merged]) -> None:
-    """Move the staged voxel files that new rows name to their place; StorageError where one is missing."""
+def publish_voxel_files(warehouse: Path, work: Path, changes: Mapping[str, TableChanges]) -> None:
+    """Move the staged voxel files that new rows name to their path; StorageError where one is missing."""
     if TABLE not in changes:
         return
     added = [str(warehouse / "tables" / TABLE / file.path) for file in changes[TABLE].added]
     folders = set()
     for digest in sorted(digests(added)):
-        target = place(warehouse, digest)
+        target = voxel_path(warehouse, digest)
         staged = work / VOXELS / target.name
         if staged.exists() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            _sync(staged)
+            sync(staged)
             staged.chmod(0o440)
             staged.rename(target)
             folders |= {target.parent, target.parent.parent}
         elif not target.exists():
             raise damaged_voxels(target)
     for folder in folders:
-        _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(folder)
 
 
 def digests(files: Iterable[str]) -> set[str]:
@@ -71,7 +63,7 @@ def digests(files: Iterable[str]) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def unread_voxels(warehouse: Path, releases: Iterable[Release]) -> Iterator[Path]:
+def unread_voxel_files(warehouse: Path, releases: Iterable[Release]) -> Iterator[Path]:
     """Voxel files that none of these releases names."""
     if not (warehouse / IMAGES).exists():
         return
@@ -83,9 +75,9 @@ def unread_voxels(warehouse: Path, releases: Iterable[Release]) -> Iterator[Path
             yield path
 
 
-def check_voxels(warehouse: Path, digest: str) -> Path:
+def check_voxel_file(warehouse: Path, digest: str) -> Path:
     """The voxel file of that digest, after a look at every byte; StorageError where it is not as it was written."""
-    path = place(warehouse, digest)
+    path = voxel_path(warehouse, digest)
     try:
         with path.open("rb") as handle:
             if hashlib.file_digest(handle, "sha256").hexdigest() == digest:

@@ -20,19 +20,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from etl.warehouse.data_files import PLACES, DataFile, between_sql, new_path, stamp
+from etl.warehouse.data_files import PREFIXES, DataFile, between_sql, new_path, stamp
 
 CLUSTER = "_cluster"
 _FEW = 64
-"""Rows that go, up to which stepping over them beats a filter, which moves all others."""
+"""Up to this many removed rows, concatenating slices is faster than a filter."""
 _BATCH = 1 << 16
 """Values that are encoded at a time."""
 _ONE_CHUNK = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where files go, and how they are cut: ``first`` to ``last`` are the buckets of the rows, read in ``parts``."""
+class WriteTarget:
+    """Folder and cutting of data files: rows of buckets ``first`` to ``last``, read in ``parts`` to bound memory."""
 
     folder: Path
     buckets: int
@@ -43,18 +43,20 @@ class Place:
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """First and last key prefix of each part."""
-        width = PLACES // self.buckets
+        width = PREFIXES // self.buckets
         start, whole = self.first * width, (self.last + 1 - self.first) * width
         edges = (start + whole * part // self.parts for part in range(self.parts + 1))
         yield from ((low, high - 1) for low, high in pairwise(edges) if high > low)
 
 
-def write_clustered(sql: duckdb.DuckDBPyConnection, rows: str, names: Sequence[str], place: Place) -> list[DataFile]:
-    """Write the rows of SQL ``rows``: the columns ``names`` and ``_cluster``, every row in a bucket of the place."""
+def write_clustered(
+    sql: duckdb.DuckDBPyConnection, rows: str, names: Sequence[str], target: WriteTarget
+) -> list[DataFile]:
+    """Write the rows of SQL ``rows``: the columns ``names`` and ``_cluster``, every row in a bucket of the target."""
     files: list[DataFile] = []
-    for low, high in place.spans():
-        inside = f"WHERE {between_sql(CLUSTER, low, high)}" if place.parts > 1 else ""
-        files += _write_part(rows_of(sql, f"SELECT * FROM ({rows}) {inside}"), names, place)
+    for low, high in target.spans():
+        inside = f"WHERE {between_sql(CLUSTER, low, high)}" if target.parts > 1 else ""
+        files += _write_part(rows_of(sql, f"SELECT * FROM ({rows}) {inside}"), names, target)
     return files
 
 
@@ -64,21 +66,21 @@ def rows_of(sql: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
     return sql.sql(query).to_arrow_table(_ONE_CHUNK)
 
 
-def _write_part(part: pa.Table, names: Sequence[str], place: Place) -> Iterator[DataFile]:
+def _write_part(part: pa.Table, names: Sequence[str], target: WriteTarget) -> Iterator[DataFile]:
     order = pc.sort_indices(part[CLUSTER])
     keys = part[CLUSTER].take(order)
-    for bucket, start, end in _pieces(keys, place):
+    for bucket, start, end in _pieces(keys, target):
         piece = pa.table({name: _gathered(part[name], order[start:end]) for name in names})
         low, high = keys[start].as_py(), keys[end - 1].as_py()
-        yield write_file(piece, place.folder, bucket, low, high)
+        yield write_file(piece, target.folder, bucket, low, high)
 
 
-def _pieces(keys: pa.ChunkedArray, place: Place) -> Iterator[tuple[int, int, int]]:
+def _pieces(keys: pa.ChunkedArray, target: WriteTarget) -> Iterator[tuple[int, int, int]]:
     """(bucket, first row, row after the last) of each file; ``keys`` are sorted."""
-    bounds = (f"{bucket * PLACES // place.buckets:04x}" for bucket in range(place.first + 1, place.last + 1))
+    bounds = (f"{bucket * PREFIXES // target.buckets:04x}" for bucket in range(target.first + 1, target.last + 1))
     inner = (bisect_left(range(len(keys)), bound, key=lambda row: keys[row].as_py()) for bound in bounds)
-    for bucket, (start, end) in enumerate(pairwise([0, *inner, len(keys)]), place.first):
-        count = -(-(end - start) // place.file_rows)
+    for bucket, (start, end) in enumerate(pairwise([0, *inner, len(keys)]), target.first):
+        count = -(-(end - start) // target.file_rows)
         cuts = [start + (end - start) * n // count for n in range(count + 1)] if count else []
         yield from ((bucket, *cut) for cut in pairwise(cuts))
 
@@ -124,14 +126,14 @@ def _leaf(field: pa.Field) -> str:
     return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
 
 
-def copy_without(folder: Path, file: DataFile, places: Sequence[int]) -> DataFile:
-    """A data file's rows but those at ``places``, as a new file."""
+def copy_without(folder: Path, file: DataFile, positions: Sequence[int]) -> DataFile:
+    """Copy a data file without the rows at ``positions``."""
     low, high = file.range
-    return write_file(_less(_read_folded(folder, file), places), folder, file.bucket, low, high)
+    return write_file(_without_rows(_read_dictionaries(folder, file), positions), folder, file.bucket, low, high)
 
 
-def _read_folded(folder: Path, file: DataFile) -> pa.Table:
-    """The rows of a data file: what repeats is not spelt out, and columns known to be empty are not read."""
+def _read_dictionaries(folder: Path, file: DataFile) -> pa.Table:
+    """The rows of a data file: texts as dictionaries, and columns known to be empty without being read."""
     path, single = folder / file.path, _hardly_repeating(folder)
     metadata = pq.read_metadata(path)
     schema = metadata.schema.to_arrow_schema()
@@ -149,11 +151,11 @@ def _read_folded(folder: Path, file: DataFile) -> pa.Table:
 
 def _known_empty(metadata: pq.FileMetaData) -> set[str]:
     """Columns whose statistics say that they hold nothing, in every row group."""
-    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     return {
-        metadata.schema.column(place).path
-        for place in range(metadata.num_columns)
-        if all(_holds_nothing(group.column(place)) for group in groups)
+        metadata.schema.column(column).path
+        for column in range(metadata.num_columns)
+        if all(_holds_nothing(group.column(column)) for group in groups)
     }
 
 
@@ -161,19 +163,19 @@ def _holds_nothing(chunk: pq.ColumnChunkMetaData) -> bool:
     return chunk.statistics is not None and chunk.statistics.null_count == chunk.num_values
 
 
-def _less(rows: pa.Table, places: Sequence[int]) -> pa.Table:
-    """Without the rows at ``places``."""
-    return pa.table({name: _without(rows[name], places) for name in rows.column_names})
+def _without_rows(rows: pa.Table, positions: Sequence[int]) -> pa.Table:
+    """Without the rows at ``positions``."""
+    return pa.table({name: _without_values(rows[name], positions) for name in rows.column_names})
 
 
-def _without(column: pa.ChunkedArray, places: Sequence[int]) -> pa.ChunkedArray | pa.Array:
-    """Without the values at ``places``. A few are stepped over: what lies between them is moved in one go."""
+def _without_values(column: pa.ChunkedArray, positions: Sequence[int]) -> pa.ChunkedArray | pa.Array:
+    """Without the values at ``positions``; for a few, the slices between them are concatenated."""
     if column.null_count == len(column):
-        return pa.nulls(len(column) - len(places), column.type)
-    if len(places) > _FEW:
+        return pa.nulls(len(column) - len(positions), column.type)
+    if len(positions) > _FEW:
         kept = np.ones(len(column), bool)
-        kept[places] = False
+        kept[positions] = False
         return column.filter(pa.array(kept))
-    edges = list(pairwise([-1, *sorted(places), len(column)]))
+    edges = list(pairwise([-1, *sorted(positions), len(column)]))
     parts = [column.slice(before + 1, after - before - 1) for before, after in edges]
     return pa.chunked_array([chunk for part in parts for chunk in part.chunks], column.type).combine_chunks()

@@ -1,6 +1,6 @@
 """Releases: what a reader may see, and the protocol by which it becomes visible.
 
-Owns the Delta commits and the release files. A *release* is one small JSON file that pins a version of every table;
+Owns the release files. A *release* is one small JSON file that pins a version of every table;
 it appears by one atomic rename, after every table's Delta commit. Readers open a release and never a bare table. A
 run killed in between leaves table versions that no release pins; the next run rolls them back before it starts.
 """
@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from deltalake import DeltaTable
 
 from etl.errors import BusyError, ReleaseError, storage_error
-from etl.warehouse.changes import Merged
+from etl.files import open_locked, unlock, write_atomically
+from etl.warehouse.changes import TableChanges
 from etl.warehouse.data_files import PINS, RELEASES, TABLES, DataFile
 from etl.warehouse.delta import delta_files, open_table
 from etl.warehouse.faults import check_whole, damaged, storage_fault
@@ -173,13 +173,13 @@ def _read_release(warehouse: Path, release_id: str) -> Release:
         ) from None
 
 
-def future_files(base: Release | None, table: str, change: Merged | None) -> list[DataFile]:
+def future_files(base: Release | None, table: str, change: TableChanges | None) -> list[DataFile]:
     """The files that make a table once the change is committed."""
     current = base.data_files(table) if base and table in base.tables else []
     if change is None:
         return current
     removed = {file.path for file in change.removed}
-    return [*(file for file in current if file.path not in removed), *change.lessened, *change.added]
+    return [*(file for file in current if file.path not in removed), *change.rewritten, *change.added]
 
 
 def read_pins(warehouse: Path) -> dict[str, str]:
@@ -192,31 +192,28 @@ def read_pins(warehouse: Path) -> dict[str, str]:
 
 def write_pins(warehouse: Path, pins: Mapping[str, str]) -> None:
     """Replace the list of kept releases in one atomic step."""
-    path = warehouse / RELEASES / PINS
-    temporary = path.with_name(f".{PINS}.new")
-    temporary.write_text(json.dumps(dict(pins), indent=1, ensure_ascii=False))
-    temporary.rename(path)
+    text = json.dumps(dict(pins), indent=1, ensure_ascii=False)
+    write_atomically(warehouse / RELEASES / PINS, text.encode())
 
 
 @contextmanager
 def exclusive(warehouse: Path) -> Iterator[None]:
-    """Hold the warehouse for one writer; BusyError tells who holds it since when. A dead holder's lock is free."""
+    """Hold the warehouse for one writer; BusyError names the present holder. The lock of a dead process is free."""
     warehouse.mkdir(parents=True, exist_ok=True)
-    with (warehouse / ".lock").open("a+") as handle:
-        try:
-            flock(handle, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            holder = handle.read().strip() or "another process"
-            raise BusyError(f"the warehouse is being written by {holder}; wait for it to end") from None
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}")
-        handle.flush()
-        try:
-            yield
-        finally:
-            handle.truncate(0)
-            flock(handle, LOCK_UN)
+    path = warehouse / ".lock"
+    try:
+        file = open_locked(path, mode=0o666)
+    except BlockingIOError:
+        holder = path.read_text().strip() or "another process"
+        raise BusyError(f"the warehouse is being written by {holder}; wait for it to end") from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}")
+    file.flush()
+    try:
+        yield
+    finally:
+        file.truncate(0)
+        unlock(file)
 
 
 def publish(
@@ -264,14 +261,4 @@ def write_release(release: Release) -> None:
     folder = release.warehouse / RELEASES
     folder.mkdir(parents=True, exist_ok=True)
     data = {k: v for k, v in asdict(release).items() if k != "warehouse"}
-    temporary = folder / f".{release.id}.json"
-    with temporary.open("w") as handle:
-        json.dump(data, handle, indent=1, ensure_ascii=False)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.rename(folder / f"{release.id}.json")
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_atomically(folder / f"{release.id}.json", json.dumps(data, indent=1, ensure_ascii=False).encode())

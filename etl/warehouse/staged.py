@@ -1,7 +1,4 @@
-"""Staged files: what a chunk of an export became, before any of it is merged.
-
-Owned by nobody but the load: ingest writes them, merge reads them.
-"""
+"""Staged files: ingest writes them, merge reads them, and no release names them."""
 
 from __future__ import annotations
 
@@ -19,13 +16,13 @@ REFERRED = "_referred"
 SEQ_BITS = 32
 
 
-AGAIN = 1 << 30
-"""Tasks numbered from here read earlier batches again: their outcomes are no part of the batch's account."""
+REREAD = 1 << 30
+"""Tasks numbered from here stage earlier batches again; their outcomes are not counted for the batch."""
 
 
 @dataclass
 class Staged:
-    """What one split became: texts in and quarantined by resource type, and staged files with their rows."""
+    """The result of a staging task: counts by resource type, and (table, path, rows) of the staged files."""
 
     resources: Counter[str] = field(default_factory=Counter)
     contained: Counter[str] = field(default_factory=Counter)
@@ -33,7 +30,7 @@ class Staged:
     files: list[tuple[str, str, int]] = field(default_factory=list)
 
     def add(self, other: Staged) -> None:
-        """Take in what another split became."""
+        """Add the result of another task."""
         self.resources += other.resources
         self.contained += other.contained
         self.quarantined += other.quarantined

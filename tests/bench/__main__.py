@@ -1,4 +1,4 @@
-"""The benchmark of the main job: data source, whole load and bare DuckDB on 1×, 2× and 4× the same hospital; then the
+"""The benchmark of the main job: staging, whole load and bare DuckDB on 1×, 2× and 4× the same hospital; then the
 nightly increment: the same change on warehouses of 1×, 2× and 4× the size; last the wait for a feasibility count.
 
 Every measurement runs in a process of its own, whose memory (with Spark's JVM and its workers) is sampled from here.
@@ -26,7 +26,7 @@ from etl.synthetic import generate
 from tests.bench.increment import write_increment
 
 MODES = {
-    "source": "(a) data source: read, check, pseudonymise, stage",
+    "source": "(a) staging: read, check, pseudonymise, stage",
     "load": "(b) whole load: landing, source, merge, validation, release",
     "bare": "(c) bare DuckDB: typed read_ndjson to Parquet, same columns",
 }

@@ -28,7 +28,7 @@ from etl.engine import connect
 from etl.sql import literal
 from etl.synthetic import generate
 from etl.tables import WarehouseTable
-from etl.warehouse.changes import Merged
+from etl.warehouse.changes import TableChanges
 from etl.warehouse.data_files import DataFile, new_path, stamp
 from etl.warehouse.delta import commit_table
 from etl.warehouse.release import Release, open_release, publish
@@ -80,7 +80,7 @@ def multiply(release: Release, rows: int, warehouse: Path) -> Release:
     for name, table in tables.items():
         files = _files(release, name)
         copies = [_copy(table, path, file, number, warehouse) for number in range(times) for path, file in files]
-        commit_table(warehouse, name, table.column_types(), Merged(name, added=copies), "copies")
+        commit_table(warehouse, name, table.column_types(), TableChanges(name, added=copies), "copies")
     return publish(
         warehouse,
         list(tables),

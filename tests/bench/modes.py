@@ -14,7 +14,7 @@ import duckdb
 
 from erios.keys import init_keyring
 from erios.settings import Settings, load_settings
-from erios.workflows.load import gate, load_plan, start_validation
+from erios.workflows.load import gate, load_config, start_validation
 from erios.workflows.session import spark_session
 from etl.ingest.landing import receive
 from etl.ingest.planning import stage_all, staging_tasks
@@ -61,7 +61,7 @@ def _duckdb_type(part: Any) -> str:
 
 
 def _source(export: Path, settings: Settings) -> dict[str, Any]:
-    plan = load_plan(settings)
+    plan = load_config(settings)
     batch = receive([export], settings.landing, split_bytes=plan.split_bytes)
     os.sync()
     work = settings.home / "staged"
@@ -75,7 +75,7 @@ def _source(export: Path, settings: Settings) -> dict[str, Any]:
 
 
 def _load(export: Path, settings: Settings) -> dict[str, Any]:
-    plan = load_plan(settings)
+    plan = load_config(settings)
     start_validation()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
@@ -89,7 +89,7 @@ def _load(export: Path, settings: Settings) -> dict[str, Any]:
 
 def _increment(export: Path, settings: Settings) -> dict[str, Any]:
     """A full load, then the day after of ``export/../day2``, in one session: seconds of both."""
-    plan = load_plan(settings)
+    plan = load_config(settings)
     start_validation()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)

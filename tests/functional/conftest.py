@@ -63,7 +63,7 @@ def module_settings(tmp_path_factory: pytest.TempPathFactory, make_home: Callabl
 @pytest.fixture(scope="session")
 def load(spark: SparkSession) -> Load:
     """The pipeline with the tests' Spark session; without another gate, one that lets everything pass."""
-    from erios.workflows.load import load_plan
+    from erios.workflows.load import load_config
     from etl.load_config import Verdict
     from etl.pipeline import load as run
     from etl.tasks import SparkRunner
@@ -72,7 +72,7 @@ def load(spark: SparkSession) -> Load:
         return Verdict(False, (), {"gate": "open"})
 
     def load_paths(paths: list[Path], settings: Settings, gate: Gate = passes) -> LoadReport:
-        return run(paths, load_plan(settings), SparkRunner(spark), gate)
+        return run(paths, load_config(settings), SparkRunner(spark), gate)
 
     return load_paths
 

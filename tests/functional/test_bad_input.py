@@ -256,7 +256,7 @@ def test_a_disk_that_fills_while_tables_are_written_is_one_sentence(
     def full(*_arguments, **_named):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(etl.pipeline, "folded", full)
+    monkeypatch.setattr(etl.pipeline, "merge_tables", full)
     with pytest.raises(StorageError, match="cannot write the warehouse zone: the disk is full"):
         load([write_ndjson(tmp_path / "more.ndjson", [patient("b")])], released)
     _check_untouched(released)

@@ -57,8 +57,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "erase": ("erase", "Patient/p2"),
 }
 TABLES = ("patient", "encounter", "practitioner", "_identity", "_link", "_identifier")
-PROTOCOL = ("land", "settle", "identity", "gate", "commit", "publish", "release", "rename", "state", "pin", "blank")
-EACH_FILE = ("stage file", "fold file", "rewrite")
+PROTOCOL = ("land", "resolve", "identity", "gate", "commit", "publish", "release", "rename", "state", "pin", "redact")
+EACH_FILE = ("stage file", "merge file", "rewrite")
 """Steps of which, in the main job, every call is a place to die; of the second sort just after it."""
 KILLS = {
     "load": (42, 24),
@@ -488,7 +488,9 @@ def test_a_damaged_delta_log_or_release_is_one_sentence(scene: Any) -> None:
 # A disk that fills, a permission lost, a task that fails.
 
 
-@pytest.mark.parametrize("step", ["land", "stage file", "settle", "identity", "fold file", "gate", "commit", "publish"])
+@pytest.mark.parametrize(
+    "step", ["land", "stage file", "resolve", "identity", "merge file", "gate", "commit", "publish"]
+)
 def test_a_disk_that_fills_is_one_sentence_and_a_rerun_finishes(scene: Any, step: str) -> None:
     """From that step on no file may grow: staging, lists, fold, commits, release; the roll-back has no room either."""
     load = scene("load")
@@ -566,7 +568,7 @@ def _give(folder: Path, user: int) -> None:
         os.chown(path, user, user)
 
 
-@pytest.mark.parametrize("step", ["stage file", "settle", "identity", "fold file", "gate", "commit"])
+@pytest.mark.parametrize("step", ["stage file", "resolve", "identity", "merge file", "gate", "commit"])
 @pytest.mark.parametrize("act", ["raise", "interrupt"])
 def test_a_task_that_fails_leaves_nothing_and_a_rerun_finishes(scene: Any, step: str, act: str) -> None:
     load = scene("load")

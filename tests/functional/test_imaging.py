@@ -27,7 +27,7 @@ from etl.pipeline import rebuild
 from etl.synthetic import generate
 from etl.synthetic.fhir import IPP
 from etl.warehouse.garbage import unread
-from etl.warehouse.image_files import check_voxels, place
+from etl.warehouse.image_files import check_voxel_file, voxel_path
 from etl.warehouse.release import open_release, release_ids
 from tests.crash import At, Forge
 from tests.imaging import KEY, Imaging, edit, found_in, open_gate
@@ -88,7 +88,7 @@ def test_every_series_is_accounted_for_and_has_its_voxel_file(loaded):
     ]
     digests = {row[0] for row in loaded.rows("SELECT voxels_sha256 FROM dicom_series")}
     assert {path.stem for path in loaded.voxel_files()} == digests
-    assert all(check_voxels(loaded.warehouse, digest) for digest in digests)
+    assert all(check_voxel_file(loaded.warehouse, digest) for digest in digests)
 
 
 def test_rows_join_to_the_fhir_study_to_the_patient_and_from_labels_to_images(loaded):
@@ -395,9 +395,9 @@ def series_of(imaging):
     return {row[0]: row[1] for row in imaging.rows("SELECT patient_key, count(*) FROM dicom_series GROUP BY ALL")}
 
 
-def ipp_of(hospital, place):
+def ipp_of(hospital, voxel_path):
     """The number under which DICOM names a patient, as an entry of the objection register."""
-    image = pydicom.dcmread(next((hospital / "dicom" / place).rglob("*.dcm")), stop_before_pixels=True)
+    image = pydicom.dcmread(next((hospital / "dicom" / voxel_path).rglob("*.dcm")), stop_before_pixels=True)
     return f"Patient?identifier={IPP}|{image.PatientID}"
 
 
@@ -486,10 +486,10 @@ def test_a_changed_voxel_file_is_noticed(lived):
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(StorageError, match="missing or damaged"):
-        check_voxels(lived.warehouse, path.stem)
-    place(lived.warehouse, path.stem).unlink()
+        check_voxel_file(lived.warehouse, path.stem)
+    voxel_path(lived.warehouse, path.stem).unlink()
     with pytest.raises(StorageError, match="missing or damaged"):
-        check_voxels(lived.warehouse, path.stem)
+        check_voxel_file(lived.warehouse, path.stem)
 
 
 # ---- kills
@@ -520,7 +520,7 @@ def state(home):
     for name in release_ids(imaging.warehouse):
         release = open_release(imaging.warehouse, name)
         rows = release.duckdb("dicom_series").project("series_uid_key, voxels_sha256").fetchall()
-        assert all(check_voxels(imaging.warehouse, row[1]) for row in rows)
+        assert all(check_voxel_file(imaging.warehouse, row[1]) for row in rows)
         found[name] = sorted(rows)
     return found
 
@@ -599,9 +599,9 @@ def end_of(reader, path, folder):
     container = folder / "series"
     with series_writer(container, compress=False) as out:
         out.add_file(path)
-    told = reader.tell(container)
-    assert bool(told.text) != bool(told.reason), path.name
-    return "passed" if told.text else told.reason.removeprefix("image 1 of 1: ")
+    series = reader.read(container)
+    assert bool(series.text) != bool(series.reason), path.name
+    return "passed" if series.text else series.reason.removeprefix("image 1 of 1: ")
 
 
 def test_pydicoms_own_files_pass_or_are_held_back_with_a_reason(tmp_path):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -212,56 +213,35 @@ def test_a_load_that_fails_inside_a_task_leaks_nothing(hospital, tmp_path):
 
 
 @pytest.mark.slow
-def test_plans_of_the_data_source_hold_nothing_identifying(spark, loaded, scanner):
-    from functools import partial
-
-    from erios.keys import read_key
-    from erios.settings import PROJECT
-    from etl.ingest.spark_source import register
-    from etl.tables import load_tables
-
-    home, _ = loaded
-    tables = [table for table in load_tables(PROJECT / "conf" / "views") if table.name == "patient"]
-    keyring = home / "identity" / "keyring.json"
-    register(spark, tables, partial(read_key, keyring), buckets=4, max_line_bytes=64 << 20)
-    frame = spark.read.format("fhir").option("view", "patient").load(str(home / "landing"))
-    plans = [
-        frame._jdf.queryExecution().toString(),
-        frame._jdf.queryExecution().executedPlan().toString(),
-        frame.rdd.toDebugString().decode(),
-    ]
-    rows = "\n".join(map(str, frame.collect()))
-    assert frame.where("_problem IS NULL").count() > 50
-    assert [scanner.find(plan.encode()) for plan in plans] == [[], [], []]
-    assert scanner.find(rows.encode()) == []
-
-
-@pytest.mark.slow
-def test_what_tasks_are_sent_holds_no_key_and_nothing_identifying(loaded, scanner, monkeypatch, tmp_path):
-    """It travels compressed, where a scan of Spark's folders would not see it: here it is looked at unpacked."""
+def test_what_the_tasks_of_a_load_are_sent_and_return_holds_no_key_and_nothing_identifying(
+    loaded, scanner, monkeypatch, tmp_path
+):
+    """All that Spark has of a load: it travels compressed, where a scan of Spark's folders would not see it."""
     from erios.settings import load_settings
-    from erios.workflows.load import load_plan
-    from etl.ingest.landing import batch_ids, read_batch
-    from etl.ingest.planning import stage_all, staging_tasks
+    from erios.workflows.load import load_config
+    from etl.load_config import Verdict, Zones
+    from etl.pipeline import rebuild
     from etl.tasks import _packed
+    from tests.inline import InlineRunner
 
-    sent: list[bytes] = []
+    travelled: dict[str, bytes] = {}
 
-    class Listening:
-        parallelism = 2
-
-        def warm(self, needed=None) -> None: ...
-
-        def run(self, _name, function, items, _progress=None):
-            sent.append(zlib.decompress(_packed(function)) + pickle.dumps(list(items)))
-            return []
+    class Recording(InlineRunner):
+        def run(self, name, function, items, progress=None):
+            results = super().run(name, function, items, progress)
+            travelled[name] = zlib.decompress(_packed(function)) + pickle.dumps([list(items), results])
+            return results
 
     monkeypatch.setenv("ERIOS_HOME", str(loaded[0]))
-    plan = load_plan(load_settings())
-    batch = read_batch(plan.zones.landing, batch_ids(plan.zones.landing)[0])
-    stage_all(staging_tasks(batch, plan, 2), plan, tmp_path, Listening(), None)
-    assert [b"etl.ingest.staging" in each and b"keyring.json" in each for each in sent] == [True]
-    made_ready = zlib.decompress(_packed(plan.carried))
+    config = load_config(load_settings())
+    zones = Zones(config.zones.landing, tmp_path / "quarantine", tmp_path / "warehouse")
+    elsewhere = replace(config, zones=zones, reidentification_folder=tmp_path / "sealed")
+    report = rebuild(elsewhere, Recording(), lambda *_: Verdict(False, (), {}))
+    assert sum(counts.written for counts in report.reconciliations.values()) > 100
+    assert list(travelled) == ["read", "resolve", "write"]
+    assert b"etl.ingest.staging" in travelled["read"]
+    assert b"keyring.json" in travelled["read"]
+    made_ready = zlib.decompress(_packed(config.carried))
     assert b"keyring.json" in made_ready
     assert b"erios.settings" not in made_ready
-    assert scanner.find(sent[0] + made_ready) == []
+    assert scanner.find(b"".join(travelled.values()) + made_ready) == []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from etl.errors import BusyError, GateRefused, InputError
-from etl.load_config import LoadPlan, Verdict
+from etl.load_config import LoadConfig, Verdict
 from etl.pipeline import LoadReport, load
 from etl.tasks import SparkRunner
 from etl.warehouse.delta import commit_table, open_table
@@ -28,14 +28,14 @@ Loader = Callable[..., LoadReport]
 
 
 @pytest.fixture
-def plan(settings: Settings, keyring: Path) -> LoadPlan:
-    from erios.workflows.load import load_plan
+def plan(settings: Settings, keyring: Path) -> LoadConfig:
+    from erios.workflows.load import load_config
 
-    return load_plan(settings)
+    return load_config(settings)
 
 
 @pytest.fixture
-def run(plan: LoadPlan, spark: SparkSession) -> Loader:
+def run(plan: LoadConfig, spark: SparkSession) -> Loader:
     def loader(*paths: Path, verdict: Verdict = OPEN_GATE) -> LoadReport:
         return load(paths, plan, SparkRunner(spark), lambda _tables, _fresh, _batch: verdict)
 
@@ -89,7 +89,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
 
 
 def test_faulty_records_are_quarantined_with_their_reason_and_the_rest_loads(
-    run: Loader, plan: LoadPlan, tmp_path: Path
+    run: Loader, plan: LoadConfig, tmp_path: Path
 ) -> None:
     from etl.ingest.quarantine import refused
 
@@ -128,7 +128,9 @@ def test_a_line_of_50_mb_loads_and_one_beyond_the_limit_is_quarantined(run: Load
     assert (totals["in"], totals["written"], totals["quarantined"]) == (3, 2, 1)
 
 
-def test_references_in_bundles_and_to_contained_resources_resolve(run: Loader, plan: LoadPlan, tmp_path: Path) -> None:
+def test_references_in_bundles_and_to_contained_resources_resolve(
+    run: Loader, plan: LoadConfig, tmp_path: Path
+) -> None:
     encounter = {
         "resourceType": "Encounter",
         "id": "e1",
@@ -151,7 +153,7 @@ def test_references_in_bundles_and_to_contained_resources_resolve(run: Loader, p
     assert report.to_dict()["totals"]["contained"] == 1
 
 
-def test_references_by_identifier_resolve_to_the_resource(run: Loader, plan: LoadPlan, tmp_path: Path) -> None:
+def test_references_by_identifier_resolve_to_the_resource(run: Loader, plan: LoadConfig, tmp_path: Path) -> None:
     identifier = {"system": "urn:oid:1.2.3", "value": "0042"}
     condition = {"resourceType": "Condition", "id": "c", "subject": {"type": "Patient", "identifier": identifier}}
 
@@ -162,7 +164,7 @@ def test_references_by_identifier_resolve_to_the_resource(run: Loader, plan: Loa
     assert release.polars("condition").collect()["patient_key"].to_list() == [key]
 
 
-def test_the_newest_version_wins_and_every_line_has_one_end(run: Loader, plan: LoadPlan, tmp_path: Path) -> None:
+def test_the_newest_version_wins_and_every_line_has_one_end(run: Loader, plan: LoadConfig, tmp_path: Path) -> None:
     old = patient(1, meta={"lastUpdated": "2024-01-01T00:00:00Z"}, gender="male")
     new = patient(1, meta={"lastUpdated": "2024-01-01T00:30:00-02:00"}, gender="female")
 
@@ -174,7 +176,7 @@ def test_the_newest_version_wins_and_every_line_has_one_end(run: Loader, plan: L
 
 
 def test_a_replay_changes_nothing_and_a_correction_replaces_the_rows(
-    run: Loader, plan: LoadPlan, tmp_path: Path
+    run: Loader, plan: LoadConfig, tmp_path: Path
 ) -> None:
     condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/p1"}}
     first = run(write(tmp_path / "a.ndjson", line(patient(1)), line(patient(2)), line(condition)))
@@ -189,7 +191,7 @@ def test_a_replay_changes_nothing_and_a_correction_replaces_the_rows(
     assert open_release(plan.zones.warehouse, first.release).tables["condition"].rows == 1
 
 
-def test_a_deletion_removes_the_rows(run: Loader, plan: LoadPlan, tmp_path: Path) -> None:
+def test_a_deletion_removes_the_rows(run: Loader, plan: LoadConfig, tmp_path: Path) -> None:
     run(write(tmp_path / "a.ndjson", line(patient(1)), line(patient(2))))
     entry = {"request": {"method": "DELETE", "url": "Patient/p1"}}
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
@@ -223,7 +225,7 @@ BATCH_FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 @pytest.mark.parametrize("name", BATCH_FAULTS)
 def test_a_faulty_batch_is_one_sentence_and_leaves_the_last_release(
-    name: str, run: Loader, plan: LoadPlan, tmp_path: Path
+    name: str, run: Loader, plan: LoadConfig, tmp_path: Path
 ) -> None:
     make, sentence = BATCH_FAULTS[name]
     run(write(tmp_path / "first.ndjson", GOOD))
@@ -235,7 +237,7 @@ def test_a_faulty_batch_is_one_sentence_and_leaves_the_last_release(
     assert open_release(plan.zones.warehouse).polars("patient").collect().height == 1
 
 
-def test_a_blocking_gate_leaves_the_last_release_and_no_new_file(run: Loader, plan: LoadPlan, tmp_path: Path) -> None:
+def test_a_blocking_gate_leaves_the_last_release_and_no_new_file(run: Loader, plan: LoadConfig, tmp_path: Path) -> None:
     run(write(tmp_path / "a.ndjson", GOOD))
     before = sorted(plan.zones.warehouse.rglob("*.parquet"))
 
@@ -250,15 +252,15 @@ def test_a_blocking_gate_leaves_the_last_release_and_no_new_file(run: Loader, pl
 
 
 def test_a_commit_without_a_release_is_rolled_back_by_the_next_load(
-    run: Loader, plan: LoadPlan, tmp_path: Path
+    run: Loader, plan: LoadConfig, tmp_path: Path
 ) -> None:
-    from etl.warehouse.changes import Merged
+    from etl.warehouse.changes import TableChanges
 
     run(write(tmp_path / "a.ndjson", GOOD))
     release = latest(plan.zones.warehouse)
     assert release is not None
     table = next(t for t in plan.tables if t.name == "patient")
-    gone = Merged("patient", removed=release.data_files("patient"))
+    gone = TableChanges("patient", removed=release.data_files("patient"))
     commit_table(plan.zones.warehouse, "patient", table.column_types(), gone, "killed")
 
     report = run(write(tmp_path / "b.ndjson", line(patient(2))))
@@ -267,12 +269,12 @@ def test_a_commit_without_a_release_is_rolled_back_by_the_next_load(
     assert open_release(plan.zones.warehouse).tables["patient"].rows == 2
 
 
-def test_a_second_writer_is_told_who_holds_the_warehouse(run: Loader, plan: LoadPlan, tmp_path: Path) -> None:
+def test_a_second_writer_is_told_who_holds_the_warehouse(run: Loader, plan: LoadConfig, tmp_path: Path) -> None:
     with exclusive(plan.zones.warehouse), pytest.raises(BusyError, match=r"process [0-9]+ since 20"):
         run(write(tmp_path / "a.ndjson", GOOD))
 
 
-def test_a_release_opens_in_every_engine(run: Loader, plan: LoadPlan, spark: SparkSession, tmp_path: Path) -> None:
+def test_a_release_opens_in_every_engine(run: Loader, plan: LoadConfig, spark: SparkSession, tmp_path: Path) -> None:
     run(write(tmp_path / "a.ndjson", *(line(patient(n)) for n in range(20))))
 
     release = open_release(plan.zones.warehouse)
@@ -284,25 +286,8 @@ def test_a_release_opens_in_every_engine(run: Loader, plan: LoadPlan, spark: Spa
     assert release.spark("allergy", spark).count() == 0
 
 
-def test_the_data_source_gives_pseudonymised_rows_with_their_place(
-    run: Loader, plan: LoadPlan, spark: SparkSession, tmp_path: Path
-) -> None:
-    from etl.ingest.spark_source import register
-
-    bad = line(patient(3, birthDate="1980-02-30"))
-    report = run(write(tmp_path / "a.ndjson", line(patient(1)), line(patient(2)), bad))
-    register(spark, plan.tables, plan.read_key, buckets=16, max_line_bytes=1 << 20)
-
-    frame = spark.read.format("fhir").option("view", "patient").load(str(plan.zones.landing / report.batch))
-
-    rows = sorted(frame.collect(), key=lambda row: row["_line"])
-    assert [row["_line"] for row in rows] == [1, 2, 3]
-    assert [row["_problem"] is None for row in rows] == [True, True, False]
-    assert {len(row["patient_key"]) for row in rows[:2]} == {32}
-
-
 def test_quarantine_explains_and_replays_after_a_fix(
-    settings: Settings, run: Loader, plan: LoadPlan, tmp_path: Path
+    settings: Settings, run: Loader, plan: LoadConfig, tmp_path: Path
 ) -> None:
     from etl.ingest.quarantine import collect_for_replay, explain, find, refused
 
@@ -317,7 +302,7 @@ def test_quarantine_explains_and_replays_after_a_fix(
     assert (tmp_path / "again.ndjson").read_bytes().splitlines()[1].strip() == b"{}"
 
 
-def test_decimals_dates_and_zones_are_kept_exactly(run: Loader, plan: LoadPlan, tmp_path: Path) -> None:
+def test_decimals_dates_and_zones_are_kept_exactly(run: Loader, plan: LoadConfig, tmp_path: Path) -> None:
     text = (
         b'{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},'
         b'"effectiveDateTime":"2024-03","issued":"2024-03-05T10:00:00.123+02:00",'

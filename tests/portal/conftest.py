@@ -172,9 +172,9 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _make_template()
         _add_second_keeper()
         generate(home.parent / "export", 150, seed=7)
-        from erios.workflows.load import load_plan
+        from erios.workflows.load import load_config
 
-        load([home.parent / "export"], load_plan(load_settings()), InlineRunner(), lambda *_: Verdict(False, (), {}))
+        load([home.parent / "export"], load_config(load_settings()), InlineRunner(), lambda *_: Verdict(False, (), {}))
     return home
 
 

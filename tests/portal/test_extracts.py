@@ -355,7 +355,7 @@ def test_an_objection_after_the_release_closes_the_door(with_export: Settings) -
 
 
 def test_who_objects_is_in_no_extract_built_afterwards(with_export: Settings) -> None:
-    from erios.workflows.load import load_plan
+    from erios.workflows.load import load_config
     from etl.load_config import Verdict
     from etl.pipeline import refresh
 
@@ -366,7 +366,7 @@ def test_who_objects_is_in_no_extract_built_afterwards(with_export: Settings) ->
 
     with pytest.raises(InputError, match="run `erios etl refresh`"):
         extract_build.build_extract(extract, who("dan"))
-    refresh(load_plan(with_export), InlineRunner(), lambda *_: Verdict(False, (), {}))
+    refresh(load_config(with_export), InlineRunner(), lambda *_: Verdict(False, (), {}))
     built = extract_build.build_extract(Extract.objects.get(pk=extract.pk), who("dan"))
 
     assert built.patients == (before.patients or 0) - 1

@@ -14,7 +14,7 @@ from etl.erasure import Erasure, erase, scan
 from etl.errors import InputError
 from etl.ingest.bundles import expand
 from etl.ingest.landing import batch_ids
-from etl.load_config import LoadPlan
+from etl.load_config import LoadConfig
 from etl.pipeline import load, rebuild
 from etl.privacy import pseudonym
 from etl.warehouse.release import open_release, release_ids
@@ -38,7 +38,7 @@ def _encounter(id: str, reference: str, day: int, **more: Any) -> dict[str, Any]
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> LoadPlan:
+def plan(tmp_path: Path) -> LoadConfig:
     """Three releases: a first version of two patients, a newer one, and a Bundle, a gzip file and a refusal."""
     plan = replace(Warehouse(tmp_path / "home").plan, file_rows=100)
     for day in (1, 2):
@@ -58,17 +58,17 @@ def plan(tmp_path: Path) -> LoadPlan:
     return plan
 
 
-def _load(plan: LoadPlan, path: Path, content: bytes) -> None:
+def _load(plan: LoadConfig, path: Path, content: bytes) -> None:
     path.write_bytes(content)
     load([path], plan, InlineRunner(), open_gate)
 
 
-def _rows(plan: LoadPlan, release: str) -> set[tuple[Any, ...]]:
+def _rows(plan: LoadConfig, release: str) -> set[tuple[Any, ...]]:
     relation = open_release(plan.zones.warehouse, release).duckdb("encounter")
     return set(relation.select("encounter_key", "patient_key", "_patient", "_version").fetchall())
 
 
-def test_nothing_is_left_in_any_kept_release_and_the_scan_finds_it_before(plan: LoadPlan) -> None:
+def test_nothing_is_left_in_any_kept_release_and_the_scan_finds_it_before(plan: LoadConfig) -> None:
     before = {r: _rows(plan, r) for r in release_ids(plan.zones.warehouse)}
     gone = {pseudonym(KEY, name) for name in (GONE, "Encounter/e-erased", "Encounter/e-named", "Encounter/e-bundle")}
     named = scan([plan.zones.warehouse], frozenset(gone))
@@ -86,7 +86,7 @@ def test_nothing_is_left_in_any_kept_release_and_the_scan_finds_it_before(plan: 
         assert open_release(plan.zones.warehouse, release).tables["patient"].rows == 1
 
 
-def test_the_scan_finds_a_pseudonym_that_is_left(plan: LoadPlan, tmp_path: Path) -> None:
+def test_the_scan_finds_a_pseudonym_that_is_left(plan: LoadConfig, tmp_path: Path) -> None:
     (plan.zones.warehouse / "forgotten.txt").write_text(pseudonym(KEY, GONE))
 
     erasure = erase(plan, [GONE], landing=False)
@@ -95,7 +95,7 @@ def test_the_scan_finds_a_pseudonym_that_is_left(plan: LoadPlan, tmp_path: Path)
     assert list(erasure.after.found) == [str(plan.zones.warehouse / "forgotten.txt")]
 
 
-def test_landing_and_quarantine_keep_the_others_line_by_line(plan: LoadPlan) -> None:
+def test_landing_and_quarantine_keep_the_others_line_by_line(plan: LoadConfig) -> None:
     wanted = {STAYS.encode(): 3, b"e-stays": 2, b"e-other": 1}
 
     erasure = erase(plan, [GONE], landing=True)
@@ -103,15 +103,15 @@ def test_landing_and_quarantine_keep_the_others_line_by_line(plan: LoadPlan) -> 
     texts = b"".join(_landed(plan))
     assert b"erased" not in texts
     assert {word: texts.count(word) for word in wanted} == wanted
-    assert erasure.blanked.landed == 8
-    assert erasure.blanked.quarantined == 1
+    assert erasure.redacted.landed == 8
+    assert erasure.redacted.quarantined == 1
     assert [doc.part for doc in expand(_landed(plan)[-2])] == ["entry[1]"]
     report = rebuild(plan, InlineRunner(), open_gate)
     assert report.to_dict()["totals"]["quarantined"] == 0
     assert len(_rows(plan, str(report.release))) == 2
 
 
-def test_an_erasure_that_is_not_recorded_has_not_ended(plan: LoadPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_erasure_that_is_not_recorded_has_not_ended(plan: LoadConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill while the report is written: the same command takes it up again and records what the scan finds."""
     monkeypatch.setattr("etl.merge.planning.shutil.rmtree", lambda *_, **__: None)  # a killed process tidies nothing up
     recorded: list[Erasure] = []
@@ -129,12 +129,12 @@ def test_an_erasure_that_is_not_recorded_has_not_ended(plan: LoadPlan, monkeypat
     assert erasure.after.found == {}
 
 
-def _landed(plan: LoadPlan) -> list[bytes]:
+def _landed(plan: LoadConfig) -> list[bytes]:
     folder = plan.zones.landing
     files = [path for name in batch_ids(folder) for path in (folder / name).glob("0*")]
     return [gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes() for path in files]
 
 
-def test_somebody_unknown_is_one_sentence(plan: LoadPlan) -> None:
+def test_somebody_unknown_is_one_sentence(plan: LoadConfig) -> None:
     with pytest.raises(InputError, match="no kept release has a row of this patient"):
         erase(plan, ["Patient/nobody"], landing=False)

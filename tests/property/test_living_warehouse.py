@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from etl.ingest.landing import read_batch
-from etl.load_config import LoadPlan, Verdict, Zones
+from etl.load_config import LoadConfig, Verdict, Zones
 from etl.pipeline import LoadReport, load, refresh
 from etl.privacy import PseudonymKey, pseudonym
 from etl.tables import as_table
@@ -131,16 +131,16 @@ class Warehouse:
     batches: list[Path] = field(default_factory=list)
 
     @property
-    def plan(self) -> LoadPlan:
+    def plan(self) -> LoadConfig:
         zones = Zones(self.folder / "landing", self.folder / "quarantine", self.folder / "warehouse")
-        return LoadPlan(
+        return LoadConfig(
             zones,
             TABLES,
             lambda: KEY,
             "k1",
             buckets=4,
             file_rows=self.file_rows,
-            crumbs=2,
+            compaction_threshold=2,
             read_objectors=lambda: frozenset(self.model.objectors),
         )
 
@@ -268,4 +268,4 @@ def test_the_same_record_in_another_file_form_is_a_duplicate(form: Callable[[byt
     first, again = (load([tmp_path / f"{n}.ndjson"], plan, InlineRunner(), open_gate) for n in range(2))
     assert first.new_release
     assert not again.new_release
-    assert again.accounts["Practitioner"].duplicates == 1
+    assert again.reconciliations["Practitioner"].duplicates == 1

@@ -12,7 +12,7 @@ import pytest
 from erios.settings import PROJECT
 from etl import pipeline
 from etl.errors import ReleaseError
-from etl.load_config import LoadPlan
+from etl.load_config import LoadConfig
 from etl.maintenance import compact, keep, vacuum
 from etl.pipeline import load, rebuild
 from etl.privacy import PseudonymKey
@@ -48,12 +48,12 @@ def warehouse(tmp_path: Path) -> Warehouse:
     return warehouse
 
 
-def _content(plan: LoadPlan, release: str) -> dict[str, list[Any]]:
+def _content(plan: LoadConfig, release: str) -> dict[str, list[Any]]:
     opened = open_release(plan.zones.warehouse, release)
     return {name: sorted(map(str, opened.duckdb(name).fetchall())) for name in opened.names()}
 
 
-def _wider(plan: LoadPlan) -> LoadPlan:
+def _wider(plan: LoadConfig) -> LoadConfig:
     return replace(plan, tables=(TABLES[0], WIDER, TABLES[2]))
 
 

@@ -62,14 +62,14 @@ def make_hospital(home: Path, patients: int) -> Path:
 
 def _load(export: Path, patients: int) -> None:
     from erios.settings import load_settings
-    from erios.workflows.load import load_plan
+    from erios.workflows.load import load_config
     from etl.load_config import Verdict
     from etl.pipeline import load
     from etl.synthetic import generate
     from tests.inline import InlineRunner
 
     generate(export, patients, seed=5)
-    load([export], load_plan(load_settings()), InlineRunner(), lambda *_: Verdict(False, (), {}))
+    load([export], load_config(load_settings()), InlineRunner(), lambda *_: Verdict(False, (), {}))
 
 
 def _release(patch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,9 @@ import pytest
 from erios.cli.exits import to_error
 from erios.errors import InputError, StorageError
 from erios.settings import Settings
-from erios.workflows import load as loading
 from erios.workflows import nightly
 from erios.workflows.nightly import MARKER, METRICS, arrivals, watch_folder
-from etl.merge.accounting import Account
+from etl.merge.reconciliation import Reconciliation
 from etl.pipeline import LoadReport
 
 Watch = Callable[..., list[tuple[str, bool]]]
@@ -39,8 +38,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _report(new: bool = True, written: int = 3) -> LoadReport:
-    accounts = {"Patient": Account(resources=written + 1, written=written, quarantined=1)}
-    return LoadReport("b000001-00000000", "r000007", new, accounts, None, (), (), 2.5)
+    reconciliations = {"Patient": Reconciliation(resources=written + 1, written=written, quarantined=1)}
+    return LoadReport("b000001-00000000", "r000007", new, reconciliations, None, (), (), 2.5)
 
 
 @pytest.fixture
@@ -53,8 +52,8 @@ def watch(settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
                 raise outcome
             return outcome  # type: ignore[no-any-return]
 
-        monkeypatch.setattr(loading, "load_export", answer)
-        monkeypatch.setattr(loading, "refresh_release", answer)
+        monkeypatch.setattr(nightly, "load_export", answer)
+        monkeypatch.setattr(nightly, "refresh_release", answer)
         return list(watch_folder(folder, settings, to_error, once=True, every=1, quiet=quiet))
 
     return look

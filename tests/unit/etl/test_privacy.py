@@ -21,6 +21,7 @@ def _rule(name, value, kind="VARCHAR"):
         ("date:day", "2024-05-06T10:11:12+02:00", "2024-05-06"),
         ("date:month", "2024-05-06", "2024-05"),
         ("date:month", "2024", "2024"),
+        ("date:month", "2024-05-06T10:11:12+02:00", "2024-05"),
         ("date:year", "2024-05-06", "2024"),
         ("postcode:departement", "35042", "35"),
         ("postcode:departement", "20090", "2A"),
@@ -35,8 +36,17 @@ def test_a_rule_keeps_only_what_it_may(rule, value, kept):
     assert _rule(rule, value) == kept
 
 
-def test_a_typed_date_is_cut_to_the_first_of_its_unit():
-    assert _rule("date:year", "2024-05-06", "DATE") == "2024-01-01"
+@pytest.mark.parametrize(
+    ("rule", "kind", "cut"),
+    [
+        ("date:day", "TIMESTAMP", "2024-05-06 00:00:00"),
+        ("date:month", "DATE", "2024-05-01"),
+        ("date:month", "TIMESTAMP", "2024-05-01 00:00:00"),
+        ("date:year", "DATE", "2024-01-01"),
+    ],
+)
+def test_a_typed_date_is_cut_to_the_first_of_its_unit(rule, kind, cut):
+    assert _rule(rule, "2024-05-06 10:11:12", kind) == cut
 
 
 @pytest.mark.parametrize("rule", [None, "forget"])

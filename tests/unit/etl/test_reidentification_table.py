@@ -8,7 +8,7 @@ import pytest
 
 from etl.errors import StorageError
 from etl.ingest.reading import Chunk
-from etl.ingest.transform import Kernel, KernelPlan
+from etl.ingest.transform import ChunkTransform, TransformPlan
 from etl.privacy import PseudonymKey, pseudonym
 from etl.reidentification_table import (
     SCHEMA,
@@ -34,8 +34,8 @@ def rows(*ids: str, mark: str = "a") -> pa.Table:
 
 
 @pytest.fixture
-def kernel():
-    """A connection as the kernel leaves it after evaluating Patient: two versions of one patient, one deleted."""
+def transform():
+    """A connection as the transform leaves it after evaluating Patient: two versions of one patient, one deleted."""
     with closing(duckdb.connect()) as connection:
         connection.execute(
             "CREATE TABLE parsed AS SELECT * FROM (VALUES ('aa', '1', 'put'), ('aa', '1', 'put'), ('bb', '2', 'put'),"
@@ -44,11 +44,11 @@ def kernel():
         yield connection
 
 
-def test_a_task_writes_one_segment_of_all_its_pieces(tmp_path, kernel):
+def test_a_task_writes_one_segment_of_all_its_pieces(tmp_path, transform):
     with segment_writer(tmp_path, "b000001-ab", 3, KEY) as keep:
-        keep(kernel)
-        kernel.execute("UPDATE parsed SET resource_key = 'dd', id = '4'")
-        keep(kernel)
+        keep(transform)
+        transform.execute("UPDATE parsed SET resource_key = 'dd', id = '4'")
+        keep(transform)
 
     (path,) = segment_paths(tmp_path)
     assert path == tmp_path / "b000001-ab" / "0000000003-k1.sealed"
@@ -62,28 +62,28 @@ def test_what_the_kernel_made_of_a_patient_is_found_again(tmp_path):
     lines = pa.table({"file": ["f"], "line": [1], "text": pa.array([text], pa.large_string())})
     key = PseudonymKey("k1", b"p" * 32)
     with (
-        Kernel(KernelPlan({}, 4, 1 << 20, memory_mb=256), key) as kernel,
+        ChunkTransform(TransformPlan({}, 4, 1 << 20, memory_mb=256), key) as transform,
         segment_writer(tmp_path, "b1", 0, KEY) as keep,
     ):
-        kernel.load(Chunk(lines), 0)
-        kernel.evaluate("Patient")
-        keep(kernel.sql)
+        transform.load(Chunk(lines), 0)
+        transform.evaluate("Patient")
+        keep(transform.sql)
 
     assert find_reference(tmp_path, pseudonym(key, "Patient/a"), find_key) == "Patient/a"
 
 
-def test_the_same_task_again_writes_the_same_file(tmp_path, kernel):
+def test_the_same_task_again_writes_the_same_file(tmp_path, transform):
     for _ in range(2):
         with segment_writer(tmp_path, "b1", 0, KEY) as keep:
-            keep(kernel)
+            keep(transform)
 
     assert len(segment_paths(tmp_path)) == 1
 
 
-def test_a_task_without_patients_or_that_fails_writes_nothing(tmp_path, kernel):
+def test_a_task_without_patients_or_that_fails_writes_nothing(tmp_path, transform):
     def fail() -> None:
         with segment_writer(tmp_path, "b1", 1, KEY) as keep:
-            keep(kernel)
+            keep(transform)
             raise RuntimeError
 
     with segment_writer(tmp_path, "b1", 0, KEY):

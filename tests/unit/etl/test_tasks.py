@@ -15,7 +15,7 @@ import pytest
 
 from etl import errors
 from etl.errors import EtlError, StorageError
-from etl.tasks import Failure, SparkRunner, TaskError, _as_error, _guarded, _packed, _settle_archives, _unpacked
+from etl.tasks import Failure, SparkRunner, TaskError, _as_error, _guarded, _keep_archive_importers, _packed, _unpacked
 
 CANARY = "Camille Canari 2 69 05 49 588 157 80"
 
@@ -104,7 +104,7 @@ def test_an_archives_importer_is_kept_when_python_is_told_to_look_again(monkeypa
         archive.writestr("erios_in_an_archive.py", "VALUE = 1")
     monkeypatch.syspath_prepend(str(tmp_path / "spark.zip"))
     importlib.util.find_spec("erios_in_an_archive")
-    _settle_archives()
+    _keep_archive_importers()
     kept = sys.path_importer_cache[str(tmp_path / "spark.zip")]
     monkeypatch.setattr(zipimporter, "invalidate_caches", lambda _self: pytest.fail("the archive is read anew"))
     importlib.invalidate_caches()

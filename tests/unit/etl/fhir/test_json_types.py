@@ -6,12 +6,12 @@ import pyarrow as pa
 import pytest
 
 from etl.fhir.element_types import elements
-from etl.fhir.json_types import kinds_of
+from etl.fhir.json_types import json_types
 from etl.fhir.resource_types import RESOURCE_TYPES
 
 
 def _suspects(resource, *texts):
-    return list(kinds_of(resource).suspects(pa.array(texts, pa.string())))
+    return list(json_types(resource).suspects(pa.array(texts, pa.string())))
 
 
 def test_wrong_kinds_are_found_by_their_place():
@@ -22,7 +22,7 @@ def test_wrong_kinds_are_found_by_their_place():
 
 def test_a_slice_of_an_array_is_read_where_it_lies():
     texts = pa.array(["{", "{}", '{"active":1}', "{}", "{"], pa.string())
-    assert list(kinds_of("Patient").suspects(texts.slice(1, 3))) == [1]
+    assert list(json_types("Patient").suspects(texts.slice(1, 3))) == [1]
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,12 @@ def test_every_resource_type_has_a_decoder(resource):
 
 
 def test_kinds_read_the_same_after_their_way_to_a_task():
-    kinds = pickle.loads(pickle.dumps(kinds_of("Observation")))
+    kinds = pickle.loads(pickle.dumps(json_types("Observation")))
     assert list(kinds.suspects(pa.array(['{"code":"x"}']))) == [0]
 
 
 def test_types_that_resources_share_travel_once():
-    both, one = (len(pickle.dumps([kinds_of(name) for name in names])) for names in (["Patient", "Person"], ["Person"]))
+    both, one = (
+        len(pickle.dumps([json_types(name) for name in names])) for names in (["Patient", "Person"], ["Person"])
+    )
     assert both < 1.5 * one

@@ -7,9 +7,9 @@ import pytest
 
 from erios.settings import PROJECT
 from etl.fhir.element_types import elements
-from etl.fhir.structure import patient_links, shape_of
+from etl.fhir.structure import patient_links, resource_structure
 from etl.ingest.reading import Chunk
-from etl.ingest.transform import Kernel, KernelPlan
+from etl.ingest.transform import ChunkTransform, TransformPlan
 from etl.ingest.type_plans import type_plans
 from etl.privacy import PseudonymKey
 from etl.tables import load_tables
@@ -31,7 +31,7 @@ from etl.tables import load_tables
     ],
 )
 def test_names_are_checked(resource, names, reason):
-    assert shape_of(resource).check_keys(names) == reason
+    assert resource_structure(resource).check_keys(names) == reason
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,14 @@ def test_names_are_checked(resource, names, reason):
     ],
 )
 def test_kinds_are_checked_at_any_depth(more, reason):
-    assert shape_of("Patient").check_text(json.dumps({"resourceType": "Patient", "id": "a", **more})) == reason
+    assert (
+        resource_structure("Patient").check_text(json.dumps({"resourceType": "Patient", "id": "a", **more})) == reason
+    )
 
 
 def test_a_name_twice_at_depth_is_found():
     text = '{"resourceType":"Patient","id":"a","maritalStatus":{"text":"x","text":"y"}}'
-    assert shape_of("Patient").check_text(text) == "'text' appears twice in one object"
+    assert resource_structure("Patient").check_text(text) == "'text' appears twice in one object"
 
 
 def test_the_patient_of_a_resource_is_its_subject_first():
@@ -101,11 +103,11 @@ def plans():
 
 def _reasons(plans, texts):
     table = {"file": ["f"] * len(texts), "line": range(len(texts)), "text": pa.array(texts, pa.large_string())}
-    with Kernel(KernelPlan(plans, 4, 1 << 20), PseudonymKey("k1", b"k" * 32)) as kernel:
-        kernel.load(Chunk(pa.table(table)), 0)
-        for resource in kernel.types():
-            kernel.evaluate(resource)
-        return [row[0] for row in kernel.sql.execute("SELECT reason FROM doc ORDER BY line").fetchall()]
+    with ChunkTransform(TransformPlan(plans, 4, 1 << 20), PseudonymKey("k1", b"k" * 32)) as transform:
+        transform.load(Chunk(pa.table(table)), 0)
+        for resource in transform.types():
+            transform.evaluate(resource)
+        return [row[0] for row in transform.sql.execute("SELECT reason FROM doc ORDER BY line").fetchall()]
 
 
 READ_TYPES = sorted({table.view.resource for table in load_tables(PROJECT / "conf" / "views")})

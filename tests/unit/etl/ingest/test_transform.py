@@ -1,4 +1,4 @@
-"""The kernel on one chunk: one row a resource, and one bad line never spoils its neighbours."""
+"""The transform on one chunk: one row a resource, and one bad line never spoils its neighbours."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 from erios.settings import PROJECT
 from etl.ingest.reading import Chunk
-from etl.ingest.transform import Kernel, KernelPlan
+from etl.ingest.transform import ChunkTransform, TransformPlan
 from etl.ingest.type_plans import type_plans
 from etl.privacy import PseudonymKey, pseudonym
 from etl.tables import as_table, load_tables
@@ -19,7 +19,7 @@ KEY = PseudonymKey("k1", b"k" * 32)
 @pytest.fixture(scope="module")
 def plan():
     tables = [t for t in load_tables(PROJECT / "conf" / "views") if t.name in ("organization", "patient")]
-    return KernelPlan(type_plans(tables), 4, 1 << 20, memory_mb=512)
+    return TransformPlan(type_plans(tables), 4, 1 << 20, memory_mb=512)
 
 
 def _chunk(lines):
@@ -33,20 +33,24 @@ def _ward(id):
 
 
 def test_resources_that_share_a_reference_stay_one_row_each(plan):
-    with Kernel(plan, KEY) as kernel:
-        kernel.load(_chunk([_ward("a"), _ward("b"), _ward("c")]), 0)
-        (table,) = kernel.evaluate("Organization")
-        rows = kernel.sql.sql(kernel.rows_sql(table)).project("organization_key, part_of_key").fetchall()
+    with ChunkTransform(plan, KEY) as transform:
+        transform.load(_chunk([_ward("a"), _ward("b"), _ward("c")]), 0)
+        (table,) = transform.evaluate("Organization")
+        rows = transform.sql.sql(transform.rows_sql(table)).project("organization_key, part_of_key").fetchall()
     whole = pseudonym(KEY, "Organization/chu")
     assert sorted(rows) == sorted((pseudonym(KEY, f"Organization/{id}"), whole) for id in "abc")
 
 
 def test_a_bad_line_does_not_stop_the_identifiers_of_its_neighbours(plan):
     identified = {"resourceType": "Patient", "id": "a", "identifier": [{"system": "urn:ipp", "value": "7"}]}
-    with Kernel(plan, KEY) as kernel:
-        kernel.load(_chunk(['{"resourceType":"Patient","id":"x', identified]), 0)
-        kernel.evaluate("Patient")
-        rows = kernel.sql.sql(str(kernel.identifiers_sql("Patient"))).project("identifier_key, resource_key").fetchall()
+    with ChunkTransform(plan, KEY) as transform:
+        transform.load(_chunk(['{"resourceType":"Patient","id":"x', identified]), 0)
+        transform.evaluate("Patient")
+        rows = (
+            transform.sql.sql(str(transform.identifiers_sql("Patient")))
+            .project("identifier_key, resource_key")
+            .fetchall()
+        )
     assert rows == [(pseudonym(KEY, "Patient?identifier=urn:ipp|7"), pseudonym(KEY, "Patient/a"))]
 
 

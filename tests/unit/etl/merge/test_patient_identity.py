@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from etl.errors import StorageError
-from etl.merge.patient_identity import Identified, IdentitySources, survivors, write_identity
-from etl.merge.versions import LOSER_COLUMNS, REPLACED_COLUMNS
+from etl.merge.patient_identity import IdentityChange, IdentitySources, survivors, write_identity
+from etl.merge.versions import DISCARDED_COLUMNS, REPLACED_COLUMNS
 from etl.warehouse.columns import IDENTIFIER_COLUMNS, IDENTITY_COLUMNS, LINK_COLUMNS
 from tests.unit.etl.merge.parquet import Row, read, write
 
@@ -39,7 +39,7 @@ def test_replaced_identities_end_at_their_survivor_in_whatever_order(
         assert survivors(order) == last
 
 
-Write = Callable[..., Identified]
+Write = Callable[..., IdentityChange]
 
 
 @pytest.fixture
@@ -58,12 +58,12 @@ def identify(tmp_path: Path) -> Write:
         new_identifiers: Sequence[Row] = (),
         referred: Sequence[str] = (),
         objectors: Sequence[tuple[str, bool]] = (),
-        losers: Sequence[int] = (),
+        discarded: Sequence[int] = (),
         replaced: Sequence[str] = (),
         instead: Mapping[str, Any] | None = None,
-    ) -> Identified:
+    ) -> IdentityChange:
         seq = {"seq": "BIGINT"}
-        file("losers", LOSER_COLUMNS, [(number,) for number in losers])
+        file("discarded", DISCARDED_COLUMNS, [(number,) for number in discarded])
         file("replaced", REPLACED_COLUMNS, [("Patient", key, key) for key in replaced])
         sources: dict[str, Any] = {
             "identity": [file("old", IDENTITY_COLUMNS, old)],
@@ -95,13 +95,13 @@ P1_IS_P2 = ("p1", "p2", False, False, False)
 
 
 def test_nothing_known_is_an_empty_table(identify: Write, identity: Rows, moved: Rows) -> None:
-    assert identify() == Identified(False, frozenset())
+    assert identify() == IdentityChange(False, frozenset())
     assert identity() == moved() == []
 
 
 @pytest.mark.parametrize("link", [(1, "p1", "p2", None), (1, "p2", None, "p1")])
 def test_a_replaced_patient_is_an_alias_and_moves(identify: Write, identity: Rows, moved: Rows, link: Row) -> None:
-    assert identify(new_links=[link]) == Identified(True, frozenset())
+    assert identify(new_links=[link]) == IdentityChange(True, frozenset())
     assert identity() == [P1_IS_P2]
     assert moved() == [("p1", "p1", False, False, True)]
 
@@ -109,7 +109,7 @@ def test_a_replaced_patient_is_an_alias_and_moves(identify: Write, identity: Row
 def test_a_link_of_a_version_that_lost_does_not_count(identify: Write, identity: Rows) -> None:
     links = [(1, "p1", "p2", None), (2, "p3", "p4", None)]
 
-    identify(new_links=links, losers=[1])
+    identify(new_links=links, discarded=[1])
 
     assert identity() == [("p3", "p4", False, False, False)]
 
@@ -121,14 +121,16 @@ def test_links_of_the_last_release_count_until_their_record_is_replaced(identify
 
 
 def test_the_same_table_again_is_no_change(identify: Write, moved: Rows) -> None:
-    assert identify(links=[("p1", "p2", None)], old=[P1_IS_P2]) == Identified(False, frozenset())
+    assert identify(links=[("p1", "p2", None)], old=[P1_IS_P2]) == IdentityChange(False, frozenset())
     assert moved() == []
 
 
 def test_an_identity_that_is_its_own_again_moves_back_and_is_read_again(
     identify: Write, identity: Rows, moved: Rows
 ) -> None:
-    assert identify(links=[("p1", "p2", None)], replaced=["p1"], old=[P1_IS_P2]) == Identified(True, frozenset({"p1"}))
+    assert identify(links=[("p1", "p2", None)], replaced=["p1"], old=[P1_IS_P2]) == IdentityChange(
+        True, frozenset({"p1"})
+    )
     assert identity() == []
     assert moved() == [("p1", "p2", False, False, False)]
 
@@ -136,7 +138,7 @@ def test_an_identity_that_is_its_own_again_moves_back_and_is_read_again(
 def test_an_identity_replaced_by_another_one_moves_without_being_read_again(identify: Write, moved: Rows) -> None:
     found = identify(links=[("p1", "p3", None)], old=[P1_IS_P2])
 
-    assert found == Identified(True, frozenset())
+    assert found == IdentityChange(True, frozenset())
     assert moved() == [("p1", "p2", False, False, True)]
 
 
@@ -146,7 +148,7 @@ NAME = "name-1"
 def test_an_identifier_that_is_referred_to_means_its_one_resource(identify: Write, identity: Rows, moved: Rows) -> None:
     found = identify(new_identifiers=[(1, NAME, "p1"), (2, "name-2", "p2")], referred=[NAME])
 
-    assert found == Identified(True, frozenset())
+    assert found == IdentityChange(True, frozenset())
     assert identity() == [(NAME, "p1", True, False, False)]
     assert moved() == []
 
@@ -166,7 +168,7 @@ def test_an_identifier_that_one_resource_has_twice_means_it(identify: Write, ide
 def test_an_identifier_of_a_lost_or_replaced_version_does_not_count(identify: Write, identity: Rows) -> None:
     identify(
         new_identifiers=[(1, NAME, "p1"), (2, NAME, "p2")],
-        losers=[1],
+        discarded=[1],
         identifiers=[(NAME, "p3")],
         replaced=["p3"],
         referred=[NAME],
@@ -184,7 +186,7 @@ def test_an_identifier_means_the_survivor_of_its_resource(identify: Write, ident
 def test_an_identifier_once_referred_to_is_followed_for_ever(identify: Write, identity: Rows, moved: Rows) -> None:
     found = identify(identifiers=[(NAME, "p1")], old=[(NAME, None, True, False, False)])
 
-    assert found == Identified(True, frozenset())
+    assert found == IdentityChange(True, frozenset())
     assert identity() == [(NAME, "p1", True, False, False)]
     assert moved() == [(NAME, NAME, True, False, False)]
 
@@ -196,7 +198,7 @@ def test_an_identifier_with_another_meaning_moves_from_the_old_one(identify: Wri
 
 
 def test_a_patient_who_objects_is_excluded(identify: Write, identity: Rows, moved: Rows) -> None:
-    assert identify(objectors=[("p1", False)]) == Identified(True, frozenset())
+    assert identify(objectors=[("p1", False)]) == IdentityChange(True, frozenset())
     assert identity() == [("p1", "p1", False, True, True)]
     assert moved() == [("p1", "p1", False, True, False)]
 
@@ -234,7 +236,7 @@ def test_an_objection_by_an_unknown_identifier_excludes_nobody_yet(identify: Wri
 def test_an_objection_taken_back_brings_the_patient_back(identify: Write, identity: Rows, moved: Rows) -> None:
     old = [("p1", "p1", False, True, True), ("p3", "p3", False, True, True)]
 
-    assert identify(old=old, objectors=[("p3", False)]) == Identified(True, frozenset({"p1"}))
+    assert identify(old=old, objectors=[("p3", False)]) == IdentityChange(True, frozenset({"p1"}))
     assert identity() == [("p3", "p3", False, True, True)]
     assert moved() == [("p1", "p1", False, False, False)]
 
@@ -244,7 +246,7 @@ def test_an_objection_taken_back_while_replaced_brings_the_alias_back(identify: 
 
     found = identify(old=old, links=[("p1", "p2", None)])
 
-    assert found == Identified(True, frozenset({"p1", "p2"}))
+    assert found == IdentityChange(True, frozenset({"p1", "p2"}))
     assert moved() == [("p1", "p2", False, False, True), ("p2", "p2", False, False, False)]
 
 

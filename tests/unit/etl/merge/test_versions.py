@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from etl.errors import StorageError
-from etl.merge.versions import SettleTask, list_sql, settle
+from etl.merge.versions import ResolveTask, list_sql, resolve_versions
 from etl.warehouse.columns import IDENTITY_COLUMNS, LEDGER_COLUMNS
-from etl.warehouse.staged import AGAIN, SEQ_BITS
+from etl.warehouse.staged import REREAD, SEQ_BITS
 from tests.unit.etl.merge.parquet import Row, read, write
 
 STAGED = {
@@ -20,7 +20,7 @@ STAGED = {
     **{name: kind for name, kind in LEDGER_COLUMNS.items() if name not in ("withheld", "generation")},
     "bucket": "INTEGER",
 }
-READ_AGAIN = AGAIN << SEQ_BITS
+READ_AGAIN = REREAD << SEQ_BITS
 """The first number of rows that come from an earlier batch."""
 
 
@@ -61,9 +61,9 @@ class Result:
     """Outcomes of encounters, and the three lists."""
 
     outcomes: dict[str, int]
-    losers: list[int]
+    discarded: list[int]
     replaced: list[Row]
-    settled: list[int] = field(default_factory=list)
+    resolved: list[int] = field(default_factory=list)
 
 
 Resolve = Callable[..., Result]
@@ -71,10 +71,10 @@ Resolve = Callable[..., Result]
 
 @pytest.fixture
 def resolve(tmp_path: Path) -> Resolve:
-    """Settle staged rows against ledger and identity."""
+    """Resolve staged rows against ledger and identity."""
 
     def run(rows: Sequence[Row], present: Sequence[Row] = (), identity: Sequence[Row] = (), **changes: Any) -> Result:
-        task = SettleTask(
+        task = ResolveTask(
             **{
                 "first": 0,
                 "last": 0,
@@ -86,10 +86,10 @@ def resolve(tmp_path: Path) -> Resolve:
                 **changes,
             }
         )
-        found = settle(task)
-        losers, replaced, lasting = (read(tmp_path / name) for name in ("losers", "replaced", "settled"))
+        found = resolve_versions(task)
+        discarded, replaced, lasting = (read(tmp_path / name) for name in ("discarded", "replaced", "resolved"))
         return Result(
-            dict(found.outcomes["Encounter"]), [seq for (seq,) in losers], replaced, [row[0] for row in lasting]
+            dict(found.outcomes["Encounter"]), [seq for (seq,) in discarded], replaced, [row[0] for row in lasting]
         )
 
     return run
@@ -186,7 +186,7 @@ def test_the_row_of_the_greatest_generation_is_the_ledgers(resolve: Resolve) -> 
 def test_only_buckets_of_the_range_are_looked_at(resolve: Resolve) -> None:
     rows = [staged(n, f"e{n}", bucket=n) for n in range(5)]
 
-    assert resolve(rows, first=1, last=3).settled == [1, 2, 3]
+    assert resolve(rows, first=1, last=3).resolved == [1, 2, 3]
 
 
 OBJECTING = [("p1", "p1", False, True, True)]
@@ -234,7 +234,7 @@ def test_a_version_that_counts_is_not_barred_by_an_objection(resolve: Resolve) -
 def test_ledger_rows_of_what_lasts_say_everything_of_the_version(resolve: Resolve, tmp_path: Path) -> None:
     resolve([staged(1, **LATE, _version="3", _hash=5, deleted=True)])
 
-    (row,) = read(tmp_path / "settled", "* EXCLUDE (_last_updated), _last_updated::TIMESTAMP::VARCHAR")
+    (row,) = read(tmp_path / "resolved", "* EXCLUDE (_last_updated), _last_updated::TIMESTAMP::VARCHAR")
     assert row == (1, "Encounter", "e1", "p1", "3", 5, True, "2030-01-02 00:00:00")
 
 
@@ -248,7 +248,7 @@ def test_a_damaged_ledger_is_refused(resolve: Resolve, tmp_path: Path) -> None:
 def test_an_empty_list_has_no_file_and_reads_as_no_row(resolve: Resolve, tmp_path: Path) -> None:
     resolve([staged(1)])
 
-    assert not list((tmp_path / "losers").glob("*"))
-    assert read(tmp_path / "settled", "seq") == [(1,)]
-    assert "WHERE false" in list_sql(tmp_path, "losers", {"seq": "BIGINT"})
-    assert "settled" in list_sql(tmp_path, "settled", {"seq": "BIGINT"})
+    assert not list((tmp_path / "discarded").glob("*"))
+    assert read(tmp_path / "resolved", "seq") == [(1,)]
+    assert "WHERE false" in list_sql(tmp_path, "discarded", {"seq": "BIGINT"})
+    assert "resolved" in list_sql(tmp_path, "resolved", {"seq": "BIGINT"})

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from etl.warehouse.data_files import bucket_sql, is_whole, within_sql
-from etl.warehouse.parquet_writer import Place, copy_without, write_clustered, write_file
+from etl.warehouse.parquet_writer import WriteTarget, copy_without, write_clustered, write_file
 
 NAMES = ("thing_key", "happened", "size", "marks", "nothing", "number")
 ROWS = """
@@ -28,7 +28,7 @@ def _write(folder, count, **place):
     known = {"buckets": 4, "first": 0, "last": 3, "file_rows": 1024, **place}
     inside = within_sql("_cluster", known["buckets"], known["first"], known["last"])
     return write_clustered(
-        sql, f"SELECT * FROM ({ROWS.format(count=count)}) WHERE {inside}", NAMES, Place(folder, **known)
+        sql, f"SELECT * FROM ({ROWS.format(count=count)}) WHERE {inside}", NAMES, WriteTarget(folder, **known)
     )
 
 

@@ -16,10 +16,10 @@ from erios.settings import PROJECT
 from etl.ingest.landing import receive
 from etl.ingest.splits import pack
 from etl.ingest.staging import StagingPlan, StagingTask, stage
-from etl.ingest.transform import KernelPlan
+from etl.ingest.transform import TransformPlan
 from etl.ingest.type_plans import type_plans
-from etl.merge.accounting import settle_accounts, total
-from etl.merge.versions import SettleTask, settle
+from etl.merge.reconciliation import reconcile, total
+from etl.merge.versions import ResolveTask, resolve_versions
 from etl.privacy import PseudonymKey
 from etl.tables import load_tables
 from etl.warehouse.columns import LEDGER
@@ -31,7 +31,7 @@ FEW = settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @cache
 def _plan():
     tables = [t for t in load_tables(PROJECT / "conf" / "views") if t.name in ("patient", "encounter")]
-    return KernelPlan(type_plans(tables), 4, 1 << 20, memory_mb=512)
+    return TransformPlan(type_plans(tables), 4, 1 << 20, memory_mb=512)
 
 
 def _key():
@@ -39,7 +39,7 @@ def _key():
 
 
 def _run(folder: Path, lines: list[bytes]):
-    """Stage and settle one batch; → (accounts, files staged)."""
+    """Stage and resolve_versions one batch; → (reconciliations, files staged)."""
     path = folder / "export.ndjson"
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     for place in ("work", "lists"):
@@ -47,8 +47,8 @@ def _run(folder: Path, lines: list[bytes]):
     batch = receive([path], folder / "landing", split_bytes=1 << 20)
     plan = StagingPlan(_plan(), folder / "landing", folder / "work", folder / "quarantine", _key, chunk_bytes=1 << 20)
     staged = stage(plan, StagingTask(0, batch.id, batch.received, pack(batch.splits(), 1)[0]))
-    task = SettleTask(0, 3, tuple(staged.of(LEDGER)), (), (), folder / "lists", scratch=folder)
-    return settle_accounts(staged, [settle(task).outcomes]), staged
+    task = ResolveTask(0, 3, tuple(staged.of(LEDGER)), (), (), folder / "lists", scratch=folder)
+    return reconcile(staged, [resolve_versions(task).outcomes]), staged
 
 
 def _dumps(resource) -> bytes:
@@ -91,8 +91,8 @@ LINES = st.one_of(
 @given(st.lists(LINES, min_size=1, max_size=15))
 def test_every_resource_of_any_batch_has_one_end(lines):
     with tempfile.TemporaryDirectory() as folder:
-        accounts, _ = _run(Path(folder), [line for line, _ in lines])
-    whole = total(accounts)
+        reconciliations, _ = _run(Path(folder), [line for line, _ in lines])
+    whole = total(reconciliations)
     assert (whole.balances(), whole.resources) == (True, sum(count for _, count in lines))
 
 
@@ -100,9 +100,9 @@ def test_every_resource_of_any_batch_has_one_end(lines):
 @given(st.lists(st.tuples(NUMBERS, st.integers(1, 4)), min_size=1, max_size=12))
 def test_written_is_the_number_of_distinct_resources(versions):
     with tempfile.TemporaryDirectory() as folder:
-        accounts, _ = _run(Path(folder), [_dumps(_patient(n, v)) for n, v in versions])
+        reconciliations, _ = _run(Path(folder), [_dumps(_patient(n, v)) for n, v in versions])
     copies = Counter(versions)
-    account = accounts["Patient"]
+    account = reconciliations["Patient"]
     assert account.written == len({number for number, _ in versions})
     assert account.duplicates == sum(count - 1 for count in copies.values())
 

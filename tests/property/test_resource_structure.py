@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from etl.fhir.element_types import elements
 from etl.fhir.resource_types import RESOURCE_TYPES
-from etl.fhir.structure import shape_of
+from etl.fhir.structure import resource_structure
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
@@ -36,8 +36,8 @@ def bodies(draw, known, depth=0):
 
 @given(st.data())
 def test_what_the_close_look_refuses_is_a_suspect(data):
-    shape = shape_of(data.draw(st.sampled_from(MODELLED)))
+    shape = resource_structure(data.draw(st.sampled_from(MODELLED)))
     text = json.dumps(data.draw(bodies(elements(shape.resource))))
     reason = shape.check_text(text)
-    suspects = list(shape.kinds.suspects(pa.array([text])))
+    suspects = list(shape.json_types.suspects(pa.array([text])))
     assert reason is None or suspects == [0]
