@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from experiments.cluster import NOTICES, RankInfo
 from experiments.errors import RankError
@@ -125,3 +125,17 @@ def share(items: Sequence[Item], seed: int, *, even: bool) -> list[Item]:
     ranks, rank = dist.get_world_size(), dist.get_rank()
     parts = partition_dataset(items, num_partitions=ranks, shuffle=True, seed=seed, even_divisible=even)
     return list(parts[rank])
+
+
+def gather(mine: Item, info: RankInfo) -> list[Item]:
+    """The value of every rank, by rank."""
+    return [mine] if info.world_size == 1 else gather_all(mine)
+
+
+def gather_all(mine: Item) -> list[Item]:
+    """The value of every rank of the open process group, by rank."""
+    import torch.distributed as dist
+
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, mine)
+    return values

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 
 class ExperimentError(Exception):
     """Whatever stops an experiment; ``str()`` is the sentence to show."""
@@ -41,3 +43,16 @@ class TrackingError(ExperimentError):
 
 class CheckpointError(ExperimentError):
     """A checkpoint that is missing, damaged or of another run."""
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The exception at the start of a chain of causes."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def code_location(error: BaseException) -> str:
+    """File and line of a traceback's innermost frame; no values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "its configuration"

@@ -1,7 +1,7 @@
-"""What a run has to tell, one line an event, on the disk the moment it is told.
+"""What a run logs: one line per event, on disk as soon as it is logged.
 
-Owns the file of events between the process that trains and the one that records: training costs one short write an
-event and never waits for a server; an event that was told survives the end of both.
+Owns the file of events between the process that trains and the one that records: logging costs the training one short
+write and never waits for a server, and a logged event survives the end of both processes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from experiments.outcome import Outcome
 
 FILE = "events.jsonl"
 
@@ -26,39 +28,41 @@ class EventLog:
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Figures of one step."""
-        self._tell({"metrics": {name: _finite(value) for name, value in values.items()}, "step": step})
+        self._append({"metrics": {name: _finite(value) for name, value in values.items()}, "step": step})
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Settings that do not change."""
-        self._tell({"params": {name: str(value) for name, value in values.items()}})
+        self._append({"params": {name: str(value) for name, value in values.items()}})
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Facts about the run, which may change."""
-        self._tell({"tags": dict(values)})
+        self._append({"tags": dict(values)})
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        """A file or folder that the run made."""
-        self._tell({"artifact": str(path), "folder": folder})
+        """A file or folder that the run made; ``folder``: where it belongs among the run's artifacts."""
+        self._append({"artifact": str(path), "folder": folder})
 
-    def end(self, status: str, reason: str = "") -> None:
-        """The last event: FINISHED, FAILED or KILLED, and why."""
-        self._tell({"end": status, "reason": reason})
+    def end(self, outcome: Outcome, reason: str = "") -> None:
+        """The last event."""
+        self._append({"end": outcome, "reason": reason})
 
     def close(self) -> None:
+        """Close the file; the log takes no event afterwards."""
         os.close(self._file)
 
-    def _tell(self, event: dict[str, Any]) -> None:
+    def _append(self, event: dict[str, Any]) -> None:
         event["t"] = int(time.time() * 1000)
         os.write(self._file, (json.dumps(event, ensure_ascii=False) + "\n").encode())
 
 
 def _finite(value: float) -> float | str:
+    """JSON has no NaN and no infinity: they are written as text, which ``float`` reads."""
     value = float(value)
     return value if math.isfinite(value) else str(value)
 
 
 def read_events(folder: Path, offset: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
-    """Whole events after ``offset`` (bytes), each with the offset after it; a line still being written is left."""
+    """Complete events after ``offset`` (bytes), each with the offset after it; a line still being written is left."""
     try:
         with (folder / FILE).open("rb") as file:
             file.seek(offset)

@@ -19,21 +19,24 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.event_log import read_events
 from experiments.files import write_whole
+from experiments.outcome import Outcome
 from experiments.run_spec import RunSpec, read_spec
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-RUN_FILE, SHIPPED, ENDED = "mlflow_run", "shipped", "ended"
+RUN_FILE, SENT, ENDED = "mlflow_run", "shipped", "ended"
 SILENT = "the training process ended without a word: it was killed, or its machine failed"
 EVERY = 1.0
-"""Seconds between two shipments."""
+"""Seconds between two transfers."""
+_STATUS = {Outcome.DONE: "FINISHED", Outcome.FAILED: "FAILED", Outcome.STOPPED: "KILLED"}
+"""Outcome → MLflow's status."""
 _MOST_METRICS, _MOST_TEXTS = 900, 90
 """A batch to MLflow takes 1000 entries, of them 100 parameters and 100 tags."""
 
 
 def silence() -> None:
-    """No dependency of this wing sends anything anywhere; call it before importing one."""
+    """Keep the dependencies of this wing from sending anything anywhere; call it before importing one."""
     os.environ.update(
         MLFLOW_DISABLE_TELEMETRY="true",
         MLFLOW_ENABLE_ASYNC_LOGGING="false",
@@ -50,7 +53,7 @@ class _Batch:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     artifacts: list[tuple[str, str]] = field(default_factory=list)
-    end: tuple[str, str] | None = None
+    end: tuple[Outcome, str] | None = None
 
     def add(self, event: Mapping[str, Any]) -> None:
         from mlflow.entities import Metric
@@ -62,7 +65,7 @@ class _Batch:
         if "artifact" in event:
             self.artifacts.append((event["artifact"], event["folder"]))
         if "end" in event:
-            self.end = (event["end"], event["reason"])
+            self.end = (Outcome(event["end"]), event["reason"])
 
 
 def open_run(client: MlflowClient, spec: RunSpec, attempt: int) -> str:
@@ -113,26 +116,26 @@ def _log_dataset(client: MlflowClient, run_id: str, spec: RunSpec) -> None:
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def ship(client: MlflowClient, run_id: str, folder: Path) -> tuple[str, str] | None:
-    """Tell MLflow what was not told yet; answers how the attempt ended, once it has.
+def send(client: MlflowClient, run_id: str, folder: Path) -> tuple[Outcome, str] | None:
+    """Send the events that MLflow has not got yet; answers outcome and reason, once the attempt has logged its end.
 
-    A shipment that is cut short is sent again: MLflow keeps one of two equal figures.
+    A transfer that is cut short is sent again: MLflow keeps one of two equal figures.
     """
-    offset = _shipped(folder)
-    events = read_events(folder, offset)
+    events = read_events(folder, sent_until(folder))
     while chunk := list(islice(events, 400)):
         batch = _Batch()
         for event, _offset in chunk:
             batch.add(event)
         _send(client, run_id, batch)
-        write_whole(folder / SHIPPED, str(chunk[-1][1]).encode())
+        write_whole(folder / SENT, str(chunk[-1][1]).encode())
         if batch.end:
             return batch.end
     return None
 
 
-def _shipped(folder: Path) -> int:
-    path = folder / SHIPPED
+def sent_until(folder: Path) -> int:
+    """The offset in the event log up to which MLflow has got the events."""
+    path = folder / SENT
     return int(path.read_text()) if path.is_file() else 0
 
 
@@ -141,43 +144,51 @@ def _send(client: MlflowClient, run_id: str, batch: _Batch) -> None:
 
     for metrics in _pieces(batch.metrics, _MOST_METRICS):
         client.log_batch(run_id, metrics=metrics)
-    for params in _pieces([Param(*one) for one in batch.params.items()], _MOST_TEXTS):
+    for params in _pieces([Param(*item) for item in batch.params.items()], _MOST_TEXTS):
         client.log_batch(run_id, params=params)
-    for tags in _pieces([RunTag(*one) for one in batch.tags.items()], _MOST_TEXTS):
+    for tags in _pieces([RunTag(*item) for item in batch.tags.items()], _MOST_TEXTS):
         client.log_batch(run_id, tags=tags)
-    for path, place in batch.artifacts:
-        send = client.log_artifacts if Path(path).is_dir() else client.log_artifact
-        send(run_id, path, place or None)
+    for path, target in batch.artifacts:
+        log = client.log_artifacts if Path(path).is_dir() else client.log_artifact
+        log(run_id, path, target or None)
 
 
-def _pieces(things: list[Any], most: int) -> Iterable[list[Any]]:
-    return (things[start : start + most] for start in range(0, len(things), most))
+def _pieces(entries: list[Any], most: int) -> Iterable[list[Any]]:
+    return (entries[start : start + most] for start in range(0, len(entries), most))
 
 
-def end_run(client: MlflowClient, run_id: str, folder: Path, status: str, reason: str) -> None:
-    """Close the MLflow run with its reason; a run that is closed is never written to again."""
+def end_run(client: MlflowClient, run_id: str, folder: Path, outcome: Outcome, reason: str) -> None:
+    """Close the MLflow run with its reason; a closed run is never written to again."""
     if (folder / ENDED).exists():
         return
     if reason:
         client.set_tag(run_id, "erios.reason", reason)
-    client.set_terminated(run_id, status)
-    write_whole(folder / ENDED, json.dumps({"status": status, "reason": reason}).encode())
+    client.set_terminated(run_id, _STATUS[outcome])
+    write_whole(folder / ENDED, json.dumps({"status": outcome, "reason": reason}).encode())
+
+
+def read_end(folder: Path) -> tuple[Outcome, str] | None:
+    """Outcome and reason of an attempt whose end has been recorded; None of another."""
+    path = folder / ENDED
+    if not path.is_file():
+        return None
+    ended = json.loads(path.read_text(encoding="utf-8"))
+    return Outcome(ended["status"]), str(ended["reason"])
 
 
 def close_lost(spec: RunSpec, attempt: int, reason: str = SILENT) -> bool:
-    """End an attempt whose processes are gone, telling first what they left; answers whether there was one to end."""
+    """End an attempt whose processes are gone, after sending what they logged; answers whether there was one to end."""
     folder = spec.attempt_folder(attempt)
     if (folder / ENDED).exists() or not folder.is_dir():
         return False
     client = make_client(spec)
     run_id = open_run(client, spec, attempt)
-    status, said = ship(client, run_id, folder) or ("FAILED", reason)
-    end_run(client, run_id, folder, status, said)
+    end_run(client, run_id, folder, *(send(client, run_id, folder) or (Outcome.FAILED, reason)))
     return True
 
 
 def make_client(spec: RunSpec) -> MlflowClient:
-    """A client of the specification's tracking server or database."""
+    """A client of the run's tracking server or database."""
     silence()
     from mlflow import MlflowClient
 
@@ -185,7 +196,7 @@ def make_client(spec: RunSpec) -> MlflowClient:
 
 
 def main(run: Path, attempt: int) -> None:
-    """Serve the process at the other end of standard input until it says that it ended, or is gone."""
+    """Record an attempt until it logs its end, or its process, at the other end of standard input, is gone."""
     spec = read_spec(run)
     folder = spec.attempt_folder(attempt)
     client = make_client(spec)
@@ -195,14 +206,14 @@ def main(run: Path, attempt: int) -> None:
         end = _serve(client, run_id, folder)
     finally:
         monitor.finish()
-    end_run(client, run_id, folder, *(end or ("FAILED", SILENT)))
+    end_run(client, run_id, folder, *(end or (Outcome.FAILED, SILENT)))
 
 
-def _serve(client: MlflowClient, run_id: str, folder: Path) -> tuple[str, str] | None:
+def _serve(client: MlflowClient, run_id: str, folder: Path) -> tuple[Outcome, str] | None:
     while True:
         ready, _, _ = select.select([sys.stdin], [], [], EVERY)
         gone = bool(ready) and not os.read(sys.stdin.fileno(), 1)
-        if (end := ship(client, run_id, folder)) or gone:
+        if (end := send(client, run_id, folder)) or gone:
             return end
 
 
@@ -219,6 +230,6 @@ def _monitor(run_id: str, spec: RunSpec) -> Any:
 if __name__ == "__main__":
     import signal
 
-    for one in (signal.SIGTERM, signal.SIGINT):  # the scheduler tells every process; this one ends last
-        signal.signal(one, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):  # the scheduler signals every process; this one ends last
+        signal.signal(number, signal.SIG_IGN)
     main(Path(sys.argv[1]), int(sys.argv[2]))

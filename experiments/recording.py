@@ -1,24 +1,27 @@
-"""The recspecification's process as a run holds it."""
+"""The recorder's process, seen from the process that trains."""
 
 from __future__ import annotations
 
 import subprocess
-import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments import event_log
 from experiments.errors import TrackingError
 from experiments.event_log import EventLog
-from experiments.recorder import RUN_FILE, SHIPPED, close_lost
+from experiments.outcome import Outcome
+from experiments.recorder import close_lost, mlflow_run, sent_until
 from experiments.run_spec import RunSpec
 
 _PATIENCE = 120.0
-"""Seconds that the recorder has to tell the rest."""
+"""Seconds that the recorder has to send the rest."""
+_PAUSE = 0.1
 
 
 @dataclass
 class Recording:
-    """The first rank's line to MLflow: its event_log, and the recorder that reads it."""
+    """An attempt's event log, and the recorder that sends it to MLflow; on the first rank only."""
 
     spec: RunSpec
     attempt: int
@@ -27,26 +30,28 @@ class Recording:
 
     @property
     def folder(self) -> Path:
+        """The attempt's folder."""
         return self.spec.attempt_folder(self.attempt)
 
     def is_alive(self) -> bool:
+        """Does the recorder run?"""
         return self.process.poll() is None
 
     def mlflow_run(self) -> str:
-        """The MLflow run, once the recorder has told all that lay in the event_log; TrackingError if it cannot."""
-        target = (self.folder / "events.jsonl").stat().st_size
-        for _ in range(int(_PATIENCE / 0.1)):
-            shipped = self.folder / SHIPPED
-            if (self.folder / RUN_FILE).is_file() and shipped.is_file() and int(shipped.read_text()) >= target:
-                return (self.folder / RUN_FILE).read_text()
+        """The MLflow run, once the recorder has sent every event; TrackingError if it cannot."""
+        target = (self.folder / event_log.FILE).stat().st_size
+        for _ in range(int(_PATIENCE / _PAUSE)):
+            run = mlflow_run(self.spec, self.attempt)
+            if run and sent_until(self.folder) >= target:
+                return run
             if not self.is_alive():
                 break
-            threading.Event().wait(0.1)
+            time.sleep(_PAUSE)
         raise TrackingError(f"the tracking at {self.spec.tracking_uri} does not take the run")
 
-    def end(self, status: str, reason: str) -> None:
-        """Tell the end, and see it told: by the recorder, or here if that is dead."""
-        self.event_log.end(status, reason)
+    def end(self, outcome: Outcome, reason: str) -> None:
+        """Log the end, and wait until it is sent: by the recorder, or from here if that is dead."""
+        self.event_log.end(outcome, reason)
         if self.process.stdin:
             self.process.stdin.close()
         try:

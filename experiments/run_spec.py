@@ -9,24 +9,28 @@ It must hold no secret: where a key or password is needed, it is named by a file
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from experiments.errors import ExperimentError
 from experiments.files import write_whole
 
 FILE = "run.json"
+VERSION: Final = 1
+"""Of the form of the file; one without a version is of the first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class RunSpec:
-    """A run as it was asked for: all that makes its result, and how it shows in the tracking.
+    """A run as it was requested: all that determines its result, and how the tracking shows it.
 
     ``run``: its number. ``folder``: the run's. ``dataset_dir``: the opened extract's. ``overrides``: settings of the
     bundle by their id, such as ``train#trainer#max_epochs``. ``experiment``: where the tracking shows it.
-    ``artifacts``: where files of a new experiment lie, empty if the tracking server says.
+    ``artifacts``: where files of a new experiment are stored, empty if the tracking server decides.
     ``facts``: what else its record carries (extract, root, release, study, code, environment). ``checkpoint_every``:
     epochs. ``energy``: measure it.
     """
@@ -45,6 +49,7 @@ class RunSpec:
     processes: int = 1
     checkpoint_every: int = 1
     energy: bool = True
+    version: Literal[1] = VERSION
 
     @property
     def bundle_folder(self) -> Path:
@@ -53,30 +58,44 @@ class RunSpec:
 
     @property
     def checkpoints(self) -> Path:
+        """The folder of its checkpoints, which all attempts share."""
         return self.folder / "checkpoints"
 
     def attempt_folder(self, attempt: int) -> Path:
-        """Where an attempt (from 1) keeps what it does."""
+        """The folder of an attempt, numbered from 1."""
         return self.folder / "attempts" / str(attempt)
 
     @property
     def attempts(self) -> int:
-        """How many attempts have begun."""
-        return max((int(one.name) for one in self.folder.glob("attempts/*") if one.name.isdecimal()), default=0)
+        """The number of attempts that have begun."""
+        names = (path.name for path in self.folder.glob("attempts/*"))
+        return max((int(name) for name in names if name.isdecimal()), default=0)
+
+
+_FORM = TypeAdapter(RunSpec)
 
 
 def write_spec(spec: RunSpec) -> None:
-    """Put the specification in the folder of its run, whole or not at all."""
-    values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(spec).items()}
+    """Write the specification to its run's folder, whole or not at all."""
     spec.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    write_whole(spec.folder / FILE, json.dumps(values, indent=2, ensure_ascii=False).encode())
+    write_whole(spec.folder / FILE, _FORM.dump_json(spec, indent=2))
 
 
 def read_spec(folder: Path) -> RunSpec:
-    """The specification in the folder of a run; ExperimentError if there is none that can be read."""
+    """The specification in the folder of a run; ExperimentError if it is missing, damaged or of another version."""
+    path = folder / FILE
     try:
-        values = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        paths = {name: Path(values[name]) for name in ("folder", "dataset_dir")}
-        return RunSpec(**{one.name: {**values, **paths}[one.name] for one in fields(RunSpec)})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{folder / FILE} cannot be read as a run ({type(error).__name__})") from None
+        return _FORM.validate_json(path.read_bytes())
+    except OSError as error:
+        raise ExperimentError(f"{path} cannot be read as a run ({error.strerror})") from None
+    except ValidationError as error:
+        raise ExperimentError(f"{path} cannot be read as a run: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first problem in words: the field and what it must hold, no value."""
+    first = error.errors(include_input=False)[0]
+    name = ".".join(map(str, first["loc"]))
+    if name == "version":
+        return f"it was written by another version of this program, which reads version {VERSION}; start the run anew"
+    return f"{name}: {first['msg']}" if name else first["msg"]

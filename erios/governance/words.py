@@ -126,16 +126,12 @@ WORDS: Mapping[str, str] = {
     "not met": mark("non satisfait"),
     "not applicable": mark("sans objet"),
     "organisational": mark("organisation"),
-    # runs, and attempts as MLflow names them
+    # runs and their attempts
     "queued": mark("en attente"),
     "running": mark_in("run", "en cours"),
     "done": mark("terminé"),
     "failed": mark("échoué"),
     "stopped": mark("arrêté"),
-    "RUNNING": mark_in("run", "en cours"),
-    "FINISHED": mark("terminée"),
-    "FAILED": mark("échouée"),
-    "KILLED": mark("interrompue"),
     "evidence-judged": mark("l'évaluation sur des patients jamais vus"),
     "evidence-baseline": mark("un modèle simple pour comparer"),
     "evidence-groups": mark("les résultats par groupe"),

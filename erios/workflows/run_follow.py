@@ -5,12 +5,13 @@ Owns the end of a run: a job that dies without leaving a result is found here an
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
 
 from erios.errors import BusyError
 from erios.governance.run import State
@@ -22,7 +23,8 @@ from erios.workflows.run_jobs import cancel_job, job_folder, lock_of, scheduler_
 from erios.workflows.run_summary import summary_of
 from experiments.cluster import Phase
 from experiments.event_log import read_events
-from experiments.recorder import ENDED, SILENT, close_lost, mlflow_run
+from experiments.outcome import Outcome
+from experiments.recorder import SILENT, close_lost, mlflow_run, read_end
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
@@ -36,7 +38,7 @@ _HANDOVER = 60.0
 
 
 def follow() -> list[Run]:
-    """Look at every live run: note what began, close what ended or died, stop what has lost its right.
+    """Check every live run: record that it began or ended, stop it if its right has ended.
 
     Answers the runs that ended now.
     """
@@ -46,27 +48,25 @@ def follow() -> list[Run]:
     return [ended for run in live_runs() if (ended := _alone(run, _follow, settings)) is not None]
 
 
-def _alone(run: Run, look: Callable[[Run, Settings], Run | None], settings: Settings) -> Run | None:
-    """Look at a run unless another process does: two would close its record twice."""
+def _alone(run: Run, check: Callable[[Run, Settings], Run | None], settings: Settings) -> Run | None:
+    """Check a run unless another process does: two would close its record twice."""
     try:
         with held(lock_of(run, settings), patience=0):
             run.refresh_from_db()
-            return look(run, settings)
+            return check(run, settings)
     except BusyError:
         return None
 
 
 def _close_stopped(run: Run, settings: Settings) -> Run | None:
-    """A run that was stopped and whose job was killed before it could say so: close its record too."""
-    if not run.job or scheduler_of(run, settings).state(run.job, job_folder(run, settings)).phase.is_final:
-        *_word, told = _last_word(run, run.reason, settings)
-        if told:
-            note_closed(run=run, tracked=_tracked(run, settings))
+    """Close the record of a run that was stopped, and whose job was killed before it could do so itself."""
+    has_ended = not run.job or scheduler_of(run, settings).state(run.job, job_folder(run, settings)).phase.is_final
+    if has_ended and _close_attempts(spec_of(run, settings), run.reason):
+        note_closed(run=run, tracked=_tracked(run, settings))
     return None
 
 
 def _follow(run: Run, settings: Settings) -> Run | None:
-
     if not State(run.state).is_live:
         return None
     if refusal := lost_right(run):
@@ -82,38 +82,27 @@ def _follow(run: Run, settings: Settings) -> Run | None:
 
 
 def _give_up(run: Run) -> Run | None:
-    """A run that nobody queues although nobody holds it: whoever began to was killed."""
-    from django.utils import timezone
-
+    """End a run without a job that no process holds: whoever was about to submit it was killed."""
     if (timezone.now() - run.created).total_seconds() < _HANDOVER:
         return None
     return end_run(run=run, state=State.FAILED, reason="whoever asked for it was gone before it was queued")
 
 
 def _close(run: Run, phase: Phase, reason: str, settings: Settings) -> Run:
-    """Put a job's end on record: by the attempt's own word if it left one, else by the cluster's."""
-    status, said, told = _last_word(run, reason or str(phase), settings)
-    done = phase is Phase.DONE and status == "FINISHED"
-    state = State.DONE if done else State.STOPPED if phase is Phase.CANCELLED else State.FAILED
-    tracked = _tracked(run, settings)
-    weights = summary_of(run).weights if done else ""
-    return end_run(run=run, state=state, reason="" if done else said, tracked=tracked, closed=told, weights=weights)
-
-
-def _last_word(run: Run, reason: str, settings: Settings) -> tuple[str, str, bool]:
-    """How the last attempt ended, and whether the tracking has been told; a silent end gets the cluster's reason."""
-    spec = spec_of(run, settings)
-    told = _close_attempts(spec, reason)
-    word = spec.attempt_folder(spec.attempts) / ENDED
-    if not word.is_file():
-        return "FAILED", reason, told
-    ended = json.loads(word.read_text())
-    said = str(ended["reason"])
-    return str(ended["status"]), said if said not in ("", SILENT) else reason, told
+    """Record the end of a run's job: by the result that its last attempt left, else by the cluster's state."""
+    spec, reason = spec_of(run, settings), reason or str(phase)
+    closed = _close_attempts(spec, reason)
+    outcome, left = read_end(spec.attempt_folder(spec.attempts)) or (Outcome.FAILED, "")
+    if phase is Phase.DONE and outcome is Outcome.DONE:
+        state, reason, weights = State.DONE, "", summary_of(run).weights
+    else:
+        state, weights = State.STOPPED if phase is Phase.CANCELLED else State.FAILED, ""
+        reason = left if left not in ("", SILENT) else reason
+    return end_run(run=run, state=state, reason=reason, tracked=_tracked(run, settings), closed=closed, weights=weights)
 
 
 def _close_attempts(spec: RunSpec, reason: str) -> bool:
-    """Tell the tracking of attempts that died silently; False where it does not answer, to be tried again."""
+    """Send the end of attempts that died without one; False where the tracking does not answer, to be tried again."""
     try:
         for attempt in range(1, spec.attempts + 1):
             close_lost(spec, attempt, reason)
@@ -124,6 +113,7 @@ def _close_attempts(spec: RunSpec, reason: str) -> bool:
 
 
 def _tracked(run: Run, settings: Settings) -> str:
+    """The MLflow run of the last attempt; empty if there is none."""
     spec = spec_of(run, settings)
     return mlflow_run(spec, spec.attempts) or ""
 
@@ -148,11 +138,11 @@ def stop_forbidden(extract: Extract | None = None) -> list[str]:
 
 def watch(run: Run, settings: Settings, *, every: float = 0.5) -> Iterator[dict[str, Any]]:
     """The events of a run as they come, from its newest attempt on, until it has ended."""
-    spec, seen = spec_of(run, settings), _Seen(0, 0)
+    spec, position = spec_of(run, settings), _Position(0, 0)
     while True:
         run.refresh_from_db()
         is_live = State(run.state).is_live
-        yield from seen.news(spec)
+        yield from position.read_on(spec)
         if not is_live:
             return
         time.sleep(every)
@@ -160,13 +150,13 @@ def watch(run: Run, settings: Settings, *, every: float = 0.5) -> Iterator[dict[
 
 
 @dataclass
-class _Seen:
-    """How far an attempt's events were read."""
+class _Position:
+    """How far the events of the newest attempt were read."""
 
     attempt: int
     offset: int
 
-    def news(self, spec: RunSpec) -> Iterator[dict[str, Any]]:
+    def read_on(self, spec: RunSpec) -> Iterator[dict[str, Any]]:
         if spec.attempts > self.attempt:
             self.attempt, self.offset = spec.attempts, 0
         if self.attempt:

@@ -1,6 +1,6 @@
-"""What a run tells of itself, read from its folder: attempts, curve, evaluation, energy, pictures.
+"""What a run has logged until now, read from its folder: attempts, curve, evaluation, energy, pictures.
 
-Owns the reading of events as a summary of the whole run; who may hear it is asked before.
+Callers check permissions.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from erios.governance.run import State
 from erios.settings import load_settings
-from erios.studies.run_selectors import folder_of
+from erios.workflows.run_jobs import spec_of
 from experiments.errors import ExperimentError
 from experiments.event_log import read_events
-from experiments.recorder import ENDED
-from experiments.run_spec import RunSpec, read_spec
+from experiments.recorder import read_end
+from experiments.run_spec import RunSpec
 
 if TYPE_CHECKING:
     from erios.studies.models import Run
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Epoch:
-    """``loss``: mean over the epoch's iterations, None if none was told; ``validation``: figures after it."""
+    """``loss``: mean over the epoch's iterations, None if none was logged; ``validation``: figures after it."""
 
     number: int
     loss: float | None
@@ -34,7 +35,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Attempt:
-    """``status``: RUNNING, FINISHED, FAILED or KILLED; ``reason``: why it ended so."""
+    """``status``: running, or its outcome; ``reason``: why it failed or was stopped."""
 
     number: int
     status: str
@@ -55,16 +56,16 @@ class RunSummary:
 
 
 def summary_of(run: Run) -> RunSummary:
-    """All that the run has told until now; an empty summary before its first attempt."""
+    """The summary of a run; empty before its first attempt."""
     spec = _spec(run)
     if spec is None or not spec.attempts:
         return RunSummary()
     last = spec.attempt_folder(spec.attempts)
-    figures, tags = _last_told(spec)
+    figures, tags = _last_values(spec)
     return RunSummary(
         attempts=tuple(_attempt(spec, number) for number in range(1, spec.attempts + 1)),
         epochs=tuple(_epochs(spec)),
-        evaluation=_read(last / "evaluation.json"),
+        evaluation=_read_json(last / "evaluation.json"),
         energy={name.removeprefix("energy/"): value for name, value in figures.items() if name.startswith("energy/")},
         meter=tags.get("erios.energy", ""),
         weights=tags.get("erios.weights", ""),
@@ -81,45 +82,47 @@ def picture_of(run: Run, name: str) -> Path | None:
 
 
 def _spec(run: Run) -> RunSpec | None:
-
     try:
-        return read_spec(folder_of(run, load_settings()))
+        return spec_of(run, load_settings())
     except ExperimentError:
         return None
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read_json(path: Path) -> Mapping[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _attempt(spec: RunSpec, number: int) -> Attempt:
-
-    ended = _read(spec.attempt_folder(number) / ENDED)
-    return Attempt(number, str(ended.get("status", "RUNNING")), str(ended.get("reason", "")))
+    status, reason = read_end(spec.attempt_folder(number)) or (State.RUNNING, "")
+    return Attempt(number, str(status), reason)
 
 
 def _epochs(spec: RunSpec) -> Iterator[Epoch]:
-    """Epochs over all attempts; losses of an epoch that was cut count once it is done."""
+    """Epochs over all attempts; losses of an interrupted epoch count once it is complete."""
     losses: dict[int, float] = {}
     for event in _events(spec):
         metrics = event.get("metrics", {})
         if "train/loss" in metrics:
             losses[event["step"]] = float(metrics["train/loss"])
         if "train/seconds_per_epoch" in metrics:
-            told = {n.removeprefix("validation/"): float(v) for n, v in metrics.items() if n.startswith("validation/")}
             mean = sum(losses.values()) / len(losses) if losses else None
-            yield Epoch(event["step"], mean, float(metrics["train/seconds_per_epoch"]), told)
+            yield Epoch(event["step"], mean, float(metrics["train/seconds_per_epoch"]), _validation(metrics))
             losses.clear()
 
 
-def _events(spec: RunSpec) -> Iterator[dict[str, Any]]:
+def _validation(metrics: Mapping[str, Any]) -> dict[str, float]:
+    prefix = "validation/"
+    return {name.removeprefix(prefix): float(value) for name, value in metrics.items() if name.startswith(prefix)}
 
+
+def _events(spec: RunSpec) -> Iterator[dict[str, Any]]:
     for number in range(1, spec.attempts + 1):
         for event, _offset in read_events(spec.attempt_folder(number)):
             yield event
 
 
-def _last_told(spec: RunSpec) -> tuple[dict[str, float], dict[str, str]]:
+def _last_values(spec: RunSpec) -> tuple[dict[str, float], dict[str, str]]:
+    """The last value of each metric and tag over all attempts."""
     figures: dict[str, float] = {}
     tags: dict[str, str] = {}
     for event in _events(spec):

@@ -34,8 +34,8 @@ _SIZE = ("nodes", "processes", "gpus")
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What somebody wants trained. ``processes`` and ``gpus`` are per node; ``overrides``: settings of the bundle;
-    ``name``: the bundle's, where its folder is called otherwise."""
+    """A training to start. ``processes`` and ``gpus`` are per node; ``overrides``: settings of the bundle;
+    ``name``: the bundle's, where its folder has another."""
 
     bundle: str
     extract: str
@@ -78,7 +78,6 @@ def start(request: RunRequest) -> Run:
 
 
 def _write_spec(run: Run, request: RunRequest, bundle: Bundle, dataset: Path, settings: Settings) -> None:
-
     folder = folder_of(run, settings)
     make_folder(folder.parent, 0o750)
     make_folder(folder, 0o750)
@@ -104,7 +103,7 @@ def _write_spec(run: Run, request: RunRequest, bundle: Bundle, dataset: Path, se
 
 
 def _facts(run: Run, digest: str) -> dict[str, str]:
-    """What every record of the run carries (docs/design.md §6)."""
+    """Facts that every record of the run carries (docs/design.md §6)."""
     extract = run.extract
     lock = PROJECT / "requirements.lock"
     return {
@@ -125,7 +124,6 @@ def tracking_uri(settings: Settings) -> str:
 
 
 def _submit(run: Run, settings: Settings) -> Run:
-
     size = {name: run.order[name] for name in _SIZE}
     job = make_job(run.number, make_job_folder(run, settings), find_cluster(run.cluster, settings), **size)
     try:
@@ -136,7 +134,7 @@ def _submit(run: Run, settings: Settings) -> Run:
 
 
 def resume(number: str) -> Run:
-    """Queue a run that ended once more: it goes on from its last checkpoint as another attempt."""
+    """Queue a run that ended once more: another attempt continues from its last checkpoint."""
     settings = open_database()
     follow()
     run, by = find_run(number), operator()

@@ -1,15 +1,20 @@
-"""What a run leaves on disk: events, checkpoints, orders; each whole or not there."""
+"""What a run leaves on disk: events, checkpoints, specifications; each whole or not there."""
 
+import json
 import os
 
 import pytest
 import torch
 
 from experiments import checkpoints, randomness
-from experiments.attempt import PreemptedError, Rejoined, agree, weights_digest
 from experiments.errors import CheckpointError, ExperimentError, ForbiddenError, StoppedError
 from experiments.event_log import FILE, EventLog, read_events
+from experiments.outcome import Outcome
+from experiments.recorder import read_end
 from experiments.run_spec import RunSpec, read_spec, write_spec
+from experiments.stop_signal import PreemptedError, agree
+from experiments.training_state import ResumedLoader
+from experiments.weights import weights_digest
 
 
 def test_events_are_read_in_order_and_from_where_one_was(tmp_path):
@@ -18,7 +23,7 @@ def test_events_are_read_in_order_and_from_where_one_was(tmp_path):
     (first,) = read_events(tmp_path)
     event_log.params({"epochs": 3})
     event_log.tags({"a": "é"})
-    event_log.end("FINISHED")
+    event_log.end(Outcome.DONE)
     event_log.close()
 
     later = [event for event, _offset in read_events(tmp_path, first[1])]
@@ -80,7 +85,7 @@ def test_a_missing_checkpoint_says_what_to_do(tmp_path):
         checkpoints.load(tmp_path, checkpoints.BEST)
 
 
-def test_an_order_comes_back_as_it_was_written(tmp_path):
+def test_a_specification_comes_back_as_it_was_written(tmp_path):
     spec = RunSpec("R001", tmp_path, "b", tmp_path / "data", "sqlite:///x", "", "E1", "bob", overrides={"epochs": 3})
     write_spec(spec)
 
@@ -88,11 +93,44 @@ def test_an_order_comes_back_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"run": "R001"}'])
-def test_a_file_that_is_no_order_is_one_sentence(tmp_path, content):
+def test_a_file_that_is_no_specification_is_one_sentence(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
 
     with pytest.raises(ExperimentError, match="cannot be read as a run"):
         read_spec(tmp_path)
+
+
+def test_a_specification_without_a_version_is_of_the_first_and_of_a_later_one_is_refused(tmp_path):
+    spec = RunSpec("R001", tmp_path, "b", tmp_path / "data", "sqlite:///x", "", "E1", "bob")
+    write_spec(spec)
+    values = json.loads((tmp_path / "run.json").read_text())
+
+    (tmp_path / "run.json").write_text(json.dumps({name: values[name] for name in values if name != "version"}))
+    assert read_spec(tmp_path) == spec
+
+    (tmp_path / "run.json").write_text(json.dumps(values | {"version": 2}))
+    with pytest.raises(ExperimentError, match="written by another version of this program, which reads version 1"):
+        read_spec(tmp_path)
+
+
+def test_a_specification_that_does_not_fit_names_the_field_and_no_value(tmp_path):
+    write_spec(RunSpec("R001", tmp_path, "b", tmp_path / "data", "sqlite:///x", "", "E1", "bob"))
+    values = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(values | {"seed": "s3cret"}))
+
+    with pytest.raises(ExperimentError, match="seed: Input should be a valid integer") as refusal:
+        read_spec(tmp_path)
+    assert "s3cret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("stored", "outcome"), [("FINISHED", Outcome.DONE), ("KILLED", Outcome.STOPPED), ("failed", Outcome.FAILED)]
+)
+def test_outcomes_that_were_stored_in_the_words_of_mlflow_are_read(tmp_path, stored, outcome):
+    (tmp_path / "ended").write_text(json.dumps({"status": stored, "reason": "r"}))
+
+    assert read_end(tmp_path) == (outcome, "r")
+    assert read_end(tmp_path / "nowhere") is None
 
 
 def test_random_numbers_go_on_where_a_checkpoint_found_them(tmp_path):
@@ -121,10 +159,10 @@ def test_an_epoch_of_a_rank_begins_alike_and_unlike_any_other():
     assert randomness.seed_of(7, 3, 1) == seeds[3, 1]
 
 
-def test_a_loader_rejoined_gives_the_batches_that_were_left_and_then_whole_epochs():
+def test_a_resumed_loader_gives_the_batches_that_were_left_and_then_whole_epochs():
     randomness.seed_everything(1)
     kept = randomness.states()
-    loader = Rejoined([10, 11, 12, 13], 3, kept)
+    loader = ResumedLoader([10, 11, 12, 13], 3, kept)
 
     assert list(loader) == [13]
     assert list(loader) == [10, 11, 12, 13]
@@ -143,7 +181,7 @@ def test_a_loader_rejoined_gives_the_batches_that_were_left_and_then_whole_epoch
 )
 def test_ranks_agree_on_the_gravest_reason(monkeypatch, told, kind):
     pairs = [None if one is None else (type(one).__name__, str(one)) for one in told]
-    monkeypatch.setattr("experiments.attempt._gathered", lambda _mine: pairs)
+    monkeypatch.setattr("experiments.stop_signal.gather_all", lambda _mine: pairs)
 
     agreed = agree(None)
 
