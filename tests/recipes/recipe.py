@@ -33,9 +33,9 @@ class Step:
     file: str | None
 
 
-def section(page: str, title: str) -> str:
+def section(page: str, title: str, root: Path = PROJECT) -> str:
     """The text under a heading, up to the next heading of its level; AssertionError where there is none."""
-    text = re.sub(FENCE, lambda block: block[0].replace("\n#", "\n\0"), (PROJECT / page).read_text(encoding="utf-8"))
+    text = re.sub(FENCE, lambda block: block[0].replace("\n#", "\n\0"), (root / page).read_text(encoding="utf-8"))
     headings = list(HEADING.finditer(text))
     at = next((index for index, heading in enumerate(headings) if heading[2] == title), None)
     assert at is not None, f"{page} has no heading '{title}'"
@@ -71,7 +71,7 @@ class House:
 
     def follow(self, page: str, title: str) -> list[str]:
         """Take every step of a recipe; returns the files that it touched, generated ones left out."""
-        for step in steps(section(page, title)):
+        for step in steps(section(page, title, self.folder)):
             self.take(step)
         return self.changed
 

@@ -190,6 +190,9 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
     assert (DOCS / "reference" / "settings.md").read_text(encoding="utf-8") == settings_page(), "run `make docs`"
 
 
+WINGS = ("erios", "etl", "experiments", "validation")
+
+
 def test_the_house_is_drawn_as_the_import_contracts_have_it() -> None:
     page = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -197,9 +200,32 @@ def test_the_house_is_drawn_as_the_import_contracts_have_it() -> None:
     assert page.count("subgraph ") > 1
 
 
+def tree() -> set[str]:
+    """The paths that the README's tree of the house names, folders without their slash."""
+    block = (
+        (PROJECT / "README.md").read_text(encoding="utf-8").partition("## The house\n\n```\n")[2].partition("```")[0]
+    )
+    paths, above = set(), {0: ""}
+    for line in block.splitlines():
+        depth, name = len(line) - len(line.lstrip()), line.split()[0].rstrip(",")
+        above[depth + 2] = f"{above[depth]}{name}"
+        paths.add(above[depth + 2].rstrip("/"))
+    return paths
+
+
+def test_the_tree_of_the_readme_names_every_folder_of_modules_and_nothing_else() -> None:
+    packages = {
+        str(file.parent.relative_to(PROJECT)) for wing in WINGS for file in (PROJECT / wing).rglob("__init__.py")
+    }
+    named = tree()
+
+    assert [path for path in named if not (PROJECT / path).exists()] == []
+    assert [path for path in packages if path.count("/") < 2 and path not in named] == []
+
+
 def cited() -> Iterator[tuple[str, str]]:
     """(file, number) of every section of the design that code, tests or settings cite."""
-    folders = ("erios", "etl", "experiments", "validation", "tests", "conf")
+    folders = (*WINGS, "tests", "conf")
     files = [path for folder in folders for path in (PROJECT / folder).rglob("*") if path.suffix in (".py", ".toml")]
     for path in [*files, PROJECT / "pyproject.toml"]:
         for number in re.findall(r"design\.md §(\d+)", path.read_text(encoding="utf-8")):
