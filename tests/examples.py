@@ -14,7 +14,8 @@ def run_examples(page: str, title: str, names: Mapping[str, Any], **replaced: st
 
     ``names`` are there from the start; ``replaced``: what stands for words of the page.
     """
-    text = "\n".join(block[2] for block in FENCE.findall(section(page, title)) if block[1] == "pycon")
+    blocks = [block for block in FENCE.finditer(section(page, title)) if block["language"] == "pycon"]
+    text = "\n".join(block["text"] for block in blocks)
     for word, real in replaced.items():
         text = text.replace(word.replace("_", "-"), real)
     test = doctest.DocTestParser().get_doctest(text, dict(names), f"{page}: {title}", page, 0)

@@ -12,14 +12,16 @@ import shlex
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from erios.settings import PROJECT
 
-FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>\w*)[^\n`]*\n(?P<text>.*?)^(?P=indent)(?P=ticks)$",
+    re.MULTILINE | re.DOTALL,
+)
 HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
 COPIED = ("conf", "docs", "erios", "etl", "experiments", "tests", "validation")
 
@@ -48,9 +50,14 @@ def steps(text: str) -> Iterator[Step]:
     for block in FENCE.finditer(text):
         before = text[: block.start()].rstrip().rsplit("\n\n", 1)[-1]
         names = re.findall(r"`([\w./-]+\.\w+|Makefile)`", before) if before.endswith(":") else []
-        console = block[2] == "console"
-        assert console or names, f"no line before this block names its file:\n{block[3]}"
-        yield Step(block[2], textwrap.dedent(block[3]), None if console else names[-1])
+        console = block["language"] == "console"
+        assert console or names, f"no line before this block names its file:\n{block['text']}"
+        yield Step(block["language"], _dedented(block), None if console else names[-1])
+
+
+def _dedented(block: re.Match[str]) -> str:
+    """The text of a block without the indentation of its fence."""
+    return re.sub(f"^{block['indent']}", "", block["text"], flags=re.MULTILINE)
 
 
 class House:
@@ -105,7 +112,7 @@ class House:
 
     def python(self, code: str) -> str:
         """Run Python in the copy; returns what it prints."""
-        return self.run(f"python -c {shlex.quote(textwrap.dedent(code))}").strip()
+        return self.run(f"python -c {shlex.quote(code)}").strip()
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ERIOS_", "PYTEST_"))}

@@ -16,6 +16,8 @@ WANTED = (
     "privacy rule",
     "error",
     "model",
+    "criterion",
+    "scheduler",
 )
 
 
