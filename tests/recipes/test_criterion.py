@@ -26,4 +26,4 @@ def test_a_criterion_added_by_the_recipe_selects_a_cohort(house: House) -> None:
     touched = house.follow("CONTRIBUTING.md", "A criterion")
 
     assert len(touched) == 4
-    assert house.python(COUNT) == "[('a',)] ATC vaccination J07BB."
+    assert house.python(COUNT) == "[('a',)] ATC vaccination J07BB"

@@ -10,7 +10,7 @@ from tests.recipes.recipe import House
 
 OARSUB = """#!/bin/sh
 for last; do :; done
-cd "$5" && OAR_JOB_ID=42 bash -c "$last" >>"$7" 2>&1
+cd "$4" && OAR_JOB_ID=42 bash -c "$last" >>"$6" 2>&1
 echo "OAR_JOB_ID=42"
 """
 """Stands in for OAR's command: takes the same options, and runs the job at once."""
