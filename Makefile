@@ -7,7 +7,7 @@ DEMO := var/demo
 PICTURES ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup machine demo test check bench docs texts site lock clean
+.PHONY: setup machine demo test-fast test test-long mutants check bench docs texts site lock clean
 
 setup: machine .venv/.installed ## the environment in .venv, as requirements.lock has it
 
@@ -32,9 +32,19 @@ machine:
 demo: setup ## the demonstration on a generated hospital, then served; FAST=1 for a small one
 	@ERIOS_HOME=$(DEMO) $(BIN)/erios demo $(if $(FAST),--fast) $(if $(NO_SERVE),--no-serve) $(if $(RESTART),--restart)
 
-test: setup ## all tests
+test-fast: setup ## rules, units and properties, with few examples: no Spark, cluster, browser or PostgreSQL; under three minutes
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not long" --hypothesis-profile=fast tests/unit tests/spec tests/property
+
+test: setup ## all tests but the full-size ones
 	@PYTHON="$(PYTHON)" bash .ci/system tests
-	@$(BIN)/python -m pytest -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not long" -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
+
+test-long: setup ## the full-size sets; their figures go to docs/figures.md
+	@PYTHON="$(PYTHON)" bash .ci/system tests
+	@$(BIN)/python -m pytest -m long --figures docs/figures.md
+
+mutants: setup ## the mutation score of the modules whose rules protect people; takes most of an hour
+	@$(BIN)/python -m tests.mutants
 
 check: setup ## style, types, and the floors of the house
 	@$(BIN)/ruff check

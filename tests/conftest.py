@@ -22,6 +22,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads only
 
 import erios  # noqa: F401 - first, because it switches the telemetry of all dependencies off
 from erios.database import set_up_django
+from tests import figures, timing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,7 +41,11 @@ os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # not for the processes that tes
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("fast", derandomize=True, deadline=None, database=None, max_examples=15)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+pytest_runtest_makereport = timing.pytest_runtest_makereport
+pytest_addoption, pytest_sessionfinish, figure = figures.pytest_addoption, figures.pytest_sessionfinish, figures.figure
 
 
 class OutsideConnectionError(AssertionError):

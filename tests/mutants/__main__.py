@@ -1,7 +1,7 @@
 """``python -m tests.mutants``: the mutation score of the modules whose rules protect people.
 
 ``--sample N`` takes the N mutants of each module whose digests are smallest: the same ones until the code changes.
-``--named`` takes the hand-made mutants of ``named.py``. The exit status is 1 when the score is below ``--least``.
+The hand-made mutants of ``named.py`` are always taken. The exit status is 1 when the score is below ``--least``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     os.environ["CI"] = "1"  # the same Hypothesis examples every time
     preload()
     seconds = check_guards(files, options.jobs)
-    named = list(named_trials()) if options.named or not options.sample else []
+    named = [trial for trial in named_trials() if options.only in trial.file]
     trials = [*named, *(_trial(mutant) for file in files for mutant in chosen(file, options.sample))]
     killed: dict[str, int] = {}
     survivors = []
@@ -44,7 +44,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--sample", type=int, default=0, help="mutants of each module; 0 for all")
-    parser.add_argument("--named", action="store_true", help="with --sample: the hand-made mutants too")
     parser.add_argument("--only", default="", help="modules whose path has this in it")
     parser.add_argument("--least", type=float, default=90.0, help="per cent that must be killed")
     return parser.parse_args(arguments)

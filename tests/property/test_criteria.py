@@ -193,6 +193,7 @@ FIXED = [
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_spark_agrees_with_duckdb(spark: SparkSession, connection: duckdb.DuckDBPyConnection) -> None:
     draw = random.Random(11)
     tables = any_tables(lambda options: options[-1] if options == [1, 3, 6] else draw.choice(options))

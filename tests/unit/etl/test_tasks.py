@@ -88,6 +88,7 @@ def test_a_sentence_of_ours_comes_back_as_it_is_and_says_once_that_the_release_s
     assert str(error) == "a landed file is damaged; load it again. The last release is untouched."
 
 
+@pytest.mark.slow
 def test_spark_brings_back_results_in_order_and_the_first_failure_as_a_sentence(spark):
     runner = SparkRunner(spark)
     seen = []

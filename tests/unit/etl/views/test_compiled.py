@@ -127,6 +127,7 @@ def test_an_iteration_over_nothing_alone(iteration, expected):
     assert rows(view.narrowed({"id"}), {"id": "p1"}) == rows(view, {"id": "p1"}) == expected
 
 
+@pytest.mark.slow
 def test_the_warehouses_views_give_the_same_rows_of_a_hospitals_records(tmp_path):
     generate(tmp_path / "export", 12, seed=4)
     compared = 0

@@ -1,0 +1,38 @@
+"""Faults put into the rules on purpose are found by the fast tests that guard them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.figures import Record
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def mutants(*options: str) -> subprocess.CompletedProcess[str]:
+    """``python -m tests.mutants`` in a process of its own, which forks."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.mutants", *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.slow
+def test_every_mutant_of_the_sample_is_killed() -> None:
+    """The mutants made by hand, and two of each module: always the same ones until the code changes."""
+    run = mutants("--sample", "2", "--least", "100")
+
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.long
+def test_nine_mutants_of_ten_are_killed(figure: Record) -> None:
+    run = mutants("--least", "90")
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    (score,) = re.findall(r"mutation score ([\d.]+ %: \d+ of \d+)", run.stdout)
+    figure("mutants killed", score)

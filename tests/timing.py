@@ -1,0 +1,44 @@
+"""No test takes more than a minute without saying so: ``slow`` or ``long`` is its mark, or the run fails.
+
+Measured on a machine that may be busy with something else: a phase of a test counts by its processor time, or by the
+time it took where the machine had processors to spare.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+LIMIT = 60.0
+"""Seconds that a phase (set-up, call) of a test without a mark may take."""
+_MARKS = ("slow", "long")
+_USED = pytest.StashKey[float]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a phase that passed, but took too long, into a failure."""
+    report = yield
+    seconds = own_seconds(call.duration, _processor_seconds(item.config))
+    if report.passed and seconds > LIMIT and not any(item.get_closest_marker(mark) for mark in _MARKS):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} took {seconds:.0f} s ({call.when}): mark it `slow`, or make it faster"
+    return report
+
+
+def own_seconds(wall: float, processor: float) -> float:
+    """Seconds that the work itself took: the processor time, or more where nothing else kept the processors busy."""
+    others = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return max(min(wall, processor), wall / others)
+
+
+def _processor_seconds(config: pytest.Config) -> float:
+    """Processor time of this process and its children since the last phase."""
+    now = sum(os.times()[:4])
+    before = config.stash.get(_USED, now)
+    config.stash[_USED] = now
+    return now - before
