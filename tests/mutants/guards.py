@@ -10,6 +10,7 @@ from collections.abc import Mapping
 _UNIT = "tests/unit/erios/governance"
 _RULES = (f"{_UNIT}/test_study.py", "tests/spec/test_study_spec.py")
 GUARDS: Mapping[str, tuple[str, ...]] = {
+    "erios/governance/compliance.py": (f"{_UNIT}/test_compliance.py",),
     "erios/governance/diagram.py": _RULES,
     "erios/governance/disclosure.py": (f"{_UNIT}/test_disclosure.py",),
     "erios/governance/extract.py": ("tests/spec/test_extract_spec.py",),

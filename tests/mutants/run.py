@@ -84,7 +84,16 @@ def _child(trial: Trial, cpu_seconds: float) -> int:
 
 def _options(tests: Sequence[str]) -> list[str]:
     preloaded = "ignore:Module already imported so cannot be rewritten"
-    return ["-m", "not slow", "-W", preloaded, "--rootdir", str(ROOT), *(str(ROOT / test) for test in tests)]
+    return [
+        "-m",
+        "not slow and not long",
+        "--hypothesis-profile=fast",
+        "-W",
+        preloaded,
+        "--rootdir",
+        str(ROOT),
+        *(str(ROOT / test) for test in tests),
+    ]
 
 
 @dataclass
