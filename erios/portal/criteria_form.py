@@ -146,37 +146,37 @@ def _values(leaf: Leaf) -> dict[str, str]:
     return {"kind": leaf.NAME, **{one.key: one.to_form(getattr(leaf, name)) for name, one in types.items()}}
 
 
-def shown(rows: Sequence[Row], language: str) -> list[dict[str, Any]]:
+def shown(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The rows as the page shows them: their words and inputs."""
-    return [_shown(row, n, language) for n, row in enumerate(rows)]
+    return [_shown(row, n) for n, row in enumerate(rows)]
 
 
-def _shown(row: Row, n: int, language: str) -> dict[str, Any]:
+def _shown(row: Row, n: int) -> dict[str, Any]:
     kind = row.get("kind")
     types = [*field_types(LEAVES[kind]).values()] if kind in KINDS else []
     near = [*_WITHIN.values()] if n else []
     return {
         "kind": kind,
-        "title": label(kind if kind in KINDS else JSON, language),
+        "title": label(kind if kind in KINDS else JSON),
         "join": row.get("join"),
         "except": row.get("except"),
         "json": row.get(JSON),
-        "words": _words(row, language) if kind == JSON else "",
-        "inputs": [_input(one, row, language) for one in [*types, *near]],
+        "words": _words(row) if kind == JSON else "",
+        "inputs": [_input(one, row) for one in [*types, *near]],
     }
 
 
-def _words(row: Row, language: str) -> str:
+def _words(row: Row) -> str:
     try:
-        return describe(parse(row.get(JSON)), language)
+        return describe(parse(row.get(JSON)))
     except InputError as error:
         return error.sentence
 
 
-def _input(field: FieldType, row: Row, language: str) -> Input:
+def _input(field: FieldType, row: Row) -> Input:
     value = row.get(field.key)
     chosen = set((value or field.default_choice).split())
-    options = tuple((one, option_label(one, language), one in chosen) for one in field.choices)
+    options = tuple((one, option_label(one), one in chosen) for one in field.choices)
     if field.widget == "select" and not field.default_choice:
         options = (("", "–", not chosen), *options)
-    return Input(field.key, label(field.key, language), field.widget, value, field.placeholder, options)
+    return Input(field.key, label(field.key), field.widget, value, field.placeholder, options)

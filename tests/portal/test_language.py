@@ -42,7 +42,7 @@ def test_the_catalogue_speaks_the_readers_language(database: object) -> None:
 
 @only_sqlite
 def test_a_further_language_is_one_folder(database: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its texts are on a page, in a refusal and in a letter, and its name is among the languages to choose from."""
+    """Its texts are on a page, in a criterion, a refusal and a letter, and its name is among the choices."""
     texts.make_pseudo_language(tmp_path, "de")
     monkeypatch.setattr(translation, "LOCALE", tmp_path)
     monkeypatch.setenv("ERIOS_PORTAL__LANGUAGE", "de")
@@ -54,6 +54,9 @@ def test_a_further_language_is_one_folder(database: Settings, tmp_path: Path, mo
         assert "[Mon travail]" in page
         assert "[soumis]" in page
         assert 'value="de" lang="de">Deutsch' in browser.get("/accueil/", secure=True).content.decode()
+        address = f"/etudes/{proposal.study.number}/v1/"
+        page = browser.get(address, secure=True, headers={"accept-language": "de"}).content.decode()
+        assert "[diagnostic CIM-10 I50]" in page
         vote = f"/etudes/{proposal.study.number}/v1/action/vote/"
         refused = browser.post(vote, {"opinion": "favourable"}, secure=True, headers={"accept-language": "de"})
         assert "[« [voter] » n&#x27;est pas possible à l&#x27;état « [soumis] »]" in refused.content.decode()

@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, NoReturn
 
 from erios.errors import InputError
+from erios.translation import format_day
 
 MAX_CODES = 100
 
@@ -154,7 +155,7 @@ class Day(FieldType):
         return value.isoformat() if value else self.instead or None
 
     def describe(self, value: date | None, words: Mapping[str, str]) -> str:
-        return words["day"].format(*str(value).split("-")) if value else ""
+        return format_day(value) if value else ""
 
     def from_form(self, text: str) -> str | None:
         return text or self.instead or None

@@ -1,182 +1,112 @@
-"""A criterion in plain words, French or English, for those who review it."""
+"""A criterion in plain words, in the current language, for those who review it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from erios.extracts.criteria.model import And, Criterion, Leaf, Not, Or
+from erios.translation import gettext, language, mark, using
 
-_WORDS: Mapping[str, Mapping[str, str]] = {
-    "fr": {
-        "and": " et ",
-        "or": " ou ",
-        "not": "sauf : {0}",
-        "everybody": "tous les patients",
-        "day": "{2}/{1}/{0}",
-        "age": "âge {bounds} {on}",
-        "age both": "de {min} à {max} ans",
-        "age min": "d’au moins {min} ans",
-        "age max": "d’au plus {max} ans",
-        "at stay": "au début d’un séjour",
-        "at day": "au {0}",
-        "sex": "sexe : {values}",
-        "female": "femme",
-        "male": "homme",
-        "other": "autre",
-        "unknown": "inconnu",
-        "stay": "séjour{classes}{period}",
-        "diagnosis": "diagnostic CIM-10 {codes}{period}",
-        "laboratory": "résultat de laboratoire LOINC {loinc}{compared}{period}",
-        "treatment": "traitement ATC {atc}{via}{period}",
-        "procedure": "acte CCAM {ccam}{period}",
-        "administration": "administré",
-        "dispense": "dispensé",
-        "request": "prescrit",
-        "statement": "déclaré",
-        "both": " du {start} au {end}",
-        "from": " à partir du {start}",
-        "to": " jusqu’au {end}",
-        "after": "{event}, dans les {days} jours après : {of}",
-        "before": "{event}, dans les {days} jours avant : {of}",
-        "around": "{event}, à {days} jours au plus de : {of}",
-        "IMP": "hospitalisation",
-        "AMB": "consultation ou soins externes",
-        "EMER": "urgences",
-        "ACUTE": "soins aigus",
-        "NONAC": "soins non aigus",
-        "SS": "séjour court",
-        "HH": "à domicile",
-        "VR": "à distance",
-        "FLD": "sur le terrain",
-        "OBSENC": "observation",
-        "PRENC": "préadmission",
-        "label age": "Âge",
-        "label sex": "Sexe",
-        "label stay": "Séjour",
-        "label diagnosis": "Diagnostic",
-        "label laboratory": "Biologie",
-        "label treatment": "Traitement",
-        "label procedure": "Acte",
-        "label json": "Critère composé",
-        "label min": "de (ans)",
-        "label max": "à (ans)",
-        "label at": "au (vide : au début d’un séjour)",
-        "label class": "Type (vide : tous)",
-        "label codes": "CIM-10",
-        "label loinc": "LOINC",
-        "label op": "Valeur",
-        "label value": "seuil",
-        "label unit": "unité",
-        "label atc": "ATC",
-        "label via": "Voie (vide : toutes)",
-        "label ccam": "CCAM",
-        "label from": "du",
-        "label to": "au",
-        "label days": "N jours",
-        "label direction": "Sens",
-        "option after": "après",
-        "option before": "avant",
-        "option around": "avant ou après",
-    },
-    "en": {
-        "and": " and ",
-        "or": " or ",
-        "not": "except: {0}",
-        "everybody": "all patients",
-        "day": "{0}-{1}-{2}",
-        "age": "age {bounds} {on}",
-        "age both": "from {min} to {max} years",
-        "age min": "at least {min} years",
-        "age max": "at most {max} years",
-        "at stay": "at the start of a stay",
-        "at day": "on {0}",
-        "sex": "sex: {values}",
-        "female": "female",
-        "male": "male",
-        "other": "other",
-        "unknown": "unknown",
-        "stay": "stay{classes}{period}",
-        "diagnosis": "ICD-10 diagnosis {codes}{period}",
-        "laboratory": "laboratory result LOINC {loinc}{compared}{period}",
-        "treatment": "ATC treatment {atc}{via}{period}",
-        "procedure": "CCAM procedure {ccam}{period}",
-        "administration": "given",
-        "dispense": "dispensed",
-        "request": "prescribed",
-        "statement": "stated",
-        "both": " from {start} to {end}",
-        "from": " from {start} on",
-        "to": " until {end}",
-        "after": "{event}, within {days} days after: {of}",
-        "before": "{event}, within {days} days before: {of}",
-        "around": "{event}, within {days} days of: {of}",
-        "IMP": "inpatient",
-        "AMB": "outpatient",
-        "EMER": "emergency",
-        "ACUTE": "acute care",
-        "NONAC": "non-acute care",
-        "SS": "short stay",
-        "HH": "at home",
-        "VR": "virtual",
-        "FLD": "in the field",
-        "OBSENC": "observation",
-        "PRENC": "pre-admission",
-        "label age": "Age",
-        "label sex": "Sex",
-        "label stay": "Stay",
-        "label diagnosis": "Diagnosis",
-        "label laboratory": "Laboratory",
-        "label treatment": "Treatment",
-        "label procedure": "Procedure",
-        "label json": "Combined criterion",
-        "label min": "from (years)",
-        "label max": "to (years)",
-        "label at": "on (empty: at the start of a stay)",
-        "label class": "Class (empty: all)",
-        "label codes": "ICD-10",
-        "label loinc": "LOINC",
-        "label op": "Value",
-        "label value": "threshold",
-        "label unit": "unit",
-        "label atc": "ATC",
-        "label via": "Way (empty: all)",
-        "label ccam": "CCAM",
-        "label from": "from",
-        "label to": "to",
-        "label days": "N days",
-        "label direction": "Direction",
-        "option after": "after",
-        "option before": "before",
-        "option around": "before or after",
-    },
+_WORDS: Mapping[str, str] = {
+    "and": mark(" et "),
+    "or": mark(" ou "),
+    "not": mark("sauf : {0}"),
+    "everybody": mark("tous les patients"),
+    "age": mark("âge {bounds} {on}"),
+    "age both": mark("de {min} à {max} ans"),
+    "age min": mark("d’au moins {min} ans"),
+    "age max": mark("d’au plus {max} ans"),
+    "at stay": mark("au début d’un séjour"),
+    "at day": mark("au {0}"),
+    "sex": mark("sexe : {values}"),
+    "female": mark("femme"),
+    "male": mark("homme"),
+    "other": mark("autre"),
+    "unknown": mark("inconnu"),
+    "stay": mark("séjour{classes}{period}"),
+    "diagnosis": mark("diagnostic CIM-10 {codes}{period}"),
+    "laboratory": mark("résultat de laboratoire LOINC {loinc}{compared}{period}"),
+    "treatment": mark("traitement ATC {atc}{via}{period}"),
+    "procedure": mark("acte CCAM {ccam}{period}"),
+    "administration": mark("administré"),
+    "dispense": mark("dispensé"),
+    "request": mark("prescrit"),
+    "statement": mark("déclaré"),
+    "both": mark(" du {start} au {end}"),
+    "from": mark(" à partir du {start}"),
+    "to": mark(" jusqu’au {end}"),
+    "after": mark("{event}, dans les {days} jours après : {of}"),
+    "before": mark("{event}, dans les {days} jours avant : {of}"),
+    "around": mark("{event}, à {days} jours au plus de : {of}"),
+    "IMP": mark("hospitalisation"),
+    "AMB": mark("consultation ou soins externes"),
+    "EMER": mark("urgences"),
+    "ACUTE": mark("soins aigus"),
+    "NONAC": mark("soins non aigus"),
+    "SS": mark("séjour court"),
+    "HH": mark("à domicile"),
+    "VR": mark("à distance"),
+    "FLD": mark("sur le terrain"),
+    "OBSENC": mark("observation"),
+    "PRENC": mark("préadmission"),
+    "label age": mark("Âge"),
+    "label sex": mark("Sexe"),
+    "label stay": mark("Séjour"),
+    "label diagnosis": mark("Diagnostic"),
+    "label laboratory": mark("Biologie"),
+    "label treatment": mark("Traitement"),
+    "label procedure": mark("Acte"),
+    "label json": mark("Critère composé"),
+    "label min": mark("de (ans)"),
+    "label max": mark("à (ans)"),
+    "label at": mark("au (vide : au début d’un séjour)"),
+    "label class": mark("Type (vide : tous)"),
+    "label codes": mark("CIM-10"),
+    "label loinc": mark("LOINC"),
+    "label op": mark("Valeur"),
+    "label value": mark("seuil"),
+    "label unit": mark("unité"),
+    "label atc": mark("ATC"),
+    "label via": mark("Voie (vide : toutes)"),
+    "label ccam": mark("CCAM"),
+    "label from": mark("du"),
+    "label to": mark("au"),
+    "label days": mark("N jours"),
+    "label direction": mark("Sens"),
+    "option after": mark("après"),
+    "option before": mark("avant"),
+    "option around": mark("avant ou après"),
 }
 
 
-def describe(criterion: Criterion, lang: str = "fr") -> str:
-    """The criterion in a sentence without capital or full stop; ``lang`` is "fr" or "en"."""
-    words = _WORDS[lang]
+def describe(criterion: Criterion, code: str | None = None) -> str:
+    """The criterion in a sentence without capital or full stop, in the language of this code or the current one."""
+    with using(code or language()):
+        return _describe(criterion, {name: gettext(text) for name, text in _WORDS.items()})
+
+
+def _describe(criterion: Criterion, words: Mapping[str, str]) -> str:
     match criterion:
         case And(parts):
-            return words["and"].join(_inner(part, lang) for part in parts) or words["everybody"]
+            return words["and"].join(_inner(part, words) for part in parts) or words["everybody"]
         case Or(parts):
-            return words["or"].join(_inner(part, lang) for part in parts)
+            return words["or"].join(_inner(part, words) for part in parts)
         case Not(inner):
-            return words["not"].format(_inner(inner, lang))
+            return words["not"].format(_inner(inner, words))
         case Leaf():
             return criterion.describe(words)
 
 
-def _inner(criterion: Criterion, lang: str) -> str:
-    text = describe(criterion, lang)
+def _inner(criterion: Criterion, words: Mapping[str, str]) -> str:
+    text = _describe(criterion, words)
     return f"({text})" if isinstance(criterion, And | Or) else text
 
 
-def label(name: str, lang: str = "fr") -> str:
+def label(name: str) -> str:
     """The name of a criterion or of one of its fields, as a form shows it."""
-    return _WORDS[lang][f"label {name}"]
+    return gettext(_WORDS[f"label {name}"])
 
 
-def option_label(option: str, lang: str = "fr") -> str:
+def option_label(option: str) -> str:
     """A choice of a field, as a form shows it."""
-    words = _WORDS[lang]
-    return words.get(f"option {option}") or words.get(option, option)
+    return gettext(_WORDS.get(f"option {option}") or _WORDS.get(option, option))

@@ -58,7 +58,7 @@ def extract(request: StaffRequest, number: str) -> HttpResponse:
         "facts": facts,
         "waits_for": next_actors(State(found.state)),
         "actions": selectors.extract_actions_for(found, request.user),
-        "cohort": describe(specification.cohort, language()),
+        "cohort": describe(specification.cohort),
         "dates": say_form("policy", specification.dates, language()),
         "destination": specification.destination,
         "tables": _tables(specification),

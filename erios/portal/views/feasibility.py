@@ -21,7 +21,6 @@ from erios.portal.criteria_form import KINDS, criteria_of, new_row, rows_from, r
 from erios.portal.views.studies import wizard_page
 from erios.studies import actions, selectors
 from erios.studies.models import Proposal
-from erios.translation import language
 from erios.workflows.count import count_patients
 from etl.errors import EtlError
 
@@ -53,8 +52,8 @@ def feasibility(request: StaffRequest, number: str, version: int) -> HttpRespons
             messages.success(request, _("Cohorte enregistrée."))
             return redirect("feasibility", number, version)
     values = {
-        "rows": shown(rows, language()),
-        "kinds": {kind: label(kind, language()) for kind in KINDS},
+        "rows": shown(rows),
+        "kinds": {kind: label(kind) for kind in KINDS},
         "left": load_parameters().budget - selectors.spent(proposal.study),
     }
     return render(request, "portal/feasibility.html", wizard_page(proposal, "cohorte", None, **values))
@@ -85,5 +84,5 @@ def _shown(answer: Feasibility) -> dict[str, Any]:
     for step in answer.steps:
         width = 100.0 * min(1.0, (step.shown.value or 0) / whole)
         text = str(step.shown)
-        bars.append({"label": describe(step.criterion, language()), "text": text, "width": max(width, 0.6)})
+        bars.append({"label": describe(step.criterion), "text": text, "width": max(width, 0.6)})
     return {"bars": bars, "total": str(answer.total)}

@@ -23,7 +23,6 @@ from erios.portal.forms import SECTIONS, Ai, Member, Section
 from erios.studies import actions, selectors
 from erios.studies.extract_selectors import active_proposal, extract_queue, team_of
 from erios.studies.models import PartKind, Proposal, Study
-from erios.translation import language
 
 
 @staff
@@ -85,7 +84,7 @@ def _cohort(proposal: Proposal) -> list[str]:
     """The criteria in words, one a line."""
     if not proposal.content.get("cohort"):
         return []
-    return [describe(step, language()) for step in steps(parse(proposal.content["cohort"]))]
+    return [describe(step) for step in steps(parse(proposal.content["cohort"]))]
 
 
 def _findings(proposal: Proposal) -> list[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ import pytest
 from babel.messages.catalog import Message
 
 from erios import translation
+from erios.extracts.criteria import describe, parse
 from erios.governance.study import Action, State
 from erios.governance.words import Refusal, word
 from erios.translation import LOCALE, SOURCE, format_day, format_number, format_percent, gettext, languages, using
@@ -89,5 +90,6 @@ def test_a_further_language_is_one_folder(tmp_path: Path, monkeypatch: pytest.Mo
         assert word("rejected") == "[refusé]"
         refusal = Refusal("not-now", {"action": Action.VOTE, "state": State.ACTIVE})
         assert str(refusal) == "[« [voter] » n'est pas possible à l'état « [en cours] »]"
+        assert describe(parse({"and": [{"sex": "male"}]})) == "[sexe : [homme]]"
     with using("en"):
         assert str(refusal) == "'vote' is not possible while it is active"

@@ -116,7 +116,7 @@ def test_words_read_as_a_sentence():
         }
     )
 
-    assert describe(criterion) == (
+    assert describe(criterion, "fr") == (
         "âge de 18 à 75 ans au 31/12/2024 et (diagnostic CIM-10 E11 à partir du 01/01/2020 ou sexe : femme)"
         " et sauf : résultat de laboratoire LOINC 718-7 ≤ 9.5 g/dL"
     )
