@@ -40,8 +40,8 @@ def database_of(settings: Settings) -> dict[str, Any]:
         }
     from psycopg.conninfo import conninfo_to_dict
 
-    known = conninfo_to_dict(settings.database)
+    parts = conninfo_to_dict(settings.database)
     names = {"dbname": "NAME", "user": "USER", "host": "HOST", "port": "PORT"}
-    django = {names[name]: str(value) for name, value in known.items() if name in names}
-    options = {name: value for name, value in known.items() if name not in names}
+    django = {names[name]: str(value) for name, value in parts.items() if name in names}
+    options = {name: value for name, value in parts.items() if name not in names}
     return {"ENGINE": "django.db.backends.postgresql", **django, "OPTIONS": options, "CONN_MAX_AGE": 60}

@@ -118,7 +118,7 @@ def refuse(settings: Settings, request_id: str, reason: str, *, operator: str | 
 def requests(settings: Settings) -> tuple[Request, ...]:
     """All requests, oldest first."""
     events = list(read_events(settings, actions=ACTIONS))
-    ends = {event.known()["request"]: event.action for event in events if event.action in (APPROVE, REFUSE)}
+    ends = {event.parsed_details()["request"]: event.action for event in events if event.action in (APPROVE, REFUSE)}
     now = datetime.now(UTC)
     return tuple(_as_request(event, now, ends) for event in events if event.action == REQUEST)
 
@@ -127,13 +127,13 @@ def _for_decision(settings: Settings, request_id: str, who: str) -> Request:
     """The open request, if this person may decide it; a refusal by rule becomes an event."""
     if verify(settings).faults:
         raise StorageError("the audit chain is damaged, so nobody is re-identified: see `erios audit verify`")
-    found = [asked for asked in requests(settings) if asked.id == request_id]
-    if not found:
+    matching = [asked for asked in requests(settings) if asked.id == request_id]
+    if not matching:
         raise InputError("there is no such request: see `erios reidentify list`")
-    if why := _obstacle(found[0], who):
-        _record(settings, DENY, found[0], why, who)
+    if why := _obstacle(matching[0], who):
+        _record(settings, DENY, matching[0], why, who)
         raise RefusedError(f"{why}; the attempt is in the audit chain")
-    return found[0]
+    return matching[0]
 
 
 def _obstacle(asked: Request, who: str) -> str | None:
@@ -152,13 +152,13 @@ def _record(settings: Settings, action: str, asked: Request, reason: str, who: s
 
 
 def _as_request(event: Event, now: datetime, ends: dict[str, str]) -> Request:
-    known = event.known()
+    details = event.parsed_details()
     expires = datetime.fromisoformat(event.time) + LIFE
-    state = {APPROVE: "approved", REFUSE: "refused"}.get(ends.get(known["request"], ""))
+    state = {APPROVE: "approved", REFUSE: "refused"}.get(ends.get(details["request"], ""))
     return Request(
-        id=known["request"],
+        id=details["request"],
         pseudonym=event.object,
-        purpose=known["purpose"],
+        purpose=details["purpose"],
         reason=event.reason,
         requester=event.actor,
         made=event.time,

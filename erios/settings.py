@@ -210,17 +210,17 @@ class Settings(BaseSettings):
 
     home: Folder = PROJECT / "var"
     """Where the zones lie that are not named on their own."""
-    landing: Folder = Field(default_factory=lambda known: _in_home(known, "landing"))
+    landing: Folder = Field(default_factory=lambda values: _in_home(values, "landing"))
     """Zone of exports as received; clear-text identity."""
-    identity: Folder = Field(default_factory=lambda known: _in_home(known, "identity"))
+    identity: Folder = Field(default_factory=lambda values: _in_home(values, "identity"))
     """Zone of keyring, objections, re-identification and quarantine index; clear-text identity."""
-    warehouse: Folder = Field(default_factory=lambda known: _in_home(known, "warehouse"))
+    warehouse: Folder = Field(default_factory=lambda values: _in_home(values, "warehouse"))
     """Zone of pseudonymised tables, releases and validation reports."""
-    studies: Folder = Field(default_factory=lambda known: _in_home(known, "studies"))
+    studies: Folder = Field(default_factory=lambda values: _in_home(values, "studies"))
     """Zone of released extracts and runs, one folder a study."""
-    tracking: Folder = Field(default_factory=lambda known: _in_home(known, "tracking"))
+    tracking: Folder = Field(default_factory=lambda values: _in_home(values, "tracking"))
     """Zone of MLflow's records and models."""
-    governance: Folder = Field(default_factory=lambda known: _in_home(known, "governance"))
+    governance: Folder = Field(default_factory=lambda values: _in_home(values, "governance"))
     """Zone of the governance database and the audit chain."""
     database: str = ""
     """`postgresql://user@host/name` without a password (`~/.pgpass` has it); without one, SQLite in its zone."""
@@ -336,8 +336,8 @@ def _load(source: Path, variables: tuple[tuple[str, str], ...]) -> Settings:
         raise UsageError(f"{error}; see conf/erios.toml for the form") from None
 
 
-def _in_home(known: Mapping[str, Any], zone: str) -> Path:
-    return Path(known.get("home", PROJECT / "var")) / zone
+def _in_home(values: Mapping[str, Any], zone: str) -> Path:
+    return Path(values.get("home", PROJECT / "var")) / zone
 
 
 def _variables() -> dict[str, str]:
@@ -346,10 +346,10 @@ def _variables() -> dict[str, str]:
 
 def _check_variables(names: Any) -> None:
     """pydantic-settings ignores variables it does not know; a misspelt one must not go unnoticed."""
-    known = {"ERIOS_CONF", *(f"ERIOS_{name.upper()}" for name in Settings.model_fields)}
+    values = {"ERIOS_CONF", *(f"ERIOS_{name.upper()}" for name in Settings.model_fields)}
     for name in names:
-        if name.split("__")[0] not in known:
-            raise UsageError(f"unknown variable {name}; known are {', '.join(sorted(known))}")
+        if name.split("__")[0] not in values:
+            raise UsageError(f"unknown variable {name}; known are {', '.join(sorted(values))}")
 
 
 def _read(source: Path) -> dict[str, Any]:

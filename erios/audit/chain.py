@@ -51,7 +51,7 @@ class Event:
         """The values in the order of FIELDS."""
         return tuple(getattr(self, name) for name in FIELDS)
 
-    def known(self) -> dict[str, Any]:
+    def parsed_details(self) -> dict[str, Any]:
         """The details as a mapping."""
         return dict(json.loads(self.details))
 

@@ -137,29 +137,29 @@ def last_event(settings: Settings, actions: str) -> Event | None:
 
 def verify(settings: Settings) -> Verification:
     """Check every event, the order, the end and the table's own guards; KeyringError without a keyring."""
-    found: list[str] = []
+    faults_found: list[str] = []
     head = None
     try:
         head = _read_head(settings)
     except DamagedError:
-        found.append("the witness of the chain's end is damaged")
+        faults_found.append("the witness of the chain's end is damaged")
     try:
-        return _verify_database(settings, head, found)
+        return _verify_database(settings, head, faults_found)
     except StorageError as error:
-        return Verification(0, GENESIS, (*found, error.sentence))
+        return Verification(0, GENESIS, (*faults_found, error.sentence))
 
 
-def _verify_database(settings: Settings, head: tuple[int, str] | None, found: list[str]) -> Verification:
-    is_damaged = bool(found)
+def _verify_database(settings: Settings, head: tuple[int, str] | None, faults_found: list[str]) -> Verification:
+    is_damaged = bool(faults_found)
     with _opened(settings) as chain:
         if chain is None:
             lost = [f"there is no chain, but its witness knows of {head[0]} events"] if head and head[0] else []
-            return Verification(0, GENESIS, (*found, *lost))
-        found += [f"the guard {name} of the table is missing or changed" for name in chain.missing_guards()]
+            return Verification(0, GENESIS, (*faults_found, *lost))
+        faults_found += [f"the guard {name} of the table is missing or changed" for name in chain.missing_guards()]
         seals = _Seals(head)
         events = (seals.pass_on(Event(*row)) for row in chain.rows(_ALL + " ORDER BY number"))
-        found += faults(events, _finder(settings))
-    return Verification(seals.count, seals.last, (*found, *([] if is_damaged else seals.faults())))
+        faults_found += faults(events, _finder(settings))
+    return Verification(seals.count, seals.last, (*faults_found, *([] if is_damaged else seals.faults())))
 
 
 @dataclass

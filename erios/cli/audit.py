@@ -32,14 +32,16 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Answer on stand
 
     Example: erios audit verify
     """
-    found = verify_chain(load_settings())
+    verification = verify_chain(load_settings())
     if as_json:
-        write_json(asdict(found))
-    if found.faults:
-        more = f" (and {len(found.faults) - 1} more faults)" if len(found.faults) > 1 else ""
-        raise StorageError(f"the audit chain is damaged: {found.faults[0]}{more}; keep it as it is and find out why")
+        write_json(asdict(verification))
+    if verification.faults:
+        more = f" (and {len(verification.faults) - 1} more faults)" if len(verification.faults) > 1 else ""
+        raise StorageError(
+            f"the audit chain is damaged: {verification.faults[0]}{more}; keep it as it is and find out why"
+        )
     if not as_json:
-        answer().print(_whole(found.events, found.seal), soft_wrap=True)
+        answer().print(_whole(verification.events, verification.seal), soft_wrap=True)
 
 
 def _whole(events: int, seal: str) -> str:

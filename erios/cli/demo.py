@@ -40,13 +40,15 @@ def demo(
     Example: ERIOS_HOME=var/demo erios demo --fast
     """
     settings, scale = load_settings(), FAST if fast else FULL
-    known = claim(settings.home, scale, restart=restart)
+    is_resumed = claim(settings.home, scale, restart=restart)
     console = _console()
-    _greet(console, f"{'Going on with' if known else 'Beginning'} the {scale.name} demonstration in {settings.home}")
+    _greet(
+        console, f"{'Going on with' if is_resumed else 'Beginning'} the {scale.name} demonstration in {settings.home}"
+    )
     steps = Demo(settings, scale).steps()
-    told = [_play(console, step, f"{place:>2}/{len(steps)}") for place, step in enumerate(steps, 1)]
+    results = [_play(console, step, f"{number:>2}/{len(steps)}") for number, step in enumerate(steps, 1)]
     if as_json:
-        write_json(told)
+        write_json(results)
     if serve:
         _serve(console)
     else:
@@ -66,18 +68,18 @@ def _greet(console: Console, line: str) -> None:
     console.print("Everything in it is invented. Ctrl-C stops; the same command goes on.", style="dim")
 
 
-def _play(console: Console, step: Step, place: str) -> dict[str, Any]:
+def _play(console: Console, step: Step, number: str) -> dict[str, Any]:
     """One step: its line, what goes on in it, what came of it and how long it took."""
     console.print()
-    console.print(f"{place}  {step.name}", style="bold cyan", end="")
+    console.print(f"{number}  {step.name}", style="bold cyan", end="")
     console.print(f"  {step.why}", soft_wrap=True)
     begun = time.monotonic()
     with console.status("working", spinner="line") if console.is_terminal else nullcontext():
-        came = step.act(lambda line: console.print(f"       {line}", style="dim", soft_wrap=True))
+        result = step.act(lambda line: console.print(f"       {line}", style="dim", soft_wrap=True))
     seconds = time.monotonic() - begun
     console.print("     ✓ ", style="green", end="")
-    console.print(f"{came}  ({seconds:.1f} s)", soft_wrap=True)
-    return {"step": step.name, "result": came, "seconds": round(seconds, 1)}
+    console.print(f"{result}  ({seconds:.1f} s)", soft_wrap=True)
+    return {"step": step.name, "result": result, "seconds": round(seconds, 1)}
 
 
 def _serve(console: Console) -> None:

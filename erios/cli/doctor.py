@@ -25,14 +25,14 @@ def doctor(
 
     Example: erios doctor
     """
-    told = []
+    report = []
     for part, findings in examine(load_settings()):
-        told += [{"part": part, **vars(one)} for one in findings]
+        report += [{"part": part, **vars(finding)} for finding in findings]
         if not as_json:
             _print(part, findings)
     if as_json:
-        write_json(told)
-    if wrong := sum(one["health"] == "ill" for one in told):
+        write_json(report)
+    if wrong := sum(finding["health"] == "ill" for finding in report):
         raise MachineError(
             f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong; what mends each stands beside it"
         )
@@ -43,8 +43,10 @@ def _print(part: str, findings: list[Finding]) -> None:
 
     console = answer()
     console.print(part, style="bold")
-    for one in findings:
-        mark, colour = _MARKS[one.health]
-        console.print(Text.assemble((f"  {mark} ", colour), (f"{one.about:<16} ", "bold"), one.said), soft_wrap=True)
-        if one.mend:
-            console.print(Text.assemble(" " * 21, ("→ ", colour), one.mend), soft_wrap=True)
+    for finding in findings:
+        mark, colour = _MARKS[finding.health]
+        console.print(
+            Text.assemble((f"  {mark} ", colour), (f"{finding.about:<16} ", "bold"), finding.said), soft_wrap=True
+        )
+        if finding.mend:
+            console.print(Text.assemble(" " * 21, ("→ ", colour), finding.mend), soft_wrap=True)

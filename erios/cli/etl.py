@@ -143,8 +143,8 @@ def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
     stale = follow_objections(load_settings())
     if as_json:
         counts = {"rows": erasure.rows, "files": erasure.files, "landed": erasure.redacted.landed}
-        found = {"found_before": erasure.before.hits, "found_after": erasure.after.hits}
-        write_json({**counts, **found, "releases": erasure.releases, "report": str(report), "extracts": stale})
+        hits = {"found_before": erasure.before.hits, "found_after": erasure.after.hits}
+        write_json({**counts, **hits, "releases": erasure.releases, "report": str(report), "extracts": stale})
         return
     for line in (
         f"Erased {erasure.rows:,} rows; {erasure.files:,} files of {len(erasure.releases)} releases are written anew.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from erios.cli.output import Progress, answer, print_facts, print_table, write_json
-from erios.cli.runs import say_stopped
+from erios.cli.runs import report_stopped
 from erios.errors import InputError, UsageError
 from erios.governance.extract import Action, State, next_actors
 from erios.studies import extract_actions
@@ -61,11 +61,11 @@ def show(number: Number, as_json: AsJson = False) -> None:
     Example: erios extract show E2031-007-X01
     """
     by = _by()
-    known = _summary(_find(by, number), by)
+    details = _summary(_find(by, number), by)
     if as_json:
-        write_json(known)
+        write_json(details)
         return
-    print_facts(known)
+    print_facts(details)
 
 
 @app.command()
@@ -80,12 +80,12 @@ def request(
     Example: erios extract request E2031-007
     """
     by = _by()
-    found = visible_studies(by).filter(number=study).first()
-    if found is None:
+    approved_study = visible_studies(by).filter(number=study).first()
+    if approved_study is None:
         raise UsageError(f"no study '{study}' that you may see; `erios study list` shows them")
-    made = request_extract(study=found, by=by, content=_read(specification) if specification else None)
-    _say(made)
-    _say_wanted(made)
+    extract = request_extract(study=approved_study, by=by, content=_read(specification) if specification else None)
+    _print_state(extract)
+    _print_specification(extract)
 
 
 @app.command()
@@ -97,7 +97,7 @@ def specify(
     Example: erios extract specify E2031-007-X01 specification.json
     """
     by = _by()
-    _say(extract_actions.specify(extract=_find(by, number), by=by, content=_read(specification)))
+    _print_state(extract_actions.specify(extract=_find(by, number), by=by, content=_read(specification)))
 
 
 @app.command()
@@ -109,7 +109,7 @@ def build(number: Number) -> None:
     by = _by()
     with Progress() as progress:
         built = build_extract(_find(by, number), by, progress.update)
-    _say(built)
+    _print_state(built)
 
 
 @app.command()
@@ -128,7 +128,7 @@ def ask_changes(number: Number, reason: Reason = "") -> None:
     Example: erios extract ask-changes E2031-007-X01 --reason "month instead of day"
     """
     by = _by()
-    _say(extract_actions.ask_changes(extract=_find(by, number), by=by, reason=reason))
+    _print_state(extract_actions.ask_changes(extract=_find(by, number), by=by, reason=reason))
 
 
 @app.command()
@@ -138,7 +138,7 @@ def clear(number: Number, root: Root, until: Until) -> None:
     Example: erios extract clear E2031-007-X01 --root 5f0c… --until 2032-06-30
     """
     by = _by()
-    _say(extract_actions.clear(extract=_find(by, number), by=by, root=root, expires=_day(until)))
+    _print_state(extract_actions.clear(extract=_find(by, number), by=by, root=root, expires=_day(until)))
 
 
 @app.command("ask-exception")
@@ -148,7 +148,9 @@ def ask_exception(number: Number, root: Root, until: Until, reason: Reason = "")
     Example: erios extract ask-exception E2031-007-X01 --root 5f0c… --until 2031-12-31 --reason "rare disease"
     """
     by = _by()
-    _say(extract_actions.ask_exception(extract=_find(by, number), by=by, root=root, expires=_day(until), reason=reason))
+    _print_state(
+        extract_actions.ask_exception(extract=_find(by, number), by=by, root=root, expires=_day(until), reason=reason)
+    )
 
 
 @app.command("grant-exception")
@@ -158,7 +160,7 @@ def grant_exception(number: Number, root: Root, reason: Reason = "") -> None:
     Example: erios extract grant-exception E2031-007-X01 --root 5f0c… --reason "no other way, kept short"
     """
     by = _by()
-    _say(extract_actions.grant_exception(extract=_find(by, number), by=by, root=root, reason=reason))
+    _print_state(extract_actions.grant_exception(extract=_find(by, number), by=by, root=root, reason=reason))
 
 
 @app.command()
@@ -168,7 +170,7 @@ def release(number: Number, root: Root) -> None:
     Example: erios extract release E2031-007-X01 --root 5f0c…
     """
     by = _by()
-    _say(release_extract(_find(by, number), by, root))
+    _print_state(release_extract(_find(by, number), by, root))
 
 
 @app.command()
@@ -228,7 +230,7 @@ def destroy(number: Number) -> None:
     Example: erios extract destroy E2031-007-X01
     """
     by = _by()
-    _say(destroy_extract(_find(by, number), by))
+    _print_state(destroy_extract(_find(by, number), by))
 
 
 def _by() -> User:
@@ -239,17 +241,17 @@ def _by() -> User:
 
 def _find(by: User, number: str) -> Extract:
 
-    found = visible_extracts(by).filter(number=number).first()
-    if found is None:
+    extract = visible_extracts(by).filter(number=number).first()
+    if extract is None:
         raise UsageError(f"no extract '{number}' that you may see; `erios extract list` shows them")
-    return found
+    return extract
 
 
 def _move(number: str, action: str, reason: str = "") -> None:
 
     by = _by()
-    _say(move_extract(extract=_find(by, number), by=by, action=Action(action), reason=reason))
-    say_stopped()
+    _print_state(move_extract(extract=_find(by, number), by=by, action=Action(action), reason=reason))
+    report_stopped()
 
 
 def _summary(extract: Extract, by: User) -> dict[str, Any]:
@@ -284,14 +286,14 @@ def _day(until: datetime) -> date:
     return until.date()
 
 
-def _say_wanted(extract: Extract) -> None:
+def _print_specification(extract: Extract) -> None:
 
-    wanted = specification_of(extract)
-    columns = "; ".join(f"{table.name}: {', '.join(table.names())}" for table in wanted.tables)
-    answer().print(f"It asks for {columns}. Dates: {wanted.dates.value}.", soft_wrap=True)
+    specification = specification_of(extract)
+    columns = "; ".join(f"{table.name}: {', '.join(table.names())}" for table in specification.tables)
+    answer().print(f"It asks for {columns}. Dates: {specification.dates.value}.", soft_wrap=True)
 
 
-def _say(extract: Extract) -> None:
+def _print_state(extract: Extract) -> None:
 
     waits = ", ".join(next_actors(State(extract.state)))
     root = f" Root: {extract.root}." if extract.root else ""

@@ -117,13 +117,13 @@ def _text(file: Path) -> str:
 def _show(change: Change, next_step: str, as_json: bool) -> None:
 
     entered = len(change.patient_keys) - change.unchanged
-    found = follow_objections(load_settings())
+    stale = follow_objections(load_settings())
     if as_json:
-        write_json({"entered": entered, "unchanged": change.unchanged, "standing": change.current, "extracts": found})
-    known = f" ({change.unchanged} were so already)" if change.unchanged else ""
+        write_json({"entered": entered, "unchanged": change.unchanged, "standing": change.current, "extracts": stale})
+    already = f" ({change.unchanged} were so already)" if change.unchanged else ""
     lines = [
-        f"Entered {entered}{known}; patients who object now: {change.current}.",
-        describe_stale(found),
+        f"Entered {entered}{already}; patients who object now: {change.current}.",
+        describe_stale(stale),
         next_step,
     ]
     answer(beside_json=as_json).print("\n".join(lines), soft_wrap=True)

@@ -59,7 +59,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name.replace('_', ' ')} {_words(one)}" for name, one in value.items())
+        return ", ".join(f"{name.replace('_', ' ')} {_words(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
     if isinstance(value, bool):

@@ -37,12 +37,12 @@ def request(
 
     Example: erios reidentify request 0f… --purpose chance-finding --reason "nodule on a CT of study 12"
     """
-    asked = reidentification.request(load_settings(), pseudonym, purpose, reason)
+    made = reidentification.request(load_settings(), pseudonym, purpose, reason)
     if as_json:
-        write_json(asdict(asked))
+        write_json(asdict(made))
     screen().print(
-        f"Request {asked.id} by {asked.requester}; another person runs `erios reidentify approve {asked.id}`"
-        f" before {asked.expires}.",
+        f"Request {made.id} by {made.requester}; another person runs `erios reidentify approve {made.id}`"
+        f" before {made.expires}.",
         soft_wrap=True,
     )
 
@@ -80,9 +80,12 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: erios reidentify list
     """
-    found = requests(load_settings())
+    entries = requests(load_settings())
     if as_json:
-        return write_json([asdict(asked) for asked in found])
-    lines = [(asked.id, asked.state, asked.pseudonym, asked.purpose, asked.requester, asked.expires) for asked in found]
+        return write_json([asdict(request_) for request_ in entries])
+    lines = [
+        (request_.id, request_.state, request_.pseudonym, request_.purpose, request_.requester, request_.expires)
+        for request_ in entries
+    ]
     columns = ("request", "state", "pseudonym", "purpose", "by", "expires")
     return print_table(f"{len(lines)} requests", columns, lines, numbers=0)

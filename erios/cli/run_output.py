@@ -54,10 +54,11 @@ class EpochLines:
     def _epoch(self, epoch: int, metrics: dict[str, Any]) -> str:
         loss = sum(self._losses) / len(self._losses) if self._losses else float("nan")
         self._losses.clear()
-        said = [f"{n.removeprefix('validation/')} {float(v):.4f}" for n, v in metrics.items() if n.startswith("valid")]
-        return (
-            f"epoch {epoch:>3}  loss {loss:.4f}  {'  '.join(said)}  {float(metrics['train/seconds_per_epoch']):.1f} s"
-        )
+        figures = [
+            f"{n.removeprefix('validation/')} {float(v):.4f}" for n, v in metrics.items() if n.startswith("valid")
+        ]
+        seconds = float(metrics["train/seconds_per_epoch"])
+        return f"epoch {epoch:>3}  loss {loss:.4f}  {'  '.join(figures)}  {seconds:.1f} s"
 
 
 def summary(run: Run) -> dict[str, Any]:

@@ -51,12 +51,12 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios runs show E2031-007-R001
     """
-    known = summary(_find(_by(), number))
+    details = summary(_find(_by(), number))
     if as_json:
-        write_json(known)
+        write_json(details)
         return
-    print_facts({name: value for name, value in known.items() if name != "metrics"})
-    _print_figures(known["metrics"])
+    print_facts({name: value for name, value in details.items() if name != "metrics"})
+    _print_figures(details["metrics"])
 
 
 def _print_figures(metrics: dict[str, float]) -> None:
@@ -71,8 +71,8 @@ def _print_figures(metrics: dict[str, float]) -> None:
         print_table(title, ("figure", "model", "plain model"), rows, numbers=2)
     groups = [name for name in metrics if name.startswith("group/") and f"{name}_low" in metrics]
     if groups:
-        told = [[" ".join(name.split("/")[1:3]), name.split("/")[3], _interval(metrics, name)] for name in groups]
-        print_table("By group of patients", ("group", "figure", "model"), told, numbers=1)
+        group_rows = [[" ".join(name.split("/")[1:3]), name.split("/")[3], _interval(metrics, name)] for name in groups]
+        print_table("By group of patients", ("group", "figure", "model"), group_rows, numbers=1)
     rest = [[name, f"{metrics[name]:.5g}"] for name in metrics if name.startswith(("train/", "validation/", "energy/"))]
     if rest:
         print_table("Last told by training and energy meter", ("figure", "value"), rest, numbers=1)
@@ -111,8 +111,8 @@ def stop(
     """
     by = _by()
     run = run_follow.stop(_find(by, number), by, reason)
-    said = "is stopped" if run.state == "stopped" else f"had ended already: it is {run.state}"
-    answer().print(f"Run {run.number} {said}.", soft_wrap=True)
+    outcome = "is stopped" if run.state == "stopped" else f"had ended already: it is {run.state}"
+    answer().print(f"Run {run.number} {outcome}.", soft_wrap=True)
 
 
 @app.command()
@@ -155,7 +155,7 @@ def promote(number: Number) -> None:
     answer().print(f"{promote_model(run, by)} is the champion of {run.extract.study.number}.", soft_wrap=True)
 
 
-def say_stopped() -> None:
+def report_stopped() -> None:
     """After a right has ended: stop the runs that stood on it, and name them."""
     for number in stop_forbidden():
         screen().print(f"Run {number} is stopped: it has lost its right.", soft_wrap=True)
@@ -172,7 +172,7 @@ def _by() -> User:
 
 def _find(by: User, number: str) -> Run:
 
-    found = visible_runs(by).filter(number=number).first()
-    if found is None:
+    run = visible_runs(by).filter(number=number).first()
+    if run is None:
         raise UsageError(f"no run '{number}' that you may see; `erios runs list` shows them")
-    return found
+    return run

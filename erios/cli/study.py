@@ -9,7 +9,7 @@ import typer
 
 from erios.cli import output
 from erios.cli.output import print_facts, print_table, write_json
-from erios.cli.runs import say_stopped
+from erios.cli.runs import report_stopped
 from erios.errors import InputError, UsageError
 from erios.governance.study import Action, Opinion
 from erios.studies import actions
@@ -42,8 +42,8 @@ def list_studies(as_json: AsJson = False) -> None:
     Example: erios study list
     """
     by = _by()
-    found = [study.proposals.order_by("-version")[0] for study in visible_studies(by)]
-    lines = [{"study": p.study.number, "version": p.version, "state": p.state, "title": _title(p)} for p in found]
+    proposals = [study.proposals.order_by("-version")[0] for study in visible_studies(by)]
+    lines = [{"study": p.study.number, "version": p.version, "state": p.state, "title": _title(p)} for p in proposals]
     if as_json:
         write_json(lines)
         return
@@ -58,11 +58,11 @@ def show(number: Number, as_json: AsJson = False) -> None:
     Example: erios study show E2031-007
     """
     by = _by()
-    known = dossier_of(_proposal(by, number), by)
+    details = dossier_of(_proposal(by, number), by)
     if as_json:
-        write_json(known)
+        write_json(details)
         return
-    print_facts({name: value for name, value in known.items() if name != "content"})
+    print_facts({name: value for name, value in details.items() if name != "content"})
 
 
 @app.command()
@@ -72,7 +72,7 @@ def submit(number: Number) -> None:
     Example: erios study submit E2031-007
     """
     by = _by()
-    _say(actions.submit(proposal=_proposal(by, number), by=by))
+    _print_state(actions.submit(proposal=_proposal(by, number), by=by))
 
 
 @app.command()
@@ -82,7 +82,7 @@ def vote(number: Number, reason: Reason = "", favourable: For = True) -> None:
     Example: erios study vote E2031-007 --for --reason "a clear question"
     """
     by = _by()
-    _say(actions.vote(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
+    _print_state(actions.vote(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
 
 
 @app.command()
@@ -92,7 +92,7 @@ def visa(number: Number, reason: Reason = "", favourable: For = True) -> None:
     Example: erios study visa E2031-007 --against --reason "exact dates are not needed"
     """
     by = _by()
-    _say(give_visa(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
+    _print_state(give_visa(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
 
 
 @app.command()
@@ -108,7 +108,9 @@ def decide(
     """
     by = _by()
     action = Action.REJECT if reject else Action.APPROVE_CONDITIONALLY if condition else Action.APPROVE
-    _say(actions.decide(proposal=_proposal(by, number), by=by, action=action, reason=reason, conditions=condition))
+    _print_state(
+        actions.decide(proposal=_proposal(by, number), by=by, action=action, reason=reason, conditions=condition)
+    )
 
 
 @app.command("return")
@@ -121,7 +123,7 @@ def return_study(
     Example: erios study return E2031-007 --point "why exact dates?" --point "who is informed?"
     """
     by = _by()
-    _say(return_with_points(proposal=_proposal(by, number), by=by, points=point))
+    _print_state(return_with_points(proposal=_proposal(by, number), by=by, points=point))
 
 
 @app.command()
@@ -137,7 +139,7 @@ def answer(
     by = _by()
     proposal = _proposal(by, number)
     answer_point(point=_nth(list(proposal.points.all()), point, "point"), by=by, answer=text)
-    _say(proposal)
+    _print_state(proposal)
 
 
 @app.command("meet-condition")
@@ -152,7 +154,7 @@ def meet_condition(
     by = _by()
     proposal = _proposal(by, number)
     actions.meet_condition(condition=_nth(list(proposal.conditions.all()), condition, "condition"), by=by)
-    _say(proposal)
+    _print_state(proposal)
 
 
 @app.command()
@@ -162,7 +164,7 @@ def resume(number: Number, reason: Reason = "") -> None:
     Example: erios study resume E2031-007 --reason "the notice to patients is mended"
     """
     by = _by()
-    _say(agree_to_resume(proposal=_proposal(by, number), by=by, reason=reason))
+    _print_state(agree_to_resume(proposal=_proposal(by, number), by=by, reason=reason))
 
 
 @app.command()
@@ -172,7 +174,7 @@ def amend(number: Number) -> None:
     Example: erios study amend E2031-007
     """
     by = _by()
-    _say(actions.amend(study=_proposal(by, number).study, by=by))
+    _print_state(actions.amend(study=_proposal(by, number).study, by=by))
 
 
 @app.command()
@@ -192,8 +194,8 @@ def move(
         chosen = Action.EDIT
     if chosen not in MOVES:
         raise UsageError(f"no such action; choose {', '.join(sorted(name.replace(' ', '-') for name in MOVES))}")
-    _say(actions.move(proposal=_proposal(by, number), by=by, action=chosen, reason=reason))
-    say_stopped()
+    _print_state(actions.move(proposal=_proposal(by, number), by=by, action=chosen, reason=reason))
+    report_stopped()
 
 
 def _by() -> User:
@@ -204,18 +206,18 @@ def _by() -> User:
 
 def _proposal(by: User, number: str) -> Proposal:
 
-    found = visible_studies(by).filter(number=number).first()
-    proposal = found.proposals.order_by("-version").first() if found else None
+    study = visible_studies(by).filter(number=number).first()
+    proposal = study.proposals.order_by("-version").first() if study else None
     if proposal is None:
         raise InputError(f"no study {number} that you may read; `erios study list` shows them")
     return proposal
 
 
-def _nth(found: Sequence[T], place: int, what: str) -> T:
+def _nth(items: Sequence[T], number: int, kind: str) -> T:
 
-    if place > len(found):
-        raise InputError(f"no {what} {place}; `erios study show` lists the {len(found)} there are")
-    return found[place - 1]
+    if number > len(items):
+        raise InputError(f"no {kind} {number}; `erios study show` lists the {len(items)} there are")
+    return items[number - 1]
 
 
 def _opinion(favourable: bool) -> Opinion:
@@ -227,6 +229,6 @@ def _title(proposal: Proposal) -> str:
     return str(proposal.content.get("title", ""))
 
 
-def _say(proposal: Proposal) -> None:
+def _print_state(proposal: Proposal) -> None:
 
     output.answer().print(f"{proposal.study.number} v{proposal.version} is now {proposal.state}.", soft_wrap=True)

@@ -144,10 +144,10 @@ def inventory(
 
     Example: erios views inventory export/
     """
-    found = take_inventory(path, load_settings().views_dir)
+    unread = take_inventory(path, load_settings().views_dir)
     if as_json:
-        write_json(found.to_dict())
+        write_json(unread.to_dict())
         return
-    rows = [(r.path, r.extension or r.kind, f"{r.count:,}", f"{r.resources:,}") for r in found.rows]
-    title = f"Read by no view: {len(rows):,} places in {sum(found.resources.values()):,} resources"
+    rows = [(r.path, r.extension or r.kind, f"{r.count:,}", f"{r.resources:,}") for r in unread.rows]
+    title = f"Read by no view: {len(rows):,} places in {sum(unread.resources.values()):,} resources"
     print_table(title, ["place", "what", "values", "resources"], rows, numbers=2)

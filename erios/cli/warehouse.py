@@ -63,12 +63,12 @@ def releases(as_json: Json = False) -> None:
     Example: erios warehouse releases
     """
     warehouse = load_settings().warehouse
-    found = [open_stored_release(warehouse, release_id) for release_id in release_ids(warehouse)]
-    rows = [{"release": r.id, "created": r.created, "batch": r.batch, "totals": dict(r.totals)} for r in found]
+    kept = [open_stored_release(warehouse, release_id) for release_id in release_ids(warehouse)]
+    rows = [{"release": r.id, "created": r.created, "batch": r.batch, "totals": dict(r.totals)} for r in kept]
     if as_json:
         write_json(rows)
         return
-    lines = [(r.id, r.created, r.batch, f"{r.totals.get('written', 0):,}") for r in found]
+    lines = [(r.id, r.created, r.batch, f"{r.totals.get('written', 0):,}") for r in kept]
     print_table("Releases", ("release", "published", "batch", "resources written"), lines, numbers=1)
 
 

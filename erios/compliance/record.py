@@ -30,7 +30,7 @@ def audit_chain_verifies(settings: Settings) -> Finding:
 def reidentifications_by_two(settings: Settings) -> Finding:
     """Nobody approved a re-identification that they asked for themselves."""
     events = list(read_events(settings, actions=ACTIONS))
-    asked = {event.known()["request"]: event for event in events if event.action == REQUEST}
+    asked = {event.parsed_details()["request"]: event for event in events if event.action == REQUEST}
     done = [event for event in events if event.action == APPROVE]
     if wrong := [event for event in done if not _is_by_another(event, asked)]:
         return not_met(
@@ -46,5 +46,5 @@ def reidentifications_by_two(settings: Settings) -> Finding:
 
 
 def _is_by_another(event: Event, asked: Mapping[str, Event]) -> bool:
-    request = asked.get(event.known()["request"])
+    request = asked.get(event.parsed_details()["request"])
     return request is not None and request.actor != event.actor and bool(request.reason)

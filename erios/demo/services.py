@@ -30,9 +30,13 @@ class Addresses:
 def served() -> Iterator[Addresses]:
     """Both servers, until the block ends, by SIGTERM too. Raises MachineError when one does not come up."""
     portal, tracking = free_port(8000), free_port(5000)
-    with _ended_by_term(), _process("portal", portal) as one, _process("tracking serve", tracking) as two:
-        _await(one, portal, "the portal")
-        _await(two, tracking, "the tracking server")
+    with (
+        _ended_by_term(),
+        _process("portal", portal) as portal_process,
+        _process("tracking serve", tracking) as tracking_process,
+    ):
+        _await(portal_process, portal, "the portal")
+        _await(tracking_process, tracking, "the tracking server")
         yield Addresses(f"http://localhost:{portal}", f"http://localhost:{tracking}")
 
 

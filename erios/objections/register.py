@@ -97,11 +97,11 @@ def remove(settings: Settings, objections: Sequence[Objection], *, operator: str
 def repair(settings: Settings, reason: str, *, operator: str | None = None) -> int:
     """Go on with a register that lost entries; answers how many. What was lost must be entered again by hand."""
     with held(_lock(settings)):
-        found = len(_read(settings))
-        lost = _audited(settings) - found
+        entries = len(_read(settings))
+        lost = _audited(settings) - entries
         if lost <= 0:
             raise UsageError("the register has lost nothing: there is nothing to repair")
-        details = {"entry": found, "lost": lost}
+        details = {"entry": entries, "lost": lost}
         append(settings, ACTIONS + "repair", reason=reason, details=details, actor=operator)
         return lost
 
@@ -111,18 +111,20 @@ def _enter(settings: Settings, event: str, objections: Sequence[Objection], oper
     with held(_lock(settings)):
         entries = _read(settings)
         _check_whole(_audited(settings), len(entries))
-        there = set(_current(entries))
-        wanted = {objection.reference: objection for objection in objections}
-        changes = [objection for objection in wanted.values() if (objection.reference in there) == (event == REMOVE)]
-        if event == REMOVE and len(changes) < len(wanted):
+        current = set(_current(entries))
+        by_reference = {objection.reference: objection for objection in objections}
+        changes = [
+            objection for objection in by_reference.values() if (objection.reference in current) == (event == REMOVE)
+        ]
+        if event == REMOVE and len(changes) < len(by_reference):
             raise UsageError("this patient is not in the register in that form: see `erios objections list`")
         entries += _numbered(changes, event, who, len(entries))
         if changes:
             _write(settings, entries)
         _report(settings, entries)
     key = read_key(settings.keyring)
-    keys = tuple(pseudonym(key, reference) for reference in wanted)
-    return Change(keys, len(wanted) - len(changes), len(_current(entries)))
+    keys = tuple(pseudonym(key, reference) for reference in by_reference)
+    return Change(keys, len(by_reference) - len(changes), len(_current(entries)))
 
 
 def _numbered(objections: Iterable[Objection], event: str, operator: str, number: int) -> list[Entry]:
@@ -130,8 +132,8 @@ def _numbered(objections: Iterable[Objection], event: str, operator: str, number
     today = hospital_day(now).isoformat()
     time = now.isoformat(timespec="seconds")
     return [
-        Entry(place, event, objection.reference, objection.date or today, objection.reason, time, operator)
-        for place, objection in enumerate(objections, number + 1)
+        Entry(number_, event, objection.reference, objection.date or today, objection.reason, time, operator)
+        for number_, objection in enumerate(objections, number + 1)
     ]
 
 
@@ -163,7 +165,7 @@ def _draft(entry: Entry, key: PseudonymKey) -> Draft:
 def _audited(settings: Settings) -> int:
     """The number of the last entry that the audit chain knows."""
     event = last_event(settings, ACTIONS)
-    return int(event.known()["entry"]) if event else 0
+    return int(event.parsed_details()["entry"]) if event else 0
 
 
 def _check_whole(audited: int, entries: int) -> None:
@@ -217,6 +219,6 @@ def _write(settings: Settings, entries: Sequence[Entry]) -> None:
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     vault = Vault(settings.keyring)
     for entry in entries[len(lines) :]:
-        place = _place(entry.number, lines[-1] if lines else b"")
-        lines.append(base64.b64encode(vault.seal(json.dumps(asdict(entry)).encode(), place)))
+        position = _place(entry.number, lines[-1] if lines else b"")
+        lines.append(base64.b64encode(vault.seal(json.dumps(asdict(entry)).encode(), position)))
     write_private(path, b"".join(line + b"\n" for line in lines))

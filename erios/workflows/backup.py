@@ -43,7 +43,7 @@ SHORTEST = 12
 
 
 @dataclass(frozen=True)
-class Part:
+class SealedZone:
     """A zone in a backup: its sealed file with digest and bytes, and how many files it holds."""
 
     zone: str
@@ -60,7 +60,7 @@ class Manifest:
     id: str
     created: str
     program: str
-    parts: tuple[Part, ...]
+    parts: tuple[SealedZone, ...]
     form: int = FORM
 
 
@@ -74,18 +74,18 @@ def create(destination: Path, passphrase: str, settings: Settings, zones: Sequen
     draft = destination.with_name(f".{destination.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     make_folder(draft, 0o700)
-    known = secrets.token_hex(8)
+    backup_id = secrets.token_hex(8)
     try:
         with exclusive(settings.warehouse):
-            parts = tuple(_back_up(zone, draft, known, passphrase, settings) for zone in ORDER if zone in zones)
-        manifest = Manifest(known, datetime.now(UTC).isoformat(timespec="seconds"), version("erios"), parts)
+            parts = tuple(_back_up(zone, draft, backup_id, passphrase, settings) for zone in ORDER if zone in zones)
+        manifest = Manifest(backup_id, datetime.now(UTC).isoformat(timespec="seconds"), version("erios"), parts)
         _write(draft / MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
         draft.rename(destination)
     except OSError as error:
         raise StorageError(f"the backup cannot be written to {destination}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    append(settings, "backup.create", object=known, details={"zones": [part.zone for part in parts]})
+    append(settings, "backup.create", object=backup_id, details={"zones": [part.zone for part in parts]})
     if settings.compliance.backup_stamp:
         settings.compliance.backup_stamp.touch()
     return manifest
@@ -95,12 +95,12 @@ def verify(source: Path, passphrase: str) -> Manifest:
     """Open every byte of a backup; StorageError or InputError says what does not hold."""
     manifest = read_manifest(source)
     for part in manifest.parts:
-        found = 0
+        files = 0
         with _opened(source, part, manifest.id, passphrase) as tar:
             for member in tar:
-                found += member.isfile()
-        if found != part.files:
-            raise StorageError(f"{part.file} holds {found} files, not {part.files}")
+                files += member.isfile()
+        if files != part.files:
+            raise StorageError(f"{part.file} holds {files} files, not {part.files}")
     return manifest
 
 
@@ -110,31 +110,31 @@ def restore(source: Path, passphrase: str, settings: Settings) -> list[str]:
     Whoever is killed here runs the same command again: the last zone to take its place says that the restore is done.
     """
     manifest = verify(source, passphrase)
-    wanted = [part.zone for part in manifest.parts][::-1]  # identity last
-    _check_empty(settings, wanted)
+    zones = [part.zone for part in manifest.parts][::-1]  # identity last
+    _check_empty(settings, zones)
     for part in manifest.parts:
         draft = _draft(settings, part.zone)
         shutil.rmtree(draft, ignore_errors=True)
         make_folder(draft, ZONES[part.zone])
         with _opened(source, part, manifest.id, passphrase) as tar:
             tar.extractall(draft, filter=_as_it_was)
-    if settings.database and "governance" in wanted:
+    if settings.database and "governance" in zones:
         _fill_server(settings, _draft(settings, "governance") / _DUMP)
-    for zone in wanted:
-        place: Path = getattr(settings, zone)
-        shutil.rmtree(place, ignore_errors=True)
-        _draft(settings, zone).rename(place)
-        place.chmod(ZONES[zone])
-    return list(_proofs(settings, wanted))
+    for zone in zones:
+        folder: Path = getattr(settings, zone)
+        shutil.rmtree(folder, ignore_errors=True)
+        _draft(settings, zone).rename(folder)
+        folder.chmod(ZONES[zone])
+    return list(_proofs(settings, zones))
 
 
 def read_manifest(source: Path) -> Manifest:
     """The manifest of a backup; InputError where there is none that this program reads."""
     try:
-        known = json.loads((source / MANIFEST).read_text(encoding="utf-8"))
-        if known["form"] != FORM:
-            raise InputError(f"the backup {source} has form {known['form']}, this program reads {FORM}")
-        return Manifest(**known | {"parts": tuple(Part(**part) for part in known["parts"])})
+        content = json.loads((source / MANIFEST).read_text(encoding="utf-8"))
+        if content["form"] != FORM:
+            raise InputError(f"the backup {source} has form {content['form']}, this program reads {FORM}")
+        return Manifest(**content | {"parts": tuple(SealedZone(**part) for part in content["parts"])})
     except OSError as error:
         raise InputError(f"{source} is no backup: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
@@ -157,18 +157,18 @@ def _check_passphrase(passphrase: str) -> None:
         raise UsageError(f"the passphrase has fewer than {SHORTEST} characters")
 
 
-def _back_up(zone: str, draft: Path, known: str, passphrase: str, settings: Settings) -> Part:
+def _back_up(zone: str, draft: Path, backup_id: str, passphrase: str, settings: Settings) -> SealedZone:
     """One zone as a sealed tar."""
     name, files = f"{zone}.tar.sealed", 0
     with os.fdopen(os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as raw:
-        sealer = Sealer(raw, passphrase.encode(), f"{known}/{zone}")
+        sealer = Sealer(raw, passphrase.encode(), f"{backup_id}/{zone}")
         with tarfile.open(fileobj=_only_written(sealer), mode="w|", format=tarfile.PAX_FORMAT) as tar:
             for path, inner in _contents(zone, draft, settings):
                 files += _add(tar, path, inner)
         sealer.close()
         raw.flush()
         os.fsync(raw.fileno())
-    return Part(zone, name, _digest(draft / name), (draft / name).stat().st_size, files)
+    return SealedZone(zone, name, _digest(draft / name), (draft / name).stat().st_size, files)
 
 
 def _only_written(sealer: Sealer) -> Any:
@@ -258,11 +258,11 @@ def _write(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _opened(source: Path, part: Part, known: str, passphrase: str) -> Iterator[tarfile.TarFile]:
+def _opened(source: Path, part: SealedZone, backup_id: str, passphrase: str) -> Iterator[tarfile.TarFile]:
     """A part as a tar to walk through once, each byte authenticated on its way."""
     try:
         with (source / part.file).open("rb") as raw:
-            stream: Any = Opener(raw, passphrase.encode(), f"{known}/{part.zone}")
+            stream: Any = Opener(raw, passphrase.encode(), f"{backup_id}/{part.zone}")
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 yield tar
             stream.read()
@@ -272,22 +272,22 @@ def _opened(source: Path, part: Part, known: str, passphrase: str) -> Iterator[t
         raise StorageError(f"{part.file} of the backup is damaged") from None
 
 
-def _as_it_was(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo | None:
+def _as_it_was(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
     """Nothing leaves the folder; modes come back."""
-    safe = tarfile.data_filter(member, place)
+    safe = tarfile.data_filter(member, folder)
     return safe.replace(mode=member.mode & 0o777, deep=False) if safe else None
 
 
 def _draft(settings: Settings, zone: str) -> Path:
-    place: Path = getattr(settings, zone)
-    return place.with_name(f".{place.name}.restored")
+    folder: Path = getattr(settings, zone)
+    return folder.with_name(f".{folder.name}.restored")
 
 
-def _check_empty(settings: Settings, wanted: Sequence[str]) -> None:
+def _check_empty(settings: Settings, zones: Sequence[str]) -> None:
     """Nothing is overwritten, but for what an interrupted restore has put there: its last zone still waits."""
-    if _draft(settings, wanted[-1]).is_dir() and not _holds_anything(getattr(settings, wanted[-1])):
+    if _draft(settings, zones[-1]).is_dir() and not _holds_anything(getattr(settings, zones[-1])):
         return
-    for zone in wanted:
+    for zone in zones:
         if _holds_anything(getattr(settings, zone)):
             raise UsageError(f"the zone {zone} is not empty: restore into a home of its own, then put it in place")
 
@@ -301,17 +301,17 @@ def _fill_server(settings: Settings, dump: Path) -> None:
     _run_tool(["pg_restore", "--no-owner", "--single-transaction", "--dbname", settings.database, str(dump)])
 
 
-def _proofs(settings: Settings, wanted: Sequence[str]) -> Iterator[str]:
+def _proofs(settings: Settings, zones: Sequence[str]) -> Iterator[str]:
 
-    if not {"identity", "governance"} <= set(wanted):
+    if not {"identity", "governance"} <= set(zones):
         yield "identity zone or governance were not in this backup: the audit chain cannot be verified"
         return
     open_database(migrate=True)
-    found = verify_chain(settings)
-    if found.faults:
-        raise StorageError(f"the audit chain does not verify: {found.faults[0]}")
-    yield f"the audit chain of {found.events:,} events verifies"
-    if "warehouse" in wanted:
+    verification = verify_chain(settings)
+    if verification.faults:
+        raise StorageError(f"the audit chain does not verify: {verification.faults[0]}")
+    yield f"the audit chain of {verification.events:,} events verifies"
+    if "warehouse" in zones:
         yield from _proofs_of_data(settings)
 
 

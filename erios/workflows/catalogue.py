@@ -37,33 +37,33 @@ class TableProfile:
 def table_profile(settings: Settings, release_id: str, table: str, reader: str) -> TableProfile:
     """The profile of a release's table, made on the first call; raises ReleaseError for a table it does not have."""
     path = settings.warehouse / "catalogue" / release_id / f"{table}.json"
-    known = _kept(path)
-    if known is None:
-        known = _made(settings, release_id, table, reader)
-        _keep(path, known)
+    stored = _read_stored(path)
+    if stored is None:
+        stored = _make(settings, release_id, table, reader)
+        _store(path, stored)
         _forget_others(settings)
-    return TableProfile({name: read_profile(raw) for name, raw in known["columns"].items()}, known["sampled"])
+    return TableProfile({name: read_profile(raw) for name, raw in stored["columns"].items()}, stored["sampled"])
 
 
-def _kept(path: Path) -> dict[str, Any] | None:
+def _read_stored(path: Path) -> dict[str, Any] | None:
     """A profile that was made before under the rules of now; one that cannot be read is made anew."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if found.get("threshold") == _threshold() else None
+    return stored if stored.get("threshold") == _threshold() else None
 
 
-def _keep(path: Path, known: dict[str, Any]) -> None:
+def _store(path: Path, profile: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(known, ensure_ascii=False).encode())
+    write_atomically(path, json.dumps(profile, ensure_ascii=False).encode())
 
 
 def _forget_others(settings: Settings) -> None:
     """Profiles of releases that are no longer kept go with them."""
-    kept = set(release_ids(settings.warehouse))
+    releases = set(release_ids(settings.warehouse))
     for folder in (settings.warehouse / "catalogue").iterdir():
-        if folder.name not in kept:
+        if folder.name not in releases:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -72,21 +72,21 @@ def _threshold() -> int:
     return load_parameters().threshold
 
 
-def _made(settings: Settings, release_id: str, table: str, reader: str) -> dict[str, Any]:
+def _make(settings: Settings, release_id: str, table: str, reader: str) -> dict[str, Any]:
     import duckdb
 
     release = open_release(release_id, reader=reader)
     with duckdb.connect(config={"memory_limit": f"{settings.load.task_memory_mb}MB"}) as connection:
         rows = release.duckdb(table, connection).limit(SAMPLE_ROWS)
         columns = profile_table(warehouse_tables(settings.views_dir)[table], rows, _threshold())
-    kept = {name: one.to_dict() for name, one in columns.items()}
+    profiles = {name: column.to_dict() for name, column in columns.items()}
     sampled = release.tables[table].rows > SAMPLE_ROWS
-    return {"threshold": _threshold(), "sampled": sampled, "columns": kept}
+    return {"threshold": _threshold(), "sampled": sampled, "columns": profiles}
 
 
 def quarantine_figures(settings: Settings) -> list[tuple[str, str, int]]:
     """(resource type, reason, texts) of what waits in quarantine, the commonest first; no text, no name, no id."""
-    found: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for (_batch, kind, reason), texts in summary(settings.identity / "quarantine").items():
-        found[kind, reason] += texts
-    return [(kind, reason, texts) for (kind, reason), texts in found.most_common()]
+        counts[kind, reason] += texts
+    return [(kind, reason, texts) for (kind, reason), texts in counts.most_common()]

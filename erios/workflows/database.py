@@ -55,10 +55,10 @@ def operator() -> User:
     from erios.accounts.models import User  # Django's models, once it is set up
 
     login = current_operator()
-    found = User.objects.filter(username=login, is_active=True).first()
-    if found is None:
+    user = User.objects.filter(username=login, is_active=True).first()
+    if user is None:
         raise UsageError(f"no open account '{login}' in the portal: an administrator makes one with your login")
-    return found
+    return user
 
 
 def make_administrator(login: str, password: str) -> User:

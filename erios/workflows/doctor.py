@@ -128,14 +128,16 @@ def _installed(name: str) -> str:
 
 
 def _torch() -> Finding:
-    wanted = re.search(r'"torch==([\d.]+)"', (PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    found = _installed("torch").split("+")[0]
-    if wanted and found != wanted[1]:
-        return _ill("torch", f"{found or 'not installed'}, {wanted[1]} is wanted", f"pip install torch=={wanted[1]}")
+    required = re.search(r'"torch==([\d.]+)"', (PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    installed = _installed("torch").split("+")[0]
+    if required and installed != required[1]:
+        return _ill(
+            "torch", f"{installed or 'not installed'}, {required[1]} is wanted", f"pip install torch=={required[1]}"
+        )
     import torch
 
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return _well("torch", f"{found}, {f'{cards} GPUs' if cards else 'no GPU: models train on the processor'}")
+    return _well("torch", f"{installed}, {f'{cards} GPUs' if cards else 'no GPU: models train on the processor'}")
 
 
 # --- where the data are ---
@@ -149,19 +151,23 @@ def _zones(settings: Settings) -> Iterator[Finding]:
 def _zone(zone: str, folder: Path, mode: int) -> Finding:
     if not folder.is_dir():
         return _note(zone, f"{folder} is not there yet", "erios keys init makes the zones")
-    found = folder.stat()
-    loose = stat.S_IMODE(found.st_mode) & ~mode
+    status = folder.stat()
+    loose = stat.S_IMODE(status.st_mode) & ~mode
     if loose:
         return _ill(
             zone,
-            f"{folder} may be reached by others (mode {stat.S_IMODE(found.st_mode):o})",
+            f"{folder} may be reached by others (mode {stat.S_IMODE(status.st_mode):o})",
             f"chmod {mode:o} {folder}",
         )
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        return _ill(zone, f"{folder} is not yours to write ({_owner(found.st_uid)} owns it)", "run as its owner")
+        return _ill(zone, f"{folder} is not yours to write ({_owner(status.st_uid)} owns it)", "run as its owner")
     free = shutil.disk_usage(folder).free / 1e9
-    said = f"{folder}, {_owner(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):o}, {free:,.0f} GB free"
-    return _well(zone, said) if free >= SPARE_GB else _note(zone, said, "erios warehouse vacuum, or a bigger disk")
+    description = f"{folder}, {_owner(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):o}, {free:,.0f} GB free"
+    return (
+        _well(zone, description)
+        if free >= SPARE_GB
+        else _note(zone, description, "erios warehouse vacuum, or a bigger disk")
+    )
 
 
 def _owner(uid: int) -> str:
@@ -176,10 +182,10 @@ def _keys(settings: Settings) -> Iterator[Finding]:
     if not settings.keyring.exists():
         yield _ill("keyring", "there is none yet: nothing can be loaded", "erios keys init")
         return
-    known = list_keys(settings.keyring)
-    current = next(key for key in known if key.current)
+    keys = list_keys(settings.keyring)
+    current = next(key for key in keys if key.current)
     yield _well(
-        "keyring", f"{len(known)} {'key' if len(known) == 1 else 'keys'}, the current one of {current.created[:10]}"
+        "keyring", f"{len(keys)} {'key' if len(keys) == 1 else 'keys'}, the current one of {current.created[:10]}"
     )
 
 
@@ -188,14 +194,14 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 
 def _warehouse(settings: Settings) -> Iterator[Finding]:
 
-    known = release_ids(settings.warehouse)
-    if not known:
+    releases = release_ids(settings.warehouse)
+    if not releases:
         yield _note("releases", "none is published yet", "erios etl load PATH")
         return
     release = open_release(settings.warehouse)
     files = sum(len(release.files(name)) for name in release.names())
     yield _well(
-        "releases", f"{len(known)} kept; {release.id} of {release.created[:16]} opens, {files} data files are there"
+        "releases", f"{len(releases)} kept; {release.id} of {release.created[:16]} opens, {files} data files are there"
     )
 
 
@@ -230,10 +236,10 @@ def _database(settings: Settings) -> Finding:
 
 def _chain(settings: Settings) -> Finding:
 
-    found = verify(settings)
-    if found.faults:
-        return _ill("audit chain", found.faults[0], "erios audit verify tells all; restore the last good backup")
-    return _well("audit chain", f"{found.events:,} events, whole")
+    verification = verify(settings)
+    if verification.faults:
+        return _ill("audit chain", verification.faults[0], "erios audit verify tells all; restore the last good backup")
+    return _well("audit chain", f"{verification.events:,} events, whole")
 
 
 # --- what it is connected to ---

@@ -32,8 +32,8 @@ def open_extract(number: str, login: str | None = None) -> OpenedExtract:
         if user is None:
             raise UsageError(f"no open account '{who}' in the portal: an administrator makes one with your login")
         clearance = clearance_of(extract)
-        seen = datetime.fromisoformat(last.time) if last else None
-        check_opening(number, clearance, user.person, _now(), seen)
+        last_seen = datetime.fromisoformat(last.time) if last else None
+        check_opening(number, clearance, user.person, _now(), last_seen)
         opened = open_verified(number, clearance)
     except EriosError as error:
         record_opening(extract=extract, login=who, refused=str(error))

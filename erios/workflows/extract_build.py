@@ -44,7 +44,7 @@ from erios.studies.extract_selectors import (
 )
 from erios.translation import SOURCE
 from erios.view_texts import view_texts
-from erios.workflows.extract_files import alone, draft_of, put_in_place
+from erios.workflows.extract_files import draft_folder, locked, publish_draft
 from erios.workflows.extract_objections import check_objections
 from erios.workflows.session import spark_session
 from etl.errors import EtlError
@@ -62,14 +62,14 @@ def build_extract(extract: Extract, by: User, progress: Progress | None = None) 
     """
     settings = load_settings()
     folder = workshop_of(extract.number, settings)
-    with alone(folder):
+    with locked(folder):
         if extract.state == State.BUILT:
             return _assess_again(extract, by, settings)
         extract = start_build(extract=extract, by=by)
         try:
             return _build_and_assess(extract, by, folder, settings, progress)
         except BaseException as error:
-            shutil.rmtree(draft_of(folder), ignore_errors=True)
+            shutil.rmtree(draft_folder(folder), ignore_errors=True)
             fail_build(extract=extract, by=by, problem=_sentence(error))
             raise
 
@@ -94,13 +94,13 @@ def _build_and_assess(
     release = open_release(settings.warehouse)
     check_objections(release, settings)
     specification = specification_of(extract)
-    draft = draft_of(folder)
+    draft = draft_folder(folder)
     shutil.rmtree(draft, ignore_errors=True)
     make_folder(draft, 0o700)
     with spark_session(settings) as spark:
-        made = _build(extract, specification, release, draft, settings, SparkRunner(spark), progress)
-    put_in_place(draft, folder)
-    extract = finish_build(extract=extract, by=by, release=release.id, key_id=release.key_id, **made)
+        facts = _build(extract, specification, release, draft, settings, SparkRunner(spark), progress)
+    publish_draft(draft, folder)
+    extract = finish_build(extract=extract, by=by, release=release.id, key_id=release.key_id, **facts)
     return _assess(extract, settings)
 
 
@@ -208,10 +208,10 @@ def attack_by_linkage(
         return {}
     theirs = specification_of(other)
     keys = [study_key(settings.keyring, each.study.number, each.key_id) for each in (extract, other)]
-    truth = draft_of(workshop_of(extract.number, settings)).with_suffix(".truth")
+    truth = draft_folder(workshop_of(extract.number, settings)).with_suffix(".truth")
     try:
         write_truth(truth, release, specification.cohort, keys, settings.load.task_memory_mb)
-        found = link(
+        linkage = link(
             workshop_of(extract.number, settings) / "data",
             {table.name: table.names() for table in specification.tables},
             folder_of(other, settings) / "data",
@@ -224,4 +224,4 @@ def attack_by_linkage(
         )
     finally:
         truth.unlink(missing_ok=True)
-    return {"with": other.number, **json.loads(found.to_json())}
+    return {"with": other.number, **json.loads(linkage.to_json())}

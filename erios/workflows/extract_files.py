@@ -1,4 +1,4 @@
-"""Folders of extracts: one worker at a time, drafts put in place whole."""
+"""Folders of extracts: one process at a time, and drafts that appear whole."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from erios.errors import BusyError
 from erios.locks import held
 from erios.settings import make_folder
 from etl.files import sync
 
-if TYPE_CHECKING:
-    pass
-
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-
+def locked(folder: Path) -> Iterator[None]:
+    """Hold an extract's folder; BusyError while another process does."""
     make_folder(folder.parent, 0o700)
     try:
         with held(folder.with_name(f".{folder.name}.lock"), patience=0):
@@ -28,12 +24,13 @@ def alone(folder: Path) -> Iterator[None]:
         raise BusyError(f"somebody is at work on extract {folder.name}: wait for it to end") from None
 
 
-def draft_of(folder: Path) -> Path:
+def draft_folder(folder: Path) -> Path:
+    """Where the next version of a folder is written."""
     return folder.with_name(f".{folder.name}.new")
 
 
-def put_in_place(draft: Path, folder: Path) -> None:
-    """Put a whole draft in its place; one of an earlier build goes."""
+def publish_draft(draft: Path, folder: Path) -> None:
+    """Replace the folder by its draft, synced to disk."""
     _sync(draft)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)

@@ -33,8 +33,10 @@ def objections_after(release: Release, settings: Settings) -> int:
     aliases = _objectors(settings, release.key_id)
     if not aliases:
         return 0
-    known = release.duckdb(IDENTITY).filter("objects").project("alias").fetchall() if IDENTITY in release.tables else []
-    return len(set(aliases) - {alias for (alias,) in known})
+    objecting = (
+        release.duckdb(IDENTITY).filter("objects").project("alias").fetchall() if IDENTITY in release.tables else []
+    )
+    return len(set(aliases) - {alias for (alias,) in objecting})
 
 
 def _objectors(settings: Settings, key_id: str) -> list[str]:
@@ -57,10 +59,10 @@ def turn_touched_stale(settings: Settings) -> list[str]:
 def _excluded(settings: Settings, key_id: str) -> set[str]:
     """Every name of the patients who object: those in the register, and their aliases as of the last release."""
     release = latest(settings.warehouse)
-    known: list[tuple[str]] = []
+    excluded: list[tuple[str]] = []
     if release and IDENTITY in release.tables and release.key_id == key_id:
-        known = release.duckdb(IDENTITY).filter("excluded AND NOT logical").project("alias").fetchall()
-    return {*_objectors(settings, key_id), *(alias for (alias,) in known)}
+        excluded = release.duckdb(IDENTITY).filter("excluded AND NOT logical").project("alias").fetchall()
+    return {*_objectors(settings, key_id), *(alias for (alias,) in excluded)}
 
 
 def holds(extract: Extract, patient_keys: set[str], settings: Settings) -> bool:

@@ -17,7 +17,7 @@ from erios.governance.words import Refusal, RuleBroken
 from erios.settings import load_settings, make_folder
 from erios.studies.extract_actions import check_release, destroy, quarantine_damaged, release
 from erios.studies.extract_selectors import extract_facts, folder_of, workshop_of
-from erios.workflows.extract_files import alone, draft_of, put_in_place
+from erios.workflows.extract_files import draft_folder, locked, publish_draft
 from erios.workflows.extract_objections import turn_touched_stale
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def release_extract(extract: Extract, by: User, root: str) -> Extract:
     if extract.number in turn_touched_stale(settings):
         raise RuleBroken(Refusal("extract-stale"))
     source, target = workshop_of(extract.number, settings), settings.studies / extract.study.number / extract.number
-    with alone(source):
+    with locked(source):
         try:
             verify(source, extract.public_key, extract.root)
             _copy(source, target)
@@ -52,7 +52,7 @@ def release_extract(extract: Extract, by: User, root: str) -> Extract:
 
 
 def _copy(source: Path, target: Path) -> None:
-    draft = draft_of(target)
+    draft = draft_folder(target)
     shutil.rmtree(draft, ignore_errors=True)
     make_folder(target.parent, 0o750)
     try:
@@ -60,7 +60,7 @@ def _copy(source: Path, target: Path) -> None:
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise StorageError(f"cannot copy the extract to the studies zone: {error.strerror}") from None
-    put_in_place(draft, target)
+    publish_draft(draft, target)
 
 
 def destroy_extract(extract: Extract, by: User) -> Extract:
@@ -68,13 +68,13 @@ def destroy_extract(extract: Extract, by: User) -> Extract:
     settings = load_settings()
     WORKFLOW.check(extract_facts(extract), Action.DESTROY, by.person)
     workshop = workshop_of(extract.number, settings)
-    places = [workshop, draft_of(workshop), settings.studies / extract.study.number / extract.number]
-    with alone(workshop):
-        files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    folders = [workshop, draft_folder(workshop), settings.studies / extract.study.number / extract.number]
+    with locked(workshop):
+        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         count, size = len(files), sum(path.stat().st_size for path in files)
-        for place in places:
-            shutil.rmtree(place, ignore_errors=True)
-        if left := [place.name for place in places if place.exists()]:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        if left := [folder.name for folder in folders if folder.exists()]:
             raise StorageError(f"{', '.join(left)} cannot be deleted: free the folder, then destroy the extract again")
         return destroy(extract=extract, by=by, proof={"root": extract.root, "files": count, "bytes": size, "left": 0})
 

@@ -189,10 +189,10 @@ def validate_release(settings: Settings, release_id: str | None) -> tuple[Releas
     return release, report
 
 
-def _audit_validation(settings: Settings, action: str, what: str, report: ValidationReport) -> None:
+def _audit_validation(settings: Settings, action: str, subject: str, report: ValidationReport) -> None:
     """That the suites read these tables, and how many expectations failed."""
     details = {"expectations": len(report.results), **report.to_dict()["failed"]}
-    append(settings, f"warehouse.{action}", object=what, details=details)
+    append(settings, f"warehouse.{action}", object=subject, details=details)
 
 
 def replay_quarantine(settings: Settings, batch: str | None, progress: Progress | None = None) -> LoadReport | None:

@@ -52,13 +52,13 @@ def watch_folder(
     InputError when the folder is missing.
     """
     while True:
-        yield from _look(folder, settings, explain, quiet)
+        yield from _load_new(folder, settings, explain, quiet)
         if once:
             return
         time.sleep(every)
 
 
-def _look(folder: Path, settings: Settings, explain: Explain, quiet: int) -> Iterator[Line]:
+def _load_new(folder: Path, settings: Settings, explain: Explain, quiet: int) -> Iterator[Line]:
     tried = _read_state(settings)
     objections = _objections(settings)
     loaded = False
@@ -169,8 +169,8 @@ def write_metrics(settings: Settings, report: LoadReport | None) -> Path:
     """Write the metrics for Prometheus (text form 0.0.4) into ``<home>/metrics/erios.prom`` in one atomic step."""
     folder = settings.home / "metrics"
     make_folder(folder, 0o755)
-    known = _read_metrics(folder / "erios.json")
-    values = _succeeded(report, settings) if report else {**known, "erios_load_last_run_failed": 1}
+    earlier = _read_metrics(folder / "erios.json")
+    values = _succeeded(report, settings) if report else {**earlier, "erios_load_last_run_failed": 1}
     values["erios_load_last_run_timestamp_seconds"] = int(time.time())
     _write(folder / "erios.json", json.dumps(values))
     _write(folder / "erios.prom", _prometheus(values))

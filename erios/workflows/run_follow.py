@@ -44,11 +44,11 @@ def follow() -> list[Run]:
     """
     settings = load_settings()
     for run in left_open():
-        _alone(run, _close_stopped, settings)
-    return [ended for run in live_runs() if (ended := _alone(run, _follow, settings)) is not None]
+        _locked(run, _close_stopped, settings)
+    return [ended for run in live_runs() if (ended := _locked(run, _follow, settings)) is not None]
 
 
-def _alone(run: Run, check: Callable[[Run, Settings], Run | None], settings: Settings) -> Run | None:
+def _locked(run: Run, check: Callable[[Run, Settings], Run | None], settings: Settings) -> Run | None:
     """Check a run unless another process does: two would close its record twice."""
     try:
         with held(lock_of(run, settings), patience=0):
@@ -146,7 +146,7 @@ def watch(run: Run, settings: Settings, *, every: float = 0.5) -> Iterator[dict[
         if not is_live:
             return
         time.sleep(every)
-        _alone(run, _follow, settings)
+        _locked(run, _follow, settings)
 
 
 @dataclass

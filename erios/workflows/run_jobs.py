@@ -41,9 +41,9 @@ def make_job(number: str, folder: Path, cluster: Cluster, *, nodes: int, process
 
 def _environment() -> dict[str, str]:
     """The variables by which a job finds this installation; settings hold no secret."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith("ERIOS_")}
+    settings = {name: value for name, value in os.environ.items() if name.startswith("ERIOS_")}
     paths = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
-    return kept | paths | {"ERIOS_HOME": str(load_settings().home)}
+    return settings | paths | {"ERIOS_HOME": str(load_settings().home)}
 
 
 def lock_of(run: Run, settings: Settings) -> Path:

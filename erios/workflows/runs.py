@@ -61,18 +61,18 @@ def list_runs(by: User) -> list[dict[str, Any]]:
 
 def figures_of(run: Run) -> dict[str, Any]:
     """Final figures, attempts and weights of a run."""
-    found = tracked_run(run)
+    tracked = tracked_run(run)
     attempts = read_spec(folder_of(run, load_settings())).attempts
-    if found is None:
+    if tracked is None:
         return {"attempts": attempts, "weights": "", "metrics": {}}
-    metrics = {name: value for name, value in sorted(found.data.metrics.items()) if name.startswith(_LAST)}
-    return {"attempts": attempts, "weights": found.data.tags.get("erios.weights", ""), "metrics": metrics}
+    metrics = {name: value for name, value in sorted(tracked.data.metrics.items()) if name.startswith(_LAST)}
+    return {"attempts": attempts, "weights": tracked.data.tags.get("erios.weights", ""), "metrics": metrics}
 
 
 def compare_runs(first: Run, second: Run) -> list[dict[str, Any]]:
     """Settings and facts that differ, then the figures that both have."""
-    one, other = tracked_run(first), tracked_run(second)
-    pairs = [(one.data.params if one else {}, other.data.params if other else {})]
+    tracked_first, tracked_second = tracked_run(first), tracked_run(second)
+    pairs = [(tracked_first.data.params if tracked_first else {}, tracked_second.data.params if tracked_second else {})]
     rows = [
         {"name": name, "first": left.get(name, ""), "second": right.get(name, "")}
         for left, right in pairs
@@ -126,15 +126,20 @@ def compare_reproduction(run: Run, again: Run) -> dict[str, Any]:
     changed = [name.removeprefix("erios.") for name in facts if tags[0].get(name) != tags[1].get(name)]
     weights = [one.get("erios.weights", "") for one in tags]
     same = bool(weights[0]) and weights[0] == weights[1]
-    return {"same": same, "changed": changed, "weights": weights, "sentence": _say(same, changed, run, again)}
+    return {
+        "same": same,
+        "changed": changed,
+        "weights": weights,
+        "sentence": _describe_difference(same, changed, run, again),
+    }
 
 
-def _say(same: bool, changed: list[str], run: Run, again: Run) -> str:
+def _describe_difference(same: bool, changed: list[str], run: Run, again: Run) -> str:
     if same:
         return f"{again.number} ended with the weights of {run.number}, bit for bit."
-    left, right = (figures_of(one)["metrics"] for one in (run, again))
+    left, right = (figures_of(each)["metrics"] for each in (run, again))
     gaps = {name: abs(left[name] - right[name]) for name in left if name in right and name.startswith("test/")}
     widest = max(gaps, key=lambda name: gaps[name], default="")
-    said = f"; the widest gap of a test figure is {gaps[widest]:.3g} ({widest})" if widest else ""
+    gap = f"; the widest gap of a test figure is {gaps[widest]:.3g} ({widest})" if widest else ""
     cause = f"; changed since: {', '.join(changed)}" if changed else ""
-    return f"the weights differ{said}{cause}"
+    return f"the weights differ{gap}{cause}"

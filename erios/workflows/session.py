@@ -82,14 +82,14 @@ def _later_interrupts() -> Iterator[Callable[[], object]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    came: list[int] = []
-    take = partial(signal.signal, signal.SIGINT, lambda number, _frame: came.append(number))
-    kept = take()
+    interrupts: list[int] = []
+    take = partial(signal.signal, signal.SIGINT, lambda number, _frame: interrupts.append(number))
+    handler = take()
     try:
         yield take
     finally:
-        signal.signal(signal.SIGINT, kept)
-    if came:
+        signal.signal(signal.SIGINT, handler)
+    if interrupts:
         raise KeyboardInterrupt
 
 
@@ -135,13 +135,13 @@ def _is_private(folder: Path) -> bool:
 def _mute_jvm() -> Iterator[None]:
     """Start the JVM with its standard error closed: what Java prints there may quote rows, and nobody reads it."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr_copy, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr_copy, 2)
+        os.close(stderr_copy)
         os.close(nowhere)
 
 

@@ -13,8 +13,8 @@ def follow_objections(settings: Settings) -> list[str]:
 
     Without any extract's files the governance database is not opened.
     """
-    places = [settings.warehouse / "extracts", settings.studies]
-    if not any(place.is_dir() and any(place.iterdir()) for place in places):
+    folders = [settings.warehouse / "extracts", settings.studies]
+    if not any(folder.is_dir() and any(folder.iterdir()) for folder in folders):
         return []
     open_database()
     from erios.workflows.extract_objections import turn_touched_stale  # Django's models, once it is set up

@@ -63,14 +63,14 @@ def start(request: RunRequest) -> Run:
     cluster.check(make_job("check", Path("/"), cluster, **size))
     by = operator()
     opened = open_extract(request.extract, by.username)
-    asked = {name: getattr(request, name) for name in ("seed", "energy", "checkpoint_every")}
+    options = {name: getattr(request, name) for name in ("seed", "energy", "checkpoint_every")}
     run = start_run(
         extract=find_extract(request.extract),
         by=by,
         bundle=bundle.name,
         digest=bundle.digest,
         cluster=request.cluster,
-        order={**size, **asked, "overrides": dict(request.overrides)},
+        order={**size, **options, "overrides": dict(request.overrides)},
     )
     with held(lock_of(run, settings)):
         _write_spec(run, request, bundle, opened.folder, settings)

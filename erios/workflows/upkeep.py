@@ -67,7 +67,7 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
     references = [parse_reference(patient) for patient in patients]
     plan = load_config(settings)
     change = add(settings, [Objection(reference, f"erasure: {reason}") for reference in references])
-    places = [settings.studies, settings.tracking, segments_folder(settings), settings.identity / "quarantine"]
+    candidates = [settings.studies, settings.tracking, segments_folder(settings), settings.identity / "quarantine"]
     forget(settings, change.patient_keys)
     reports: list[Path] = []
 
@@ -76,7 +76,7 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
         details = {"landing": landing, "rows": erasure.rows, "releases": erasure.releases, "report": reports[0].name}
         append(settings, "warehouse.erase", object=change.patient_keys[0], reason=reason, details=details)
 
-    folders = [place for place in places if place.exists()]
+    folders = [folder for folder in candidates if folder.exists()]
     erasure = erase(plan, references, folders, landing=landing, done=record)
     if erasure.after is None or erasure.after.found:
         raise InternalError(f"the scan after the erasure still finds the patient: see {reports[0]}")

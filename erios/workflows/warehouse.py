@@ -26,11 +26,11 @@ class RecordedRelease(Release):
     recorded: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def files(self, table: str) -> list[str]:
-        found = super().files(table)
+        paths = super().files(table)
         if table not in self.recorded:
             append(load_settings(), READ, object=table, details={"release": self.id}, actor=self.reader)
             self.recorded.add(table)
-        return found
+        return paths
 
 
 def open_release(id: str | None = None, *, reader: str | None = None) -> RecordedRelease:
@@ -41,5 +41,5 @@ def open_release(id: str | None = None, *, reader: str | None = None) -> Recorde
     then nothing is read.
     """
     release = open_stored_release(load_settings().warehouse, id)
-    known = {one.name: getattr(release, one.name) for one in fields(Release)}
-    return RecordedRelease(**known, reader=reader or current_operator())
+    values = {field_.name: getattr(release, field_.name) for field_ in fields(Release)}
+    return RecordedRelease(**values, reader=reader or current_operator())

@@ -150,7 +150,7 @@ def test_several_writers_at_once_make_one_whole_chain(home):
     assert (verify(home).events, verify(home).faults) == (40, ())
     events = list(read_events(home))
     for number in range(4):
-        of_one = [event.known()["n"] for event in events if event.object == f"writer {number}"]
+        of_one = [event.parsed_details()["n"] for event in events if event.object == f"writer {number}"]
         assert of_one == list(range(10))
 
 

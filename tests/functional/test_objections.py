@@ -141,7 +141,7 @@ def test_many_writers_at_once_lose_nothing(home):
 
     assert [writer.wait(timeout=120) for writer in writers] == [0] * 6
     assert current_objectors(load_settings()) == tuple(f"Patient/{number}" for number in range(6))
-    assert [event.known()["entry"] for event in read_events(home)] == list(range(1, 7))
+    assert [event.parsed_details()["entry"] for event in read_events(home)] == list(range(1, 7))
     assert verify(home).faults == ()
 
 
@@ -158,7 +158,7 @@ def test_a_killed_command_leaves_a_register_that_reads_and_goes_on(home):
         current_objectors(home)
 
     add(home, [Objection("Patient/last")])
-    entries = [event.known()["entry"] for event in read_events(home)]
+    entries = [event.parsed_details()["entry"] for event in read_events(home)]
     assert entries == list(range(1, len(current_objectors(home)) + 1))
     assert len(entries) > 12
     assert verify(home).faults == ()

@@ -74,7 +74,7 @@ def test_two_people_find_a_patient_once(home):
         ("carol", "reidentify.deny", f"request {asked.id} is approved already: a request serves once"),
     ]
     assert {event.object for event in read_events(home)} == {KEY}
-    assert {event.known()["request"] for event in read_events(home)} == {asked.id}
+    assert {event.parsed_details()["request"] for event in read_events(home)} == {asked.id}
 
 
 def test_nobody_approves_or_refuses_their_own_request(home):

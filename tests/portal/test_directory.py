@@ -71,7 +71,7 @@ def test_somebody_new_comes_in_with_the_roles_of_the_claim(directory: Directory)
     assert who("newcomer").roles == {Role.CLINICIAN, Role.COMMITTEE}
     assert not who("newcomer").has_usable_password()
     (event,) = read_events(load_settings(), actions="account.directory")
-    assert (event.object, event.known()["after"]) == ("newcomer", ["clinician", "committee"])
+    assert (event.object, event.parsed_details()["after"]) == ("newcomer", ["clinician", "committee"])
 
 
 def test_somebody_whose_groups_mean_no_role_gets_no_account(directory: Directory) -> None:

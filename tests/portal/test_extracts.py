@@ -405,7 +405,7 @@ def test_an_assessment_cut_short_is_gone_on_with(home: Settings, monkeypatch: py
 def test_two_builds_of_one_extract_the_second_is_told(home: Settings) -> None:
     extract = requested()
     folder = home.warehouse / "extracts" / extract.number
-    with extract_files.alone(folder), pytest.raises(BusyError, match="somebody is at work"):
+    with extract_files.locked(folder), pytest.raises(BusyError, match="somebody is at work"):
         extract_build.build_extract(extract, who("dan"))
 
 

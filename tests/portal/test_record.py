@@ -279,7 +279,7 @@ def test_only_known_modules_open_releases_past_the_door() -> None:
 def readings(counted: Settings) -> Callable[[], list[tuple[str, str, str]]]:
     """What was read of tables: by whom, which table, which release."""
     return lambda: [
-        (event.actor, event.object, event.known()["release"])
+        (event.actor, event.object, event.parsed_details()["release"])
         for event in read_events(counted, actions="warehouse.read")
     ]
 
@@ -345,7 +345,11 @@ def test_a_count_is_on_record_with_its_question_and_not_its_answer(counted: Sett
     answer = ask_count(study=study, by=who("ada"), criteria=question)
     (event,) = read_events(counted, actions="study.count")
     assert event.actor == "ada"
-    assert event.known() == {"digest": digest(parse({"and": [question]})), "release": "r000001", "cost": answer.cost}
+    assert event.parsed_details() == {
+        "digest": digest(parse({"and": [question]})),
+        "release": "r000001",
+        "cost": answer.cost,
+    }
 
 
 @pytest.mark.parametrize("template", ["sqlite"], indirect=True)
@@ -360,7 +364,7 @@ def test_a_load_that_validation_refuses_is_on_record(counted: Settings, monkeypa
     monkeypatch.setattr(load, "validate_files", lambda *_: report)
     assert load.gate(counted)({}, {}, "20310101-batch").blocked
     (event,) = read_events(counted, actions="warehouse.refuse")
-    assert (event.object, event.known()) == ("20310101-batch", {"expectations": 0, "block": 2, "warn": 1})
+    assert (event.object, event.parsed_details()) == ("20310101-batch", {"expectations": 0, "block": 2, "warn": 1})
 
 
 def test_an_extract_that_turns_stale_names_the_runs_that_have_read_it(home: Settings) -> None:  # noqa: F811

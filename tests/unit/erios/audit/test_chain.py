@@ -39,7 +39,7 @@ def test_linked_events_carry_what_was_drafted() -> None:
 
     assert first.row()[:8] == (1, TIME, "ada", "read", "", "", "{}", "k1")
     assert (second.number, second.action, second.object, second.reason) == (2, "export", "study-1", "because")
-    assert second.known() == {"rows": 3, "é": None}
+    assert second.parsed_details() == {"rows": 3, "é": None}
     assert second.details == '{"rows": 3, "\\u00e9": null}'
     assert (third.number, third.object) == (3, "p")
 

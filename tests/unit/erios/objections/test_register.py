@@ -95,7 +95,7 @@ def test_the_chain_knows_the_patient_by_pseudonym_and_no_word(home):
     (event,) = read_events(home)
     key = pseudonym(read_key(home.keyring), "Patient/clearly")
     assert change.patient_keys == (key,)
-    assert (event.actor, event.action, event.object, event.reason, event.known()) == (
+    assert (event.actor, event.action, event.object, event.reason, event.parsed_details()) == (
         "alice",
         "objections.add",
         f"patient:{key}",
@@ -169,7 +169,7 @@ def test_an_entry_whose_command_was_killed_before_the_chain_had_it_is_told_later
 
     add(home, [Objection("Patient/2")], operator="bob")
 
-    assert [(event.actor, event.known()["entry"]) for event in read_events(home)] == [("alice", 1), ("bob", 2)]
+    assert [(event.actor, event.parsed_details()["entry"]) for event in read_events(home)] == [("alice", 1), ("bob", 2)]
 
 
 def test_a_governance_folder_that_vanished_is_noticed(home):
