@@ -12,12 +12,14 @@ import mmap
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
 
+from etl.dicom.archive import members
 from etl.errors import InputError
 from etl.files import write_atomically
 from etl.ingest.redaction import Redacted, redact
@@ -41,15 +43,19 @@ _TOKEN = re.compile(rb"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Scan:
-    """Files looked at, and those in which a pseudonym was found, with how often."""
+    """Number of files searched, and path → occurrences of pseudonyms, of files with any."""
 
     files: int
-    found: Mapping[str, int]
+    occurrences: Mapping[str, int]
 
     @property
     def hits(self) -> int:
-        """How often a pseudonym was found in all."""
-        return sum(self.found.values())
+        """All occurrences."""
+        return sum(self.occurrences.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scan in the erasure's report."""
+        return {"files": self.files, "found": dict(self.occurrences)}
 
 
 @dataclass
@@ -63,6 +69,15 @@ class Erasure:
     redacted: Redacted = field(default_factory=lambda: Redacted(0, 0))
     before: Scan | None = None
     after: Scan | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report's form, which is stored."""
+        return {
+            **{name: getattr(self, name) for name in ("keys", "rows", "files", "releases")},
+            "blanked": asdict(self.redacted),
+            "before": self.before and self.before.to_dict(),
+            "after": self.after and self.after.to_dict(),
+        }
 
 
 def erase(
@@ -134,37 +149,37 @@ def _aliases(config: LoadConfig, references: Sequence[str]) -> frozenset[str]:
     """Pseudonyms of the patient: as named, as meant by an identifier, and of the identities merged into it."""
     key = config.read_key()
     releases = _releases(config)
-    known = {pseudonym(key, reference) for reference in references}
+    aliases = {pseudonym(key, reference) for reference in references}
     for release in releases[-1:]:  # identities merged once and parted since are two people
-        known |= _meant(release, known, any(LOGICAL_MARK in reference for reference in references))
-    if not any(_owned(release, known) for release in releases):
+        aliases |= _meant(release, aliases, any(LOGICAL_MARK in reference for reference in references))
+    if not any(_owned(release, aliases) for release in releases):
         raise InputError("no kept release has a row of this patient; check the id (Patient/ID, or SYSTEM|VALUE)")
-    return frozenset(known)
+    return frozenset(aliases)
 
 
-def _meant(release: Release, known: set[str], logical: bool) -> set[str]:
-    found: set[str] = set()
+def _meant(release: Release, aliases: set[str], logical: bool) -> set[str]:
+    others: set[str] = set()
     with duckdb.connect() as sql:
         if logical:
             query = f"SELECT resource_key FROM ({_rows(release, IDENTIFIER)}) WHERE list_contains(?, identifier_key)"
-            found |= {row[0] for row in sql.execute(query, [sorted(known)]).fetchall()}
+            others |= {row[0] for row in sql.execute(query, [sorted(aliases)]).fetchall()}
         query = f"""
             WITH i AS ({_rows(release, IDENTITY)}), hit AS (
                 SELECT coalesce(target, alias) AS t FROM i WHERE list_contains($1, alias) OR list_contains($1, target))
             SELECT alias FROM i WHERE target IN (FROM hit) UNION SELECT t FROM hit"""
-        found |= {row[0] for row in sql.execute(query, [sorted(known | found)]).fetchall()}
-    return found
+        others |= {row[0] for row in sql.execute(query, [sorted(aliases | others)]).fetchall()}
+    return others
 
 
 def _numbers(config: LoadConfig, keys: frozenset[str]) -> frozenset[str]:
     """Keyed business identifiers that mean only resources of the patient: DICOM names patients by them."""
-    found: set[str] = set()
+    identifiers: set[str] = set()
     query = """SELECT identifier_key FROM ({rows}) GROUP BY 1 HAVING bool_and(list_contains(?, resource_key))"""
     with duckdb.connect() as sql:
         for release in _releases(config)[-1:]:
             rows = sql.execute(query.format(rows=_rows(release, IDENTIFIER)), [sorted(keys)]).fetchall()
-            found |= {str(row[0]) for row in rows}
-    return frozenset(found)
+            identifiers |= {str(row[0]) for row in rows}
+    return frozenset(identifiers)
 
 
 def _rows(release: Release, table: str) -> str:
@@ -298,13 +313,13 @@ def scan(folders: Iterable[Path], keys: frozenset[str]) -> Scan:
     """Look for the keys in every byte of every file; Parquet and zips are also read, because they are compressed."""
     wanted = {key.encode() for key in keys}
     paths = [path for folder in folders for path in [folder, *sorted(folder.rglob("*"))] if path.is_file()]
-    found = Counter({str(path): _in_bytes(path, wanted) for path in paths})
-    found.update({str(path): _in_zip(path, wanted) for path in paths if path.suffix == ".zip"})
+    occurrences = Counter({str(path): _in_bytes(path, wanted) for path in paths})
+    occurrences.update({str(path): _in_zip(path, wanted) for path in paths if path.suffix == ".zip"})
     with duckdb.connect() as sql:
         sql.execute("CREATE TABLE gone AS SELECT unnest(?) AS key", [sorted(keys)])
         for group in _alike(path for path in paths if path.suffix == ".parquet"):
-            found.update(_in_parquet(sql, group))
-    return Scan(len(paths), {path: hits for path, hits in found.items() if hits})
+            occurrences.update(_in_parquet(sql, group))
+    return Scan(len(paths), {path: hits for path, hits in occurrences.items() if hits})
 
 
 def _in_bytes(path: Path, wanted: set[bytes]) -> int:
@@ -316,8 +331,6 @@ def _in_bytes(path: Path, wanted: set[bytes]) -> int:
 
 
 def _in_zip(path: Path, wanted: set[bytes]) -> int:
-    from etl.dicom.archive import members
-
     return sum(token.group() in wanted for content in members(path) for token in _TOKEN.finditer(content))
 
 

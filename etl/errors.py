@@ -34,7 +34,7 @@ class ReleaseError(EtlError):
 
 
 class GateRefused(EtlError):  # noqa: N818 - a refusal, not a fault
-    """Validation blocked publication; the last release stands."""
+    """Validation blocked publication; the last release stays."""
 
 
 def refusal(error: OSError) -> str:

@@ -94,7 +94,7 @@ class LoadRun:
 
     @property
     def name(self) -> str:
-        """The batch's id, or what stands for it in the release and in the path of the Data Docs."""
+        """The batch's id, or its substitute in the release and in the path of the Data Docs."""
         return self.batch.id if self.batch else REBUILD if self.rebuilding else REFRESH
 
     def replaces(self, table: str) -> bool:

@@ -48,8 +48,8 @@ def pseudonym(key: PseudonymKey, text: str) -> str:
 def bind_key(connection: duckdb.DuckDBPyConnection, key: PseudonymKey) -> None:
     """Give the connection the macros ``pseudonym(text)`` and ``content_hash(text)``.
 
-    The key goes in as bound variables only. The content hash is a keyed digest of DuckDB's 64-bit hash: it tells
-    versions of one resource apart and says nothing about the text to somebody without the key.
+    The key goes in as bound variables only. The content hash is a keyed digest of DuckDB's 64-bit hash: it
+    distinguishes versions of a resource, and reveals nothing of the text without the key.
     """
     block = key.secret if len(key.secret) <= _BLOCK else hashlib.sha256(key.secret).digest()
     padded = block.ljust(_BLOCK, b"\0")

@@ -84,7 +84,7 @@ def find_reference(folder: Path, pseudonym: str, find_key: FindKey) -> str | Non
 
 
 def forget(folder: Path, pseudonyms: Sequence[str], find_key: FindKey) -> int:
-    """Write every segment that names one of ``pseudonyms`` anew without it (an erasure); answers the rows gone.
+    """Rewrite every segment without the rows of ``pseudonyms`` (an erasure); returns how many rows.
 
     What killed tasks left half-written goes too, so no load may run meanwhile.
     """

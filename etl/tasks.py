@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from zipimport import zipimporter
 
+from etl import errors
 from etl.errors import EtlError, StorageError
 from etl.warehouse.faults import storage_fault
 
@@ -41,7 +42,7 @@ class Failure:
 
     kind: str
     sentence: str
-    known: bool
+    expected: bool
 
 
 class TaskError(EtlError):
@@ -194,26 +195,24 @@ def _guarded(function: Callable[[Item], Result], item: Item) -> Result | Failure
     try:
         return function(item)
     except EtlError as error:
-        return Failure(type(error).__name__, str(error), known=True)
+        return Failure(type(error).__name__, str(error), expected=True)
     except BaseException as error:
         return _unknown(error)
 
 
 def _unknown(error: BaseException) -> Failure:
     if fault := storage_fault(error):
-        return Failure("StorageError", str(fault), known=True)
+        return Failure("StorageError", str(fault), expected=True)
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return Failure(type(error).__name__, f"{Path(frame.filename).name}:{frame.lineno}", known=False)
+    return Failure(type(error).__name__, f"{Path(frame.filename).name}:{frame.lineno}", expected=False)
 
 
 def _as_error(failure: Failure) -> EtlError:
-    import etl.errors
-
-    if not failure.known:
+    if not failure.expected:
         return TaskError(
             f"a Spark task failed with {failure.kind} at {failure.sentence}; the last release is untouched"
         )
-    kind = getattr(etl.errors, failure.kind, StorageError)
+    kind = getattr(errors, failure.kind, StorageError)
     says_so = "last release" in failure.sentence
     return kind(failure.sentence if says_so else f"{failure.sentence.rstrip('.')}. The last release is untouched.")
 

@@ -148,7 +148,7 @@ def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
         return
     for line in (
         f"Erased {erasure.rows:,} rows; {erasure.files:,} files of {len(erasure.releases)} releases are written anew.",
-        f"Landing: {erasure.redacted.landed:,} texts blanked. Quarantine: {erasure.redacted.quarantined:,} rows gone.",
+        f"Landing: {erasure.redacted.landed:,} texts redacted. Quarantine: {erasure.redacted.quarantined:,} rows gone.",
         f"Scan: {erasure.before.hits:,} finds before, {erasure.after.hits:,} in {erasure.after.files:,} files after.",
         f"Report: {report}",
         describe_stale(stale),

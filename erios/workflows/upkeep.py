@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from erios.workflows.load import load_config
 from erios.workflows.session import spark_session
 from etl.erasure import Erasure, erase
 from etl.maintenance import Compacted, Vacuumed, compact, keep, vacuum
+from etl.sealing import write_private
 from etl.tasks import Progress, SparkRunner
 
 
@@ -78,7 +78,7 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
 
     folders = [folder for folder in candidates if folder.exists()]
     erasure = erase(plan, references, folders, landing=landing, done=record)
-    if erasure.after is None or erasure.after.found:
+    if erasure.after is None or erasure.after.occurrences:
         raise InternalError(f"the scan after the erasure still finds the patient: see {reports[0]}")
     return erasure, reports[0]
 
@@ -89,7 +89,6 @@ def _write_report(settings: Settings, erasure: Erasure, reason: str, *, landing:
     folder = settings.identity / "erasures"
     make_folder(folder, 0o700)
     path = folder / f"{now:%Y%m%dT%H%M%S%f}.json"
-    content = {"time": now.isoformat(timespec="seconds"), "reason": reason, "landing": landing, **asdict(erasure)}
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=dict))
-    path.chmod(0o600)
+    content = {"time": now.isoformat(timespec="seconds"), "reason": reason, "landing": landing, **erasure.to_dict()}
+    write_private(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
     return path

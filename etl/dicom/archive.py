@@ -78,7 +78,7 @@ def is_zip(path: Path) -> bool:
 
 
 def unpack(path: Path, folder: Path, most_bytes: int) -> None:
-    """Unpack a zip into a new folder under numbers for names; suffixes stay, since they tell kinds of files.
+    """Unpack a zip into a new folder under numbers for names; suffixes stay, because they distinguish file types.
 
     Raises InputError, before anything is read further, for a path that leads outside, a link, an encrypted or nested
     zip, a damaged one, and one that unpacks to more than ``most_bytes`` or to far more than it weighs.

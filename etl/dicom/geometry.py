@@ -81,11 +81,11 @@ def pixel_spacing(head: Dataset) -> tuple[float, float] | None:
     return None if not values or len(values) != 2 else (float(values[0]), float(values[1]))
 
 
-def gap(found: Sequence[tuple[float, tuple[float, ...]]]) -> float | None:
+def gap(planes: Sequence[tuple[float, tuple[float, ...]]]) -> float | None:
     """The one distance between neighbouring parallel images; None where they are no grid."""
-    if len({cosines for _, cosines in found}) != 1:
+    if len({cosines for _, cosines in planes}) != 1:
         return None
-    distances = np.unique(np.round([place for place, _ in found], 4))
+    distances = np.unique(np.round([place for place, _ in planes], 4))
     gaps = np.diff(distances)
     if not len(gaps) or gaps.max() - gaps.min() > _TOLERANCE * gaps.max():
         return None

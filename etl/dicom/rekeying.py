@@ -23,7 +23,7 @@ _OURS = "2.25."
 
 
 def rekey(path: Path, folder: Path, key: PseudonymKey, patient: str) -> str:
-    """Write the series anew below ``folder`` as ``<sha256>.zip``; answers it. HeldBack where a face may show."""
+    """Write the series under the study's key as ``folder/<sha256>.zip``; returns the digest. HeldBack for a face."""
     draft = folder / f".{path.stem}.new"
     try:
         with series_writer(draft, compress=True) as out:

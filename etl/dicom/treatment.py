@@ -1,4 +1,4 @@
-"""One DICOM file, written anew from what the profile allows.
+"""De-identification of one DICOM file: a new file of what the profile allows.
 
 Owns the treatment of attributes and of stored pixels. A dataset is never cleaned: a new one is filled from the list, at
 every depth of sequences, so that private, comment, overlay and unknown attributes have no way through. Pixels are
@@ -49,10 +49,10 @@ def check_burned_in(dataset: Dataset, kind: str) -> None:
 
     A radiograph must say that there is none; a volume may be silent when it is original and primary, as acquired.
     """
-    said = str(dataset.get("BurnedInAnnotation", "") or "").upper()
-    if said not in ("", "NO"):
+    burned_in = str(dataset.get("BurnedInAnnotation", "") or "").upper()
+    if burned_in not in ("", "NO"):
         raise HeldBack("text is burned into the pixels (BurnedInAnnotation)")
-    if said == "NO" or kind == LABELS:
+    if burned_in == "NO" or kind == LABELS:
         return
     if kind == RADIOGRAPH:
         raise HeldBack("text may be burned into the pixels: a radiograph must say BurnedInAnnotation NO")
@@ -80,7 +80,7 @@ _DESCRIPTIONS = (
 
 
 def treat(dataset: Dataset, profile: Profile, new_uid: NewUid, *, patient: str, number: int, face: bool) -> Dataset:
-    """The dataset anew, as image ``number`` of its series and of ``patient`` (a pseudonym), or HeldBack.
+    """The de-identified dataset, as image ``number`` of its series and of ``patient`` (a pseudonym), or HeldBack.
 
     The result is complete: file meta, treated pixels, and the marks of de-identification (PS3.15 §E.1.1).
     """

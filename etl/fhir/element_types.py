@@ -1,7 +1,7 @@
 """The types of FHIR R4 as the compiler and the structure checks need them: elements, kinds, cardinalities.
 
 Owns the reading of the models that ``fhir.resources`` carries (R4B, which for the resources of R4 differs in a few
-definitional types only). Nothing else in the wing looks into those models for types.
+definitional types only). Nothing else in ``etl`` reads types from those models.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def elements(type_name: str, version: str = "R4B") -> Mapping[str, Element]:
 @cache
 def elements_of(model: Any) -> Mapping[str, Element]:
     """The elements of a model class by JSON name."""
-    found: dict[str, Element] = {}
+    elements_by_name: dict[str, Element] = {}
     for field in model.model_fields.values():
         name = field.alias or ""
         if name == "fhir_comments":
             continue
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        found[name] = _element(field.annotation, extra)
-    return found
+        elements_by_name[name] = _element(field.annotation, extra)
+    return elements_by_name
 
 
 def _element(annotation: Any, extra: Mapping[str, Any]) -> Element:

@@ -46,10 +46,10 @@ def json_types(resource: str) -> JsonTypes:
     types: dict[str, Fields] = {}
     waiting = [(resource, elements(resource))]
     while waiting:
-        name, known = waiting.pop()
+        name, parts = waiting.pop()
         if name not in types:
-            types[name] = _shared(tuple((label, _annotation(label, e)) for label, e in known.items()))
-            waiting += [(_type(e), e.parts()) for label, e in known.items() if e.model and label != "contained"]
+            types[name] = _shared(tuple((label, _annotation(label, e)) for label, e in parts.items()))
+            waiting += [(_type(e), e.parts()) for label, e in parts.items() if e.model and label != "contained"]
     return JsonTypes(resource, types)
 
 

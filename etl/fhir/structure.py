@@ -54,10 +54,10 @@ class _Twice(Exception):  # noqa: N818 - a finding
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         raise _Twice(_named(next(n for n, c in Counter(n for n, _ in pairs).items() if c > 1)))
-    return found
+    return members
 
 
 def _refuse_constant(_name: str) -> None:
@@ -93,12 +93,12 @@ def resource_structure(resource: str) -> ResourceStructure:
     return ResourceStructure(resource, frozenset(elements(resource)), json_types(resource))
 
 
-def _wrong_types(known: Mapping[str, Element], data: object, path: str) -> Iterator[str]:
+def _wrong_types(allowed: Mapping[str, Element], data: object, path: str) -> Iterator[str]:
     if not isinstance(data, dict):
         yield f"{path} must be a JSON object"
         return
     for name, value in data.items():
-        if element := known.get(name):
+        if element := allowed.get(name):
             yield from _wrong_type(element, value, f"{path}.{name}")
 
 
@@ -122,10 +122,12 @@ def _json_type(value: object) -> str:
 
 def patient_links(resource: str) -> tuple[str, ...]:
     """FHIRPath of the references to the resource's patient, the most specific first."""
-    known = elements(resource)
+    elements_by_name = elements(resource)
     names = ("subject", "patient", "beneficiary", "individual", "for")
     return tuple(
         f"{'`for`' if name == 'for' else name}.getReferenceKey(Patient)"
         for name in names
-        if name in known and not known[name].is_list and "Patient" in known[name].targets
+        if name in elements_by_name
+        and not elements_by_name[name].is_list
+        and "Patient" in elements_by_name[name].targets
     )

@@ -22,7 +22,7 @@ _MAX_DEPTH = 3
 
 @dataclass(frozen=True)
 class Document:
-    """One resource text: where in its line it stands, its id when the place gives one, and what to do.
+    """One resource text: its path (``part``) in the line, its id where the Bundle gives one, and the action.
 
     ``action`` is ``put`` or ``delete``; ``reason`` is set when the entry cannot be used.
     """
@@ -173,7 +173,7 @@ def without_parts(text: bytes, parts: Collection[str]) -> bytes:
 
 
 def _span(text: bytes, part: str) -> tuple[int, int]:
-    """Where a part stands in the text: its first byte and its length."""
+    """Offset and length of a part of the text, in bytes."""
     here: bytes | msgspec.Raw = text
     steps = re.findall(r"(\w+)\[(\d+)\]", part)
     for depth, (name, number) in enumerate(steps, start=1):

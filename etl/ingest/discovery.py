@@ -43,8 +43,8 @@ def find_sources(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
     sources: list[Source] = []
     passed_over: list[str] = []
     for path in paths:
-        found, skipped = _sources_of(path)
-        sources += found
+        taken, skipped = _sources_of(path)
+        sources += taken
         passed_over += skipped
     if not sources:
         raise InputError(
@@ -58,7 +58,7 @@ def _by_series(sources: Sequence[Source]) -> list[Source]:
     images = [source.path for source in sources if source.images]
     if not images:
         return list(sources)
-    from etl.dicom.grouping import by_series
+    from etl.dicom.grouping import by_series  # pydicom: only where an export has DICOM
 
     groups = by_series(images)
     series = [Source(group[0], f"series of {len(group)} DICOM files", images=group) for group in groups]
@@ -91,9 +91,9 @@ def _folder(folder: Path) -> tuple[list[Source], list[str]]:
     except OSError as error:
         raise InputError(f"cannot read {folder}: {error.strerror}") from None
     candidates = [p for p in files if _stem_suffix(p) in SUFFIXES]
-    manifests = [(p, found) for p in candidates if _stem_suffix(p) == ".json" and (found := _manifest(p))]
+    manifests = [(p, manifest) for p in candidates if _stem_suffix(p) == ".json" and (manifest := _manifest(p))]
     if manifests:
-        sources = [s for p, found in manifests for s in _manifest_sources(p, found)]
+        sources = [s for p, manifest in manifests for s in _manifest_sources(p, manifest)]
         taken = {s.path.resolve() for s in sources} | {p.resolve() for p, _ in manifests}
     else:
         sources = [Source(p, str(p.relative_to(folder))) for p in candidates]

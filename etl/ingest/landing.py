@@ -2,7 +2,7 @@
 
 Owns finding the files of an export, proving that each is whole, and cutting them into splits that Spark tasks
 read. Files are renamed to running numbers on the way in, because hospitals and generators put patients' names
-into file names; the original names stay in the batch's own ``batch.json``. DICOM files are put together by series, one
+into file names; the original names are in the batch's own ``batch.json``. DICOM files are put together by series, one
 file a series. It never looks into a resource beyond telling a Bundle, a manifest, NDJSON and DICOM apart, and it never
 changes a byte.
 """
@@ -25,6 +25,7 @@ from functools import partial
 from itertools import count, takewhile
 from pathlib import Path
 
+from etl.dicom.archive import is_zip, series_writer, unpack
 from etl.errors import InputError, storage_error
 from etl.fhir.resource_types import RESOURCE_TYPES
 from etl.files import sync
@@ -32,7 +33,7 @@ from etl.ingest.discovery import CHUNK, Source, find_sources, read_head
 from etl.ingest.splits import LineCounter, Split
 
 DRAFT, DECIDED = ".new", ".decided.json"
-"""A file of a batch written anew, and the batch's list of such files from the moment that they are to be taken."""
+"""Suffix of a redacted file, and the batch's new list of files: once that exists, a killed redaction is finished."""
 UNPACKED = ".unpacked"
 MOST_UNPACKED = 64 << 30
 _AT_A_TIME = 4
@@ -95,8 +96,8 @@ def receive(
     try:
         sources, passed_over = find_sources(_opened(paths, incoming / UNPACKED, most_unpacked))
         files = _copy_all(sources, incoming, split_bytes, progress)
-        if known := _landed_before(landing, files):
-            return replace(known, passed_over=tuple(passed_over))
+        if earlier := _landed_before(landing, files):
+            return replace(earlier, passed_over=tuple(passed_over))
         batch = Batch(_batch_id(landing, files), datetime.now(UTC).isoformat(), files, tuple(passed_over))
         (incoming / "batch.json").write_text(json.dumps(asdict(batch), indent=1, ensure_ascii=False))
         shutil.rmtree(incoming / UNPACKED, ignore_errors=True)
@@ -112,8 +113,8 @@ def read_batch(landing: Path, batch_id: str) -> Batch:
     """A batch received earlier; InputError names those that exist."""
     path = landing / batch_id / "batch.json"
     if not path.is_file():
-        known = ", ".join(batch_ids(landing)) or "none"
-        raise InputError(f"no batch '{batch_id}' in the landing zone; batches: {known}")
+        names = ", ".join(batch_ids(landing)) or "none"
+        raise InputError(f"no batch '{batch_id}' in the landing zone; batches: {names}")
     data = json.loads(path.read_text())
     files = (LandedFile(**{**f, "cuts": tuple(map(tuple, f["cuts"]))}) for f in data["files"])
     return Batch(data["id"], data["received"], tuple(files), tuple(data["passed_over"]))
@@ -125,7 +126,7 @@ def batch_ids(landing: Path) -> list[str]:
 
 
 def finish_rewrites(landing: Path) -> None:
-    """End the rewrite of every batch (an erasure) whose new list is decided; other drafts of a killed run go."""
+    """Finish every redaction whose new list of files is complete; other drafts of a killed run are deleted."""
     for path in landing.glob(f"*/.{DECIDED}.*"):
         path.unlink()
     for path in landing.glob(f"*/.*{DRAFT}"):
@@ -139,8 +140,6 @@ def finish_rewrites(landing: Path) -> None:
 
 def _opened(paths: Sequence[Path], folder: Path, most_bytes: int) -> list[Path]:
     """The paths, each zip among them (or in a folder of them) replaced by what it holds."""
-    from etl.dicom.archive import is_zip, unpack
-
     zips = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.zip")))]
     opened = []
     for number, path in enumerate(filter(is_zip, zips)):
@@ -215,8 +214,6 @@ def _take(source: Source, number: int, *, incoming: Path, split_bytes: int, stop
 
 def _gather(source: Source, incoming: Path, number: int) -> LandedFile:
     """Put the files of a series into one, each as it was."""
-    from etl.dicom.archive import series_writer
-
     path = incoming / f"{number:06d}"
     with series_writer(path, compress=False) as out:
         for image in source.images:
@@ -259,8 +256,8 @@ def _copy(source: Source, incoming: Path, number: int, split_bytes: int, stop: t
 
 def _kind(text: bytes) -> str:
     """The first type of resource that the beginning of a text names; what is none of FHIR's could be anything."""
-    found = _KIND.search(text, 0, _PEEK)
-    name = found[1].decode() if found else ""
+    match = _KIND.search(text, 0, _PEEK)
+    name = match[1].decode() if match else ""
     return name if name in RESOURCE_TYPES else ""
 
 
@@ -279,7 +276,7 @@ def _check_count(source: Source, lines: int) -> None:
 
 
 def _is_document(source: Source, compressed: bool) -> bool:
-    """Is the file one JSON value rather than one a line? Its first line tells."""
+    """Is the file one JSON value rather than one per line? Decided by its first line."""
     if Path(source.label.removesuffix(".gz")).suffix in (".ndjson", ".jsonl") or source.deletions:
         return False
     head = _gunzip_head(source.path) if compressed else read_head(source.path, _PEEK)

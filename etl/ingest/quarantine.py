@@ -117,7 +117,7 @@ def _landed_lines(landing: Path, batch: str, file: str, wanted: Sequence[int]) -
 
 def _model_faults(text: bytes) -> list[str]:
     """Faults that the FHIR model finds: element and rule, without values."""
-    from fhir.resources.R4B import get_fhir_model_class
+    from fhir.resources.R4B import get_fhir_model_class  # heavy: the models of FHIR
     from pydantic import ValidationError
 
     try:
@@ -177,11 +177,11 @@ def collect_for_replay(quarantine: Path, landing: Path, target: Path, batch: str
 
 def refused_series(quarantine: Path, landing: Path, batch: str | None = None) -> list[Path]:
     """The landed DICOM series that wait: zips, to be loaded again as they are."""
-    found = []
+    paths = []
     for name, rows in groupby(refused(quarantine, batch), key=lambda row: row.batch):
         series = _series_files(landing, name)
-        found += [landing / name / row.file for row in rows if row.file in series]
-    return found
+        paths += [landing / name / row.file for row in rows if row.file in series]
+    return paths
 
 
 def _texts(rows: Sequence[Refused], landing: Path) -> Iterator[bytes]:

@@ -30,7 +30,7 @@ _READ = 32 << 20
 
 @dataclass(frozen=True)
 class Refusal:
-    """A text that never became a row: where it stands and why, and its type and id where they are known."""
+    """A text that cannot become a row: file, line and reason, and its type and id where they are known."""
 
     file: str
     line: int

@@ -29,7 +29,7 @@ from etl.load_config import LoadConfig
 from etl.sql import literal
 
 Position = tuple[str, int, str]
-"""(file, line, part): where a text stands in its batch."""
+"""(file, line, part) of a text in its batch."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def redact(config: LoadConfig, references: Sequence[str], keys: frozenset[str], 
     landed = quarantined = 0
     for name in batch_ids(config.zones.landing):
         batch = read_batch(config.zones.landing, name)
-        found = set(_positions(config, batch, words, keys))
-        quarantined += _leave_quarantine(config.zones.quarantine / name, found)
-        if landing and found:
-            _redact_batch(config.zones.landing, batch, found)
-            landed += len(found)
+        positions = set(_positions(config, batch, words, keys))
+        quarantined += _leave_quarantine(config.zones.quarantine / name, positions)
+        if landing and positions:
+            _redact_batch(config.zones.landing, batch, positions)
+            landed += len(positions)
     return Redacted(landed, quarantined)
 
 
@@ -77,7 +77,7 @@ def _series(config: LoadConfig, batch: Batch, words: Sequence[str], keys: frozen
     files = [file for file in batch.files if file.series and file.cuts]
     if not files or config.dicom is None:
         return
-    from etl.dicom.owner import names_patient
+    from etl.dicom.owner import names_patient  # pydicom: only where a batch has DICOM
 
     for file in files:
         if names_patient(config.zones.landing / batch.id / file.name, config.dicom, config.read_key(), keys, words):
@@ -85,10 +85,10 @@ def _series(config: LoadConfig, batch: Batch, words: Sequence[str], keys: frozen
 
 
 def _mentions(texts: pa.ChunkedArray, words: Sequence[str]) -> pa.ChunkedArray:
-    found = pa.chunked_array([pa.repeat(pa.scalar(False), len(texts))])
+    mentioned = pa.chunked_array([pa.repeat(pa.scalar(False), len(texts))])
     for word in words:
-        found = pc.or_(found, pc.match_substring(texts, word))
-    return found
+        mentioned = pc.or_(mentioned, pc.match_substring(texts, word))
+    return mentioned
 
 
 def _in_chunk(transform: ChunkTransform, chunk: Chunk, words: Sequence[str]) -> Iterator[Position]:
@@ -107,13 +107,13 @@ WHERE r.patient_key IN (FROM gone) OR r.resource_key IN (FROM gone)
 _REFUSED = "SELECT file, line, part FROM doc WHERE reason IS NOT NULL AND regexp_matches(text, ?)"
 
 
-def _leave_quarantine(folder: Path, found: set[Position]) -> int:
+def _leave_quarantine(folder: Path, positions: set[Position]) -> int:
     """Remove the index rows of these texts; files without a row left are deleted."""
     gone = 0
     for path in sorted(folder.glob("*.parquet")):
         with duckdb.connect() as sql:
             rows = sql.execute(f"SELECT file, line, part FROM read_parquet({literal(path)})").fetchall()
-            refused_rows = [row for row in rows if row in found]
+            refused_rows = [row for row in rows if row in positions]
             if refused_rows:
                 _rewrite_index(sql, path, refused_rows, last=len(refused_rows) == len(rows))
             gone += len(refused_rows)
@@ -131,19 +131,19 @@ def _rewrite_index(sql: duckdb.DuckDBPyConnection, path: Path, refused_rows: Seq
         sql.execute(f"COPY ({rest}) TO {literal(draft)} (FORMAT parquet)")
 
 
-def _redact_batch(landing: Path, batch: Batch, found: set[Position]) -> None:
+def _redact_batch(landing: Path, batch: Batch, positions: set[Position]) -> None:
     """Write the redacted files as drafts, then the batch's new list, which decides the change; then rename."""
-    places: dict[str, dict[int, set[str]]] = {}
-    for file, line, part in found:
-        places.setdefault(file, {}).setdefault(line, set()).add(part)
+    parts_by_line: dict[str, dict[int, set[str]]] = {}
+    for file, line, part in positions:
+        parts_by_line.setdefault(file, {}).setdefault(line, set()).add(part)
     folder = landing / batch.id
-    files = tuple(_redact_file(folder, f, places[f.name]) if f.name in places else f for f in batch.files)
+    files = tuple(_redact_file(folder, f, parts_by_line[f.name]) if f.name in parts_by_line else f for f in batch.files)
     text = json.dumps(asdict(replace(batch, files=files)), indent=1, ensure_ascii=False)
     write_atomically(folder / DECIDED, text.encode())
     finish_rewrites(landing)
 
 
-def _redact_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]]) -> LandedFile:
+def _redact_file(folder: Path, file: LandedFile, parts_by_line: Mapping[int, set[str]]) -> LandedFile:
     if file.series:
         (folder / f".{file.name}{DRAFT}").write_bytes(b"")
         return replace(file, size=0, sha256=hashlib.sha256().hexdigest(), cuts=())
@@ -151,7 +151,7 @@ def _redact_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]])
     digest = hashlib.sha256()
     with gzip.open(path) if file.gzip else path.open("rb") as source, temporary.open("wb") as out:
         target = gzip.GzipFile(fileobj=out, mode="wb", mtime=0) if file.gzip else out
-        for line in _redacted_lines([source.read()] if file.document else source, places):
+        for line in _redacted_lines([source.read()] if file.document else source, parts_by_line):
             target.write(line)
         if file.gzip:
             target.close()
@@ -161,9 +161,9 @@ def _redact_file(folder: Path, file: LandedFile, places: Mapping[int, set[str]])
     return replace(file, size=size, sha256=digest.hexdigest(), cuts=cuts)
 
 
-def _redacted_lines(lines: Iterator[bytes] | Sequence[bytes], places: Mapping[int, set[str]]) -> Iterator[bytes]:
+def _redacted_lines(lines: Iterator[bytes] | Sequence[bytes], parts_by_line: Mapping[int, set[str]]) -> Iterator[bytes]:
     for number, line in enumerate(lines, start=1):
-        yield _redacted(line, places[number]) if number in places else line
+        yield _redacted(line, parts_by_line[number]) if number in parts_by_line else line
 
 
 def _redacted(line: bytes, parts: set[str]) -> bytes:

@@ -89,7 +89,7 @@ def _series_reader(plan: StagingPlan, task: StagingTask, key: PseudonymKey) -> R
         return None
     if plan.dicom is None:
         raise InputError("this batch holds DICOM series, and the load has no DICOM profile")
-    from etl.dicom.series import RESOURCE, SeriesReader
+    from etl.dicom.series import RESOURCE, SeriesReader  # pydicom: only where a task has DICOM
 
     reader = SeriesReader(plan.dicom, key, plan.staging / VOXELS)
 

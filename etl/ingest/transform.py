@@ -164,9 +164,9 @@ class ChunkTransform:
 
     def _check_keys(self, plan: TypePlan) -> frozenset[str]:
         """Refuse texts whose top-level names are not those of the type; answers the names that the others have."""
-        found = self.sql.execute(f"SELECT DISTINCT json_keys(text) {_TEXTS.format(type=plan.resource)}").fetchall()
+        name_sets = self.sql.execute(f"SELECT DISTINCT json_keys(text) {_TEXTS.format(type=plan.resource)}").fetchall()
         present: set[str] = set()
-        for (names,) in found:
+        for (names,) in name_sets:
             if reason := plan.fhir.check_keys(names):
                 self._refuse("type = ? AND TRY(json_keys(text)) = ?", [plan.resource, names], reason)
             else:
@@ -182,9 +182,9 @@ class ChunkTransform:
         """Reason → seqs of the texts with a wrong JSON kind."""
         wrong = defaultdict(list)
         for batch in self.sql.sql(f"SELECT seq, text {_TEXTS.format(type=plan.resource)}").to_arrow_reader(16384):
-            for place in plan.fhir.json_types.suspects(batch["text"]):
-                if reason := plan.fhir.check_text(batch["text"][place].as_py()):
-                    wrong[reason].append(batch["seq"][place].as_py())
+            for position in plan.fhir.json_types.suspects(batch["text"]):
+                if reason := plan.fhir.check_text(batch["text"][position].as_py()):
+                    wrong[reason].append(batch["seq"][position].as_py())
         return wrong
 
     def _refuse(self, where: str, values: Sequence[object], reason: str) -> None:
@@ -199,15 +199,15 @@ class ChunkTransform:
         self.sql.execute(f"CREATE OR REPLACE TEMP TABLE out_{table.name} AS {sql}")
 
     def _refuse_view_problems(self, plan: TypePlan) -> None:
-        found = 0
+        problems = 0
         for table in plan.tables:
             rows = self.sql.execute(
                 f"SELECT _problem, list(DISTINCT seq) FROM out_{table.name} WHERE _problem IS NOT NULL GROUP BY 1"
             ).fetchall()
             for problem, seqs in rows:
                 self._refuse("seq IN (SELECT unnest(?))", [seqs], f"{table.name}: {problem}")
-            found += len(rows)
-        if found:
+            problems += len(rows)
+        if problems:
             for name in ["parsed", *(f"out_{table.name}" for table in plan.tables)]:
                 self._drop_refused(name)
 

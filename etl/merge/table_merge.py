@@ -257,10 +257,10 @@ def _merge_ledger(sql: duckdb.DuckDBPyConnection, task: MergeTask, changes: Tabl
     for resource, count in sql.execute(_OBJECTED.format(reread=REREAD << SEQ_BITS)).fetchall():
         changes.objected[resource] += count
     rows = f"SELECT * EXCLUDE (seq, patient_objects), {task.generation} AS generation FROM current_versions"
-    known = rows_sql(task.paths(task.affected), LEDGER_COLUMNS)
+    present = rows_sql(task.paths(task.affected), LEDGER_COLUMNS)
     newly_withheld = f"""
         SELECT * REPLACE (true AS withheld, {task.generation} AS generation)
-        FROM (SELECT * FROM ({known}) QUALIFY
+        FROM (SELECT * FROM ({present}) QUALIFY
               row_number() OVER (PARTITION BY resource_key ORDER BY generation DESC) = 1)
         WHERE {inside} AND NOT withheld AND (patient_key IN (SELECT alias FROM moved WHERE excluded)
               OR (resource_type = 'Patient' AND patient_key IN (SELECT alias FROM moved WHERE replaced)))

@@ -59,7 +59,7 @@ def digest(path: Path) -> str:
 
 
 def is_whole(path: Path) -> bool:
-    """Is the file there, and are its bytes those that were written? An old name without a digest cannot tell."""
+    """Is the file there, and are its bytes those that were written? True for an old name without a digest."""
     stamped = (*path.stem.split("-"), "")[3]
     return path.exists() and stamped in ("", digest(path))
 

@@ -41,10 +41,10 @@ def storage_fault(error: BaseException, table: str | None = None) -> StorageErro
     for words, code in _CAUSES.items():
         if words in text:
             return storage_error(OSError(code, words), _what_failed(text))
-    if found := _DATA_FILE.search(text):
-        return damaged(found[1], found[2])
-    if found := _TABLE.search(text):
-        return damaged(found[1], "its log")
+    if match := _DATA_FILE.search(text):
+        return damaged(match[1], match[2])
+    if match := _TABLE.search(text):
+        return damaged(match[1], "its log")
     if table and isinstance(error, duckdb.Error):
         return damaged(table, "a file of it")
     return damaged("(unknown)", "a file of it") if type(error) in _NAMELESS else None

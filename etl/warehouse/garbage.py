@@ -67,9 +67,9 @@ def delete(warehouse: Path, files: list[Path]) -> None:
     """Delete data files, and table folders that no release knows any more."""
     for path in files:
         path.unlink(missing_ok=True)
-    known = {table for name in release_ids(warehouse) for table in open_release(warehouse, name).tables}
+    tables = {table for name in release_ids(warehouse) for table in open_release(warehouse, name).tables}
     for folder in (warehouse / TABLES).glob("*"):
-        if folder.name not in known:
+        if folder.name not in tables:
             shutil.rmtree(folder)
 
 

@@ -137,12 +137,12 @@ def release_ids(warehouse: Path) -> list[str]:
     """Ids of the releases kept, oldest first; StorageError when their folder may not be read."""
     folder = warehouse / RELEASES
     try:
-        found = list(folder.iterdir())
+        paths = list(folder.iterdir())
     except FileNotFoundError:
         return []
     except OSError as error:
         raise storage_error(error, "warehouse zone") from None
-    return sorted(path.stem for path in found if path.match("r*.json"))
+    return sorted(path.stem for path in paths if path.match("r*.json"))
 
 
 def open_release(warehouse: Path, release_id: str | None = None) -> Release:

@@ -448,7 +448,7 @@ def test_an_erasure_leaves_no_voxel_and_no_landed_image_of_the_patient(lived, ho
     erasure = erase(lived.plan, [f"Patient/{first['id']}"], landing=True)
     assert erasure.before
     assert erasure.after
-    assert sum(path.endswith(".zip") for path in erasure.before.found) == 4
+    assert sum(path.endswith(".zip") for path in erasure.before.occurrences) == 4
     assert erasure.after.hits == 0
     assert len(lived.voxel_files()) == 3
     assert found_in(lived.home / "landing", words) == set()

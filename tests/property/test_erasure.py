@@ -78,9 +78,9 @@ def test_nothing_is_left_in_any_kept_release_and_the_scan_finds_it_before(plan: 
     assert named.hits > 0
     assert erasure.before is not None
     assert erasure.before.hits >= named.hits
-    assert scan([plan.zones.warehouse], frozenset(gone)).found == {}
+    assert scan([plan.zones.warehouse], frozenset(gone)).occurrences == {}
     assert erasure.after is not None
-    assert erasure.after.found == {}
+    assert erasure.after.occurrences == {}
     for release, rows in before.items():
         assert _rows(plan, release) == {row for row in rows if not gone.intersection(map(str, row))}
         assert open_release(plan.zones.warehouse, release).tables["patient"].rows == 1
@@ -92,7 +92,7 @@ def test_the_scan_finds_a_pseudonym_that_is_left(plan: LoadConfig, tmp_path: Pat
     erasure = erase(plan, [GONE], landing=False)
 
     assert erasure.after is not None
-    assert list(erasure.after.found) == [str(plan.zones.warehouse / "forgotten.txt")]
+    assert list(erasure.after.occurrences) == [str(plan.zones.warehouse / "forgotten.txt")]
 
 
 def test_landing_and_quarantine_keep_the_others_line_by_line(plan: LoadConfig) -> None:
@@ -126,7 +126,7 @@ def test_an_erasure_that_is_not_recorded_has_not_ended(plan: LoadConfig, monkeyp
 
     (erasure,) = recorded
     assert erasure.after is not None
-    assert erasure.after.found == {}
+    assert erasure.after.occurrences == {}
 
 
 def _landed(plan: LoadConfig) -> list[bytes]:
