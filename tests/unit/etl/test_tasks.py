@@ -58,7 +58,7 @@ def test_a_result_comes_back_as_it_is():
 def test_an_unknown_exception_is_its_class_and_its_place_and_nothing_of_its_message(kind):
     failure = _guarded(UNKNOWN[kind], CANARY)
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.known, "Canari" in repr(failure)) == (kind, False, False)
+    assert (failure.kind, failure.expected, "Canari" in repr(failure)) == (kind, False, False)
     assert re.fullmatch(r"\w+\.py:\d+", failure.sentence)
     error = _as_error(failure)
     assert isinstance(error, TaskError)
@@ -82,7 +82,7 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sentence_of_ours_comes_back_as_it_is_and_says_once_that_the_release_stands(kind):
     failure = _guarded(_failing(kind("a landed file is damaged; load it again")), None)
-    assert failure == Failure(kind.__name__, "a landed file is damaged; load it again", known=True)
+    assert failure == Failure(kind.__name__, "a landed file is damaged; load it again", expected=True)
     error = _as_error(failure)
     assert type(error) is kind
     assert str(error) == "a landed file is damaged; load it again. The last release is untouched."
