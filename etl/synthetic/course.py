@@ -1,8 +1,7 @@
-"""Owns one invented life in the hospital: illnesses, stays, measures, returns, death. The truth behind the
-records.
+"""The course of one invented patient: illnesses, stays, measurements, readmissions, death.
 
-Must never write FHIR: `etl.synthetic.records` renders a `Course`. Draws only from the streams it is given,
-so a course depends on (seed, index) alone.
+`etl.synthetic.records` renders a `Course` as FHIR. All draws come from the streams given, so that a course depends on
+(seed, index) only.
 """
 
 from __future__ import annotations
@@ -46,9 +45,7 @@ class Measures(NamedTuple):
 
 @dataclass(slots=True)
 class Stay:
-    """One contact with the hospital. Minutes are UTC since 1970; `end` is None while the person is still
-    there.
-    """
+    """One contact with the hospital. Minutes are UTC since 1970; `end` is None while the stay lasts."""
 
     reason: Reason
     start: int
@@ -74,7 +71,7 @@ class Stay:
 
 @dataclass(slots=True)
 class Course:
-    """A person with all that happens to them. `illnesses` maps a long illness to the day it was found."""
+    """A person with all that happens to them. `illnesses` maps a chronic illness to the day of its diagnosis."""
 
     person: Person
     illnesses: dict[str, int]
@@ -99,7 +96,7 @@ class Streams(NamedTuple):
 def streams(seed: int, index: int) -> Streams:
     """The random streams of the `index`-th person of the hospital of `seed`."""
     start = (seed * 1_000_003 + index) * 8
-    return Streams(*(Random(start + place) for place in range(4)))
+    return Streams(*(Random(start + offset) for offset in range(4)))
 
 
 def simulate(seed: int, index: int, today: int, rngs: Streams | None = None) -> Course:
@@ -149,18 +146,18 @@ def _newcomer(rng: Random, person: Person, today: int) -> Course:
 
 def _draw_illnesses(rng: Random, person: Person, today: int) -> dict[str, int]:
     age, sex = person.age_at(today), "female" if person.is_female else "male"
-    found: dict[str, int] = {}
+    illnesses: dict[str, int] = {}
     for illness in LONG_ILLNESSES:
         chance = rng.random()
         if age < illness.youngest + 1 or illness.sex not in ("", sex):
             continue
         score = illness.at_sixty + illness.per_decade * (age - 60.0) / 10.0
         score += illness.if_female if person.is_female else 0.0
-        score += sum(weight for other, weight in illness.with_.items() if other in found)
+        score += sum(weight for other, weight in illness.with_.items() if other in illnesses)
         if chance < 1.0 / (1.0 + exp(-score)):
             since = rng.uniform(0.3, 1.0) * (age - illness.youngest)
-            found[illness.key] = today - int(max(0.2, age - illness.youngest - since) * DAYS_A_YEAR)
-    return found
+            illnesses[illness.key] = today - int(max(0.2, age - illness.youngest - since) * DAYS_A_YEAR)
+    return illnesses
 
 
 def _live(rng: Random, course: Course, today: int) -> None:
@@ -172,8 +169,8 @@ def _live(rng: Random, course: Course, today: int) -> None:
     planned = sorted(rng.randrange(first, today) * MINUTES_A_DAY + _arrival(rng) for _ in range(visits))
     _draw_outside_death(rng, course, planned, today)
     free_from = 0
-    for wanted in planned:
-        start = max(wanted, free_from)
+    for minute in planned:
+        start = max(minute, free_from)
         if not _can_come(course, start, today):
             continue
         reason = _draw_reason(rng, course, start)
@@ -181,7 +178,7 @@ def _live(rng: Random, course: Course, today: int) -> None:
 
 
 def _stay_and_returns(rng: Random, course: Course, reason: Reason, start: int, today: int) -> int:
-    """Adds the stay and the chain of returns it leads to; gives the first minute of another contact."""
+    """Add the stay and the readmissions that follow; returns the first minute of another contact."""
     is_return = False
     while True:
         stay = _draw_stay(rng, course, reason, start, today, is_return)
@@ -190,7 +187,7 @@ def _stay_and_returns(rng: Random, course: Course, reason: Reason, start: int, t
         comes_back = stay.risk is not None and rng.random() < stay.risk
         start = end + rng.randrange(2, WINDOW_DAYS - 1) * MINUTES_A_DAY - rng.randrange(0, 600)
         if not comes_back or not _can_come(course, start, today):
-            stay.risk = None if _unseen(stay, course, today) else stay.risk
+            stay.risk = None if _is_censored(stay, course, today) else stay.risk
             return end + (WINDOW_DAYS + 1) * MINUTES_A_DAY if stay.risk is not None else end + 2 * MINUTES_A_DAY
         stay.came_back, is_return = True, True
         choices = RETURNS.get(reason.key, (reason.key,))
@@ -199,8 +196,8 @@ def _stay_and_returns(rng: Random, course: Course, reason: Reason, start: int, t
             reason = _REASON_OF["sepsis"]
 
 
-def _unseen(stay: Stay, course: Course, today: int) -> bool:
-    """Whether the thirty days after a discharge cannot be seen whole: the outcome is unknown, not 'no'."""
+def _is_censored(stay: Stay, course: Course, today: int) -> bool:
+    """Is the outcome of a discharge unknown, because the thirty days after it are not all observed?"""
     if stay.end is None:
         return True
     last = stay.end + WINDOW_DAYS * MINUTES_A_DAY
@@ -250,9 +247,9 @@ def _recent_birth(course: Course, day: int) -> bool:
     return any(day - stay.start // MINUTES_A_DAY < 330 for stay in births)
 
 
-def _known(course: Course, day: int) -> set[str]:
-    """Long illnesses found by a day, with the derived ones that reasons may need."""
-    ill = {key for key, found in course.illnesses.items() if found <= day}
+def _diagnosed(course: Course, day: int) -> set[str]:
+    """Chronic illnesses diagnosed by a day, with the derived ones that reasons may need."""
+    ill = {key for key, since in course.illnesses.items() if since <= day}
     if CANCERS & ill:
         ill.add("cancer")
     if "kidney" in ill and course.kidney_stage == 5:
@@ -262,7 +259,7 @@ def _known(course: Course, day: int) -> set[str]:
 
 def _draw_reason(rng: Random, course: Course, start: int) -> Reason:
     day = start // MINUTES_A_DAY
-    age, ill = course.person.age_at(day), _known(course, day)
+    age, ill = course.person.age_at(day), _diagnosed(course, day)
     weights = [_weight(reason, course, age, ill, day) for reason in REASONS]
     return rng.choices(REASONS, weights)[0]
 
@@ -277,7 +274,7 @@ def _draw_length(rng: Random, reason: Reason, severity: float, burden: int) -> i
 
 def _draw_stay(rng: Random, course: Course, reason: Reason, start: int, today: int, is_return: bool) -> Stay:
     day = start // MINUTES_A_DAY
-    ill = _known(course, day)
+    ill = _diagnosed(course, day)
     burden = len(COMORBIDITIES & ill)
     severity = min(2.3, max(0.35, exp(rng.gauss(0.0, 0.35))))
     start = start - start % 5
@@ -291,7 +288,7 @@ def _draw_stay(rng: Random, course: Course, reason: Reason, start: int, today: i
     if stay.end is not None and stay.end >= today * MINUTES_A_DAY:
         stay.end, stay.died, course.death_minute = None, False, None
     _measure(rng, course, stay, today)
-    _settle(course, stay, ill, burden)
+    _discharge(course, stay, ill, burden)
     return stay
 
 
@@ -324,7 +321,7 @@ def _draw_death(rng: Random, course: Course, stay: Stay, burden: int, day: int) 
 
 
 def _moments(stay: Stay, last: int, step_days: float) -> list[int]:
-    """When things are measured: soon after arrival, then each morning that is due, before the end."""
+    """Minutes of measurement: soon after arrival, then in the morning every `step_days`, until `last`."""
     moments = [stay.start + 25]
     if stay.in_bed:
         morning = stay.start - stay.start % MINUTES_A_DAY + 6 * 60
@@ -378,8 +375,8 @@ def _last(stay: Stay, key: str, otherwise: float) -> float:
     return otherwise
 
 
-def _settle(course: Course, stay: Stay, ill: set[str], burden: int) -> None:
-    """Writes the discharge and its risk for a stay in bed that ended alive."""
+def _discharge(course: Course, stay: Stay, ill: set[str], burden: int) -> None:
+    """Set the discharge and its risk of an inpatient stay that ended alive."""
     if not stay.in_bed or stay.died or stay.end is None:
         return
     since = stay.start - 365 * MINUTES_A_DAY

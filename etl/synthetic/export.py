@@ -1,8 +1,7 @@
-"""Owns the writing of the hospital to a folder: parts, processes, manifest, bundles, the list of planted
-faults.
+"""Writes the hospital to a folder: batches of people, manifest, bundles, the list of planted faults.
 
-Must never let the number of processes change a byte: people are cut into parts of fixed size, one process
-writes a whole part to its own files, and each person's draws come from their own streams.
+The number of processes changes no byte: batches have a fixed size, one process writes all of a batch to files of its
+own, and each person has random streams of their own.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ import orjson
 from etl.errors import InputError
 from etl.synthetic.clock import MINUTES_A_DAY, day_of, instant
 from etl.synthetic.course import Streams, simulate, streams
-from etl.synthetic.faults import Planted, spoil
+from etl.synthetic.faults import Planted, plant_fault
 from etl.synthetic.hospital import Hospital, build_hospital, structure
 from etl.synthetic.records import records_of
 
 if TYPE_CHECKING:
     from etl.synthetic.phantoms import Lesion
 
-PEOPLE_A_PART = 400
+PEOPLE_PER_BATCH = 400
 PLANTED, LESIONS = "planted.csv", "lesions.csv"
 MANIFEST = "manifest.json"
 _REFERENCE = re.compile(rb'"reference":"([A-Z][A-Za-z]+/[0-9a-f]{16})"')
@@ -56,7 +55,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Batch:
     """The work of one process: people `first` to `last` (excluded) of the hospital of `seed`."""
 
     out: Path
@@ -71,8 +70,8 @@ class Part:
 
 
 @dataclass(slots=True)
-class Written:
-    """What a part wrote: lines by (resource type, file name), bytes, faults, DICOM files and their lesions."""
+class BatchOutput:
+    """What was written of a batch: lines by (resource type, file name), bytes, faults, DICOM files, lesions."""
 
     lines: Counter[tuple[str, str]] = field(default_factory=Counter)
     bytes: int = 0
@@ -82,9 +81,7 @@ class Written:
 
 
 def export_day(seed: int) -> int:
-    """The day on which the export of a seed is made, days since 1970: a day of the first three quarters of
-    2026.
-    """
+    """The day on which the export of a seed is made, days since 1970; within the first three quarters of 2026."""
     return day_of(2026, 1, 5) + seed * 37 % 270
 
 
@@ -102,9 +99,9 @@ def generate(
     """Writes the demonstration hospital to the folder `out`, laid out as a Bulk Data export, or as bundles.
 
     The first `imaging` patients have images too, in DICOM below `out/dicom`. Same `patients`, `seed`, `bundles`,
-    `dirty` and `imaging`: same bytes, for any number of `workers` (all cores without it). `progress` hears (patients
-    done, patients wanted). Raises InputError for values out of range or a folder that is not empty. Sources: FHIR R4,
-    FR Core 2.1, FHIR Bulk Data Access 2.0, DICOM PS3.3.
+    `dirty` and `imaging`: same bytes, for any number of `workers` (all cores without it). `progress` is called with
+    (patients done, all patients). Raises InputError for values out of range or a folder that is not empty. Sources:
+    FHIR R4, FR Core 2.1, FHIR Bulk Data Access 2.0, DICOM PS3.3.
     """
     _check(out, patients, seed, dirty, bundles)
     if not 0 <= imaging <= patients:
@@ -113,28 +110,28 @@ def generate(
         raise InputError("images lie beside a Bulk Data export: ask for them without bundles")
     out.mkdir(parents=True, exist_ok=True)
     today = export_day(seed)
-    parts = [
-        Part(out, seed, today, number, first, min(first + PEOPLE_A_PART, patients), dirty, bundles)
-        for number, first in enumerate(range(0, patients, PEOPLE_A_PART))
+    batches = [
+        Batch(out, seed, today, number, first, min(first + PEOPLE_PER_BATCH, patients), dirty, bundles)
+        for number, first in enumerate(range(0, patients, PEOPLE_PER_BATCH))
     ]
-    parts = [replace(part, imaging=max(0, min(imaging, part.last) - part.first)) for part in parts]
-    whole = _write_structure(out, build_hospital(seed, today), bundles)
-    for part, written in zip(parts, _written(parts, workers), strict=True):
-        whole.lines += written.lines
-        whole.bytes += written.bytes
-        whole.planted += written.planted
-        whole.images += written.images
-        whole.lesions += written.lesions
+    batches = [replace(batch, imaging=max(0, min(imaging, batch.last) - batch.first)) for batch in batches]
+    total = _write_structure(out, build_hospital(seed, today), bundles)
+    for batch, written in zip(batches, _write_batches(batches, workers), strict=True):
+        total.lines += written.lines
+        total.bytes += written.bytes
+        total.planted += written.planted
+        total.images += written.images
+        total.lesions += written.lesions
         if progress:
-            progress(part.last, patients)
-    return _finish(out, whole, today, bundles, dirty)
+            progress(batch.last, patients)
+    return _finish(out, total, today, bundles, dirty)
 
 
 def _check(out: Path, patients: int, seed: int, dirty: float, bundles: bool) -> None:
     if patients < 1:
         raise InputError(f"{patients} patients: ask for one or more")
     if seed < 0:
-        raise InputError(f"seed {seed}: give a whole number from 0 up")
+        raise InputError(f"seed {seed}: give a total number from 0 up")
     if not 0.0 <= dirty <= 1.0:
         raise InputError(f"dirty rate {dirty}: give a share between 0 and 1")
     if dirty and bundles:
@@ -143,24 +140,24 @@ def _check(out: Path, patients: int, seed: int, dirty: float, bundles: bool) -> 
         raise InputError(f"{out} is not an empty folder: name a new one")
 
 
-def _written(parts: list[Part], workers: int | None) -> Iterator[Written]:
-    processes = min(len(parts), workers or os.cpu_count() or 1)
+def _write_batches(batches: list[Batch], workers: int | None) -> Iterator[BatchOutput]:
+    processes = min(len(batches), workers or os.cpu_count() or 1)
     if processes == 1:
-        yield from map(write_part, parts)
+        yield from map(write_batch, batches)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(write_part, parts)
+        yield from pool.map(write_batch, batches)
 
 
 class _Files:
-    """The open NDJSON files of a part, one a resource type."""
+    """The open NDJSON files of a batch, one a resource type."""
 
-    def __init__(self, out: Path, number: int, written: Written) -> None:
+    def __init__(self, out: Path, number: int, written: BatchOutput) -> None:
         self._out, self._number, self._written = out, number, written
         self._open: dict[str, tuple[BinaryIO, str]] = {}
 
     def add(self, kind: str, line: bytes) -> tuple[str, int]:
-        """Appends a line to the type's file; gives the file's name and the line's number."""
+        """Append a line to the file of its type; returns the file's name and the line's number."""
         if kind not in self._open:
             name = f"{kind}.{self._number:03d}.ndjson"
             self._open[kind] = (self._out / name).open("wb", _BUFFER), name
@@ -176,49 +173,49 @@ class _Files:
             handle.close()
 
 
-def write_part(part: Part) -> Written:
-    """Writes the people of a part; runs in a process of its own."""
-    hospital, written = build_hospital(part.seed, part.today), Written()
-    if part.bundles:
-        for index in range(part.first, part.last):
-            _write_bundle(part.out / f"bundle-{index:07d}.json", _lines(part, hospital, index), written)
+def write_batch(batch: Batch) -> BatchOutput:
+    """Writes the people of a batch; runs in a process of its own."""
+    hospital, written = build_hospital(batch.seed, batch.today), BatchOutput()
+    if batch.bundles:
+        for index in range(batch.first, batch.last):
+            _write_bundle(batch.out / f"bundle-{index:07d}.json", _lines(batch, hospital, index), written)
         return written
-    files = _Files(part.out, part.number, written)
+    files = _Files(batch.out, batch.number, written)
     try:
-        for index in range(part.first, part.last):
-            _write_person(part, hospital, index, files, written)
-            if index < part.first + part.imaging:
-                _write_images(part, hospital, index, files, written)
+        for index in range(batch.first, batch.last):
+            _write_person(batch, hospital, index, files, written)
+            if index < batch.first + batch.imaging:
+                _write_images(batch, hospital, index, files, written)
     finally:
         files.close()
     return written
 
 
-def _lines(part: Part, hospital: Hospital, index: int) -> Iterator[tuple[str, str, bytes]]:
-    rngs = streams(part.seed, index)
-    course = simulate(part.seed, index, part.today, rngs)
+def _lines(batch: Batch, hospital: Hospital, index: int) -> Iterator[tuple[str, str, bytes]]:
+    rngs = streams(batch.seed, index)
+    course = simulate(batch.seed, index, batch.today, rngs)
     for resource in records_of(course, hospital, rngs.records):
         yield resource["resourceType"], resource["id"], orjson.dumps(resource)
 
 
-def _write_person(part: Part, hospital: Hospital, index: int, files: _Files, written: Written) -> None:
-    if not part.dirty:
-        for kind, _, line in _lines(part, hospital, index):
+def _write_person(batch: Batch, hospital: Hospital, index: int, files: _Files, written: BatchOutput) -> None:
+    if not batch.dirty:
+        for kind, _, line in _lines(batch, hospital, index):
             files.add(kind, line)
         return
-    rngs = streams(part.seed, index)
-    is_female = simulate(part.seed, index, part.today).person.is_female
-    for kind, identity, line in _lines(part, hospital, index):
-        if rngs.faults.random() < part.dirty:
+    rngs = streams(batch.seed, index)
+    is_female = simulate(batch.seed, index, batch.today).person.is_female
+    for kind, identity, line in _lines(batch, hospital, index):
+        if rngs.faults.random() < batch.dirty:
             _plant(rngs, (kind, identity, line), is_female, files, written)
         else:
             files.add(kind, line)
 
 
-def _write_images(part: Part, hospital: Hospital, index: int, files: _Files, written: Written) -> None:
-    from etl.synthetic.scans import scan
+def _write_images(batch: Batch, hospital: Hospital, index: int, files: _Files, written: BatchOutput) -> None:
+    from etl.synthetic.scans import scan  # NumPy and pydicom, which only exports with images need
 
-    scanned = scan(part.out, hospital, part.seed, index, part.today)
+    scanned = scan(batch.out, hospital, batch.seed, index, batch.today)
     for resource in scanned.resources:
         files.add(resource["resourceType"], orjson.dumps(resource))
     written.images += scanned.files
@@ -226,12 +223,12 @@ def _write_images(part: Part, hospital: Hospital, index: int, files: _Files, wri
     written.lesions += scanned.lesions
 
 
-def _plant(rngs: Streams, entry: tuple[str, str, bytes], is_female: bool, files: _Files, written: Written) -> None:
+def _plant(rngs: Streams, entry: tuple[str, str, bytes], is_female: bool, files: _Files, written: BatchOutput) -> None:
     kind, identity, line = entry
-    fault, spoilt = spoil(rngs.faults, orjson.loads(line), line, is_female)
+    fault, corrupted = plant_fault(rngs.faults, orjson.loads(line), line, is_female)
     if fault.keeps:
         files.add(kind, line)
-    name, number = files.add(kind, spoilt)
+    name, number = files.add(kind, corrupted)
     written.planted.append(Planted(name, number, kind, identity, fault.name, fault.outcome))
 
 
@@ -240,10 +237,8 @@ def _full_url(kind: str, identity: str) -> str:
     return f"urn:uuid:{uuid.UUID(bytes=digest, version=4)}"
 
 
-def _write_bundle(path: Path, lines: Iterable[tuple[str, str, bytes]], written: Written) -> None:
-    """One transaction; references between its own entries become their `urn:uuid:`, those to elsewhere
-    stay.
-    """
+def _write_bundle(path: Path, lines: Iterable[tuple[str, str, bytes]], written: BatchOutput) -> None:
+    """One transaction; references between its own entries become their `urn:uuid:`, others stay."""
     entries = list(lines)
     urls = {f"{kind}/{identity}".encode(): _full_url(kind, identity) for kind, identity, _ in entries}
 
@@ -257,14 +252,14 @@ def _write_bundle(path: Path, lines: Iterable[tuple[str, str, bytes]], written: 
         head = f'{{"fullUrl":"{_full_url(kind, identity)}","resource":'.encode()
         texts.append(head + _REFERENCE.sub(to_url, line) + b"," + request + b"}")
         written.lines[kind, path.name] += 1
-    whole = b'{"resourceType":"Bundle","type":"transaction","entry":[' + b",\n".join(texts) + b"]}\n"
-    path.write_bytes(whole)
-    written.bytes += len(whole)
+    total = b'{"resourceType":"Bundle","type":"transaction","entry":[' + b",\n".join(texts) + b"]}\n"
+    path.write_bytes(total)
+    written.bytes += len(total)
 
 
-def _write_structure(out: Path, hospital: Hospital, bundles: bool) -> Written:
-    written = Written()
-    lines = [(found["resourceType"], found["id"], orjson.dumps(found)) for found in structure(hospital)]
+def _write_structure(out: Path, hospital: Hospital, bundles: bool) -> BatchOutput:
+    written = BatchOutput()
+    lines = [(each["resourceType"], each["id"], orjson.dumps(each)) for each in structure(hospital)]
     if bundles:
         _write_bundle(out / "hospital.json", lines, written)
         return written
@@ -275,31 +270,31 @@ def _write_structure(out: Path, hospital: Hospital, bundles: bool) -> Written:
     return written
 
 
-def _finish(out: Path, whole: Written, today: int, bundles: bool, dirty: float) -> Counts:
+def _finish(out: Path, total: BatchOutput, today: int, bundles: bool, dirty: float) -> Counts:
     types: Counter[str] = Counter()
-    for (kind, _), lines in whole.lines.items():
+    for (kind, _), lines in total.lines.items():
         types[kind] += lines
     if not bundles:
-        _write_manifest(out, whole, today)
+        _write_manifest(out, total, today)
     if dirty:
-        _write_planted(out / PLANTED, whole.planted)
-    if whole.images:
-        _write_lesions(out / LESIONS, whole.lesions)
+        _write_planted(out / PLANTED, total.planted)
+    if total.images:
+        _write_lesions(out / LESIONS, total.lesions)
     return Counts(
         types=dict(sorted(types.items())),
-        files=len({name for _, name in whole.lines}) + whole.images,
-        bytes=whole.bytes,
-        planted=dict(sorted(Counter(planted.outcome for planted in whole.planted).items())),
-        images=whole.images,
+        files=len({name for _, name in total.lines}) + total.images,
+        bytes=total.bytes,
+        planted=dict(sorted(Counter(planted.outcome for planted in total.planted).items())),
+        images=total.images,
     )
 
 
-def _write_manifest(out: Path, whole: Written, today: int) -> None:
+def _write_manifest(out: Path, total: BatchOutput, today: int) -> None:
     manifest = {
         "transactionTime": instant(today * MINUTES_A_DAY + 240, "00.000"),
         "request": "https://chu-demonstration.example.org/fhir/$export",
         "requiresAccessToken": False,
-        "output": [{"type": kind, "url": name, "count": lines} for (kind, name), lines in sorted(whole.lines.items())],
+        "output": [{"type": kind, "url": name, "count": lines} for (kind, name), lines in sorted(total.lines.items())],
         "deleted": [],
         "error": [],
     }
@@ -314,11 +309,11 @@ def _write_planted(path: Path, planted: list[Planted]) -> None:
 
 
 def _write_lesions(path: Path, lesions: list[tuple[str, str, Lesion]]) -> None:
-    """The truth about the images; a load does not read it."""
+    """The lesions that the images show; a load does not read the file."""
     with path.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(("series_uid", "modality", "x_mm", "y_mm", "z_mm", "radius_mm"))
-        writer.writerows((uid, modality, one.x, one.y, one.z, one.radius) for uid, modality, one in lesions)
+        writer.writerows((uid, modality, at.x, at.y, at.z, at.radius) for uid, modality, at in lesions)
 
 
 def read_planted(out: Path) -> list[Planted]:

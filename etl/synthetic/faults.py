@@ -1,6 +1,6 @@
-"""Owns the faults that `--dirty` plants, each with what a load must make of it.
+"""Faults that `--dirty` plants, each with the outcome that a load must have.
 
-Must never draw from another stream than the faults' one: the clean resources stay those of a clean export.
+They draw from a random stream of their own, so that the other resources are those of a clean export.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Line = dict[str, Any]
 
 
 class Planted(NamedTuple):
-    """One planted fault: where it is, what it is, what a load must make of the line."""
+    """One planted fault: its line, its name, and what a load must do with the line."""
 
     file: str
     line: int
@@ -29,13 +29,14 @@ class Planted(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A way to spoil a line. `spoil` gives the bad line or None where it does not apply; `keeps` the good
-    one before.
+    """A way to corrupt a line; `corrupt` returns the new line, or None for a resource to which it does not apply.
+
+    With `keeps` the correct line is written before it.
     """
 
     name: str
     outcome: str
-    spoil: Callable[[Line, bytes], bytes | None]
+    corrupt: Callable[[Line, bytes], bytes | None]
     keeps: bool = False
     weight: int = 1
 
@@ -94,8 +95,8 @@ def _unknown_kind(resource: Line, line: bytes) -> bytes:
 
 
 def _foreign_element(resource: Line, line: bytes) -> bytes | None:
-    found = _FOREIGN.get(resource["resourceType"])
-    return _with(resource, **{found[0]: found[1]}) if found else None
+    element = _FOREIGN.get(resource["resourceType"])
+    return _with(resource, **dict([element])) if element else None
 
 
 def _array(resource: Line, line: bytes) -> bytes:
@@ -137,7 +138,7 @@ def _out_of_range(resource: Line, line: bytes) -> bytes | None:
 
 
 def _man_gives_birth(resource: Line, line: bytes) -> bytes | None:
-    """Applies to the diagnoses of men: the caller tells by `_is_male`."""
+    """For diagnoses of men only, which `plant_fault` sees to."""
     if resource["resourceType"] != "Condition" or "encounter" not in resource:
         return None
     coding = {
@@ -169,12 +170,12 @@ MEN_ONLY = "male-pregnancy"
 _WEIGHTS = [fault.weight for fault in FAULTS]
 
 
-def spoil(rng: Random, resource: Line, line: bytes, is_female: bool) -> tuple[Fault, bytes]:
-    """Draws a fault that applies to the resource; gives it with the spoilt line."""
+def plant_fault(rng: Random, resource: Line, line: bytes, is_female: bool) -> tuple[Fault, bytes]:
+    """A random fault that applies to the resource, and the corrupted line."""
     while True:
         (fault,) = rng.choices(FAULTS, _WEIGHTS)
         if fault.name == MEN_ONLY and is_female:
             continue
-        spoilt = fault.spoil(resource, line)
-        if spoilt is not None:
-            return fault, spoilt
+        corrupted = fault.corrupt(resource, line)
+        if corrupted is not None:
+            return fault, corrupted

@@ -38,10 +38,10 @@ def coding(system: str, code: str, display: str = "") -> Json:
 
 def concept(system: str, code: str, display: str = "", text: str = "") -> Json:
     """A CodeableConcept of one coding."""
-    whole: Json = {"coding": [coding(system, code, display)]}
+    result: Json = {"coding": [coding(system, code, display)]}
     if text:
-        whole["text"] = text
-    return whole
+        result["text"] = text
+    return result
 
 
 def frozen(value: object) -> Fragment:
@@ -79,13 +79,13 @@ def extension(url: str, kind: str, value: object) -> Json:
 def meta(minute: int, version: int, fraction: int, profile: str = "") -> Json:
     """Resource.meta; `fraction` is a number under 60,000: the milliseconds within the minute."""
     seconds, thousandths = divmod(fraction, 1000)
-    whole: Json = {
+    result: Json = {
         "versionId": str(version),
         "lastUpdated": instant(minute, f"{seconds:02d}.{thousandths:03d}"),
     }
     if profile:
-        whole["profile"] = [profile]
-    return whole
+        result["profile"] = [profile]
+    return result
 
 
 def period(start: int, end: int | None) -> Json:

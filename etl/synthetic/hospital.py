@@ -56,7 +56,7 @@ _PROFESSIONS = "https://mos.esante.gouv.fr/NOS/TRE_G15-ProfessionSante/FHIR/TRE-
 
 def luhn_digit(digits: str) -> str:
     """The check digit that makes `digits` pass Luhn's test (RPPS and FINESS use it)."""
-    doubled = [int(digit) * (2 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(digits))]
+    doubled = [int(digit) * (2 if position % 2 == 0 else 1) for position, digit in enumerate(reversed(digits))]
     return str(-sum(value - 9 if value > 9 else value for value in doubled) % 10)
 
 
@@ -90,7 +90,7 @@ class Hospital:
     legal: str = ""
     site: str = ""
     wards: dict[str, str] = field(default_factory=dict)
-    ward_places: dict[str, str] = field(default_factory=dict)
+    ward_locations: dict[str, str] = field(default_factory=dict)
     beds: dict[str, list[str]] = field(default_factory=dict)
     doctors: dict[str, list[Doctor]] = field(default_factory=dict)
     town_doctors: list[Doctor] = field(default_factory=list)
@@ -140,8 +140,8 @@ def _organization(kind: str, label: str, name: str) -> Json:
     }
 
 
-def _finess(seed: int, kind: str, place: int) -> Json:
-    stem = f"99{(seed * 31 + place) % 1_000_000:06d}"
+def _finess(seed: int, kind: str, number: int) -> Json:
+    stem = f"99{(seed * 31 + number) % 1_000_000:06d}"
     return {
         "type": concept(f"{FR_CODES}/fr-core-cs-v2-0203", kind),
         "system": FINESS,
@@ -172,13 +172,13 @@ def _add_ward(rng: Random, hospital: Hospital, ward: str, title: str) -> None:
     unit["identifier"] = [{"system": f"{HOUSE}/uf", "value": f"{4000 + len(hospital.wards)}"}]
     unit["partOf"] = reference("Organization", hospital.site)
     hospital.wards[ward] = _keep(rng, hospital, unit, f"{FR_CORE}/fr-core-organization")
-    place = _location(f"{title}, bâtiment A", "wa", "Ward", hospital.wards[ward])
-    hospital.ward_places[ward] = _keep(rng, hospital, place, f"{FR_CORE}/fr-core-location")
+    location = _location(f"{title}, bâtiment A", "wa", "Ward", hospital.wards[ward])
+    hospital.ward_locations[ward] = _keep(rng, hospital, location, f"{FR_CORE}/fr-core-location")
     hospital.beds[ward] = []
     if ward not in ("LABO", "IMAGERIE"):
         for number in range(1, BEDS_A_WARD + 1):
             bed = _location(f"{ward} lit {number:02d}", "bd", "Bed", hospital.wards[ward])
-            bed["partOf"] = reference("Location", hospital.ward_places[ward])
+            bed["partOf"] = reference("Location", hospital.ward_locations[ward])
             hospital.beds[ward].append(_keep(rng, hospital, bed, f"{FR_CORE}/fr-core-location"))
 
 
@@ -217,7 +217,7 @@ def _role(hospital: Hospital, doctor: Doctor, ward: str, profession: tuple[str, 
         "organization": reference("Organization", hospital.wards[ward]),
         "code": [concept(_PROFESSIONS, *profession)],
         "specialty": [{"text": WARDS[ward]}],
-        "location": [reference("Location", hospital.ward_places[ward])],
+        "location": [reference("Location", hospital.ward_locations[ward])],
     }
 
 

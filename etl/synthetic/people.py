@@ -109,7 +109,7 @@ def draw_phone(rng: Random, is_mobile: bool) -> str:
     manner = rng.random()
     if manner < 0.2:
         return digits
-    pairs = [digits[place : place + 2] for place in range(0, 10, 2)]
+    pairs = [digits[start : start + 2] for start in range(0, 10, 2)]
     if manner < 0.35:
         return "+33 " + pairs[0][1] + " " + " ".join(pairs[1:])
     return (" " if manner < 0.8 else ".").join(pairs)

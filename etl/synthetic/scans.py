@@ -25,7 +25,7 @@ from etl.synthetic.fhir import TERMS, Json, concept, reference
 from etl.synthetic.hospital import Hospital
 from etl.synthetic.people import Person
 from etl.synthetic.phantoms import Grid, Lesion, Phantom, abdomen, chest, head
-from etl.synthetic.records.folder import Folder
+from etl.synthetic.records.patient_record import PatientRecord
 
 DICOM = "dicom"
 HEAD_EVERY = 6
@@ -40,7 +40,7 @@ _PRIVATE = 0x0029
 
 @dataclass(frozen=True)
 class Study:
-    """One imaging study: of whom, when, and what it is called."""
+    """One imaging study: the person, the day, and its titles."""
 
     person: Person
     uid: str
@@ -63,60 +63,60 @@ class Scanned:
 def scan(out: Path, hospital: Hospital, seed: int, index: int, today: int) -> Scanned:
     """Write the images of one person below ``out/dicom``."""
     rngs = streams(seed, index)
-    folder = Folder.open(simulate(seed, index, today, rngs), hospital, rngs.records)
+    record = PatientRecord.open(simulate(seed, index, today, rngs), hospital, rngs.records)
     draw, scanned = Random(f"images {seed} {index}"), Scanned()
     grid = np.random.default_rng([seed, index, 0x696D67])
-    place = out / DICOM / f"{index:07d}"
-    _abdomen(place, folder, draw, abdomen(grid), today, scanned)
-    _chest(place, folder, draw, chest(grid), today, scanned)
+    path = out / DICOM / f"{index:07d}"
+    _abdomen(path, record, draw, abdomen(grid), today, scanned)
+    _chest(path, record, draw, chest(grid), today, scanned)
     if index % HEAD_EVERY == 0:
-        _head(place, folder, draw, head(grid), today, scanned)
+        _head(path, record, draw, head(grid), today, scanned)
     return scanned
 
 
-def _abdomen(place: Path, folder: Folder, draw: Random, phantom: Phantom, today: int, scanned: Scanned) -> None:
-    study = _study(folder, draw, today, "SCANNER ABDOMINAL AVEC INJECTION", "ABDOMEN")
+def _abdomen(path: Path, record: PatientRecord, draw: Random, phantom: Phantom, today: int, scanned: Scanned) -> None:
+    study = _study(record, draw, today, "SCANNER ABDOMINAL AVEC INJECTION", "ABDOMEN")
     images, labels, frame = f"{study.uid}.1", f"{study.uid}.2", f"{study.uid}.9"
     slices = list(_slices(study, images, frame, phantom))
-    _write(place / "1", slices, scanned)
-    _write(place / "2", [_segmentation(study, labels, frame, phantom, slices)], scanned)
+    _write(path / "1", slices, scanned)
+    _write(path / "2", [_segmentation(study, labels, frame, phantom, slices)], scanned)
     scanned.lesions += [(images, "CT", lesion) for lesion in phantom.lesions]
     series = [(images, "CT", len(slices)), (labels, "SEG", 1)]
-    scanned.resources.append(_imaging_study(folder, draw, study, series))
+    scanned.resources.append(_imaging_study(record, draw, study, series))
 
 
-def _head(place: Path, folder: Folder, draw: Random, phantom: Phantom, today: int, scanned: Scanned) -> None:
-    study = _study(folder, draw, today, "SCANNER CEREBRAL SANS INJECTION", "HEAD")
+def _head(path: Path, record: PatientRecord, draw: Random, phantom: Phantom, today: int, scanned: Scanned) -> None:
+    study = _study(record, draw, today, "SCANNER CEREBRAL SANS INJECTION", "HEAD")
     slices = list(_slices(study, f"{study.uid}.1", f"{study.uid}.9", phantom))
-    _write(place / "4", slices, scanned)
-    scanned.resources.append(_imaging_study(folder, draw, study, [(f"{study.uid}.1", "CT", len(slices))]))
+    _write(path / "4", slices, scanned)
+    scanned.resources.append(_imaging_study(record, draw, study, [(f"{study.uid}.1", "CT", len(slices))]))
 
 
-def _chest(place: Path, folder: Folder, draw: Random, phantom: Phantom, today: int, scanned: Scanned) -> None:
-    study = _study(folder, draw, today, "RADIOGRAPHIE DU THORAX", "CHEST")
+def _chest(path: Path, record: PatientRecord, draw: Random, phantom: Phantom, today: int, scanned: Scanned) -> None:
+    study = _study(record, draw, today, "RADIOGRAPHIE DU THORAX", "CHEST")
     uid = f"{study.uid}.1"
-    _write(place / "3", [_radiograph(study, uid, phantom)], scanned)
+    _write(path / "3", [_radiograph(study, uid, phantom)], scanned)
     scanned.lesions += [(uid, "DX", lesion) for lesion in phantom.lesions]
-    resource = _imaging_study(folder, draw, study, [(uid, "DX", 1)])
-    scanned.resources += [resource, _report(folder, draw, study, resource["id"], bool(phantom.lesions))]
+    resource = _imaging_study(record, draw, study, [(uid, "DX", 1)])
+    scanned.resources += [resource, _report(record, draw, study, resource["id"], bool(phantom.lesions))]
 
 
-def _study(folder: Folder, draw: Random, today: int, title: str, body_part: str) -> Study:
+def _study(record: PatientRecord, draw: Random, today: int, title: str, body_part: str) -> Study:
     """A study within the last two years of the person's life."""
-    death = folder.course.death_minute
+    death = record.course.death_minute
     last = today - 2 if death is None else death // MINUTES_A_DAY - 1
-    day = max(folder.person.birth_day + 1, last - draw.randrange(1, 700))
-    return Study(folder.person, f"2.25.{draw.getrandbits(110)}", day, f"{draw.randrange(10**9):09d}", title, body_part)
+    day = max(record.person.birth_day + 1, last - draw.randrange(1, 700))
+    return Study(record.person, f"2.25.{draw.getrandbits(110)}", day, f"{draw.randrange(10**9):09d}", title, body_part)
 
 
-def _imaging_study(folder: Folder, draw: Random, study: Study, series: Sequence[tuple[str, str, int]]) -> Json:
+def _imaging_study(record: PatientRecord, draw: Random, study: Study, series: Sequence[tuple[str, str, int]]) -> Json:
     started = study.day * MINUTES_A_DAY + 600
     return {
-        **_head_of(folder, draw, "ImagingStudy", started),
+        **_head_of(record, draw, "ImagingStudy", started),
         "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{study.uid}"}],
         "status": "available",
-        "modality": [{"system": _DCM, "code": modality} for modality in sorted({one[1] for one in series})],
-        "subject": folder.subject,
+        "modality": [{"system": _DCM, "code": modality} for modality in sorted({each[1] for each in series})],
+        "subject": record.subject,
         "started": instant(started),
         "numberOfSeries": len(series),
         "numberOfInstances": sum(images for _, _, images in series),
@@ -133,26 +133,26 @@ def _imaging_study(folder: Folder, draw: Random, study: Study, series: Sequence[
     }
 
 
-def _report(folder: Folder, draw: Random, study: Study, imaging_study: str, nodules: bool) -> Json:
+def _report(record: PatientRecord, draw: Random, study: Study, imaging_study: str, nodules: bool) -> Json:
     started = study.day * MINUTES_A_DAY + 660
     report = {
-        **_head_of(folder, draw, "DiagnosticReport", started),
+        **_head_of(record, draw, "DiagnosticReport", started),
         "status": "final",
         "category": [concept(f"{TERMS}/v2-0074", "RAD", "Radiology")],
         "code": concept(LOINC, "18748-4", "Diagnostic imaging study", "Compte rendu d'imagerie"),
-        "subject": folder.subject,
+        "subject": record.subject,
         "effectiveDateTime": instant(started),
         "issued": instant(started, "00.000"),
         "imagingStudy": [reference("ImagingStudy", imaging_study)],
-        "conclusion": f"{folder.person.called} : {'opacité nodulaire' if nodules else 'pas de foyer'}.",
+        "conclusion": f"{record.person.called} : {'opacité nodulaire' if nodules else 'pas de foyer'}.",
     }
     if nodules:
         report["conclusionCode"] = [concept(CIM10, NODULE, "Résultats anormaux d'imagerie diagnostique du poumon")]
     return report
 
 
-def _head_of(folder: Folder, draw: Random, kind: str, minute: int) -> Json:
-    updated = {"versionId": "1", "lastUpdated": instant(folder.clip(minute + 30), "00.000")}
+def _head_of(record: PatientRecord, draw: Random, kind: str, minute: int) -> Json:
+    updated = {"versionId": "1", "lastUpdated": instant(record.clip(minute + 30), "00.000")}
     return {"resourceType": kind, "id": f"{draw.getrandbits(64):016x}", "meta": updated}
 
 
@@ -160,7 +160,7 @@ def _head_of(folder: Folder, draw: Random, kind: str, minute: int) -> Json:
 
 
 def _common(study: Study, series: str, number: int, sop_class: str, modality: str) -> Dataset:
-    """What every image says, of the patient more than it should."""
+    """The attributes of every image; they identify the patient in more ways than they should, as real files do."""
     person, image = study.person, Dataset()
     day = day_text(study.day).replace("-", "")
     doctor = "MOREL^Camille"
@@ -210,12 +210,12 @@ def _pixels(image: Dataset, values: Grid, stored: int) -> None:
 
 
 def _slices(study: Study, series: str, frame: str, phantom: Phantom) -> Iterator[Dataset]:
-    """A CT, one file a layer, from the feet up."""
-    for number, place in enumerate(_positions(phantom), start=1):
+    """A CT, one file for each slice, from the feet up."""
+    for number, position in enumerate(_positions(phantom), start=1):
         image = _common(study, series, number, CT, "CT")
         image.ImageType, image.KVP, image.PatientPosition = ["ORIGINAL", "PRIMARY", "AXIAL"], 120, "HFS"
         image.FrameOfReferenceUID, image.RescaleType = frame, "HU"
-        image.ImagePositionPatient, image.ImageOrientationPatient = list(place), list(_AXIAL)
+        image.ImagePositionPatient, image.ImageOrientationPatient = list(position), list(_AXIAL)
         image.SliceThickness, image.PixelSpacing = phantom.spacing[0], list(phantom.spacing[1:])
         image.RescaleIntercept, image.RescaleSlope = -_OFFSET, 1
         _pixels(image, phantom.values[number - 1] + _OFFSET, 12)
@@ -223,11 +223,11 @@ def _slices(study: Study, series: str, frame: str, phantom: Phantom) -> Iterator
 
 
 def _positions(phantom: Phantom) -> Iterator[tuple[float, float, float]]:
-    """Where the first pixel of each layer lies: (x, y, z)."""
+    """Position of the first pixel of each slice: (x, y, z) in mm."""
     (_, rows, columns), (deep, high, wide) = phantom.values.shape, phantom.spacing
     middle = (len(phantom.values) - 1) / 2
-    for layer in range(len(phantom.values)):
-        yield -(columns - 1) / 2 * wide, -(rows - 1) / 2 * high, (layer - middle) * deep
+    for number in range(len(phantom.values)):
+        yield -(columns - 1) / 2 * wide, -(rows - 1) / 2 * high, (number - middle) * deep
 
 
 def _radiograph(study: Study, series: str, phantom: Phantom) -> Dataset:
@@ -240,7 +240,7 @@ def _radiograph(study: Study, series: str, phantom: Phantom) -> Dataset:
 
 
 def _segmentation(study: Study, series: str, frame: str, phantom: Phantom, slices: Sequence[Dataset]) -> Dataset:
-    """The lesions as a DICOM segmentation (PS3.3 §A.51): one segment, a frame for every layer."""
+    """The lesions as a DICOM segmentation (PS3.3 §A.51): one segment, one frame for every slice."""
     image = _common(study, series, 1, SEG, "SEG")
     image.ImageType, image.FrameOfReferenceUID = ["DERIVED", "PRIMARY"], frame
     image.SegmentationType, image.SegmentsOverlap, image.ContentLabel = "BINARY", "NO", "LESIONS"
@@ -248,7 +248,7 @@ def _segmentation(study: Study, series: str, frame: str, phantom: Phantom, slice
     image.SegmentSequence = Items([_segment(study)])
     image.ReferencedSeriesSequence = Items([_referenced(slices)])
     image.SharedFunctionalGroupsSequence = Items([_shared(phantom)])
-    image.PerFrameFunctionalGroupsSequence = Items([_frame(one, n) for n, one in enumerate(slices, start=1)])
+    image.PerFrameFunctionalGroupsSequence = Items([_frame(image, n) for n, image in enumerate(slices, start=1)])
     image.DimensionOrganizationSequence = Items([_item(DimensionOrganizationUID=f"{series}.8")])
     pointer = _item(DimensionIndexPointer=0x00200032, FunctionalGroupPointer=0x00209113)
     pointer.DimensionOrganizationUID = f"{series}.8"
@@ -279,7 +279,7 @@ def _segment(study: Study) -> Dataset:
 
 
 def _referenced(slices: Sequence[Dataset]) -> Dataset:
-    images = [_item(ReferencedSOPClassUID=CT, ReferencedSOPInstanceUID=one.SOPInstanceUID) for one in slices]
+    images = [_item(ReferencedSOPClassUID=CT, ReferencedSOPInstanceUID=image.SOPInstanceUID) for image in slices]
     return _item(SeriesInstanceUID=slices[0].SeriesInstanceUID, ReferencedInstanceSequence=Items(images))
 
 
@@ -290,10 +290,10 @@ def _shared(phantom: Phantom) -> Dataset:
     return _item(PixelMeasuresSequence=Items([measures]), PlaneOrientationSequence=Items([orientation]))
 
 
-def _frame(one: Dataset, number: int) -> Dataset:
+def _frame(image: Dataset, number: int) -> Dataset:
     return _item(
         FrameContentSequence=Items([_item(DimensionIndexValues=[number])]),
-        PlanePositionSequence=Items([_item(ImagePositionPatient=list(one.ImagePositionPatient))]),
+        PlanePositionSequence=Items([_item(ImagePositionPatient=list(image.ImagePositionPatient))]),
         SegmentIdentificationSequence=Items([_item(ReferencedSegmentNumber=1)]),
     )
 

@@ -1,7 +1,6 @@
-"""Owns the list of what identifies people in a generated export: what must be found nowhere after the
-boundary.
+"""Identifying values of a generated export, for the tests that none of them gets past pseudonymisation.
 
-Must never be imported by a load: it reads clear text for tests.
+A load never imports it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import orjson
 from etl.synthetic.export import MANIFEST
 
 SHORTEST_NAME = 4
-_WHO = ("Patient", "Practitioner")
+_PERSONS = ("Patient", "Practitioner")
 _NUMBERED = ("Patient", "Practitioner", "Encounter", "Specimen", "DocumentReference", "ImagingStudy")
 
 
@@ -23,7 +22,7 @@ def identifying_values(out: Path) -> Iterator[str]:
     """Every identifying text of a generated export: names, INS-NIR, IPP, RPPS, stay numbers, phones, e-mails,
     street lines, resource ids. Names under four letters are left out, phones come also as bare digits.
 
-    Values repeat; lines that are no JSON object (planted faults) are passed over.
+    Values repeat; lines that are no JSON object (planted faults) are skipped.
     """
     for path in sorted(out.iterdir()):
         if path.suffix in (".ndjson", ".json") and path.name != MANIFEST:
@@ -48,11 +47,11 @@ def _resources(path: Path) -> Iterator[dict[str, Any]]:
 def _of_resource(resource: dict[str, Any]) -> Iterator[str]:
     if "id" in resource:
         yield resource["id"]
-    for whole in (resource, *resource.get("contained", ())):
-        if whole["resourceType"] in _WHO:
-            yield from _of_person(whole)
-        if whole["resourceType"] in _NUMBERED:
-            yield from (found["value"] for found in whole.get("identifier", ()))
+    for each in (resource, *resource.get("contained", ())):
+        if each["resourceType"] in _PERSONS:
+            yield from _of_person(each)
+        if each["resourceType"] in _NUMBERED:
+            yield from (identifier["value"] for identifier in each.get("identifier", ()))
 
 
 def _of_person(person: dict[str, Any]) -> Iterator[str]:
@@ -67,8 +66,8 @@ def _of_person(person: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_name(name: dict[str, Any]) -> Iterator[str]:
-    parts = (name.get("family", ""), *name.get("given", ()), name.get("text", ""))
-    yield from (part for part in parts if len(part) >= SHORTEST_NAME)
+    texts = (name.get("family", ""), *name.get("given", ()), name.get("text", ""))
+    yield from (text for text in texts if len(text) >= SHORTEST_NAME)
 
 
 def _of_telecoms(telecoms: list[dict[str, Any]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from etl.synthetic import export_day, nir_key, simulate
 from etl.synthetic.clock import instant, local_day
 from etl.synthetic.course import streams
-from etl.synthetic.faults import FAULTS, spoil
+from etl.synthetic.faults import FAULTS, plant_fault
 from etl.synthetic.hospital import build_hospital
 from etl.synthetic.records import records_of
 
@@ -59,7 +59,7 @@ def test_a_spoilt_line_differs_unless_it_is_the_double(seed, random):
     course = simulate(seed, 1, today)
     for record in records_of(course, build_hospital(seed, today), rngs.records):
         line = orjson.dumps(record)
-        fault, spoilt = spoil(Random(random.random()), orjson.loads(line), line, course.person.is_female)
+        fault, spoilt = plant_fault(Random(random.random()), orjson.loads(line), line, course.person.is_female)
         assert fault in FAULTS
         assert (spoilt == line) == (fault.name == "duplicate-line")
         assert b"\n" not in spoilt

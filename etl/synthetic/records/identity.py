@@ -21,16 +21,16 @@ from etl.synthetic.fhir import (
 )
 from etl.synthetic.people import Person
 from etl.synthetic.people_tables import Town
-from etl.synthetic.records.folder import Folder
+from etl.synthetic.records.patient_record import PatientRecord
 
 
-def patient(folder: Folder) -> Json:
+def patient(record: PatientRecord) -> Json:
     """The Patient."""
-    person, rng = folder.person, folder.rng
+    person, rng = record.person, record.rng
     qualified = rng.random() < 0.82
-    first = folder.course.stays[0].start if folder.course.stays else folder.today_minute - MINUTES_A_DAY
+    first = record.course.stays[0].start if record.course.stays else record.today_minute - MINUTES_A_DAY
     profile = f"{FR_CORE}/fr-core-patient-ins" if qualified else f"{FR_CORE}/fr-core-patient"
-    resource = folder.head("Patient", folder.patient_id, first - 60, profile)
+    resource = record.head("Patient", record.patient_id, first - 60, profile)
     resource["extension"] = _extensions(person, qualified)
     resource["identifier"] = _identifiers(person, qualified)
     resource["active"] = True
@@ -38,18 +38,18 @@ def patient(folder: Folder) -> Json:
     resource["telecom"] = _telecoms(person)
     resource["gender"] = "female" if person.is_female else "male"
     resource["birthDate"] = person.birth_text
-    _add_death(folder, resource)
-    resource["address"] = [_address(folder, person)]
-    if person.age_at(folder.today_minute // MINUTES_A_DAY) > 18:
+    _add_death(record, resource)
+    resource["address"] = [_address(record, person)]
+    if person.age_at(record.today_minute // MINUTES_A_DAY) > 18:
         status = ("M", "Married") if person.usual_family or rng.random() < 0.4 else ("S", "Never Married")
         resource["maritalStatus"] = concept(f"{TERMS}/v3-MaritalStatus", *status)
     if person.contact:
         resource["contact"] = [_contact(person)]
-    doctor = folder.town_doctor
+    doctor = record.town_doctor
     resource["generalPractitioner"] = [
         logical("Practitioner", RPPS, doctor.rpps) if rng.random() < 0.3 else doctor.link
     ]
-    resource["managingOrganization"] = reference("Organization", folder.hospital.legal)
+    resource["managingOrganization"] = reference("Organization", record.hospital.legal)
     return resource
 
 
@@ -63,10 +63,10 @@ def _extensions(person: Person, qualified: bool) -> list[Json]:
         "url": f"{FR_CORE}/fr-core-identity-reliability",
         "extension": [extension("identityStatus", "Coding", coding(f"{FR_CODES}/fr-core-cs-v2-0445", *status))],
     }
-    place = {"extension": _insee(person.birth_place), "city": person.birth_place.name}
+    birth_place = {"extension": _insee(person.birth_place), "city": person.birth_place.name}
     if person.birth_place.insee.startswith("99"):
-        place = {"extension": _insee(person.birth_place), "country": person.birth_place.name}
-    return [reliability, extension(f"{HL7}/patient-birthPlace", "Address", place)]
+        birth_place = {"extension": _insee(person.birth_place), "country": person.birth_place.name}
+    return [reliability, extension(f"{HL7}/patient-birthPlace", "Address", birth_place)]
 
 
 def _identifiers(person: Person, qualified: bool) -> list[Json]:
@@ -108,13 +108,13 @@ def _names(person: Person) -> list[Json]:
 
 
 def _telecoms(person: Person) -> list[Json]:
-    found: list[Json] = [{"system": "phone", "value": value, "use": use} for use, value in person.phones]
+    telecoms: list[Json] = [{"system": "phone", "value": value, "use": use} for use, value in person.phones]
     if person.email:
-        found.append({"system": "email", "value": person.email, "use": "home"})
-    return found
+        telecoms.append({"system": "email", "value": person.email, "use": "home"})
+    return telecoms
 
 
-def _address(folder: Folder, person: Person) -> Json:
+def _address(record: PatientRecord, person: Person) -> Json:
     address: Json = {
         "extension": _insee(person.town),
         "use": "home",
@@ -124,23 +124,23 @@ def _address(folder: Folder, person: Person) -> Json:
         "postalCode": person.town.postcode,
         "country": "FR",
     }
-    if folder.rng.random() < 0.3:
+    if record.rng.random() < 0.3:
         address["text"] = f"{person.line}, {person.town.postcode} {person.town.name}"
     return address
 
 
-def _add_death(folder: Folder, resource: Json) -> None:
-    minute = folder.course.death_minute
+def _add_death(record: PatientRecord, resource: Json) -> None:
+    minute = record.course.death_minute
     if minute is None:
-        if folder.rng.random() < 0.4:
+        if record.rng.random() < 0.4:
             resource["deceasedBoolean"] = False
         return
-    in_hospital = any(stay.died for stay in folder.course.stays)
+    in_hospital = any(stay.died for stay in record.course.stays)
     resource["deceasedDateTime"] = (
-        instant(minute) if in_hospital or folder.rng.random() < 0.3 else day_text(minute // MINUTES_A_DAY)
+        instant(minute) if in_hospital or record.rng.random() < 0.3 else day_text(minute // MINUTES_A_DAY)
     )
-    place = "Hôpital" if in_hospital else "Domicile"
-    resource["extension"].append(extension(f"{FR_CORE}/fr-core-patient-death-place", "String", place))
+    death_place = "Hôpital" if in_hospital else "Domicile"
+    resource["extension"].append(extension(f"{FR_CORE}/fr-core-patient-death-place", "String", death_place))
 
 
 def _contact(person: Person) -> Json:

@@ -13,7 +13,7 @@ from etl.synthetic.code_tables import DIAGNOSES, DRUGS, LOINC, PROCEDURES
 from etl.synthetic.course import Stay, illness_code
 from etl.synthetic.fhir import HOUSE, RPPS, Json, concept, frozen, logical, period, reference
 from etl.synthetic.hospital import NAME, WARDS
-from etl.synthetic.records.folder import Folder, Visit
+from etl.synthetic.records.patient_record import PatientRecord, Visit
 
 _SUMMARY = frozen(concept(LOINC, "34105-7", "Hospital Discharge summary", "Compte rendu d'hospitalisation"))
 _CONSULT = frozen(concept(LOINC, "11488-4", "Consult note", "Compte rendu de consultation"))
@@ -28,34 +28,34 @@ _SHOWN = {
 }
 
 
-def letter(folder: Folder, visit: Visit) -> Iterator[Json]:
+def letter(record: PatientRecord, visit: Visit) -> Iterator[Json]:
     """The letter of a finished contact, written when it ends."""
     if visit.stay.end is None:
         return
-    text = _letter_text(folder, visit).encode()
-    minute = folder.clip(visit.last + folder.rng.randrange(10, 600))
-    resource = folder.head("DocumentReference", folder.new_id(), minute)
+    text = _letter_text(record, visit).encode()
+    minute = record.clip(visit.last + record.rng.randrange(10, 600))
+    resource = record.head("DocumentReference", record.new_id(), minute)
     resource |= {
         "identifier": [{"system": f"{HOUSE}/document", "value": f"CR{visit.number}"}],
         "status": "current",
         "docStatus": "final",
         "type": _SUMMARY if visit.stay.in_bed else _CONSULT,
-        "subject": folder.who(),
+        "subject": record.who(),
         "date": instant(minute),
         "author": [visit.doctor.link],
-        "custodian": reference("Organization", folder.hospital.legal),
+        "custodian": reference("Organization", record.hospital.legal),
         "content": [{"attachment": _attachment(visit, text, minute)}],
         "context": {"encounter": [visit.link], "period": period(visit.stay.start, visit.stay.end)},
     }
-    _add_signer(folder, visit, resource)
+    _add_signer(record, visit, resource)
     yield resource
 
 
-def _add_signer(folder: Folder, visit: Visit, resource: Json) -> None:
+def _add_signer(record: PatientRecord, visit: Visit, resource: Json) -> None:
     """One letter in twenty is signed by a doctor of elsewhere, who travels inside it."""
-    chance = folder.rng.random()
+    chance = record.rng.random()
     if chance < 0.05:
-        doctor = folder.town_doctor
+        doctor = record.town_doctor
         resource["contained"] = [
             {
                 "resourceType": "Practitioner",
@@ -83,12 +83,12 @@ def _attachment(visit: Visit, text: bytes, minute: int) -> Json:
     }
 
 
-def _letter_text(folder: Folder, visit: Visit) -> str:
-    return "\n".join((_opening(folder, visit), _story(folder, visit), _closing(folder, visit)))
+def _letter_text(record: PatientRecord, visit: Visit) -> str:
+    return "\n".join((_opening(record, visit), _summary(record, visit), _closing(record, visit)))
 
 
-def _opening(folder: Folder, visit: Visit) -> str:
-    person, doctor, town = folder.person, visit.doctor, folder.town_doctor
+def _opening(record: PatientRecord, visit: Visit) -> str:
+    person, doctor, town = record.person, visit.doctor, record.town_doctor
     civility = "Madame" if person.is_female else "Monsieur"
     born = "née" if person.is_female else "né"
     return (
@@ -110,10 +110,10 @@ def _came(stay: Stay) -> str:
     return f"a été vu(e) le {start}"
 
 
-def _story(folder: Folder, visit: Visit) -> str:
-    stay, course = visit.stay, folder.course
+def _summary(record: PatientRecord, visit: Visit) -> str:
+    stay, course = visit.stay, record.course
     day = stay.start // MINUTES_A_DAY
-    past = [DIAGNOSES[illness_code(course, key)].lower() for key, found in course.illnesses.items() if found <= day]
+    past = [DIAGNOSES[illness_code(course, key)].lower() for key, since in course.illnesses.items() if since <= day]
     lines = [
         f"\nMotif : {DIAGNOSES[stay.reason.code].lower()}.",
         f"Antécédents : {', '.join(past) if past else 'aucun notable'}.",
@@ -133,8 +133,8 @@ def _results(stay: Stay) -> str:
     return ", ".join(shown) if shown else "sans particularité"
 
 
-def _closing(folder: Folder, visit: Visit) -> str:
-    stay, person = visit.stay, folder.person
+def _closing(record: PatientRecord, visit: Visit) -> str:
+    stay, person = visit.stay, record.person
     lines = [""]
     contact = person.contact
     if contact is not None:
@@ -143,8 +143,8 @@ def _closing(folder: Folder, visit: Visit) -> str:
     if stay.died:
         lines.append("L'évolution a malheureusement été défavorable : décès dans le service.")
     elif stay.in_bed:
-        again = day_french(local_day(visit.last) + folder.rng.randrange(14, 45))
-        colleague = folder.rng.choice(folder.hospital.doctors[visit.ward])
+        again = day_french(local_day(visit.last) + record.rng.randrange(14, 45))
+        colleague = record.rng.choice(record.hospital.doctors[visit.ward])
         lines.append(f"{person.called} sera revu(e) en consultation le {again} par le {colleague.called}.")
     lines.append(f"\nBien confraternellement,\n{visit.doctor.called}")
     return "\n".join(lines)

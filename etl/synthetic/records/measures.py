@@ -26,7 +26,7 @@ from etl.synthetic.fhir import (
     reference,
     unit_text,
 )
-from etl.synthetic.records.folder import Folder, Visit
+from etl.synthetic.records.patient_record import PatientRecord, Visit
 
 _LABORATORY = frozen([concept(f"{TERMS}/observation-category", "laboratory", "Laboratory")])
 _VITAL = frozen([concept(f"{TERMS}/observation-category", "vital-signs", "Vital Signs")])
@@ -55,10 +55,10 @@ _PROFILES = {
 
 
 def _code(key: str, analyte: Analyte) -> Fragment:
-    whole = concept(LOINC, analyte.loinc, analyte.display, analyte.label)
+    code = concept(LOINC, analyte.loinc, analyte.display, analyte.label)
     if key == "spo2":
-        whole["coding"].append(coding(LOINC, "2708-6", "Oxygen saturation in Arterial blood"))
-    return frozen(whole)
+        code["coding"].append(coding(LOINC, "2708-6", "Oxygen saturation in Arterial blood"))
+    return frozen(code)
 
 
 def _reference_range(analyte: Analyte, is_female: bool) -> Fragment | None:
@@ -114,13 +114,13 @@ _NO_GROWTH = frozen(concept(SNOMED, "264868006", "No growth", "Culture négative
 _GROUPS = (("112144000", "Blood group A"), ("112149005", "Blood group B"), ("58460004", "Blood group O"))
 
 
-def _observation(folder: Folder, category: Fragment, code: Fragment, minute: int, profile: str = "") -> Json:
-    resource = folder.head("Observation", folder.new_id(), minute, profile)
+def _observation(record: PatientRecord, category: Fragment, code: Fragment, minute: int, profile: str = "") -> Json:
+    resource = record.head("Observation", record.new_id(), minute, profile)
     resource |= {
         "status": "final",
         "category": category,
         "code": code,
-        "subject": folder.who(),
+        "subject": record.who(),
         "effectiveDateTime": instant(minute),
     }
     return resource
@@ -133,64 +133,64 @@ def interpretation(value: float, low: float | None, high: float | None) -> str:
     return "H" if high is not None and value > high else "N"
 
 
-def vital_signs(folder: Folder, visit: Visit) -> Iterator[Json]:
+def vital_signs(record: PatientRecord, visit: Visit) -> Iterator[Json]:
     """Blood pressure with its components, the other vital signs, and pain."""
     for measures in visit.stay.vitals:
-        nurse = folder.rng.choice(folder.hospital.doctors[visit.ward]).link
-        yield _blood_pressure(folder, visit, measures, nurse)
+        nurse = record.rng.choice(record.hospital.doctors[visit.ward]).link
+        yield _blood_pressure(record, visit, measures, nurse)
         for key, value in measures.values.items():
             if key in ("systolic", "diastolic"):
                 continue
             analyte = VITALS[key]
-            one = _observation(folder, _VITAL, _CODES[key], measures.minute, _PROFILES[key])
-            one["encounter"] = visit.link
-            one["performer"] = [nurse]
-            one["valueQuantity"] = quantity(value, analyte.digits, analyte.unit)
-            yield one
-        if visit.stay.in_bed and folder.rng.random() < 0.35:
-            yield _pain(folder, visit, measures.minute)
+            observation = _observation(record, _VITAL, _CODES[key], measures.minute, _PROFILES[key])
+            observation["encounter"] = visit.link
+            observation["performer"] = [nurse]
+            observation["valueQuantity"] = quantity(value, analyte.digits, analyte.unit)
+            yield observation
+        if visit.stay.in_bed and record.rng.random() < 0.35:
+            yield _pain(record, visit, measures.minute)
 
 
-def _blood_pressure(folder: Folder, visit: Visit, measures: Measures, nurse: Json) -> Json:
-    whole = _observation(folder, _VITAL, _PRESSURE, measures.minute, _PROFILES["blood_pressure"])
-    whole["encounter"] = visit.link
-    whole["performer"] = [nurse]
-    missing = folder.rng.random() < 0.01
-    parts: list[Json] = []
+def _blood_pressure(record: PatientRecord, visit: Visit, measures: Measures, nurse: Json) -> Json:
+    observation = _observation(record, _VITAL, _PRESSURE, measures.minute, _PROFILES["blood_pressure"])
+    observation["encounter"] = visit.link
+    observation["performer"] = [nurse]
+    missing = record.rng.random() < 0.01
+    components: list[Json] = []
     for key in ("systolic", "diastolic"):
-        part: Json = {"code": _CODES[key]}
+        component: Json = {"code": _CODES[key]}
         if missing:
-            part["dataAbsentReason"] = _NOT_DONE
+            component["dataAbsentReason"] = _NOT_DONE
         else:
-            part["valueQuantity"] = quantity(measures.values[key], 0, "mm[Hg]")
-        parts.append(part)
-    whole["component"] = parts
-    return whole
+            component["valueQuantity"] = quantity(measures.values[key], 0, "mm[Hg]")
+        components.append(component)
+    observation["component"] = components
+    return observation
 
 
-def _pain(folder: Folder, visit: Visit, minute: int) -> Json:
-    one = _observation(folder, _SURVEY, _PAIN, minute)
-    one["encounter"] = visit.link
-    one["valueInteger"] = min(10, int(folder.rng.expovariate(0.45)))
-    return one
+def _pain(record: PatientRecord, visit: Visit, minute: int) -> Json:
+    observation = _observation(record, _SURVEY, _PAIN, minute)
+    observation["encounter"] = visit.link
+    observation["valueInteger"] = min(10, int(record.rng.expovariate(0.45)))
+    return observation
 
 
-def laboratory_reports(folder: Folder, visit: Visit) -> Iterator[Json]:
+def laboratory_reports(record: PatientRecord, visit: Visit) -> Iterator[Json]:
     """Each sample with its results and the report that lists them; then the culture if one was taken."""
     for order, measures in enumerate(visit.stay.laboratory, 1):
-        yield from _sample(folder, visit, measures, f"{visit.number}{order:02d}")
+        yield from _sample(record, visit, measures, f"{visit.number}{order:02d}")
     if visit.stay.reason.culture and visit.stay.laboratory:
-        yield from _culture(folder, visit)
+        yield from _culture(record, visit)
 
 
-def _specimen(folder: Folder, identity: str, kind: str, number: str, minute: int) -> Json:
-    resource = folder.head("Specimen", identity, minute)
+def _specimen(record: PatientRecord, identity: str, kind: str, number: str, minute: int) -> Json:
+    resource = record.head("Specimen", identity, minute)
     resource |= {
         "identifier": [{"system": SAMPLE_NUMBER, "value": number}],
         "status": "available",
         "type": _SAMPLES[kind],
-        "subject": folder.who(),
-        "receivedTime": instant(folder.clip(minute + 35)),
+        "subject": record.who(),
+        "receivedTime": instant(record.clip(minute + 35)),
         "collection": {"collectedDateTime": instant(minute)},
     }
     return resource
@@ -205,19 +205,19 @@ def _contained_specimen(minute: int) -> Json:
     }
 
 
-def _sample(folder: Folder, visit: Visit, measures: Measures, number: str) -> Iterator[Json]:
-    sample = folder.new_id()
-    inside = folder.rng.random() < 0.06
+def _sample(record: PatientRecord, visit: Visit, measures: Measures, number: str) -> Iterator[Json]:
+    sample = record.new_id()
+    inside = record.rng.random() < 0.06
     if not inside:
-        yield _specimen(folder, sample, "blood", number, measures.minute)
+        yield _specimen(record, sample, "blood", number, measures.minute)
     results: list[Json] = []
     for key, value in measures.values.items():
-        one = _result(folder, visit, key, value, measures.minute)
+        observation = _result(record, visit, key, value, measures.minute)
         if not inside:
-            one["specimen"] = reference("Specimen", sample)
-        results.append(reference("Observation", one["id"]))
-        yield one
-    report = _report(folder, visit, measures.minute, results)
+            observation["specimen"] = reference("Specimen", sample)
+        results.append(reference("Observation", observation["id"]))
+        yield observation
+    report = _report(record, visit, measures.minute, results)
     if inside:
         report["contained"] = [_contained_specimen(measures.minute)]
         report["specimen"] = [{"reference": "#prelevement"}]
@@ -226,97 +226,99 @@ def _sample(folder: Folder, visit: Visit, measures: Measures, number: str) -> It
     yield report
 
 
-def _result(folder: Folder, visit: Visit, key: str, value: float, minute: int) -> Json:
-    analyte, is_female = LABORATORY[key], folder.person.is_female
-    one = _observation(folder, _LABORATORY, _CODES[key], minute)
-    one["encounter"] = visit.link
-    one["issued"] = instant(folder.clip(minute + 80))
-    one["performer"] = [reference("Organization", folder.hospital.wards["LABO"])]
+def _result(record: PatientRecord, visit: Visit, key: str, value: float, minute: int) -> Json:
+    analyte, is_female = LABORATORY[key], record.person.is_female
+    observation = _observation(record, _LABORATORY, _CODES[key], minute)
+    observation["encounter"] = visit.link
+    observation["issued"] = instant(record.clip(minute + 80))
+    observation["performer"] = [reference("Organization", record.hospital.wards["LABO"])]
     limits = _RANGES[key, is_female]
-    if folder.rng.random() < 0.004:
-        one["dataAbsentReason"] = _NOT_DONE
-        return one
+    if record.rng.random() < 0.004:
+        observation["dataAbsentReason"] = _NOT_DONE
+        return observation
     rounded = round(value, analyte.digits)
-    one["valueQuantity"] = quantity(rounded, analyte.digits, analyte.unit)
+    observation["valueQuantity"] = quantity(rounded, analyte.digits, analyte.unit)
     if limits is not None:
-        one["interpretation"] = _INTERPRETATIONS[interpretation(rounded, *analyte.reference(is_female))]
-        one["referenceRange"] = limits
-    if folder.rng.random() < 0.006:
-        name = folder.person.called
-        one["note"] = [{"text": f"Résultat de {name} téléphoné au {visit.doctor.called} ({visit.doctor.phone})."}]
-    return one
+        observation["interpretation"] = _INTERPRETATIONS[interpretation(rounded, *analyte.reference(is_female))]
+        observation["referenceRange"] = limits
+    if record.rng.random() < 0.006:
+        name = record.person.called
+        observation["note"] = [
+            {"text": f"Résultat de {name} téléphoné au {visit.doctor.called} ({visit.doctor.phone})."}
+        ]
+    return observation
 
 
-def _report(folder: Folder, visit: Visit, minute: int, results: list[Json]) -> Json:
-    report = folder.head("DiagnosticReport", folder.new_id(), minute + 85)
-    signer = folder.rng.choice(folder.hospital.doctors["LABO"])
-    by_number = folder.rng.random() < 0.1
+def _report(record: PatientRecord, visit: Visit, minute: int, results: list[Json]) -> Json:
+    report = record.head("DiagnosticReport", record.new_id(), minute + 85)
+    signer = record.rng.choice(record.hospital.doctors["LABO"])
+    by_number = record.rng.random() < 0.1
     report |= {
         "status": "final",
         "category": _REPORT_KIND,
         "code": _REPORT_CODE,
-        "subject": folder.who(),
+        "subject": record.who(),
         "encounter": visit.link,
         "effectiveDateTime": instant(minute),
-        "issued": instant(folder.clip(minute + 85)),
+        "issued": instant(record.clip(minute + 85)),
         "performer": [logical("Practitioner", RPPS, signer.rpps) if by_number else signer.link],
         "result": results,
     }
     return report
 
 
-def _culture(folder: Folder, visit: Visit) -> Iterator[Json]:
-    kind, rng = visit.stay.reason.culture, folder.rng
+def _culture(record: PatientRecord, visit: Visit) -> Iterator[Json]:
+    kind, rng = visit.stay.reason.culture, record.rng
     minute = visit.stay.laboratory[0].minute + 5
     issued = minute + (300 if kind == "swab" else 2900)
-    if issued > folder.today_minute:
+    if issued > record.today_minute:
         return
-    sample = folder.new_id()
-    yield _specimen(folder, sample, kind, f"{visit.number}90", minute)
-    one = _observation(folder, _LABORATORY, _CULTURES[kind], minute)
-    one["encounter"] = visit.link
-    one["specimen"] = reference("Specimen", sample)
-    one["issued"] = instant(issued)
+    sample = record.new_id()
+    yield _specimen(record, sample, kind, f"{visit.number}90", minute)
+    observation = _observation(record, _LABORATORY, _CULTURES[kind], minute)
+    observation["encounter"] = visit.link
+    observation["specimen"] = reference("Specimen", sample)
+    observation["issued"] = instant(issued)
     if kind == "swab":
-        found = visit.stay.reason.key == "covid"
-        code, name = ("260373001", "Detected") if found else ("260415000", "Not detected")
-        one["valueCodeableConcept"] = concept(SNOMED, code, name, "Positif" if found else "Négatif")
+        detected = visit.stay.reason.key == "covid"
+        code, name = ("260373001", "Detected") if detected else ("260415000", "Not detected")
+        observation["valueCodeableConcept"] = concept(SNOMED, code, name, "Positif" if detected else "Négatif")
     elif rng.random() < (0.8 if kind == "urine" else 0.35):
         germ = BACTERIA[0] if kind == "urine" and rng.random() < 0.75 else rng.choice(BACTERIA)
-        one["valueCodeableConcept"] = concept(SNOMED, *germ)
+        observation["valueCodeableConcept"] = concept(SNOMED, *germ)
     else:
-        one["valueCodeableConcept"] = _NO_GROWTH
-    yield one
-    yield _report(folder, visit, minute, [reference("Observation", one["id"])])
+        observation["valueCodeableConcept"] = _NO_GROWTH
+    yield observation
+    yield _report(record, visit, minute, [reference("Observation", observation["id"])])
     if kind == "urine":
-        colour = _observation(folder, _LABORATORY, _URINE_COLOUR, minute)
+        colour = _observation(record, _LABORATORY, _URINE_COLOUR, minute)
         colour["encounter"] = visit.link
         colour["valueString"] = rng.choice(("jaune clair", "jaune foncé", "trouble"))
         yield colour
 
 
-def patient_facts(folder: Folder) -> Iterator[Json]:
+def patient_facts(record: PatientRecord) -> Iterator[Json]:
     """Facts about the person that are no measure: tobacco, blood group, fasting before the first sample."""
-    if not folder.course.stays:
+    if not record.course.stays:
         return
-    rng, minute = folder.rng, folder.course.stays[0].start + 45
-    if folder.person.age_at(minute // 1440) >= 15:
-        smoking = _observation(folder, _SOCIAL, _SMOKING, minute)
-        smoking["valueCodeableConcept"] = concept(LOINC, *_smoking_status(folder))
+    rng, minute = record.rng, record.course.stays[0].start + 45
+    if record.person.age_at(minute // 1440) >= 15:
+        smoking = _observation(record, _SOCIAL, _SMOKING, minute)
+        smoking["valueCodeableConcept"] = concept(LOINC, *_smoking_status(record))
         yield smoking
     if rng.random() < 0.3:
-        group = _observation(folder, _LABORATORY, _BLOOD_GROUP, minute)
+        group = _observation(record, _LABORATORY, _BLOOD_GROUP, minute)
         group["valueCodeableConcept"] = concept(SNOMED, *rng.choices(_GROUPS, (44, 10, 46))[0])
         yield group
-    if folder.course.stays[0].laboratory and rng.random() < 0.5:
-        fasting = _observation(folder, _LABORATORY, _FASTING, minute)
+    if record.course.stays[0].laboratory and rng.random() < 0.5:
+        fasting = _observation(record, _LABORATORY, _FASTING, minute)
         fasting["valueBoolean"] = rng.random() < 0.7
         yield fasting
 
 
-def _smoking_status(folder: Folder) -> tuple[str, str]:
-    if "smoking" in folder.course.illnesses:
+def _smoking_status(record: PatientRecord) -> tuple[str, str]:
+    if "smoking" in record.course.illnesses:
         return ("LA18976-3", "Current every day smoker")
-    if folder.rng.random() < 0.25:
+    if record.rng.random() < 0.25:
         return ("LA15920-4", "Former smoker")
     return ("LA18978-9", "Never smoker")

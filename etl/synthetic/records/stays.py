@@ -21,7 +21,7 @@ from etl.synthetic.fhir import (
     period,
     reference,
 )
-from etl.synthetic.records.folder import Folder, Visit
+from etl.synthetic.records.patient_record import PatientRecord, Visit
 
 _CLASSES = {
     "IMP": frozen({"system": f"{TERMS}/v3-ActCode", "code": "IMP", "display": "inpatient encounter"}),
@@ -73,44 +73,44 @@ _PICTURES = {
 _DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 
 
-def long_illnesses(folder: Folder) -> Iterator[Json]:
+def long_illnesses(record: PatientRecord) -> Iterator[Json]:
     """Problem-list Conditions; a third of their dates are known to the year or the month only."""
-    for key, day in folder.course.illnesses.items():
-        resource = folder.head("Condition", folder.new_id(), day * MINUTES_A_DAY + 600, f"{FR_CORE}/fr-core-condition")
-        chance = folder.rng.random()
+    for key, day in record.course.illnesses.items():
+        resource = record.head("Condition", record.new_id(), day * MINUTES_A_DAY + 600, f"{FR_CORE}/fr-core-condition")
+        chance = record.rng.random()
         cut = 4 if chance < 0.2 else 7 if chance < 0.35 else 10
         resource |= {
             "clinicalStatus": _ACTIVE,
             "verificationStatus": _CONFIRMED,
             "category": _OF_LIST,
-            "code": _DIAGNOSIS[illness_code(folder.course, key)],
-            "subject": folder.who(),
+            "code": _DIAGNOSIS[illness_code(record.course, key)],
+            "subject": record.who(),
             "onsetDateTime": day_text(day)[:cut],
             "recordedDate": day_text(day),
         }
-        if folder.rng.random() < 0.3:
-            resource["asserter"] = folder.town_doctor.link
+        if record.rng.random() < 0.3:
+            resource["asserter"] = record.town_doctor.link
         yield resource
 
 
-def stay_conditions(folder: Folder, visit: Visit) -> Iterator[Json]:
+def stay_conditions(record: PatientRecord, visit: Visit) -> Iterator[Json]:
     """The diagnoses of a stay: the main one, what it brought, and the long illnesses that counted."""
     stay = visit.stay
     day = stay.start // MINUTES_A_DAY
     codes = [stay.reason.code, *stay.also]
     if stay.in_bed:
-        known = (key for key, found in folder.course.illnesses.items() if found <= day)
-        codes += [illness_code(folder.course, key) for key in known if folder.rng.random() < 0.5]
+        diagnosed = (key for key, since in record.course.illnesses.items() if since <= day)
+        codes += [illness_code(record.course, key) for key in diagnosed if record.rng.random() < 0.5]
     for rank, code in enumerate(dict.fromkeys(codes)):
-        identity = folder.new_id()
+        identity = record.new_id()
         visit.diagnoses.append((identity, code))
-        resource = folder.head("Condition", identity, visit.last, f"{FR_CORE}/fr-core-condition")
+        resource = record.head("Condition", identity, visit.last, f"{FR_CORE}/fr-core-condition")
         resource |= {
-            "clinicalStatus": _RESOLVED if rank == 0 and folder.rng.random() < 0.5 else _ACTIVE,
+            "clinicalStatus": _RESOLVED if rank == 0 and record.rng.random() < 0.5 else _ACTIVE,
             "verificationStatus": _CONFIRMED,
             "category": _OF_STAY,
             "code": _DIAGNOSIS[code],
-            "subject": folder.who(),
+            "subject": record.who(),
             "encounter": visit.link,
             "recordedDate": instant(visit.last),
             "recorder": visit.doctor.link,
@@ -120,10 +120,10 @@ def stay_conditions(folder: Folder, visit: Visit) -> Iterator[Json]:
         yield resource
 
 
-def encounters(folder: Folder, visit: Visit) -> Iterator[Json]:
+def encounters(record: PatientRecord, visit: Visit) -> Iterator[Json]:
     """The stay, then its movements through casualty, intensive care and the ward."""
     stay = visit.stay
-    resource = _encounter(folder, visit, visit.id, visit.ward, _CLASS_OF[stay.reason.setting], stay.start)
+    resource = _encounter(record, visit, visit.id, visit.ward, _CLASS_OF[stay.reason.setting], stay.start)
     resource["identifier"] = [{"type": _VISIT_NUMBER, "system": STAY_NUMBER, "value": visit.number}]
     resource["reasonCode"] = [_DIAGNOSIS[stay.reason.code]]
     resource["diagnosis"] = [
@@ -131,7 +131,7 @@ def encounters(folder: Folder, visit: Visit) -> Iterator[Json]:
         for rank, (identity, _) in enumerate(visit.diagnoses)
     ]
     if stay.in_bed:
-        resource["hospitalization"] = _hospitalization(folder, stay)
+        resource["hospitalization"] = _hospitalization(record, stay)
         if stay.end is not None:
             resource["length"] = {
                 "value": round((stay.end - stay.start) / MINUTES_A_DAY, 2),
@@ -140,71 +140,71 @@ def encounters(folder: Folder, visit: Visit) -> Iterator[Json]:
                 "code": "d",
             }
     yield resource
-    yield from _movements(folder, visit)
+    yield from _movements(record, visit)
 
 
-def _encounter(folder: Folder, visit: Visit, identity: str, ward: str, kind: str, start: int) -> Json:
+def _encounter(record: PatientRecord, visit: Visit, identity: str, ward: str, kind: str, start: int) -> Json:
     end = visit.stay.end
-    resource = folder.head("Encounter", identity, visit.last, f"{FR_CORE}/fr-core-encounter")
+    resource = record.head("Encounter", identity, visit.last, f"{FR_CORE}/fr-core-encounter")
     resource |= {
         "status": "in-progress" if end is None else "finished",
         "class": _CLASSES[kind],
-        "subject": folder.who(),
-        "participant": [{"type": _ATTENDER, "individual": _attender(folder, visit)}],
+        "subject": record.who(),
+        "participant": [{"type": _ATTENDER, "individual": _attender(record, visit)}],
         "period": period(start, end),
-        "serviceProvider": reference("Organization", folder.hospital.wards[ward]),
+        "serviceProvider": reference("Organization", record.hospital.wards[ward]),
     }
     return resource
 
 
-def _attender(folder: Folder, visit: Visit) -> Json:
+def _attender(record: PatientRecord, visit: Visit) -> Json:
     """The doctor in charge; one in ten is named by RPPS number only, one in ten with a display."""
-    chance = folder.rng.random()
+    chance = record.rng.random()
     if chance < 0.1:
         return logical("Practitioner", RPPS, visit.doctor.rpps) | {"display": visit.doctor.called}
     return visit.doctor.link | {"display": visit.doctor.called} if chance < 0.2 else visit.doctor.link
 
 
-def _hospitalization(folder: Folder, stay: Stay) -> Json:
-    whole: Json = {"admitSource": _FROM_CASUALTY if stay.reason.setting == "emergency" else _FROM_TOWN}
+def _hospitalization(record: PatientRecord, stay: Stay) -> Json:
+    hospitalization: Json = {"admitSource": _FROM_CASUALTY if stay.reason.setting == "emergency" else _FROM_TOWN}
     if stay.is_return:
-        whole["reAdmission"] = concept(f"{TERMS}/v2-0092", "R", "Re-admission")
+        hospitalization["reAdmission"] = concept(f"{TERMS}/v2-0092", "R", "Re-admission")
     if stay.died:
-        whole["dischargeDisposition"] = _DECEASED
+        hospitalization["dischargeDisposition"] = _DECEASED
     elif stay.end is not None:
-        to_rehab = stay.reason.key in ("hip_fracture", "stroke") and folder.rng.random() < 0.6
-        whole["dischargeDisposition"] = _TO_REHAB if to_rehab else _TO_HOME
-    return whole
+        to_rehab = stay.reason.key in ("hip_fracture", "stroke") and record.rng.random() < 0.6
+        hospitalization["dischargeDisposition"] = _TO_REHAB if to_rehab else _TO_HOME
+    return hospitalization
 
 
-def _legs(folder: Folder, stay: Stay) -> list[tuple[str, str, int, int | None]]:
+def _legs(record: PatientRecord, stay: Stay) -> list[tuple[str, str, int, int | None]]:
     """Ward, class, start and end of each movement."""
-    last = stay.end if stay.end is not None else folder.today_minute
+    last = stay.end if stay.end is not None else record.today_minute
     legs: list[tuple[str, str, int, int | None]] = []
     start = stay.start
     if stay.reason.setting == "emergency":
-        leave = min(start + folder.rng.randrange(120, 600, 5), last - 60)
+        leave = min(start + record.rng.randrange(120, 600, 5), last - 60)
         if leave > start:
             legs.append(("URGENCES", "EMER", start, leave))
             start = leave
     if stay.in_intensive_care and stay.reason.ward != "REA" and last - start > 2 * MINUTES_A_DAY:
-        leave = start + int((last - start) * folder.rng.uniform(0.2, 0.5))
+        leave = start + int((last - start) * record.rng.uniform(0.2, 0.5))
         legs.append(("REA", "IMP", start, leave))
         start = leave
     legs.append((stay.reason.ward, "IMP", start, stay.end))
     return legs
 
 
-def _movements(folder: Folder, visit: Visit) -> Iterator[Json]:
+def _movements(record: PatientRecord, visit: Visit) -> Iterator[Json]:
     stay = visit.stay
     if not stay.in_bed:
         return
-    for order, (ward, kind, start, end) in enumerate(_legs(folder, stay), 1):
-        resource = _encounter(folder, visit, folder.new_id(), ward, kind, start)
+    for order, (ward, kind, start, end) in enumerate(_legs(record, stay), 1):
+        resource = _encounter(record, visit, record.new_id(), ward, kind, start)
         resource["status"] = "in-progress" if end is None else "finished"
         resource["identifier"] = [{"system": f"{HOUSE}/mouvement", "value": f"{visit.number}-{order}"}]
         resource["period"] = period(start, end)
-        bed = folder.rng.choice(folder.hospital.beds[ward])
+        bed = record.rng.choice(record.hospital.beds[ward])
         resource["location"] = [
             {
                 "location": reference("Location", bed),
@@ -218,79 +218,79 @@ def _movements(folder: Folder, visit: Visit) -> Iterator[Json]:
         yield resource
 
 
-def stay_acts(folder: Folder, visit: Visit) -> Iterator[Json]:
+def stay_acts(record: PatientRecord, visit: Visit) -> Iterator[Json]:
     """CCAM Procedures, and for imaging acts the study and its report."""
     stay = visit.stay
     for act in stay.acts:
         span = max(30, min(visit.last - stay.start - 20, 2 * MINUTES_A_DAY))
-        start = stay.start + 15 + folder.rng.randrange(0, span, 5)
+        start = stay.start + 15 + record.rng.randrange(0, span, 5)
         start = min(start, visit.last - 10)
-        identity = folder.new_id()
-        resource = folder.head("Procedure", identity, start, f"{FR_CORE}/fr-core-procedure")
+        identity = record.new_id()
+        resource = record.head("Procedure", identity, start, f"{FR_CORE}/fr-core-procedure")
         resource |= {
             "status": "completed",
             "code": _ACT[act],
-            "subject": folder.who(),
+            "subject": record.who(),
             "encounter": visit.link,
-            "performedPeriod": period(start, min(start + folder.rng.randrange(10, 95, 5), visit.last)),
-            "performer": [{"actor": folder.rng.choice(folder.hospital.doctors[visit.ward]).link}],
+            "performedPeriod": period(start, min(start + record.rng.randrange(10, 95, 5), visit.last)),
+            "performer": [{"actor": record.rng.choice(record.hospital.doctors[visit.ward]).link}],
             "reasonReference": [reference("Condition", visit.diagnoses[0][0])],
         }
-        if folder.rng.random() < 0.05:
-            resource["note"] = [{"text": f"Réalisé par {visit.doctor.called}, patient {folder.person.called}."}]
+        if record.rng.random() < 0.05:
+            resource["note"] = [{"text": f"Réalisé par {visit.doctor.called}, patient {record.person.called}."}]
         yield resource
         if act in _PICTURES:
-            yield from _imaging(folder, visit, act, identity, start)
+            yield from _imaging(record, visit, act, identity, start)
 
 
-def _imaging(folder: Folder, visit: Visit, act: str, procedure: str, start: int) -> Iterator[Json]:
-    picture, rng = _PICTURES[act], folder.rng
-    identity = folder.new_id()
+def _imaging(record: PatientRecord, visit: Visit, act: str, procedure: str, start: int) -> Iterator[Json]:
+    picture, rng = _PICTURES[act], record.rng
+    identity = record.new_id()
     uid = f"2.25.{rng.getrandbits(120)}"
-    study = folder.head("ImagingStudy", identity, start)
+    study = record.head("ImagingStudy", identity, start)
     study |= {
         "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{uid}"}],
         "status": "available",
         "modality": [{"system": _DICOM, "code": picture.modality}],
-        "subject": folder.who(),
+        "subject": record.who(),
         "encounter": visit.link,
         "started": instant(start),
         "numberOfSeries": picture.series,
         "numberOfInstances": picture.series * picture.images,
         "procedureReference": reference("Procedure", procedure),
         "procedureCode": [_ACT[act]],
-        "location": reference("Location", folder.hospital.ward_places["IMAGERIE"]),
+        "location": reference("Location", record.hospital.ward_locations["IMAGERIE"]),
         "series": [
             {
                 "uid": f"{uid}.{number}",
                 "number": number,
                 "modality": {"system": _DICOM, "code": picture.modality},
                 "numberOfInstances": picture.images,
-                "started": instant(folder.clip(start + number)),
+                "started": instant(record.clip(start + number)),
             }
             for number in range(1, picture.series + 1)
         ],
     }
     yield study
-    yield _imaging_report(folder, visit, picture, identity, start)
+    yield _imaging_report(record, visit, picture, identity, start)
 
 
-def _imaging_report(folder: Folder, visit: Visit, picture: Picture, study: str, start: int) -> Json:
-    report = folder.head("DiagnosticReport", folder.new_id(), start + 60)
+def _imaging_report(record: PatientRecord, visit: Visit, picture: Picture, study: str, start: int) -> Json:
+    report = record.head("DiagnosticReport", record.new_id(), start + 60)
     report |= {
         "status": "final",
         "category": _REPORT_KIND,
         "code": _REPORT_CODE,
-        "subject": folder.who(),
+        "subject": record.who(),
         "encounter": visit.link,
         "effectiveDateTime": instant(start),
-        "issued": instant(folder.clip(start + 75)),
-        "performer": [reference("Organization", folder.hospital.wards["IMAGERIE"])],
-        "resultsInterpreter": [folder.rng.choice(folder.hospital.doctors["IMAGERIE"]).link],
+        "issued": instant(record.clip(start + 75)),
+        "performer": [reference("Organization", record.hospital.wards["IMAGERIE"])],
+        "resultsInterpreter": [record.rng.choice(record.hospital.doctors["IMAGERIE"]).link],
         "imagingStudy": [reference("ImagingStudy", study)],
         "conclusion": picture.normal,
     }
-    if folder.rng.random() < 0.5:
-        report["conclusion"] = f"{folder.person.called} : {DIAGNOSES[visit.stay.reason.code].lower()}."
+    if record.rng.random() < 0.5:
+        report["conclusion"] = f"{record.person.called} : {DIAGNOSES[visit.stay.reason.code].lower()}."
         report["conclusionCode"] = [_DIAGNOSIS[visit.stay.reason.code]]
     return report

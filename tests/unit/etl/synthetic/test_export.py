@@ -11,7 +11,7 @@ from fhir.resources.R4B.bundle import Bundle
 
 from etl.errors import InputError
 from etl.synthetic import generate, identifying_values, read_planted
-from etl.synthetic.export import PEOPLE_A_PART
+from etl.synthetic.export import PEOPLE_PER_BATCH
 from etl.synthetic.faults import FAULTS
 
 
@@ -27,7 +27,7 @@ def dirty(tmp_path_factory):
 
 
 def test_same_seed_gives_the_same_bytes_for_one_and_two_processes(tmp_path):
-    people = PEOPLE_A_PART + 20
+    people = PEOPLE_PER_BATCH + 20
     generate(tmp_path / "one", people, 2, dirty=0.01, workers=1)
     generate(tmp_path / "two", people, 2, dirty=0.01, workers=2)
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
@@ -107,11 +107,11 @@ def test_the_list_of_faults_names_every_fault_and_the_clean_lines_stay(dirty, cl
     assert {fault.fault for fault in planted} == {fault.name for fault in FAULTS}
     assert sum(counts.planted.values()) == len(planted)
     assert 0.06 < len(planted) / counts.resources < 0.1
-    spoilt = {(fault.file, fault.line) for fault in planted}
+    corrupted = {(fault.file, fault.line) for fault in planted}
     for path in clean.glob("*.ndjson"):
         good = set(path.read_bytes().splitlines())
         for number, line in enumerate((out / path.name).read_bytes().splitlines(), 1):
-            assert line in good or (path.name, number) in spoilt
+            assert line in good or (path.name, number) in corrupted
 
 
 def test_each_fault_is_where_the_list_says(dirty):

@@ -1,6 +1,4 @@
-"""Owns what the records of one person share: ids, the links to the patient and the stay, the people in
-charge.
-"""
+"""What the resources of one person share: ids, references to the patient and the stay, the practitioners."""
 
 from __future__ import annotations
 
@@ -29,8 +27,8 @@ class Visit:
 
 
 @dataclass(slots=True)
-class Folder:
-    """One person's record being written."""
+class PatientRecord:
+    """The record of one person while it is generated."""
 
     course: Course
     hospital: Hospital
@@ -41,8 +39,8 @@ class Folder:
     town_doctor: Doctor
 
     @classmethod
-    def open(cls, course: Course, hospital: Hospital, rng: Random) -> Folder:
-        """The folder of a course."""
+    def open(cls, course: Course, hospital: Hospital, rng: Random) -> PatientRecord:
+        """An empty record of a course."""
         identity = new_id(rng)
         subject = reference("Patient", identity)
         named = subject | {"display": course.person.called}
@@ -62,7 +60,7 @@ class Folder:
         return self.named_subject if self.rng.random() < 0.033 else self.subject
 
     def head(self, kind: str, identity: str, minute: int, profile: str = "") -> Json:
-        """The first elements of a resource, written some minutes after what it tells."""
+        """The first elements of a resource, written some minutes after what it describes."""
         rng = self.rng
         version = 1 if rng.random() < 0.85 else rng.randint(2, 4)
         delay = rng.randrange(2, 90)
