@@ -78,7 +78,7 @@ def _groups(found: Sequence[tuple[str, str, int]]) -> list[tuple[tuple[str, str]
 
 def copy_images(plan: BuildPlan, work: Copying) -> list[tuple[str, str]]:
     """Write the series of one task below ``plan.folder/images``; answers (digest in the warehouse, in the extract)."""
-    from etl.dicom.errors import HeldBack
+    from etl.dicom.errors import SeriesRefusedError
     from etl.dicom.rekeying import rekey
 
     key, pairs = plan.read_key(), []
@@ -86,7 +86,7 @@ def copy_images(plan: BuildPlan, work: Copying) -> list[tuple[str, str]]:
         path = check_voxel_file(work.warehouse, digest)
         try:
             pairs.append((digest, rekey(path, plan.folder / FOLDER, key, patient)))
-        except HeldBack as error:
+        except SeriesRefusedError as error:
             raise InputError(f"a series cannot go into the extract: {error}; run `erios etl rebuild`") from None
     return pairs
 

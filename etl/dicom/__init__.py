@@ -1,5 +1,5 @@
-"""DICOM series: recognised, grouped, de-identified by the Basic Application Level Confidentiality Profile, kept.
+"""DICOM series: recognised, grouped, and de-identified by the Basic Application Level Confidentiality Profile.
 
-Owns all that knows DICOM. A series becomes one text (a FHIR Media) that goes the way of every other resource, and one
-file of voxels. Nothing of a file passes that ``conf/dicom.toml`` does not name, and no message quotes a value.
+A series becomes a FHIR Media, which is ingested like every other resource, and one file of voxels. Only attributes
+that ``conf/dicom.toml`` names are kept, and no message quotes a value.
 """

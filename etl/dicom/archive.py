@@ -1,16 +1,17 @@
-"""Series as one file: a zip of DICOM files, in landing as received and in the warehouse de-identified.
+"""Zips of DICOM files: a series is one, in landing as received and in the warehouse de-identified.
 
-Owns the form (members ``000001.dcm``…, no time, no name of the source, same content same bytes) and the opening of
-zips that a hospital sends, which may be hostile: no path outside, no link, no bomb.
+Members are ``000001.dcm``…, without times and names of the source, so that the same content gives the same bytes. Zips
+that a hospital sends may be hostile: paths that lead outside, links and zip bombs are refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -21,7 +22,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MOST_MEMBERS = 200_000
 _RATIO = 250
 _SMALL = 64 << 20
-"""A zip that unpacks to less than this is no bomb, whatever its ratio."""
+"""A zip that unpacks to fewer bytes is no bomb, whatever its ratio."""
 _LEVEL = 6
 _BLOCK = 1 << 20
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
@@ -61,6 +62,25 @@ def series_writer(path: Path, *, compress: bool) -> Iterator[SeriesWriter]:
         yield SeriesWriter(archive)
 
 
+def store_series(folder: Path, name: str, images: Iterable[bytes]) -> tuple[str, int]:
+    """Write DICOM files as ``<sha256>.zip`` in ``folder``, atomically; returns the digest and the size in bytes.
+
+    ``name`` distinguishes the temporary file from those of other writers.
+    """
+    draft = folder / f".{name}.new"
+    try:
+        with series_writer(draft, compress=True) as out:
+            for image in images:
+                out.add(image)
+        with draft.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        size = draft.stat().st_size
+        draft.rename(folder / f"{digest}.zip")
+    finally:
+        draft.unlink(missing_ok=True)
+    return digest, size
+
+
 def members(path: Path) -> Iterator[bytes]:
     """The DICOM files of a series' zip, in order."""
     with zipfile.ZipFile(path) as archive:
@@ -69,7 +89,7 @@ def members(path: Path) -> Iterator[bytes]:
 
 
 def is_zip(path: Path) -> bool:
-    """Does the file say that it is a zip?"""
+    """Does the file begin as a zip does?"""
     try:
         with path.open("rb") as handle:
             return handle.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
@@ -78,10 +98,10 @@ def is_zip(path: Path) -> bool:
 
 
 def unpack(path: Path, folder: Path, most_bytes: int) -> None:
-    """Unpack a zip into a new folder under numbers for names; suffixes stay, because they distinguish file types.
+    """Unpack a zip into a new folder; the files get numbers as names, and keep their suffixes.
 
-    Raises InputError, before anything is read further, for a path that leads outside, a link, an encrypted or nested
-    zip, a damaged one, and one that unpacks to more than ``most_bytes`` or to far more than it weighs.
+    Raises InputError for a path that leads outside, a link, an encrypted or nested zip, a damaged one, and one that
+    unpacks to more than ``most_bytes`` or to far more than its own size.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -97,8 +117,8 @@ def _check(path: Path, entries: Sequence[zipfile.ZipInfo], most_bytes: int) -> N
     if len(entries) > _MOST_MEMBERS:
         raise InputError(f"{path.name} holds more than {_MOST_MEMBERS:,} files; split it")
     for entry in entries:
-        place = PurePosixPath(entry.filename.replace("\\", "/"))
-        if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
+        name = PurePosixPath(entry.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
             raise InputError(f"{path.name} holds a file whose path leads outside of it; nothing of it was taken")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise InputError(f"{path.name} holds a link; nothing of it was taken")

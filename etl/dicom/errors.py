@@ -1,4 +1,4 @@
-"""Why a series stays out of the warehouse: one sentence, without a value of the file."""
+"""Refusals of series: one sentence, without a value of the file."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class HeldBack(Exception):  # noqa: N818 - a refusal, not a fault
-    """The series cannot be treated; ``str()`` is the reason for quarantine."""
+class SeriesRefusedError(Exception):
+    """A series that does not enter the warehouse; ``str()`` is the reason, for quarantine."""
 
 
 @contextmanager
-def held_back(what: str) -> Iterator[None]:
-    """Anything that goes wrong inside becomes a refusal that names the kind of fault only.
+def refuse_on_error(reason: str) -> Iterator[None]:
+    """Turn any error into a refusal that names its class only.
 
     pydicom's messages quote values, and a file may break it in any way.
     """
     try:
         yield
-    except (HeldBack, OSError, MemoryError):
+    except (SeriesRefusedError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise HeldBack(f"{what} ({type(error).__name__})") from None
+        raise SeriesRefusedError(f"{reason} ({type(error).__name__})") from None

@@ -1,4 +1,4 @@
-"""Where the images of a series lie in space: their order, and the spacing of the grid that they make.
+"""Positions of the images of a series: their order, and the spacing of their grid.
 
 Patient coordinates in millimetres (DICOM PS3.3 §C.7.6.2); images are sorted along the normal of their plane.
 """
@@ -12,22 +12,22 @@ import numpy as np
 from pydicom import Dataset
 
 _TOLERANCE = 0.02
-"""Relative difference between gaps that still make one grid."""
+"""Largest relative difference between the gaps of one grid."""
 
 
 def position_along(dataset: Dataset) -> float | None:
-    """How far along its own normal an image lies, in mm; None where the file does not say."""
+    """Position of an image along its normal in mm; None if the file does not give it."""
     plane = plane_of(dataset)
     return None if plane is None else plane[0]
 
 
 def plane_of(source: Dataset) -> tuple[float, tuple[float, ...]] | None:
     """(distance along the normal, the six cosines) of an image or of a frame's groups."""
-    place, cosines = _numbers(source, "ImagePositionPatient", 3), _numbers(source, "ImageOrientationPatient", 6)
-    if place is None or cosines is None:
+    position, cosines = _numbers(source, "ImagePositionPatient", 3), _numbers(source, "ImageOrientationPatient", 6)
+    if position is None or cosines is None:
         return None
     normal = np.cross(cosines[:3], cosines[3:])
-    return float(normal @ place), tuple(cosines.round(3).tolist())
+    return float(normal @ position), tuple(cosines.round(3).tolist())
 
 
 def _numbers(source: Dataset, name: str, count: int) -> Any:
@@ -38,12 +38,12 @@ def _numbers(source: Dataset, name: str, count: int) -> Any:
 
 
 def planes(heads: Sequence[Dataset]) -> list[tuple[float, tuple[float, ...]]]:
-    """The plane of every frame of a series, as far as its files say."""
+    """The planes of the frames of a series, as far as its files give them."""
     return [plane for head in heads for frame in _frames(head) if (plane := plane_of(frame)) is not None]
 
 
 def _frames(head: Dataset) -> Iterator[Dataset]:
-    """Each frame's attributes, those shared by all among them; a file without frames is one itself."""
+    """Attributes of each frame, with those that all frames share; a file without frames counts as one."""
     if "PerFrameFunctionalGroupsSequence" not in head:
         yield head
         return
@@ -55,7 +55,7 @@ def _frames(head: Dataset) -> Iterator[Dataset]:
 
 
 def flattened(groups: Sequence[Dataset]) -> Dataset:
-    """The attributes of functional groups as if they stood beside each other."""
+    """The attributes of functional groups in one dataset."""
     flat = Dataset()
     for group in groups:
         for element in group:
@@ -66,7 +66,7 @@ def flattened(groups: Sequence[Dataset]) -> Dataset:
 
 
 def spacing(heads: Sequence[Dataset]) -> tuple[float, float, float] | None:
-    """Spacing of the grid in mm (x: between columns, y: between rows, z: between images); None where it is none."""
+    """Spacing of the grid in mm (x: between columns, y: between rows, z: between images); None without a grid."""
     pixels = pixel_spacing(heads[0])
     between = gap(planes(heads))
     if pixels is None or between is None:
@@ -81,11 +81,11 @@ def pixel_spacing(head: Dataset) -> tuple[float, float] | None:
     return None if not values or len(values) != 2 else (float(values[0]), float(values[1]))
 
 
-def gap(planes: Sequence[tuple[float, tuple[float, ...]]]) -> float | None:
-    """The one distance between neighbouring parallel images; None where they are no grid."""
-    if len({cosines for _, cosines in planes}) != 1:
+def gap(frames: Sequence[tuple[float, tuple[float, ...]]]) -> float | None:
+    """The distance between neighbouring parallel images; None if they form no grid."""
+    if len({cosines for _, cosines in frames}) != 1:
         return None
-    distances = np.unique(np.round([place for place, _ in planes], 4))
+    distances = np.unique(np.round([position for position, _ in frames], 4))
     gaps = np.diff(distances)
     if not len(gaps) or gaps.max() - gaps.min() > _TOLERANCE * gaps.max():
         return None

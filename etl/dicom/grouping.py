@@ -1,4 +1,4 @@
-"""Which DICOM files belong together: those of one study and series, in an order that does not depend on their names."""
+"""Grouping of DICOM files by study and series, in an order that does not depend on their names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from warnings import catch_warnings, simplefilter
 
 from pydicom import dcmread
 
-_WANTED = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
+_TAGS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
 
 
 def by_series(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
-    """The files of each series; a file that cannot be read is one of its own, for the reader to refuse."""
+    """The files of each series; a file that cannot be read is a series of its own, which the reader will refuse."""
     groups: dict[tuple[str, ...], list[tuple[str, Path]]] = {}
     for path in paths:
         *series, image = _uids(path)
@@ -25,7 +25,7 @@ def _uids(path: Path) -> list[str]:
     with catch_warnings():
         simplefilter("ignore")
         try:
-            head = dcmread(path, stop_before_pixels=True, specific_tags=_WANTED)
-            return [str(head.get(name, "") or "") for name in _WANTED]
-        except Exception:  # whatever is wrong with it, the reader says so
+            head = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+            return [str(head.get(name, "") or "") for name in _TAGS]
+        except Exception:  # the reader will refuse it, with the reason
             return ["", "", ""]

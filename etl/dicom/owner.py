@@ -1,4 +1,4 @@
-"""Whose a landed series is: the question of an erasure, asked of accepted and of refused series alike."""
+"""Does a landed series, accepted or refused, belong to a patient? Erasures need to know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from warnings import catch_warnings, simplefilter
 from pydicom import dcmread
 
 from etl.dicom.archive import DAMAGED, members
-from etl.dicom.errors import HeldBack, held_back
+from etl.dicom.errors import SeriesRefusedError, refuse_on_error
 from etl.dicom.series import RESOURCE, DicomRules, reference_of, subject_of
 from etl.privacy import PseudonymKey, pseudonym
 
@@ -19,9 +19,9 @@ from etl.privacy import PseudonymKey, pseudonym
 def names_patient(
     path: Path, rules: DicomRules, key: PseudonymKey, keys: Collection[str], words: Sequence[str]
 ) -> bool:
-    """Is any image of the series of the patient whose pseudonyms are ``keys``?
+    """Does any image of the series belong to the patient whose pseudonyms are ``keys``?
 
-    Of what cannot be read, the bytes are searched for ``words``, the patient's ids.
+    In what cannot be read, the bytes are searched for ``words``, the patient's ids.
     """
     exact = [re.compile(rb"(?<![0-9A-Za-z])" + re.escape(word.encode()) + rb"(?![0-9A-Za-z])") for word in words]
     try:
@@ -38,9 +38,9 @@ def _owned(content: bytes, rules: DicomRules, key: PseudonymKey, keys: Collectio
     with catch_warnings():
         simplefilter("ignore")
         try:
-            with held_back("it cannot be read"):
+            with refuse_on_error("it cannot be read"):
                 head = dcmread(io.BytesIO(content), stop_before_pixels=True)
                 series = f"{RESOURCE}/{head.get('SeriesInstanceUID', '')}"
             return {pseudonym(key, series), pseudonym(key, reference_of(subject_of(head, rules)))} & set(keys) != set()
-        except HeldBack:
+        except SeriesRefusedError:
             return False

@@ -1,6 +1,6 @@
-"""What of a DICOM file may enter the warehouse: the list of ``conf/dicom.toml``, checked against the standard's table.
+"""The de-identification profile: the attributes that ``conf/dicom.toml`` keeps, checked against the standard.
 
-Owns the form of that list and the rule that it narrows table E.1-1 of DICOM PS3.15 and never widens it.
+The list may narrow table E.1-1 of DICOM PS3.15 and never widen it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REPLACED = "U_TAGS"
 class Profile:
     """Attributes by tag, with what is allowed of each; ``classes``: SOP class → ``volume``, ``radiograph``, ``labels``.
 
-    ``faceless``: body parts without a face; ``face_words``: words of a description that tell of one.
+    ``faceless``: body parts without a face; ``face_words``: words of a description that mean one.
     """
 
     classes: Mapping[str, str]

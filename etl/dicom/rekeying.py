@@ -1,45 +1,39 @@
-"""A series of the warehouse under a study's key: the same images, other UIDs, another name of the patient.
+"""A series of the warehouse under a study's key: the same images with other UIDs and another patient number.
 
-Owns the way a UID follows its pseudonym: the study's UID is the number of the study's pseudonym of the warehouse's
-pseudonym, as the rows of an extract have it. It refuses a series that may show a face, whatever asked for it.
+The UID in a study is the number of the study's pseudonym of the warehouse's pseudonym, as in the rows of an extract. A
+series that may show a face is always refused.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset, dcmread
 
-from etl.dicom.archive import members, series_writer
-from etl.dicom.errors import HeldBack
-from etl.dicom.series import uid_of, written
-from etl.dicom.treatment import STANDARD
+from etl.dicom.archive import members, store_series
+from etl.dicom.deidentification import STANDARD
+from etl.dicom.errors import SeriesRefusedError
+from etl.dicom.series import to_bytes, uid_of
 from etl.privacy import PseudonymKey, pseudonym
 
-_OURS = "2.25."
+_PSEUDONYM_ROOT = "2.25."
 
 
 def rekey(path: Path, folder: Path, key: PseudonymKey, patient: str) -> str:
-    """Write the series under the study's key as ``folder/<sha256>.zip``; returns the digest. HeldBack for a face."""
-    draft = folder / f".{path.stem}.new"
-    try:
-        with series_writer(draft, compress=True) as out:
-            for content in members(path):
-                out.add(written(_rekeyed(dcmread(io.BytesIO(content)), key, patient)))
-        with draft.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        draft.rename(folder / f"{digest}.zip")
-    finally:
-        draft.unlink(missing_ok=True)
+    """Write the series with the study's UIDs below ``folder`` as ``<sha256>.zip``; returns the digest.
+
+    SeriesRefusedError for a series that may show a face.
+    """
+    images = (to_bytes(_rekeyed(dcmread(io.BytesIO(content)), key, patient)) for content in members(path))
+    digest, _size = store_series(folder, path.stem, images)
     return digest
 
 
 def _rekeyed(image: Dataset, key: PseudonymKey, patient: str) -> Dataset:
     if image.get("RecognizableVisualFeatures") != "NO":
-        raise HeldBack("it may show a face, and has not been defaced")
+        raise SeriesRefusedError("it may show a face, and has not been defaced")
     _replace_uids(image, key)
     image.PatientID = patient
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
@@ -57,14 +51,14 @@ def _replace_uids(dataset: Dataset, key: PseudonymKey) -> None:
 
 def _replaced(value: Any, key: PseudonymKey) -> Any:
     if value is None or isinstance(value, str):
-        return _new(str(value), key) if value else value
-    return [_new(str(uid), key) for uid in value]
+        return _new_uid(str(value), key) if value else value
+    return [_new_uid(str(uid), key) for uid in value]
 
 
-def _new(uid: str, key: PseudonymKey) -> str:
-    """The study's UID for one of the warehouse's; those of the standard stay."""
+def _new_uid(uid: str, key: PseudonymKey) -> str:
+    """The study's UID for a UID of the warehouse; UIDs of the standard are kept."""
     if uid.startswith(STANDARD):
         return uid
-    if not uid.startswith(_OURS):
-        raise HeldBack("it has a UID that is none of the warehouse's")
-    return uid_of(pseudonym(key, f"{int(uid.removeprefix(_OURS)):032x}"))
+    if not uid.startswith(_PSEUDONYM_ROOT):
+        raise SeriesRefusedError("it has a UID that is none of the warehouse's")
+    return uid_of(pseudonym(key, f"{int(uid.removeprefix(_PSEUDONYM_ROOT)):032x}"))

@@ -1,13 +1,12 @@
-"""One landed series: read, checked as a whole, de-identified image by image, and described by one FHIR text.
+"""One landed series: checked as a whole, de-identified image by image, and described by a FHIR Media.
 
-Owns the decision whether a series passes: all of its images do, or none, because a volume with a hole is worse than
-none. The text (a Media) says what the table keeps and goes through the transform like every resource, where its
-references become pseudonyms; it is clear text and stays in the task's memory. One image is in memory at a time.
+All images of a series pass, or none, because a volume with a hole is worse than none. The Media holds what the table
+keeps; it is clear text, stays in the task's memory, and is transformed like every resource, which pseudonymises its
+references. One image is in memory at a time.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
@@ -19,13 +18,14 @@ from typing import Any
 from warnings import catch_warnings, simplefilter
 
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
-from etl.dicom.archive import DAMAGED, members, series_writer
-from etl.dicom.errors import HeldBack, held_back
+from etl.dicom.archive import DAMAGED, members, store_series
+from etl.dicom.deidentification import NewUid, deidentify, kind_of, may_show_face
+from etl.dicom.errors import SeriesRefusedError, refuse_on_error
 from etl.dicom.geometry import pixel_spacing, position_along, spacing
 from etl.dicom.profile import LABELS, Profile
-from etl.dicom.treatment import NewUid, kind_of, may_show_face, treat
 from etl.privacy import PseudonymKey, pseudonym
 
 RESOURCE = "Media"
@@ -39,9 +39,9 @@ _DAY = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 @dataclass(frozen=True)
 class DicomRules:
-    """How series are read: the profile, and the system of the patient numbers that DICOM carries.
+    """How series are read: the profile, and the FHIR system of the patient numbers in DICOM files.
 
-    ``issuers``: IssuerOfPatientID → system, for numbers of other issuers; an issuer that is not named is held back.
+    ``issuers``: IssuerOfPatientID → system, for numbers of other issuers; series of any other issuer are refused.
     """
 
     profile: Profile
@@ -50,8 +50,8 @@ class DicomRules:
 
 
 @dataclass(frozen=True)
-class SeriesText:
-    """The result of reading a series: a text, or the reason why it is held back, with its UID where it is readable."""
+class SeriesResult:
+    """The JSON text of a series' FHIR Media, or the reason of its refusal; its UID if that can be read."""
 
     text: bytes = b""
     reason: str | None = None
@@ -60,14 +60,14 @@ class SeriesText:
 
 @dataclass(frozen=True)
 class SeriesReader:
-    """Reads landed series with one key; voxel files go to ``folder`` under their digest, unless it is None."""
+    """Reads landed series with one key; voxel files are written to ``folder`` under their digest, unless it is None."""
 
     rules: DicomRules
     key: PseudonymKey
     folder: Path | None
 
-    def read(self, path: Path) -> SeriesText:
-        """The text of a landed series, its voxel file written; or why it is held back."""
+    def to_fhir(self, path: Path) -> SeriesResult:
+        """Write the voxel file of a landed series and describe it; or refuse the series."""
         uid: str | None = None
         with catch_warnings():
             simplefilter("ignore")  # pydicom warns with values
@@ -75,9 +75,9 @@ class SeriesReader:
                 heads = _heads(path)
                 uid = _uid(heads[0])
                 _check_one(heads)
-                return SeriesText(self._text(path, heads), uid=uid)
-            except HeldBack as error:
-                return SeriesText(reason=str(error), uid=uid)
+                return SeriesResult(self._text(path, heads), uid=uid)
+            except SeriesRefusedError as error:
+                return SeriesResult(reason=str(error), uid=uid)
 
     def _text(self, path: Path, heads: Sequence[Dataset]) -> bytes:
         profile = self.rules.profile
@@ -88,35 +88,29 @@ class SeriesReader:
         facts: dict[str, Any] = {"kind": kind, "face": face}
         if self.folder is not None:
             facts |= self._keep(path, order, pseudonym(self.key, reference_of(subject)), face=face)
-        with held_back("its geometry cannot be read"):
+        with refuse_on_error("its geometry cannot be read"):
             return _media([heads[n] for n in order], subject, facts, profile)
 
     def _keep(self, path: Path, order: Sequence[int], patient: str, *, face: bool) -> dict[str, Any]:
-        """Write the de-identified series and say under which digest."""
+        """Write the de-identified series; returns its digest and size."""
         assert self.folder is not None
         self.folder.mkdir(exist_ok=True)
-        draft = self.folder / f".{path.parent.name}-{path.name}.new"
-        try:
-            with series_writer(draft, compress=True) as out:
-                for number, content in enumerate(_in_order(path, order), start=1):
-                    out.add(self._treated(content, patient, number, len(order), face=face))
-            with draft.open("rb") as handle:
-                digest = hashlib.file_digest(handle, "sha256").hexdigest()
-            facts = {"voxels": digest, "bytes": draft.stat().st_size}
-            draft.rename(self.folder / f"{digest}.zip")
-        finally:
-            draft.unlink(missing_ok=True)
-        return facts
+        images = (
+            self._deidentified(content, patient, number, len(order), face=face)
+            for number, content in enumerate(_in_order(path, order), start=1)
+        )
+        digest, size = store_series(self.folder, f"{path.parent.name}-{path.name}", images)
+        return {"voxels": digest, "bytes": size}
 
-    def _treated(self, content: bytes, patient: str, number: int, count: int, *, face: bool) -> bytes:
+    def _deidentified(self, content: bytes, patient: str, number: int, count: int, *, face: bool) -> bytes:
         try:
-            with held_back("it cannot be read"):
+            with refuse_on_error("it cannot be read"):
                 dataset = dcmread(io.BytesIO(content))
-            treated = treat(dataset, self.rules.profile, self._new_uid, patient=patient, number=number, face=face)
-            with held_back("it cannot be written"):
-                return written(treated)
-        except HeldBack as error:
-            raise HeldBack(f"image {number} of {count}: {error}") from None
+            image = deidentify(dataset, self.rules.profile, self._new_uid, patient=patient, number=number, face=face)
+            with refuse_on_error("it cannot be written"):
+                return to_bytes(image)
+        except SeriesRefusedError as error:
+            raise SeriesRefusedError(f"image {number} of {count}: {error}") from None
 
     @property
     def _new_uid(self) -> NewUid:
@@ -129,68 +123,68 @@ def uid_of(key: str) -> str:
 
 
 def _heads(path: Path) -> list[Dataset]:
-    """The attributes of every image without its pixels; HeldBack where one is no DICOM."""
+    """The attributes of every image without its pixels; SeriesRefusedError where one is no DICOM."""
     heads: list[Dataset] = []
     try:
         for content in members(path):
-            with held_back("a file of it is no DICOM that can be read"):
+            with refuse_on_error("a file of it is no DICOM that can be read"):
                 heads.append(dcmread(io.BytesIO(content), stop_before_pixels=True))
     except DAMAGED:
-        raise HeldBack("its files are damaged in the landing zone") from None
+        raise SeriesRefusedError("its files are damaged in the landing zone") from None
     if not heads:
-        raise HeldBack("it was erased")
+        raise SeriesRefusedError("it was erased")
     return heads
 
 
 def _uid(head: Dataset) -> str:
-    with held_back("its SeriesInstanceUID cannot be read"):
+    with refuse_on_error("its SeriesInstanceUID cannot be read"):
         uid = str(head.get("SeriesInstanceUID", "") or "")
     if not _ID.fullmatch(uid):
-        raise HeldBack("it has no legal SeriesInstanceUID")
+        raise SeriesRefusedError("it has no legal SeriesInstanceUID")
     return uid
 
 
 def _check_one(heads: Sequence[Dataset]) -> None:
-    """A series is of one patient, one study and one kind, and each of its images is there once."""
-    with held_back("its attributes cannot be read"):
+    """Refuse a series of several patients, studies or kinds, and one with an image twice."""
+    with refuse_on_error("its attributes cannot be read"):
         for name in _ONE:
             if len({str(head.get(name, "") or "") for head in heads}) > 1:
-                raise HeldBack(f"its files differ in {name}")
+                raise SeriesRefusedError(f"its files differ in {name}")
         if not _ID.fullmatch(str(heads[0].get("StudyInstanceUID", "") or "")):
-            raise HeldBack("it has no legal StudyInstanceUID")
+            raise SeriesRefusedError("it has no legal StudyInstanceUID")
         uids = [str(head.get("SOPInstanceUID", "") or "") for head in heads]
     if not all(UID(uid).is_valid for uid in uids):
-        raise HeldBack("an image of it has no legal SOPInstanceUID")
+        raise SeriesRefusedError("an image of it has no legal SOPInstanceUID")
     if len(set(uids)) < len(uids):
-        raise HeldBack("two images of it have one SOPInstanceUID")
+        raise SeriesRefusedError("two images of it have one SOPInstanceUID")
 
 
 def subject_of(head: Dataset, rules: DicomRules) -> dict[str, Any]:
-    """The patient as a FHIR reference by identifier; HeldBack where the file names none, or by an unknown issuer."""
-    with held_back("its PatientID cannot be read"):
+    """The patient as a FHIR reference by identifier; SeriesRefusedError without one, or for an unknown issuer."""
+    with refuse_on_error("its PatientID cannot be read"):
         number = str(head.get("PatientID", "") or "").strip()
         issuer = str(head.get("IssuerOfPatientID", "") or "").strip()
     if not number:
-        raise HeldBack("it names no patient (PatientID)")
+        raise SeriesRefusedError("it names no patient (PatientID)")
     system = dict(rules.issuers).get(issuer) if issuer else rules.patient_system
     if system is None:
-        raise HeldBack("its IssuerOfPatientID is not one that the setting images.issuers names")
+        raise SeriesRefusedError("its IssuerOfPatientID is not one that the setting images.issuers names")
     return {"type": "Patient", "identifier": {"system": system, "value": number}}
 
 
 def reference_of(subject: dict[str, Any]) -> str:
-    """The reference in the form that pseudonyms are made of."""
+    """The reference as the text of which its pseudonym is computed."""
     identifier = subject["identifier"]
     return f"Patient?identifier={identifier['system']}|{identifier['value']}"
 
 
 def _order(heads: Sequence[Dataset]) -> list[int]:
-    """Indices of the images in spatial order; where positions are missing, in the order of their numbers."""
-    with held_back("the order of its images cannot be read"):
+    """Indexes of the images in the order of their positions or, if not all have one, of their numbers."""
+    with refuse_on_error("the order of its images cannot be read"):
         along = [position_along(head) for head in heads]
         numbers = [int(head.get("InstanceNumber") or 0) for head in heads]
         uids = [str(head.SOPInstanceUID) for head in heads]
-    located = all(distance is not None for distance in along)
+    located = all(position is not None for position in along)
     return sorted(range(len(heads)), key=lambda n: (along[n] or 0.0 if located else 0.0, numbers[n], uids[n]))
 
 
@@ -201,15 +195,15 @@ def _in_order(path: Path, order: Sequence[int]) -> Any:
             yield archive.read(names[index])
 
 
-def written(treated: Dataset) -> bytes:
+def to_bytes(dataset: Dataset) -> bytes:
     """A dataset as a DICOM file, in explicit little endian."""
     out = io.BytesIO()
-    treated.save_as(out, enforce_file_format=True, implicit_vr=False, little_endian=True)
+    dataset.save_as(out, enforce_file_format=True, implicit_vr=False, little_endian=True)
     return out.getvalue()
 
 
 def _media(heads: Sequence[Dataset], subject: dict[str, Any], facts: dict[str, Any], profile: Profile) -> bytes:
-    """The series as a FHIR R4 Media, with what R4 has no element for as one extension."""
+    """The series as a FHIR R4 Media; an extension holds what R4 has no element for."""
     first = heads[0]
     series, study = str(first.SeriesInstanceUID), str(first.StudyInstanceUID)
     frames = sum(int(head.get("NumberOfFrames") or 1) for head in heads)
@@ -235,9 +229,7 @@ def _media(heads: Sequence[Dataset], subject: dict[str, Any], facts: dict[str, A
 
 
 def _word(head: Dataset, name: str, profile: Profile) -> str | None:
-    """A coded word of the file, if the profile knows it."""
-    from pydicom.datadict import tag_for_keyword
-
+    """A coded word of the file, if the profile allows it."""
     word = str(head.get(name, "") or "")
     return word if word in profile.words[tag_for_keyword(name) or 0] else None
 

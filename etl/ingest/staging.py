@@ -94,8 +94,8 @@ def _series_reader(plan: StagingPlan, task: StagingTask, key: PseudonymKey) -> R
     reader = SeriesReader(plan.dicom, key, plan.staging / VOXELS)
 
     def read_series(path: Path) -> tuple[bytes, Refusal | None]:
-        series = reader.read(path)
-        return series.text, Refusal("", 0, series.reason, RESOURCE, series.uid) if series.reason else None
+        result = reader.to_fhir(path)
+        return result.text, Refusal("", 0, result.reason, RESOURCE, result.uid) if result.reason else None
 
     return read_series
 

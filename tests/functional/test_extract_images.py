@@ -21,7 +21,7 @@ from erios.extracts.specification import dump_specification, read_specification
 from erios.governance.extract import Facts, State
 from erios.settings import PROJECT
 from etl.dicom.archive import members
-from etl.dicom.errors import HeldBack
+from etl.dicom.errors import SeriesRefusedError
 from etl.dicom.rekeying import rekey
 from etl.privacy import PseudonymKey, pseudonym
 from etl.synthetic import generate
@@ -152,7 +152,7 @@ def test_labels_still_point_to_their_images(extract):
 def test_a_head_is_refused_whoever_asks_for_it(loaded, tmp_path):
     (digest,) = loaded.rows("SELECT voxels_sha256 FROM dicom_series WHERE face_present")[0]
     path = next(path for path in loaded.voxel_files() if path.stem == digest)
-    with pytest.raises(HeldBack, match="face"):
+    with pytest.raises(SeriesRefusedError, match="face"):
         rekey(path, tmp_path, STUDY_KEY, "p")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,9 +1,9 @@
-"""De-identification of one DICOM file: a new file of what the profile allows.
+"""De-identification of one DICOM file: a new dataset of what the profile allows.
 
-Owns the treatment of attributes and of stored pixels. A dataset is never cleaned: a new one is filled from the list, at
-every depth of sequences, so that private, comment, overlay and unknown attributes have no way through. Pixels are
-decoded and written plain, and bits that hold no part of a sample are cleared, because compressed streams and spare bits
-can carry text. Dates and times are removed; the day of a series goes to its row, where the policy on dates holds.
+The dataset is not cleaned: a new one is filled from the allow-list, at every depth of sequences, so that private,
+comment, overlay and unknown attributes have no way through. Pixels are decoded and written uncompressed, and bits that
+hold no part of a sample are cleared, because compressed streams and spare bits can carry text. Dates and times are
+removed; the day of a series is in its row, to which the rule on dates applies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
-from etl.dicom.errors import HeldBack, held_back
+from etl.dicom.errors import SeriesRefusedError, refuse_on_error
 from etl.dicom.profile import LABELS, RADIOGRAPH, Profile
 
 NewUid = Callable[[str], str]
@@ -33,40 +33,42 @@ IMPLEMENTATION = UID("2.25.167350962098711127513927165137226413411")
 _METHOD = "PS3.15 Basic Profile as an allow-list; pixels decoded anew"
 _EMPTY = ("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID")
 _EMPTY_TOO = ("ReferringPhysicianName", "SeriesNumber")
-_SHOWN_ELSEWHERE = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
+_UNSUPPORTED_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 
 
 def kind_of(dataset: Dataset, profile: Profile) -> str:
-    """``volume``, ``radiograph`` or ``labels``; HeldBack for a class of object that the profile does not treat."""
+    """``volume``, ``radiograph`` or ``labels``; SeriesRefusedError for a class that the profile does not list."""
     uid = str(dataset.get("SOPClassUID", ""))
     if uid not in profile.classes:
-        raise HeldBack("this class of DICOM object is not one that conf/dicom.toml treats")
+        raise SeriesRefusedError("this class of DICOM object is not one that conf/dicom.toml treats")
     return profile.classes[uid]
 
 
 def check_burned_in(dataset: Dataset, kind: str) -> None:
-    """HeldBack where text may be burned into the pixels.
+    """SeriesRefusedError if text may be burned into the pixels.
 
-    A radiograph must say that there is none; a volume may be silent when it is original and primary, as acquired.
+    A radiograph must declare that there is none; a volume need not if it is original and primary, as acquired.
     """
-    burned_in = str(dataset.get("BurnedInAnnotation", "") or "").upper()
-    if burned_in not in ("", "NO"):
-        raise HeldBack("text is burned into the pixels (BurnedInAnnotation)")
-    if burned_in == "NO" or kind == LABELS:
+    declared = str(dataset.get("BurnedInAnnotation", "") or "").upper()
+    if declared not in ("", "NO"):
+        raise SeriesRefusedError("text is burned into the pixels (BurnedInAnnotation)")
+    if declared == "NO" or kind == LABELS:
         return
     if kind == RADIOGRAPH:
-        raise HeldBack("text may be burned into the pixels: a radiograph must say BurnedInAnnotation NO")
+        raise SeriesRefusedError("text may be burned into the pixels: a radiograph must say BurnedInAnnotation NO")
     if [str(word) for word in _values(dataset.get("ImageType"))][:2] != ["ORIGINAL", "PRIMARY"]:
-        raise HeldBack("text may be burned into the pixels: the image is neither original and primary, nor says NO")
+        raise SeriesRefusedError(
+            "text may be burned into the pixels: the image is neither original and primary, nor says NO"
+        )
 
 
 def may_show_face(dataset: Dataset, kind: str, profile: Profile) -> bool:
-    """Can a face be seen in a volume of this file? Yes, unless its body part and its descriptions speak against it."""
+    """May a face be recognised in the volume? Yes, unless both its body part and its descriptions exclude it."""
     if kind == RADIOGRAPH:
         return False
-    part = str(dataset.get("BodyPartExamined", "") or "").strip().upper()
+    body_part = str(dataset.get("BodyPartExamined", "") or "").strip().upper()
     descriptions = " ".join(str(dataset.get(name, "") or "") for name in _DESCRIPTIONS).casefold()
-    return part not in profile.faceless or any(word in f"{descriptions} " for word in profile.face_words)
+    return body_part not in profile.faceless or any(word in f"{descriptions} " for word in profile.face_words)
 
 
 _DESCRIPTIONS = (
@@ -79,28 +81,30 @@ _DESCRIPTIONS = (
 )
 
 
-def treat(dataset: Dataset, profile: Profile, new_uid: NewUid, *, patient: str, number: int, face: bool) -> Dataset:
-    """The de-identified dataset, as image ``number`` of its series and of ``patient`` (a pseudonym), or HeldBack.
+def deidentify(
+    dataset: Dataset, profile: Profile, new_uid: NewUid, *, patient: str, number: int, face: bool
+) -> Dataset:
+    """The de-identified dataset, as image ``number`` of its series and of ``patient`` (a pseudonym).
 
-    The result is complete: file meta, treated pixels, and the marks of de-identification (PS3.15 §E.1.1).
+    It is complete: file meta, pixels, and the marks of de-identification (PS3.15 §E.1.1). Raises SeriesRefusedError.
     """
     kind = kind_of(dataset, profile)
     check_burned_in(dataset, kind)
-    with held_back("its attributes cannot be read"):
-        treated = _allowed(dataset, profile, new_uid)
-    with held_back("its pixels cannot be read"):
-        _set_pixels(treated, dataset)
-    _set_patient(treated, patient)
-    treated.InstanceNumber = number
-    _set_marks(treated, face=face)
+    with refuse_on_error("its attributes cannot be read"):
+        result = _allowed(dataset, profile, new_uid)
+    with refuse_on_error("its pixels cannot be read"):
+        _set_pixels(result, dataset)
+    _set_patient(result, patient)
+    result.InstanceNumber = number
+    _set_marks(result, face=face)
     if kind == LABELS:
-        _name_segments(treated)
-    treated.file_meta = _file_meta(treated)
-    return treated
+        _name_segments(result)
+    result.file_meta = _file_meta(result)
+    return result
 
 
 def _allowed(dataset: Dataset, profile: Profile, new_uid: NewUid) -> Dataset:
-    """What the list allows of a dataset, and of the datasets in its sequences."""
+    """The attributes of a dataset that the profile allows, and those of the datasets in its sequences."""
     kept = Dataset()
     for tag in sorted(map(int, dataset.keys())):
         value = _allowed_value(dataset, tag, profile, new_uid)
@@ -110,13 +114,13 @@ def _allowed(dataset: Dataset, profile: Profile, new_uid: NewUid) -> Dataset:
 
 
 def _vr(dataset: Dataset, tag: int) -> str:
-    """The standard's representation; where it leaves a choice (US or SS), the file's."""
+    """The standard's value representation; the file's if the standard allows several (US or SS)."""
     vr = dictionary_VR(tag)
     return vr if len(vr) == 2 else dataset[tag].VR
 
 
 def _allowed_value(dataset: Dataset, tag: int, profile: Profile, new_uid: NewUid) -> Any:
-    """The value to keep of one attribute; None where nothing of it may stay."""
+    """The value to keep of one attribute; None if nothing of it may be kept."""
     if tag in profile.sequences:
         items = [_allowed(item, profile, new_uid) for item in dataset[tag].value]
         return Sequence(items) if items else None
@@ -156,7 +160,7 @@ def _numbers(values: list[Any], low: float, high: float, vr: str) -> Any:
 
 
 def _code(item: Dataset) -> Dataset | None:
-    """A code that the standard's own lists hold, with their wording; None for any other."""
+    """A code of the standard's own lists, with their meaning; None for any other."""
     scheme, value = str(item.get("CodingSchemeDesignator", "")), str(item.get("CodeValue", ""))
     meaning = meanings(scheme).get(value)
     if meaning is None:
@@ -172,33 +176,33 @@ def meanings(scheme: str) -> dict[str, str]:
     return {code: str(entry[0]) for codes in concepts.values() for code, entry in codes.items()}
 
 
-def _set_pixels(treated: Dataset, dataset: Dataset) -> None:
-    if any(name in dataset for name in _SHOWN_ELSEWHERE) or "PixelData" not in dataset:
-        raise HeldBack("it has no pixels of whole numbers")
-    if dataset.get("SamplesPerPixel") != 1 or "PhotometricInterpretation" not in treated:
-        raise HeldBack("its pixels are not grey levels")
+def _set_pixels(result: Dataset, dataset: Dataset) -> None:
+    if any(name in dataset for name in _UNSUPPORTED_PIXELS) or "PixelData" not in dataset:
+        raise SeriesRefusedError("it has no pixels of whole numbers")
+    if dataset.get("SamplesPerPixel") != 1 or "PhotometricInterpretation" not in result:
+        raise SeriesRefusedError("its pixels are not grey levels")
     stored = int(dataset.BitsStored)
     if not 0 < stored <= int(dataset.BitsAllocated) or int(dataset.HighBit) != stored - 1:
-        raise HeldBack("its samples do not lie in the lowest bits")
+        raise SeriesRefusedError("its samples do not lie in the lowest bits")
     samples = np.asarray(_decoded(dataset))
     _check_shape(samples, dataset)
     if int(dataset.BitsAllocated) > 1:
-        treated.BitsAllocated = samples.dtype.itemsize * 8
-    treated.add(DataElement(Tag("PixelData"), "OB" if samples.dtype.itemsize == 1 else "OW", _bytes(samples, dataset)))
+        result.BitsAllocated = samples.dtype.itemsize * 8
+    result.add(DataElement(Tag("PixelData"), "OB" if samples.dtype.itemsize == 1 else "OW", _bytes(samples, dataset)))
 
 
 def _decoded(dataset: Dataset) -> Any:
     try:
         return dataset.pixel_array
     except (RuntimeError, NotImplementedError):
-        raise HeldBack("its pixels are compressed in a way that this installation cannot read") from None
+        raise SeriesRefusedError("its pixels are compressed in a way that this installation cannot read") from None
 
 
 def _check_shape(samples: Any, dataset: Dataset) -> None:
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     expected = (int(dataset.Rows), int(dataset.Columns))
     if samples.shape not in (expected, (frames, *expected)) or samples.size != frames * math.prod(expected):
-        raise HeldBack("it has fewer pixels than it says")
+        raise SeriesRefusedError("it has fewer pixels than it says")
 
 
 def _bytes(samples: Any, dataset: Dataset) -> bytes:
@@ -214,18 +218,18 @@ def _bytes(samples: Any, dataset: Dataset) -> bytes:
     return raw + b"\0" * (len(raw) % 2)
 
 
-def _set_patient(treated: Dataset, patient: str) -> None:
+def _set_patient(result: Dataset, patient: str) -> None:
     for name in (*_EMPTY, *_EMPTY_TOO):
-        setattr(treated, name, None)
-    treated.PatientID = patient
+        setattr(result, name, None)
+    result.PatientID = patient
 
 
-def _set_marks(treated: Dataset, *, face: bool) -> None:
-    treated.PatientIdentityRemoved = "YES"
-    treated.DeidentificationMethod = _METHOD
-    treated.DeidentificationMethodCodeSequence = Sequence([_method_code()])
-    treated.LongitudinalTemporalInformationModified = "REMOVED"
-    treated.RecognizableVisualFeatures = "YES" if face else "NO"
+def _set_marks(result: Dataset, *, face: bool) -> None:
+    result.PatientIdentityRemoved = "YES"
+    result.DeidentificationMethod = _METHOD
+    result.DeidentificationMethodCodeSequence = Sequence([_method_code()])
+    result.LongitudinalTemporalInformationModified = "REMOVED"
+    result.RecognizableVisualFeatures = "YES" if face else "NO"
 
 
 def _method_code() -> Dataset:
@@ -235,17 +239,17 @@ def _method_code() -> Dataset:
     return code
 
 
-def _name_segments(treated: Dataset) -> None:
+def _name_segments(result: Dataset) -> None:
     """A segment must have a label, which was free text."""
-    treated.ContentLabel = "LABELS"
-    for segment in treated.get("SegmentSequence", []):
+    result.ContentLabel = "LABELS"
+    for segment in result.get("SegmentSequence", []):
         segment.SegmentLabel = f"Segment {int(segment.SegmentNumber)}"
 
 
-def _file_meta(treated: Dataset) -> FileMetaDataset:
+def _file_meta(result: Dataset) -> FileMetaDataset:
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = treated.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = treated.SOPInstanceUID
+    meta.MediaStorageSOPClassUID = result.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION
     return meta
