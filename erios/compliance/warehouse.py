@@ -11,6 +11,7 @@ from erios.translation import mark
 from erios.workflows.extract_objections import objections_after
 from etl.tables import load_tables
 from etl.warehouse.release import latest, open_release, release_ids
+from validation import Severity, failed_count
 
 
 @check
@@ -45,14 +46,14 @@ def release_is_validated(settings: Settings) -> Finding:
     release = latest(settings.warehouse)
     if release is None:
         return not_applicable(mark("Aucune version n'est publiée."))
-    checks, failed = release.validation.get("expectations", 0), release.validation.get("failed", {})
-    if not checks or failed.get("block"):
+    checks = release.validation.get("expectations", 0)
+    if not checks or failed_count(release.validation, Severity.BLOCK):
         return not_met(mark("La version {release} n'est pas validée."), release=release.id)
     return met(
         mark("Version {release} : {checks} contrôles, {warnings} alerte(s), aucun refus."),
         release=release.id,
         checks=checks,
-        warnings=failed.get("warn", 0),
+        warnings=failed_count(release.validation, Severity.WARN),
     )
 
 

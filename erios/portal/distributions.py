@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
+from validation import Severity, failed_count
+
 if TYPE_CHECKING:
     from erios.extracts.profile import ColumnProfile
     from etl.warehouse.release import Release
@@ -68,7 +70,7 @@ def _lying(bars: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def quality_over_time(releases: Sequence[Release]) -> dict[str, Any]:
     """Two small pictures, oldest release first: the share that went to quarantine, and expectations that warn."""
     refused = [_refused_percent(one.totals) for one in releases]
-    warned = [float(one.validation.get("failed", {}).get("warn", 0)) for one in releases]
+    warned = [float(failed_count(release.validation, Severity.WARN)) for release in releases]
     names = [one.id for one in releases]
     return {
         "refused": _series(names, refused, [f"{value:.1f}".replace(".", ",") + " %" for value in refused]),

@@ -20,6 +20,7 @@ from erios.portal.distributions import column_picture, quality_over_time
 from erios.portal.templatetags.words import spaced
 from erios.settings import load_settings
 from erios.workflows.catalogue import TableProfile, quarantine_figures, table_profile
+from validation import Severity, failed_count
 
 if TYPE_CHECKING:
     from etl.warehouse.release import Release
@@ -92,7 +93,7 @@ def _quality(release: Release) -> dict[str, Any]:
     docs = load_settings().warehouse / "validation" / release.batch / "index.html"
     return {
         "checks": said.get("expectations", 0),
-        "warnings": said.get("failed", {}).get("warn", 0),
+        "warnings": failed_count(said, Severity.WARN),
         "failures": [_failure(one) for one in said.get("failures", ())],
         "has_docs": docs.is_file(),
         "totals": release.totals,
