@@ -71,8 +71,8 @@ def find_bundle(name: str, shelf: Path) -> Bundle:
         return open_bundle(path.resolve())
     if (shelf / name).is_dir() and path.name == name:
         return open_bundle(shelf / name)
-    known = ", ".join(sorted(one.name for one in shelf.iterdir() if one.is_dir())) if shelf.is_dir() else "none"
-    raise BundleError(f"no bundle '{name}': name a folder, or one of {known}")
+    names = ", ".join(sorted(path.name for path in shelf.iterdir() if path.is_dir())) if shelf.is_dir() else "none"
+    raise BundleError(f"no bundle '{name}': name a folder, or one of {names}")
 
 
 def copy_bundle(bundle: Bundle, target: Path) -> Bundle:
@@ -84,7 +84,7 @@ def copy_bundle(bundle: Bundle, target: Path) -> Bundle:
 def digest_of(folder: Path) -> str:
     """SHA-256 over the names and contents of a bundle's files, less caches and models."""
     digest = sha256()
-    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder)
         if not {"__pycache__", "models", "eval", ".git"} & set(name.parts):
             digest.update(f"{name.as_posix()}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -112,29 +112,29 @@ def check_overrides(bundle: Bundle, overrides: dict[str, Any], processes: int = 
     plain = {name: value for config in configs for name, value in config.items() if _is_plain(value)}
     for name, value in overrides.items():
         if not any(name in config or _has(config, re.split("#|::", name)) for config in configs):
-            near = "".join(f" (did you mean '{one}'?)" for one in get_close_matches(name, plain, 1))
-            known = ", ".join(sorted(plain))
-            raise BundleError(f"bundle {bundle.name} has no setting '{name}'{near}; its settings: {known}")
+            near = "".join(f" (did you mean '{match}'?)" for match in get_close_matches(name, plain, 1))
+            names = ", ".join(sorted(plain))
+            raise BundleError(f"bundle {bundle.name} has no setting '{name}'{near}; its settings: {names}")
         if isinstance(plain.get(name), int | float) and isinstance(value, str) and not value.startswith(("$", "@")):
             there = json.dumps(plain[name])
-            raise BundleError(f"setting '{name}' of bundle {bundle.name} is {there}: '{value}' is of another kind")
+            raise BundleError(f"setting '{name}' of bundle {bundle.name} is {there}: '{value}' has another type")
 
 
 def _is_plain(value: Any) -> bool:
     """Is it a value that somebody would set: a number, yes or no, a list of such?"""
     if isinstance(value, list):
-        return all(isinstance(one, int | float) for one in value)
+        return all(isinstance(item, int | float) for item in value)
     return isinstance(value, int | float)
 
 
-def _has(part: Any, way: Sequence[str]) -> bool:
-    """Does the way lead somewhere? A step is a name of an object or a place in a list."""
-    if not way:
+def _has(config: Any, path: Sequence[str]) -> bool:
+    """Does the path exist? A step is the name of an object or an index in a list."""
+    if not path:
         return True
-    step, rest = way[0], way[1:]
-    if isinstance(part, list):
-        return step.isdecimal() and int(step) < len(part) and _has(part[int(step)], rest)
-    return isinstance(part, dict) and step in part and _has(part[step], rest)
+    step, rest = path[0], path[1:]
+    if isinstance(config, list):
+        return step.isdecimal() and int(step) < len(config) and _has(config[int(step)], rest)
+    return isinstance(config, dict) and step in config and _has(config[step], rest)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

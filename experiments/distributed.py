@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 PATIENCE = 600.0
-"""Seconds a rank waits for its peers in one exchange before it takes them for dead."""
+"""Seconds a rank waits for its peers in an exchange."""
 
 
 def leave_notices_to_the_rank(_worker: int = 0) -> None:
@@ -36,9 +36,9 @@ def leave_notices_to_the_rank(_worker: int = 0) -> None:
 
 @contextmanager
 def join(info: RankInfo, patience: float = PATIENCE) -> Iterator[torch.device]:
-    """Be one of the group (NCCL on GPUs, gloo else) while the block runs; answers the device to train on.
+    """Join the process group (NCCL on GPUs, gloo otherwise) while the block runs; answers the device to train on.
 
-    A process alone joins no group. If a peer dies, the exchange that waits for it raises RankError: at once with
+    A single process joins no group. If a peer dies, the exchange that waits for it raises RankError: at once with
     gloo, whose connection breaks, within ``patience`` seconds with NCCL, whose watchdog ends the process.
     """
     device = _device(info)
@@ -115,7 +115,7 @@ def _is_loss(error: RuntimeError) -> bool:
 
 
 def share(items: Sequence[Item], seed: int, *, even: bool) -> list[Item]:
-    """This rank's share of the items, so that all ranks together keep each in memory once.
+    """This rank's share of the items, so that the ranks together hold each in memory once.
 
     ``even``: shares of one size, some items twice, as training in step needs; else every item once.
     """

@@ -1,4 +1,4 @@
-"""What a run costs in energy: one meter a node, over the GPUs that the job was given, without asking the internet.
+"""The energy of a run: one meter per node, over the GPUs of the job, without network access.
 
 Owns the choice of what codecarbon measures. It estimates where the machine shows no counter, and says which it did.
 """
@@ -18,7 +18,7 @@ def allocated_gpus(environ: Mapping[str, str]) -> list[str]:
     """The GPUs that this process's job may use, by number or identifier; none if the scheduler gave none."""
     for name in VISIBLE:
         if environ.get(name):
-            return [one.strip() for one in environ[name].split(",") if one.strip() not in ("", "-1", "NoDevFiles")]
+            return [gpu.strip() for gpu in environ[name].split(",") if gpu.strip() not in ("", "-1", "NoDevFiles")]
     return []
 
 

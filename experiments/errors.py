@@ -10,7 +10,7 @@ class ExperimentError(Exception):
 
 
 class ProfileError(ExperimentError):
-    """A cluster's profile, or what is asked of the cluster, that is not as it must be."""
+    """A cluster's profile, or a request to the cluster, that is not valid."""
 
 
 class ClusterError(ExperimentError):
@@ -18,7 +18,7 @@ class ClusterError(ExperimentError):
 
 
 class RankError(ExperimentError):
-    """A process that cannot tell its rank or reach its peers, or has lost one of them."""
+    """A process that does not know its rank or reach its peers, or has lost one of them."""
 
 
 class BundleError(ExperimentError):

@@ -63,18 +63,18 @@ def load_series(dataset_dir: str, kind: str = "volume") -> list[Series]:
     """
     rows = _rows(Path(dataset_dir))
     drawn = {row["labels_of_uid_key"]: row["voxels_sha256"] for row in rows[::-1] if row["kind"] == "labels"}
-    found = [row for row in rows if row["kind"] == kind]
-    if not found:
+    of_kind = [row for row in rows if row["kind"] == kind]
+    if not of_kind:
         raise DataError(f"{dataset_dir} holds no images of kind {kind}: ask for dicom_series.voxels_sha256 in it")
-    found.sort(key=lambda row: str(row["series_uid_key"]))
-    return [_series(dataset_dir, row, drawn.get(row["series_uid_key"])) for row in found]
+    of_kind.sort(key=lambda row: str(row["series_uid_key"]))
+    return [_series(dataset_dir, row, drawn.get(row["series_uid_key"])) for row in of_kind]
 
 
 def part_of_series(
     series: list[Series], name: str, seed: int, shares: Mapping[str, float] = SHARES
 ) -> list[dict[str, Series]]:
     """The series of the patients of one part, as MONAI's datasets take them; DataError if there is none."""
-    chosen = [{"series": one} for one in series if part_of(one.patient, seed, shares) == name]
+    chosen = [{"series": each} for each in series if part_of(each.patient, seed, shares) == name]
     if not chosen:
         raise DataError(f"the {name} part of the extract has no images: it holds too few patients")
     return chosen
@@ -82,7 +82,7 @@ def part_of_series(
 
 def with_labels(series: list[Series]) -> list[Series]:
     """Those on which labels are drawn; DataError if there is none."""
-    drawn = [one for one in series if one.label_file is not None]
+    drawn = [each for each in series if each.label_file is not None]
     if not drawn:
         raise DataError("no series of the extract has labels drawn on it")
     return drawn
@@ -157,9 +157,9 @@ def _along(image: Any) -> float:
     return _distance(image.ImagePositionPatient, image.ImageOrientationPatient)
 
 
-def _distance(place: Any, cosines: Any) -> float:
+def _distance(position: Any, cosines: Any) -> float:
     axes = np.asarray(cosines, dtype=np.float64)
-    return float(np.cross(axes[:3], axes[3:]) @ np.asarray(place, dtype=np.float64))
+    return float(np.cross(axes[:3], axes[3:]) @ np.asarray(position, dtype=np.float64))
 
 
 def _spacing(images: list[Any]) -> tuple[float, float, float]:
@@ -170,15 +170,15 @@ def _spacing(images: list[Any]) -> tuple[float, float, float]:
 
 def _labels(file: Path, images: list[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """A segmentation on the grid of its images: each frame where its position says."""
-    places = np.asarray([_along(image) for image in images])
+    positions = np.asarray([_along(image) for image in images])
     labels = np.zeros(shape, np.uint8)
     for drawn in _images(file):
         cosines = drawn.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
         frames = np.asarray(drawn.pixel_array).reshape(-1, *shape[1:])
         for frame, groups in zip(frames, drawn.PerFrameFunctionalGroupsSequence, strict=True):
             along = _distance(groups.PlanePositionSequence[0].ImagePositionPatient, cosines)
-            layer = int(np.abs(places - along).argmin())
-            if abs(places[layer] - along) > _NEAR_MM:
+            layer = int(np.abs(positions - along).argmin())
+            if abs(positions[layer] - along) > _NEAR_MM:
                 raise DataError(f"the labels in {file.name} lie beside their images")
             segment = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
             labels[layer][frame > 0] = segment

@@ -1,7 +1,7 @@
 """Images with one label each, made by one DuckDB query over the tables of an extract.
 
 Owns the form of such a query's answer: ``series_uid_key`` (text), ``label`` (0 or 1), and any number of ``group_…``
-columns (text), by which results are told apart. A series that the query leaves out has no label and is not used.
+columns (text), the subgroups of the evaluation. A series that the query leaves out has no label and is not used.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ def load_labelled(series: list[Series], dataset_dir: str, query: str) -> list[La
     if missing := {"series_uid_key", "label"} - set(frame):
         raise BundleError(f"the query of labels answers no column {' and '.join(sorted(missing))}")
     labels, groups = labels_of(frame), groups_of(frame)
-    place = {str(key): row for row, key in enumerate(frame["series_uid_key"])}
-    if len(place) < len(labels):
+    row_of = {str(key): row for row, key in enumerate(frame["series_uid_key"])}
+    if len(row_of) < len(labels):
         raise BundleError("the query of labels answers a series more than once")
-    found = [(one, place[one.key]) for one in series if one.key in place]
-    if not found:
+    labelled = [(each, row_of[each.key]) for each in series if each.key in row_of]
+    if not labelled:
         raise DataError("the query of labels names no series that has an image in the extract")
     return [
-        Labelled(one, float(labels[row]), {name: str(values[row]) for name, values in groups.items()})
-        for one, row in found
+        Labelled(each, float(labels[row]), {name: str(values[row]) for name, values in groups.items()})
+        for each, row in labelled
     ]
 
 
@@ -64,7 +64,7 @@ def part_of_labelled(
     cases: list[Labelled], name: str, seed: int, shares: Mapping[str, float] = SHARES
 ) -> list[dict[str, Labelled]]:
     """Those of the patients of one part, as MONAI's datasets take them; DataError if one label only is there."""
-    chosen = [{"case": one} for one in cases if part_of(one.series.patient, seed, shares) == name]
+    chosen = [{"case": case} for case in cases if part_of(case.series.patient, seed, shares) == name]
     if len({item["case"].label for item in chosen}) < 2:
         raise DataError(f"the {name} part of the extract has {len(chosen)} images, not both of label 0 and 1")
     return chosen

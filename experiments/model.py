@@ -84,8 +84,8 @@ def requirements() -> list[str]:
 
 
 def facts(attempt: Attempt) -> dict[str, str]:
-    """What stands beside the model: the bundle's own words on it, and where it comes from."""
+    """The model's metadata: the bundle's description, and its origin."""
     parser: Any = attempt.workflow.parser
     metadata: dict[str, Any] = parser.get("_meta_") or {}
-    said = {name: str(metadata.get(name, "")) for name in ("name", "version", "task", "intended_use", "copyright")}
-    return said | {"run": attempt.spec.run, **attempt.spec.facts}
+    words = {name: str(metadata.get(name, "")) for name in ("name", "version", "task", "intended_use", "copyright")}
+    return words | {"run": attempt.spec.run, **attempt.spec.facts}

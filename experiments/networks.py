@@ -24,8 +24,8 @@ class Standardise(nn.Module):
     def __init__(self, rows: Rows) -> None:
         super().__init__()
         with np.errstate(all="ignore"):
-            known = np.ma.masked_invalid(rows.features)
-            mean, deviation = known.mean(axis=0).filled(0.0), known.std(axis=0).filled(1.0)
+            valid = np.ma.masked_invalid(rows.features)
+            mean, deviation = valid.mean(axis=0).filled(0.0), valid.std(axis=0).filled(1.0)
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("deviation", torch.as_tensor(np.where(deviation > 0, deviation, 1), dtype=torch.float32))
 

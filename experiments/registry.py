@@ -31,8 +31,8 @@ def register(spec: RunSpec, mlflow_run: str, name: str, alias: str) -> str:
     model = client.get_logged_model(outputs.model_outputs[0].model_id)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    known = [one for one in client.search_model_versions(f"name = '{name}'") if one.run_id == mlflow_run]
-    version = known[0] if known else _make_version(client, name, model, mlflow_run)
+    versions = [each for each in client.search_model_versions(f"name = '{name}'") if each.run_id == mlflow_run]
+    version = versions[0] if versions else _make_version(client, name, model, mlflow_run)
     client.set_registered_model_alias(name, alias, version.version)
     return f"{name} v{version.version}"
 

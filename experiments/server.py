@@ -1,7 +1,7 @@
 """The team's MLflow server: its accounts, who sees which experiment, and how it is started.
 
 Owns what lies in the tracking zone beside the records. Whoever has no permission sees nothing; who gets one is decided
-by the roof. Passwords are drawn here, kept as MLflow's hash, and told once, to be written to their owner's file.
+by the roof. Passwords are drawn here, stored as MLflow's hash, and returned once, to be written to their owner's file.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def make_ready(server: Server) -> None:
     """Make the two databases, the administrator's account and MLflow's settings, once.
 
     One process at a time, and before the server's own starts: MLflow makes missing tables without a lock, so that two
-    of its processes at a new database get in each other's way, and one of them ends.
+    of its processes at a new database collide, and one of them ends.
     """
     with _alone(server):
         store = _store(server)
@@ -79,7 +79,7 @@ def is_ready(server: Server) -> bool:
 
 
 def draw_password(server: Server, login: str) -> str:
-    """A new password for an account, which is made if it is not there; the old one holds no longer."""
+    """A new password for an account, which is made if it is not there; the old one ends."""
     password = secrets.token_urlsafe(32)
     with _alone(server):
         store = _store(server)
@@ -122,8 +122,8 @@ def _alone(server: Server) -> Iterator[None]:
 def _experiment(server: Server, name: str) -> str:
     """The number of an experiment. Its files lie under that number: by it MLflow's server knows whose they are."""
     store = _records(server)
-    found = store.get_experiment_by_name(name)
-    return str(found.experiment_id if found else store.create_experiment(name))
+    experiment = store.get_experiment_by_name(name)
+    return str(experiment.experiment_id if experiment else store.create_experiment(name))
 
 
 def _records(server: Server) -> Any:
@@ -135,13 +135,13 @@ def _records(server: Server) -> Any:
 
 
 def _set(store: SqlAlchemyStore, login: str, wanted: Mapping[str, str]) -> None:
-    known = {one.experiment_id: one.permission for one in store.list_experiment_permissions(login)}
-    for number in known.keys() - wanted.keys():
+    present = {each.experiment_id: each.permission for each in store.list_experiment_permissions(login)}
+    for number in present.keys() - wanted.keys():
         store.delete_experiment_permission(number, login)
     for number, permission in wanted.items():
-        if number not in known:
+        if number not in present:
             store.create_experiment_permission(number, login, permission)
-        elif known[number] != permission:
+        elif present[number] != permission:
             store.update_experiment_permission(number, login, permission)
 
 

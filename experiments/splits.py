@@ -1,4 +1,4 @@
-"""Which part of the data a patient belongs to: training, validation or test; never two of them.
+"""The part of the data of a patient: training, validation or test, exactly one.
 
 The part follows from the patient's pseudonym and the seed alone, so it does not change with the order of rows, with
 other patients, or with the number of processes.

@@ -2,7 +2,7 @@
 
 Owns the form of such a query's answer. The query sees the extract's tables by their names and no other file; it must
 answer ``patient_key`` (text), ``label`` (0 or 1), any number of features (numbers, NULL where unknown), and any
-number of ``group_…`` columns (text), by which results are told apart.
+number of ``group_…`` columns (text), the subgroups of the evaluation.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def answer(dataset_dir: str, query: str) -> dict[str, Any]:
 
 
 def groups_of(frame: Mapping[str, Any]) -> dict[str, NDArray[np.str_]]:
-    """The columns by which results are told apart."""
+    """The columns of subgroups."""
     return {name.removeprefix(GROUP): _texts(frame[name]) for name in frame if name.startswith(GROUP)}
 
 

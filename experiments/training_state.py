@@ -18,9 +18,9 @@ def parts_of(trainer: Any, parser: Any) -> dict[str, Any]:
     parts = {"network": bare(trainer.network), "optimizer": trainer.optimizer}
     if trainer.scaler is not None:
         parts["scaler"] = trainer.scaler
-    for name, thing in parser.ref_resolver.resolved_content.items():
-        if isinstance(thing, LRScheduler):
-            parts[f"scheduler {name}"] = thing
+    for name, item in parser.ref_resolver.resolved_content.items():
+        if isinstance(item, LRScheduler):
+            parts[f"scheduler {name}"] = item
     return parts
 
 

@@ -1,7 +1,7 @@
 """The files of a job's folder, which the submitter, the batch script and every rank see.
 
 ``environment`` (0600) the variables of the processes, secrets among them; ``job.sh`` the batch script; ``batch.log``
-and ``rank-N.log`` what was said; ``rank-N.end`` how a rank ended; ``job.end`` how the script ended; ``cancelled`` the
+and ``rank-N.log`` the output; ``rank-N.end`` how a rank ended; ``job.end`` how the script ended; ``cancelled`` the
 reason for which nothing may start here any more. Owns their names and forms; it must never start or stop a process.
 """
 
@@ -89,7 +89,7 @@ def forget_secrets(folder: Path) -> None:
 
 
 def note_cancelled(folder: Path, reason: str) -> None:
-    """Keep the reason; the first one stands."""
+    """Keep the reason; the first one is kept."""
     try:
         write_private(folder / CANCELLED, f"{reason}\n")
     except FileExistsError:
@@ -117,10 +117,10 @@ def failure(folder: Path) -> str | None:
 
 def ends_of(folder: Path) -> list[End]:
     """How the ranks of the latest attempt ended, those that have."""
-    found = ((path, (_read(path) or "").split()) for path in folder.glob("rank-*.end"))
+    files = ((path, (_read(path) or "").split()) for path in folder.glob("rank-*.end"))
     return [
         End(_rank(path), node, int(code), int(at))
-        for path, words in found
+        for path, words in files
         if len(words) == 3
         for at, code, node in [words]
     ]

@@ -1,4 +1,4 @@
-"""What a job is, which states it passes through, and what every cluster can do with it.
+"""A job, its states, and the interface of every scheduler.
 
 Owns the values and the interface; it must never know which cluster it talks to.
 """
@@ -16,7 +16,7 @@ from typing import Protocol
 from experiments.errors import ProfileError
 
 REQUEUE = 75
-"""Exit code of a process that has written its checkpoint and wants to go on later (EX_TEMPFAIL of sysexits.h)."""
+"""Exit code of a process that has written its checkpoint and is to be continued (EX_TEMPFAIL of sysexits.h)."""
 
 NOTICES = (signal.SIGTERM, signal.SIGUSR1)
 """Signals that ask a rank to write its checkpoint and leave: ahead of the time limit, at preemption, when cancelled."""
@@ -26,7 +26,7 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Phase(StrEnum):
-    """Where a job stands; ``unknown``: neither the cluster nor its folder tells."""
+    """The state of a job; ``unknown``: neither the cluster nor its folder has one."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -58,7 +58,7 @@ class JobState:
 class Job:
     """``processes`` and ``gpus`` are counted per node; ``folder`` is seen by every node and belongs to this job alone.
 
-    ``environment`` may hold secrets: it reaches the processes through a file of mode 0600 and stands in no command
+    ``environment`` may hold secrets: it reaches the processes through a file of mode 0600 and is in no command
     line, script or queue. ``name`` carries the run's id.
     """
 
@@ -99,7 +99,7 @@ class Scheduler(Protocol):
         """Queue ``job`` and answer its id; ProfileError if it does not fit the cluster."""
 
     def state(self, job_id: str, folder: Path | None = None) -> JobState:
-        """Where the job stands; with its ``folder`` also after the cluster has forgotten it."""
+        """The state of the job; with its ``folder`` also after the cluster has forgotten it."""
 
     def cancel(self, job_id: str, reason: str) -> None:
         """Stop a queued or running job: SIGTERM first, SIGKILL after the grace. ``reason`` is kept in its folder.
@@ -111,4 +111,4 @@ class Scheduler(Protocol):
         """The caller's jobs whose name starts with ``prefix`` and that have not ended."""
 
     def logs(self, folder: Path) -> Sequence[Path]:
-        """The job's log files that exist: the batch script's, then one a rank; attempts follow each other in them."""
+        """The job's log files that exist: the batch script's, then one per rank; attempts are appended."""

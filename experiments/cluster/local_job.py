@@ -33,7 +33,7 @@ _VISIBLE = {"nvidia": "CUDA_VISIBLE_DEVICES", "amd": "HIP_VISIBLE_DEVICES"}
 
 @dataclass(frozen=True)
 class LocalJob:
-    """What the watcher is told; no secret is in it."""
+    """The job as the watcher gets it; it holds no secret."""
 
     id: str
     name: str
@@ -108,14 +108,14 @@ def is_watched(folder: Path) -> bool:
 def kill_all(folder: Path) -> None:
     """Every process that carries the job's mark, whatever group it is in, and those that these start meanwhile."""
     for _look in range(_LOOKS):
-        found = list(_processes_of(folder))
-        if not found:
+        processes = list(_processes_of(folder))
+        if not processes:
             return
-        for process in found:
+        for process in processes:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(PAUSE)
-    raise ClusterError(f"processes of {folder} do not die ({', '.join(map(str, found))}): does their disk answer?")
+    raise ClusterError(f"processes of {folder} do not die ({', '.join(map(str, processes))}): does their disk answer?")
 
 
 def _processes_of(folder: Path) -> Iterator[int]:

@@ -43,19 +43,19 @@ class _Attempt:
     local_job: LocalJob
     folder: Path
     ranks: list[subprocess.Popen[bytes]]
-    ended: float | None = None
-    asked: float | None = None
+    first_end_at: float | None = None
+    asked_at: float | None = None
 
     def run(self) -> None:
         """Wait for the ranks, and make those end that should."""
         while None in [rank.poll() for rank in self.ranks]:  # each is looked at, so that each end is seen
             now = time.monotonic()
-            if self.ended is None and any(rank.returncode is not None for rank in self.ranks):
-                self.ended = now
-            if self.asked is None and self._should_stop(now):
-                self.asked = now
+            if self.first_end_at is None and any(rank.returncode is not None for rank in self.ranks):
+                self.first_end_at = now
+            if self.asked_at is None and self._should_stop(now):
+                self.asked_at = now
                 self._ask_to_end()
-            if self.asked is not None and now > self.asked + self.local_job.grace_s:
+            if self.asked_at is not None and now > self.asked_at + self.local_job.grace_s:
                 break
             time.sleep(PAUSE)
         kill_all(self.folder)
@@ -64,7 +64,7 @@ class _Attempt:
 
     def _should_stop(self, now: float) -> bool:
         """Cancelled; a peer ended in error; or it ended well and this one does not follow."""
-        late = self.ended is not None and now > self.ended + max(self.local_job.grace_s, 1)
+        late = self.first_end_at is not None and now > self.first_end_at + max(self.local_job.grace_s, 1)
         failed = any(rank.returncode for rank in self.ranks)
         return late or failed or files.cancelled_because(self.folder) is not None
 
@@ -169,7 +169,7 @@ def main() -> None:
     if os.fork():
         os._exit(0)
     os.setsid()
-    _speak_to(folder / files.BATCH_LOG)
+    _redirect_to(folder / files.BATCH_LOG)
     state = JobState(Phase.FAILED, f"its watcher failed: see {files.BATCH_LOG}")
     try:
         state = watch(folder)
@@ -179,11 +179,11 @@ def main() -> None:
         write_state(folder, state)
 
 
-def _speak_to(log: Path) -> None:
+def _redirect_to(log: Path) -> None:
     """Standard output and error go to ``log``, and nothing is read."""
-    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for descriptor, target in ((nothing, 0), (said, 1), (said, 2)):
+    for descriptor, target in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(descriptor, target)
 
 

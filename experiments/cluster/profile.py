@@ -78,9 +78,9 @@ class Cluster:
                 f"cluster {self.name} requires {', '.join(lacking)}: write it in conf/clusters/{self.name}.toml"
             )
         for what in ("nodes", "processes", "gpus"):
-            asked, most = getattr(job, what), getattr(self, what)
-            if asked > most:
-                raise ProfileError(f"cluster {self.name} has at most {most} {what}, not {asked}: ask for fewer")
+            requested, most = getattr(job, what), getattr(self, what)
+            if requested > most:
+                raise ProfileError(f"cluster {self.name} has at most {most} {what}, not {requested}: ask for fewer")
 
 
 def _seconds(limit: str) -> float:

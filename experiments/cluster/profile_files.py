@@ -63,8 +63,8 @@ def _sentence(error: ErrorDetails) -> str:
     key, *inner = (str(part) for part in error["loc"]) if error["loc"] else ("",)
     context: dict[str, Any] = error.get("ctx", {})
     if error["type"] == "unexpected_keyword_argument":
-        known = sorted(each.name for each in fields(Cluster) if each.name != "name")
-        return f"unknown {key}; known are {', '.join(known)}"
+        names = sorted(each.name for each in fields(Cluster) if each.name != "name")
+        return f"unknown {key}; known are {', '.join(names)}"
     if error["type"] == "missing":
         return f"{key} is missing: one of {', '.join(scheduler_kinds())}"
     if error["type"] in _TYPES:

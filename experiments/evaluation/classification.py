@@ -1,4 +1,4 @@
-"""How well a network tells two kinds of images apart, beside a logistic regression on the same images made coarse."""
+"""How well a network classifies images, compared with a logistic regression on the downsampled images."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import torch
 
 COARSE = 16
-"""Side of the image that the plain model sees."""
+"""Side of the downsampled image, the input of the baseline."""
 
 
 @dataclass(frozen=True)
 class ClassificationEvaluation:
-    """Judges a network that answers one logit an image; ``transform``: what comes before it, without chance."""
+    """Evaluates a network with one logit per image; ``transform``: the preprocessing, without augmentation."""
 
     cases: list[Labelled]
     transform: Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -41,7 +41,7 @@ class ClassificationEvaluation:
         return evaluate_risks(test, risks, baseline_risks(train, test), cut, self.seed)
 
     def _part(self, name: str, network: Any) -> tuple[Rows, NDArray[np.float64]]:
-        """The part's images made coarse, as rows, and what the network says of them in full."""
+        """The part's images, downsampled, as rows, and the network's risks of the full images."""
         cases, coarse, risks = part_of_labelled(self.cases, name, self.seed, self.shares), [], []
         for item in cases:
             image = self.transform(item)["image"]
@@ -66,7 +66,7 @@ def _coarse(image: torch.Tensor) -> NDArray[np.float32]:
 
 def _rows(cases: list[Labelled], features: NDArray[np.float32]) -> Rows:
     columns = tuple(f"field {number}" for number in range(features.shape[1]))
-    labels = np.array([one.label for one in cases], np.float32)
-    names = sorted(set().union(*(one.groups for one in cases)))
-    groups = {name: np.array([one.groups[name] for one in cases]) for name in names}
-    return Rows(columns, features, labels, np.array([one.series.patient for one in cases]), groups)
+    labels = np.array([case.label for case in cases], np.float32)
+    names = sorted(set().union(*(case.groups for case in cases)))
+    groups = {name: np.array([case.groups[name] for case in cases]) for name in names}
+    return Rows(columns, features, labels, np.array([case.series.patient for case in cases]), groups)

@@ -1,4 +1,4 @@
-"""The pictures of a run. Counts under eleven are not written out."""
+"""The pictures of a run. Counts under ``MIN_CELL`` are not shown."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ def canvas(width: float = 4.6, height: float = 4.2, columns: int = 1) -> tuple[F
 
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]
-    for one in axes:
-        one.spines[["top", "right"]].set_visible(False)
-        one.tick_params(colors=INK, labelsize=9)
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(colors=INK, labelsize=9)
     return figure, axes[0] if columns == 1 else axes
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """A layer (y, x) with the mask that was drawn and the one that was found."""
+    """A layer (y, x) with the mask that was drawn and the predicted one."""
 
     title: str
     image: NDArray[np.float32]
     truth: NDArray[np.bool_]
-    found: NDArray[np.bool_]
+    predicted: NDArray[np.bool_]
 
 
 def overlays(layers: Sequence[Overlay]) -> Figure:
     """Each layer with both masks as outlines."""
     figure, axes = canvas(3.2 * len(layers), 3.6, columns=len(layers))
-    for one, place in zip(layers, [axes] if len(layers) == 1 else axes, strict=True):
-        place.imshow(one.image, cmap="gray", interpolation="nearest")
-        for mask, colour, style in ((one.truth, ACCENT, "solid"), (one.found, SECOND, "dashed")):
+    for layer, axis in zip(layers, [axes] if len(layers) == 1 else axes, strict=True):
+        axis.imshow(layer.image, cmap="gray", interpolation="nearest")
+        for mask, colour, style in ((layer.truth, ACCENT, "solid"), (layer.predicted, SECOND, "dashed")):
             if mask.any():
-                place.contour(mask, levels=[0.5], colors=[colour], linewidths=1.6, linestyles=style)
-        place.set_title(one.title, fontsize=11, color=INK)
-        place.set_axis_off()
-    figure.supxlabel("drawn: solid blue, found: dashed red", fontsize=9, color=INK)
+                axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.6, linestyles=style)
+        axis.set_title(layer.title, fontsize=11, color=INK)
+        axis.set_axis_off()
+    figure.supxlabel("drawn: solid blue, predicted: dashed red", fontsize=9, color=INK)
     return figure
 
 
@@ -79,21 +79,21 @@ def roc(labels: NDArray[Any], models: Mapping[str, NDArray[Any]]) -> Figure:
     return figure
 
 
-def calibration(said: NDArray[Any], seen: NDArray[Any], sizes: NDArray[Any]) -> Figure:
-    """What was predicted beside what happened, in ten groups."""
+def calibration(predicted: NDArray[Any], observed: NDArray[Any], sizes: NDArray[Any]) -> Figure:
+    """Predicted risk and observed share in ten groups; groups under ``MIN_CELL`` are left out."""
     figure, axes = canvas()
-    top = float(max(said.max(), seen.max())) * 1.1 or 1.0
+    top = float(max(predicted.max(), observed.max())) * 1.1 or 1.0
     axes.plot([0, top], [0, top], color=PALE, linewidth=1)
     shown = sizes >= MIN_CELL
-    axes.plot(said[shown], seen[shown], "o-", color=ACCENT, linewidth=2, markersize=6)
+    axes.plot(predicted[shown], observed[shown], "o-", color=ACCENT, linewidth=2, markersize=6)
     _frame(axes, "Calibration, test part", "predicted risk", "observed share")
     return figure
 
 
-def confusion(labels: NDArray[Any], said: NDArray[Any], cut: float) -> Figure:
-    """Who was called what, in shares of each row; counts under eleven are not written."""
+def confusion(labels: NDArray[Any], predicted: NDArray[Any], cut: float) -> Figure:
+    """Predicted and true outcome in shares of each row; counts under ``MIN_CELL`` are not shown."""
     figure, axes = canvas(4.4, 3.8)
-    table = np.array([[np.sum((labels == row) & (said == column)) for column in (0, 1)] for row in (0, 1)])
+    table = np.array([[np.sum((labels == row) & (predicted == column)) for column in (0, 1)] for row in (0, 1)])
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row in (0, 1):

@@ -1,6 +1,6 @@
-"""The result of an evaluation, and its telling: what is kept of a test never tells of fewer than eleven patients.
+"""The result of an evaluation, and how it is logged: no figure is of fewer than ``MIN_CELL`` patients.
 
-Owns the form of results and the threshold below which a subgroup is only named.
+Owns the form of results and that threshold; a subgroup below it is named without figures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from experiments.event_log import EventLog
 
 MIN_CELL = 11
-"""Patients that a figure must be of, as everywhere in the workbench."""
+"""Least number of patients of a figure, as everywhere in the workbench."""
 DRAWS = 1000
 
 
@@ -40,7 +40,7 @@ class Estimate:
 class EvaluationResult:
     """``metrics`` on the test part; ``baseline``: a plain model's on the same rows; ``groups``: name → value →
     metrics, None where there are too few patients; ``pictures``: file name → figure; ``patients`` of the test part,
-    None where they are too few: then nothing else is told."""
+    None where they are too few: then the rest is empty."""
 
     patients: int | None
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
@@ -50,30 +50,30 @@ class EvaluationResult:
 
 
 class Evaluation(Protocol):
-    """What ``evaluation`` in a bundle's configuration must be: the trained network → a result."""
+    """What ``evaluation`` in a bundle's configuration must be: the trained network → its result."""
 
     def __call__(self, network: Any) -> EvaluationResult: ...
 
 
 def evaluate(attempt: Attempt, folder: Path, event_log: EventLog) -> EvaluationResult | None:
-    """Run the bundle's ``evaluation`` if it has one, tell its figures and keep its pictures in ``folder``."""
+    """Run the bundle's ``evaluation`` if it has one, log its figures and keep its pictures in ``folder``."""
     if "evaluation" not in attempt.workflow.parser:
         return None
     evaluation = attempt.workflow.parser.get_parsed_content("evaluation")
     if not callable(evaluation):
         raise BundleError(f"`evaluation` of bundle {attempt.spec.bundle} cannot be called with a network")
-    result = withheld(evaluation(attempt.network))
-    tell(result, folder, event_log)
+    result = suppress_small(evaluation(attempt.network))
+    log_result(result, folder, event_log)
     return result
 
 
-def withheld(result: EvaluationResult) -> EvaluationResult:
-    """The result, or an empty one where the test part has too few patients: all else would tell of them."""
+def suppress_small(result: EvaluationResult) -> EvaluationResult:
+    """The result, or an empty one where the test part has too few patients: any figure would reveal some of them."""
     return result if (result.patients or 0) >= MIN_CELL else EvaluationResult(None)
 
 
-def tell(result: EvaluationResult, folder: Path, event_log: EventLog) -> None:
-    """Figures to the event_log; a table of all of them and the pictures as files."""
+def log_result(result: EvaluationResult, folder: Path, event_log: EventLog) -> None:
+    """Figures to the event log; a table of all of them and the pictures as files."""
     counted = {} if result.patients is None else {"test/patients": result.patients}
     event_log.metrics(flatten(result) | counted, 0)
     path = folder / "evaluation.json"
@@ -110,7 +110,7 @@ def _flat(prefix: str, metrics: Mapping[str, Estimate]) -> dict[str, float]:
 
 
 def _name(text: str) -> str:
-    return "".join(one if one.isalnum() or one in "_-. " else "-" for one in text)
+    return "".join(char if char.isalnum() or char in "_-. " else "-" for char in text)
 
 
 def as_table(result: EvaluationResult) -> dict[str, Any]:
@@ -124,16 +124,17 @@ def as_table(result: EvaluationResult) -> dict[str, Any]:
         "metrics": plain(result.metrics),
         "baseline": plain(result.baseline),
         "groups": {
-            group: {value: plain(one) for value, one in values.items()} for group, values in result.groups.items()
+            group: {value: plain(metrics) for value, metrics in values.items()}
+            for group, values in result.groups.items()
         },
         "min_cell": MIN_CELL,
     }
 
 
 Metric = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Weights, one row a draw and one column a test row → a figure a draw; NaN where there is none."""
+"""Weights (draws, test rows) → a figure per draw; NaN where there is none."""
 _CELLS = 4_000_000
-"""Weights held at once."""
+"""Weights in memory at a time."""
 
 
 def bootstrap(
@@ -141,7 +142,7 @@ def bootstrap(
 ) -> dict[str, Estimate]:
     """Each metric over all rows, with its percentile interval over resampled patients (all rows of one go together).
 
-    A resample is told by how often each row is in it, so that a metric looks at many at once.
+    A resample is given by how often each row is in it, so that a metric computes many at once.
     """
     _names, members = np.unique(patients, return_inverse=True)
     people = int(members.max()) + 1
@@ -156,8 +157,8 @@ def bootstrap(
 
 
 def _estimate(value: float, draws: NDArray[np.float64]) -> Estimate:
-    known = draws[np.isfinite(draws)]
-    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+    finite = draws[np.isfinite(draws)]
+    low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
     return Estimate(value, float(low), float(high))
 
 
@@ -165,19 +166,19 @@ def by_group(
     groups: Mapping[str, NDArray[Any]],
     patients: NDArray[Any],
     labels: NDArray[Any],
-    judge: Callable[[NDArray[Any]], dict[str, Estimate]],
+    estimate: Callable[[NDArray[Any]], dict[str, Estimate]],
 ) -> dict[str, dict[str, dict[str, Estimate] | None]]:
-    """``judge`` over the rows of each value of each group; None where an outcome has too few patients."""
-    found: dict[str, dict[str, dict[str, Estimate] | None]] = {}
+    """``estimate`` of the rows of each value of each group; None where an outcome has too few patients."""
+    results: dict[str, dict[str, dict[str, Estimate] | None]] = {}
     for group, values in groups.items():
-        found[group] = {}
+        results[group] = {}
         for value in sorted(set(values.tolist())):
             rows = np.flatnonzero(values == value)
             enough = _min_cell(patients[rows], labels[rows], labels) >= MIN_CELL
-            found[group][str(value)] = judge(rows) if enough else None
-    return found
+            results[group][str(value)] = estimate(rows) if enough else None
+    return results
 
 
 def _min_cell(patients: NDArray[Any], labels: NDArray[Any], outcomes: NDArray[Any]) -> int:
-    """Patients of the rarest outcome: fewer, and a share would tell of them."""
+    """Patients of the rarest outcome: of fewer than ``MIN_CELL``, a share would reveal some."""
     return min(len(set(patients[labels == outcome].tolist())) for outcome in np.unique(outcomes))

@@ -1,4 +1,4 @@
-"""A model of a risk, judged on the test part beside a logistic regression on the same rows.
+"""Evaluation of a risk model on the test part, compared with a logistic regression on the same rows.
 
 Sources: area under the ROC curve and average precision as scikit-learn defines them; Brier score: G. W. Brier, Monthly
 Weather Review 78 (1950); expected calibration error over ten equal groups: M. P. Naeini and others, AAAI (2015).
@@ -25,7 +25,7 @@ _BINS = 10
 
 @dataclass(frozen=True)
 class RiskEvaluation:
-    """Judges a network that answers one logit a row."""
+    """Evaluates a network with one logit per row."""
 
     rows: Rows
     seed: int = 0
@@ -52,15 +52,15 @@ class RiskEvaluation:
 def evaluate_risks(
     test: Rows, risks: NDArray[np.float64], plain: NDArray[np.float64], cut: float, seed: int
 ) -> EvaluationResult:
-    """The result of ``risks`` (n) on the rows of the test part, beside ``plain`` (n), those of the plain model."""
+    """Evaluate ``risks`` (n) and those of the baseline, ``plain`` (n), on the rows of the test part."""
     from experiments.evaluation import pictures
 
     return EvaluationResult(
         patients=len(set(test.patients.tolist())),
-        metrics=_judge(test, risks, seed),
-        baseline=_judge(test, plain, seed),
+        metrics=_estimates(test, risks, seed),
+        baseline=_estimates(test, plain, seed),
         groups=by_group(
-            test.groups, test.patients, test.labels, lambda rows: _judge(test.take(rows), risks[rows], seed)
+            test.groups, test.patients, test.labels, lambda rows: _estimates(test.take(rows), risks[rows], seed)
         ),
         pictures={
             "roc.png": pictures.roc(test.labels, {"model": risks, "logistic regression": plain}),
@@ -71,7 +71,7 @@ def evaluate_risks(
 
 
 def baseline_risks(train: Rows, test: Rows) -> NDArray[np.float64]:
-    """What a logistic regression, fitted on the training part, says of the test part."""
+    """The risks of the test part by a logistic regression that is fitted on the training part."""
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -84,7 +84,7 @@ def baseline_risks(train: Rows, test: Rows) -> NDArray[np.float64]:
     return risks
 
 
-def _judge(rows: Rows, risks: NDArray[np.float64], seed: int) -> dict[str, Estimate]:
+def _estimates(rows: Rows, risks: NDArray[np.float64], seed: int) -> dict[str, Estimate]:
     return bootstrap(metrics_of(rows.labels, risks), rows.patients, seed)
 
 
@@ -108,7 +108,7 @@ def _rate(ill: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _by_risk(ill: NDArray[Any], risks: NDArray[Any], weights: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Weight of the ill and of the well at each distinct risk, ascending; a row a draw."""
+    """Weight of the ill and of the well at each distinct risk, ascending; one row per draw."""
     starts = np.flatnonzero(np.diff(risks, prepend=-np.inf))
     return np.add.reduceat(weights * ill, starts, axis=1), np.add.reduceat(weights * (1 - ill), starts, axis=1)
 
@@ -116,7 +116,7 @@ def _by_risk(ill: NDArray[Any], risks: NDArray[Any], weights: NDArray[Any]) -> t
 def roc_auc(ill: NDArray[Any], risks: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
     """The share of pairs (ill, well) in which the ill one has the higher risk, ties a half; NaN without both.
 
-    ``ill`` and ``risks`` ascend by risk, as in all metrics below; ``weights``: a row a draw.
+    ``ill`` and ``risks`` ascend by risk, as in all metrics below; ``weights``: one row per draw.
     """
     ills, wells = _by_risk(ill, risks, weights)
     below = np.cumsum(wells, axis=1) - wells / 2
@@ -124,10 +124,10 @@ def roc_auc(ill: NDArray[Any], risks: NDArray[Any], weights: NDArray[Any]) -> ND
 
 
 def average_precision(ill: NDArray[Any], risks: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
-    """Precision at each distinct risk, weighted by the ill ones found there; NaN without an ill one."""
+    """Precision at each distinct risk, weighted by the ill ones at it; NaN without an ill one."""
     ills, wells = (part[:, ::-1] for part in _by_risk(ill, risks, weights))
-    found = np.cumsum(ills, axis=1)
-    precision = found / np.maximum(found + np.cumsum(wells, axis=1), 1e-12)
+    found_ill = np.cumsum(ills, axis=1)
+    precision = found_ill / np.maximum(found_ill + np.cumsum(wells, axis=1), 1e-12)
     return _over((ills * precision).sum(axis=1), ills.sum(axis=1))
 
 
@@ -142,14 +142,14 @@ def calibration_curve(
     """Mean risk, share of ill ones and weight of ten groups of equal weight by risk, each draws × groups."""
     draws, rows = weights.shape
     bins = min(_BINS, rows)
-    place = np.cumsum(weights, axis=1) - weights / 2
-    group = np.minimum(place / weights.sum(axis=1, keepdims=True) * bins, bins - 1).astype(np.int64)
+    middle = np.cumsum(weights, axis=1) - weights / 2
+    group = np.minimum(middle / weights.sum(axis=1, keepdims=True) * bins, bins - 1).astype(np.int64)
     cells = (group + bins * np.arange(draws)[:, None]).ravel()
-    sizes, said, seen = (
+    sizes, predicted, observed = (
         np.bincount(cells, (weights * values).ravel(), draws * bins).reshape(draws, bins)
         for values in (1.0, risks, ill)
     )
-    return said / np.maximum(sizes, 1e-12), seen / np.maximum(sizes, 1e-12), sizes
+    return predicted / np.maximum(sizes, 1e-12), observed / np.maximum(sizes, 1e-12), sizes
 
 
 def _curve(labels: NDArray[Any], risks: NDArray[Any]) -> list[NDArray[Any]]:
@@ -159,14 +159,14 @@ def _curve(labels: NDArray[Any], risks: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def calibration_error(ill: NDArray[Any], risks: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
-    """The mean distance between both over those groups, weighted by size."""
-    said, seen, sizes = calibration_curve(ill, risks, weights)
-    error: NDArray[np.float64] = (np.abs(said - seen) * sizes).sum(axis=1) / sizes.sum(axis=1)
+    """The mean distance between predicted risk and observed share over those groups, weighted by size."""
+    predicted, observed, sizes = calibration_curve(ill, risks, weights)
+    error: NDArray[np.float64] = (np.abs(predicted - observed) * sizes).sum(axis=1) / sizes.sum(axis=1)
     return error
 
 
 def best_cut(labels: NDArray[Any], risks: NDArray[Any]) -> float:
-    """The risk from which on to say ill: greatest sensitivity plus specificity (W. J. Youden, Cancer 3, 1950)."""
+    """The threshold on the risk with the greatest sensitivity plus specificity (W. J. Youden, Cancer 3, 1950)."""
     from sklearn.metrics import roc_curve
 
     wrong, right, cuts = roc_curve(labels, risks)

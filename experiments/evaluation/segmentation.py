@@ -1,4 +1,4 @@
-"""How well a network finds lesions on patients that it never saw, beside a plain threshold.
+"""How well a network segments lesions of patients not in its training, compared with an intensity threshold.
 
 The overlap is that of L. R. Dice, Ecology 26 (1945): twice the common voxels over the voxels of both, 1 where both are
 empty.
@@ -29,9 +29,9 @@ _WINDOWS = tuple((low, low + width) for low, width in product(np.arange(0.0, 0.9
 
 @dataclass(frozen=True)
 class SegmentationEvaluation:
-    """Judges a network that answers two channels a voxel, background and lesion.
+    """Evaluates a network with two channels per voxel, background and lesion.
 
-    ``transform``: what comes before the network, without chance; ``inferer``: MONAI's, such as a sliding window.
+    ``transform``: the preprocessing, without augmentation; ``inferer``: MONAI's, such as a sliding window.
     """
 
     series: list[Series]
@@ -47,15 +47,15 @@ class SegmentationEvaluation:
 
         cases = [self._case(item, network) for item in part_of_series(self.series, "test", self.seed, self.shares)]
         patients = np.array([case.patient for case in cases])
-        found, plain = self._scores(cases), self._plain_scores(cases)
+        scores, plain = self._scores(cases), self._plain_scores(cases)
         return EvaluationResult(
             patients=len(set(patients.tolist())),
-            metrics=_judge(found, patients, self.seed),
-            baseline=_judge(plain, patients, self.seed),
-            groups=self._groups(patients, found),
+            metrics=_estimates(scores, patients, self.seed),
+            baseline=_estimates(plain, patients, self.seed),
+            groups=self._groups(patients, scores),
             pictures={
-                "overlays.png": pictures.overlays(_chosen(cases, found["dice"])),
-                "dice.png": pictures.spread(found["dice"], "Dice score of each test patient"),
+                "overlays.png": pictures.overlays(_chosen(cases, scores["dice"])),
+                "dice.png": pictures.spread(scores["dice"], "Dice score of each test patient"),
             },
         )
 
@@ -65,23 +65,23 @@ class SegmentationEvaluation:
         made = self.transform(item)
         network.eval()
         with torch.inference_mode():
-            told = self.inferer(made["image"][None].to(self.device), network)
-        mask = told.argmax(dim=1)[0].bool().cpu().numpy()
+            answer = self.inferer(made["image"][None].to(self.device), network)
+        mask = answer.argmax(dim=1)[0].bool().cpu().numpy()
         return Case(item["series"].patient, made["image"][0].numpy(), made["label"][0].numpy() > 0, mask)
 
     def _scores(self, cases: list[Case]) -> dict[str, NDArray[np.float64]]:
-        return _scores_of([(case.truth, case.found) for case in cases])
+        return _scores_of([(case.truth, case.predicted) for case in cases])
 
     def _plain_scores(self, cases: list[Case]) -> dict[str, NDArray[np.float64]]:
-        """A window of intensities, the best on some training images."""
+        """A window of intensities, the best one on some training images."""
         items = part_of_series(self.series, "train", self.seed, self.shares)[:8]
-        known = [(made["image"][0].numpy(), made["label"][0].numpy() > 0) for made in map(self.transform, items)]
+        pairs = [(made["image"][0].numpy(), made["label"][0].numpy() > 0) for made in map(self.transform, items)]
         low, high = max(
-            _WINDOWS, key=lambda window: sum(dice(truth, _within(image, *window)) for image, truth in known)
+            _WINDOWS, key=lambda window: sum(dice(truth, _within(image, *window)) for image, truth in pairs)
         )
         return _scores_of([(case.truth, _within(case.image, low, high)) for case in cases])
 
-    def _groups(self, patients: NDArray[Any], found: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
+    def _groups(self, patients: NDArray[Any], scores: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
         sexes = sexes_of(self.dataset_dir)
         if not sexes:
             return {}
@@ -90,24 +90,24 @@ class SegmentationEvaluation:
             groups,
             patients,
             np.zeros(len(patients)),
-            lambda rows: _judge({name: told[rows] for name, told in found.items()}, patients[rows], self.seed),
+            lambda rows: _estimates({name: values[rows] for name, values in scores.items()}, patients[rows], self.seed),
         )
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test image, (z, y, x): intensities as the network saw them, the drawn mask, and the one found."""
+    """One test image, (z, y, x): intensities as the network saw them, the drawn mask, and the predicted one."""
 
     patient: str
     image: NDArray[np.float32]
     truth: Mask
-    found: Mask
+    predicted: Mask
 
 
-def dice(truth: Mask, found: Mask) -> float:
+def dice(truth: Mask, predicted: Mask) -> float:
     """The overlap of two masks, 0 to 1."""
-    both = int(truth.sum()) + int(found.sum())
-    return 2 * int((truth & found).sum()) / both if both else 1.0
+    both = int(truth.sum()) + int(predicted.sum())
+    return 2 * int((truth & predicted).sum()) / both if both else 1.0
 
 
 def _within(image: NDArray[np.float32], low: float, high: float) -> Mask:
@@ -116,14 +116,14 @@ def _within(image: NDArray[np.float32], low: float, high: float) -> Mask:
 
 def _scores_of(pairs: list[tuple[Mask, Mask]]) -> dict[str, NDArray[np.float64]]:
     return {
-        "dice": np.array([dice(truth, found) for truth, found in pairs]),
+        "dice": np.array([dice(truth, predicted) for truth, predicted in pairs]),
         "volume_error": np.array(
-            [abs(int(found.sum()) - int(truth.sum())) / max(int(truth.sum()), 1) for truth, found in pairs]
+            [abs(int(predicted.sum()) - int(truth.sum())) / max(int(truth.sum()), 1) for truth, predicted in pairs]
         ),
     }
 
 
-def _judge(scores: Mapping[str, NDArray[np.float64]], patients: NDArray[Any], seed: int) -> dict[str, Estimate]:
+def _estimates(scores: Mapping[str, NDArray[np.float64]], patients: NDArray[Any], seed: int) -> dict[str, Estimate]:
     return bootstrap({name: _mean_of(values) for name, values in scores.items()}, patients, seed)
 
 
@@ -137,8 +137,8 @@ def _chosen(cases: list[Case], scores: NDArray[np.float64]) -> list[Overlay]:
 
     order = np.argsort(scores, kind="stable")
     overlays = []
-    for word, place in (("worst", order[0]), ("median", order[len(order) // 2]), ("best", order[-1])):
-        case, layer = cases[place], int(cases[place].truth.sum(axis=(1, 2)).argmax())
-        title = f"{word}: Dice {scores[place]:.2f}"
-        overlays.append(Overlay(title, case.image[layer], case.truth[layer], case.found[layer]))
+    for word, index in (("worst", order[0]), ("median", order[len(order) // 2]), ("best", order[-1])):
+        case, layer = cases[index], int(cases[index].truth.sum(axis=(1, 2)).argmax())
+        title = f"{word}: Dice {scores[index]:.2f}"
+        overlays.append(Overlay(title, case.image[layer], case.truth[layer], case.predicted[layer]))
     return overlays

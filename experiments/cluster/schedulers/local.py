@@ -42,10 +42,10 @@ class Local:
 
     def state(self, job_id: str, folder: Path | None = None) -> JobState:
         """See ``job.Scheduler``."""
-        place = folder or self._folder_of(job_id)
-        if place is None:
+        folder = folder or self._folder_of(job_id)
+        if folder is None:
             return JobState(Phase.UNKNOWN, "this machine knows no such job")
-        return state_of(place)
+        return state_of(folder)
 
     def cancel(self, job_id: str, reason: str) -> None:
         """See ``job.Scheduler``."""
@@ -90,8 +90,8 @@ def _start_watcher(folder: Path) -> None:
     started = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
     if started.returncode:
         files.forget_secrets(folder)
-        said = started.stderr.strip().splitlines() or [f"exit code {started.returncode}"]
-        raise ClusterError(f"the job's watcher did not start: {said[-1]}")
+        lines = started.stderr.strip().splitlines() or [f"exit code {started.returncode}"]
+        raise ClusterError(f"the job's watcher did not start: {lines[-1]}")
 
 
 class LocalKind:

@@ -134,8 +134,8 @@ def _ask(program: str, *arguments: str, folder: Path | None = None) -> str:
     except subprocess.TimeoutExpired:
         raise ClusterError(f"{program} did not answer in {PATIENCE} s: is slurmctld well? Try again later") from None
     if answer.returncode:
-        said = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
-        raise ClusterError(f"Slurm refused: {said[-1].split('error: ')[-1]}")
+        lines = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
+        raise ClusterError(f"Slurm refused: {lines[-1].split('error: ')[-1]}")
     return answer.stdout
 
 
@@ -160,8 +160,8 @@ def _record(job_id: str) -> str | None:
 
 def _field(record: str, name: str) -> str:
     """The first field of that name: free text, such as the comment, stands after those that we read."""
-    found = re.search(rf"\b{name}=(.*?)(?= [A-Za-z/:]+=|$)", record)
-    return found.group(1) if found else ""
+    match = re.search(rf"\b{name}=(.*?)(?= [A-Za-z/:]+=|$)", record)
+    return match.group(1) if match else ""
 
 
 def _state_by_record(record: str, folder: Path) -> JobState:
@@ -347,8 +347,8 @@ class SlurmKind:
 
     def check(self, cluster: Cluster) -> str:
         """See ``kinds.SchedulerKind``."""
-        found = map(_OPTION.fullmatch, cluster.options)
-        if all(option and option.group(1) not in _OWNED for option in found):
+        matches = map(_OPTION.fullmatch, cluster.options)
+        if all(option and option.group(1) not in _OWNED for option in matches):
             return ""
         return f"options are --NAME or --NAME=VALUE, none of {', '.join(_OWNED)}"
 

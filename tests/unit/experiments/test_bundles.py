@@ -107,7 +107,7 @@ def test_a_setting_that_the_bundle_lacks_is_refused(bundle, name):
 def test_a_slip_of_the_pen_is_told_and_a_number_stays_a_number(bundle):
     with pytest.raises(BundleError, match=r"has no setting 'epoch' \(did you mean 'epochs'\?\)"):
         check_overrides(bundle, {"epoch": 4})
-    with pytest.raises(BundleError, match=r"setting 'epochs' of bundle .* is 40: 'abc' is of another kind"):
+    with pytest.raises(BundleError, match=r"setting 'epochs' of bundle .* is 40: 'abc' has another type"):
         check_overrides(bundle, {"epochs": "abc"})
     check_overrides(bundle, {"epochs": "$2 * 2"})
 

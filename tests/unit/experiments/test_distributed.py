@@ -1,4 +1,4 @@
-"""A process knows its info, and a group ends when one of its ranks is gone."""
+"""A process reads its rank, and a group ends when one of its ranks is gone."""
 
 import json
 import multiprocessing
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from erios.settings import PROJECT
+from experiments import distributed
 from experiments.cluster import RankInfo, read_rank
 from experiments.distributed import join, leave_notices_to_the_rank, share
 from experiments.errors import RankError
@@ -36,12 +37,12 @@ TORCHRUN = {
 }
 
 
-def test_the_place_in_a_step_of_slurm():
+def test_the_rank_in_a_step_of_slurm():
     assert read_rank(STEP) == RankInfo(5, 7, 1, 2, "n3", restart=4, gpus=2)
     assert read_rank(STEP | {"SLURM_PROCID": "6", "SLURM_LOCALID": "0", "SLURM_NODEID": "3"}).local_world_size == 1
 
 
-def test_the_place_under_torchrun():
+def test_the_rank_under_torchrun():
     assert read_rank(TORCHRUN | {"SLURMD_NODENAME": "n2"}) == RankInfo(3, 4, 1, 2, "n2", restart=1)
 
 
@@ -86,6 +87,25 @@ def test_gpus_that_torch_does_not_see_are_missed(monkeypatch):
         pass
 
 
+@pytest.mark.parametrize(("seen", "local_rank", "index"), [(1, 2, 0), (3, 0, 0), (3, 2, 2), (4, 2, 2)])
+def test_a_rank_takes_its_own_gpu_or_the_only_one_that_it_sees(monkeypatch, seen, local_rank, index):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: seen)
+    monkeypatch.setattr("torch.cuda.set_device", lambda _device: None)
+
+    device = distributed._device(RankInfo(local_rank, 3, local_rank, 3, gpus=seen))
+
+    assert (device.type, device.index) == ("cuda", index)
+
+
+def test_more_ranks_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+
+    with pytest.raises(RankError, match="3 processes on n1 for 2 GPUs"):
+        distributed._device(RankInfo(0, 3, 0, 3, "n1", gpus=2))
+
+
 def test_a_group_without_a_meeting_point_is_refused(monkeypatch):
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     monkeypatch.delenv("MASTER_PORT", raising=False)
@@ -117,11 +137,11 @@ def test_a_killed_rank_ends_the_others_with_an_error(tmp_path):
 
     os.kill(json.loads((tmp_path / "word-1").read_text())["pid"], signal.SIGKILL)
 
-    said, _ = ranks[0].communicate(timeout=20)
+    output, _ = ranks[0].communicate(timeout=20)
     ranks[1].communicate()
     assert ranks[0].returncode == 1
-    assert "RankError: rank 0 on" in said.splitlines()[-1]
-    assert "lost one of its peers" in said
+    assert "RankError: rank 0 on" in output.splitlines()[-1]
+    assert "lost one of its peers" in output
 
 
 def start(rank: int, folder: Path) -> subprocess.Popen[str]:
@@ -155,14 +175,14 @@ def test_ranks_share_the_items_and_keep_each_once(monkeypatch, ranks):
     monkeypatch.setattr("torch.distributed.get_world_size", lambda: ranks)
 
     def shares(seed, even):
-        found = []
+        shares_of_ranks = []
         for rank in range(ranks):
             monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
-            found.append(share(items, seed, even=even))
-        return found
+            shares_of_ranks.append(share(items, seed, even=even))
+        return shares_of_ranks
 
     assert sorted(chain(*shares(0, False))) == items
-    assert len({len(one) for one in shares(0, True)}) == 1
+    assert len({len(part) for part in shares(0, True)}) == 1
     assert set(chain(*shares(0, True))) == set(items)
     assert max(map(len, shares(0, True))) <= len(items) // ranks + 1
     assert shares(0, True) == shares(0, True) != shares(1, True)

@@ -1,4 +1,4 @@
-"""Figures of a risk beside scikit-learn's, their intervals, and what is not told of few patients."""
+"""Figures of a risk compared with scikit-learn's, their intervals, and what is not shown of few patients."""
 
 import json
 
@@ -9,6 +9,7 @@ from hypothesis import strategies as some
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from experiments.evaluation import pictures
 from experiments.evaluation.result import (
     MIN_CELL,
     Estimate,
@@ -17,7 +18,7 @@ from experiments.evaluation.result import (
     bootstrap,
     by_group,
     flatten,
-    withheld,
+    suppress_small,
 )
 from experiments.evaluation.risk import calibration_curve, metrics_of
 
@@ -34,31 +35,31 @@ def test_each_figure_is_that_of_scikit_learn_for_any_weights(rows):
     if len(set(ill[weight > 0].tolist())) < 2:
         return
 
-    told = {name: float(metric(weight[None, :])[0]) for name, metric in metrics_of(ill, risk).items()}
+    figures = {name: float(metric(weight[None, :])[0]) for name, metric in metrics_of(ill, risk).items()}
 
-    assert told["roc_auc"] == pytest.approx(roc_auc_score(ill, risk, sample_weight=weight))
-    assert told["average_precision"] == pytest.approx(average_precision_score(ill, risk, sample_weight=weight))
-    assert told["brier"] == pytest.approx(brier_score_loss(ill, risk, sample_weight=weight))
-    assert told["base_rate"] == pytest.approx(np.average(ill, weights=weight))
-    assert told["base_rate_brier"] == pytest.approx(np.average((ill - told["base_rate"]) ** 2, weights=weight))
+    assert figures["roc_auc"] == pytest.approx(roc_auc_score(ill, risk, sample_weight=weight))
+    assert figures["average_precision"] == pytest.approx(average_precision_score(ill, risk, sample_weight=weight))
+    assert figures["brier"] == pytest.approx(brier_score_loss(ill, risk, sample_weight=weight))
+    assert figures["base_rate"] == pytest.approx(np.average(ill, weights=weight))
+    assert figures["base_rate_brier"] == pytest.approx(np.average((ill - figures["base_rate"]) ** 2, weights=weight))
 
 
 def test_a_figure_of_one_outcome_alone_is_none():
-    told = metrics_of(np.zeros(5), np.linspace(0, 1, 5))
+    figures = metrics_of(np.zeros(5), np.linspace(0, 1, 5))
 
-    assert np.isnan(told["roc_auc"](np.ones((1, 5)))[0])
-    assert np.isnan(told["average_precision"](np.ones((1, 5)))[0])
+    assert np.isnan(figures["roc_auc"](np.ones((1, 5)))[0])
+    assert np.isnan(figures["average_precision"](np.ones((1, 5)))[0])
 
 
 def test_the_calibration_curve_has_ten_groups_of_equal_size():
     risks = np.sort(np.random.default_rng(0).random(100))
     ill = (np.random.default_rng(1).random(100) < risks).astype(float)
 
-    said, seen, sizes = (part[0] for part in calibration_curve(ill, risks, np.ones((1, 100))))
+    predicted, observed, sizes = (part[0] for part in calibration_curve(ill, risks, np.ones((1, 100))))
 
     assert sizes.tolist() == [10] * 10
-    assert said.tolist() == pytest.approx([group.mean() for group in np.split(risks, 10)])
-    assert seen.tolist() == pytest.approx([group.mean() for group in np.split(ill, 10)])
+    assert predicted.tolist() == pytest.approx([group.mean() for group in np.split(risks, 10)])
+    assert observed.tolist() == pytest.approx([group.mean() for group in np.split(ill, 10)])
 
 
 def test_a_perfect_calibration_has_no_error_and_a_lie_has_all():
@@ -74,7 +75,7 @@ def mean_of(values):
 
 
 def test_an_interval_is_over_patients_and_not_over_rows():
-    """One patient with a hundred rows tells as little as with one: the interval is as wide."""
+    """One patient with a hundred rows says as little as with one: the interval is as wide."""
     values = np.random.default_rng(0).random(50)
 
     once = bootstrap(mean_of(values), np.arange(50), seed=1)["mean"]
@@ -89,13 +90,13 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says():
     generator, held = np.random.default_rng(3), 0
     for trial in range(200):
         sample = generator.normal(size=80)
-        told = bootstrap(mean_of(sample), np.arange(80), seed=trial, draws=400)
-        held += told["mean"].low <= 0 <= told["mean"].high
+        interval = bootstrap(mean_of(sample), np.arange(80), seed=trial, draws=400)
+        held += interval["mean"].low <= 0 <= interval["mean"].high
 
     assert 0.88 <= held / 200 <= 0.99
 
 
-def test_the_same_seed_tells_the_same_interval_and_few_draws_at_once_the_same(monkeypatch):
+def test_the_same_seed_gives_the_same_interval_and_few_draws_at_once_the_same(monkeypatch):
     mean, patients = mean_of(np.random.default_rng(0).random(80)), np.repeat(np.arange(40), 2)
     whole = bootstrap(mean, patients, seed=5)
 
@@ -104,16 +105,16 @@ def test_the_same_seed_tells_the_same_interval_and_few_draws_at_once_the_same(mo
     assert bootstrap(mean, patients, seed=5) == whole
 
 
-@pytest.mark.parametrize(("ill", "well", "told"), [(11, 11, True), (10, 40, False), (40, 10, False), (0, 40, False)])
-def test_a_group_is_judged_only_where_each_outcome_has_eleven_patients(ill, well, told):
+@pytest.mark.parametrize(("ill", "well", "shown"), [(11, 11, True), (10, 40, False), (40, 10, False), (0, 40, False)])
+def test_a_group_has_figures_only_where_each_outcome_has_eleven_patients(ill, well, shown):
     labels = np.array([1] * ill + [0] * well + [0, 1])
     groups = {"sex": np.array(["female"] * (ill + well) + ["male"] * 2)}
     patients = np.arange(len(labels)).astype(str)
 
-    found = by_group(groups, patients, labels, lambda rows: {"n": Estimate(len(rows), 0, 0)})
+    results = by_group(groups, patients, labels, lambda rows: {"n": Estimate(len(rows), 0, 0)})
 
-    assert (found["sex"]["female"] is not None) == told
-    assert found["sex"]["male"] is None
+    assert (results["sex"]["female"] is not None) == shown
+    assert results["sex"]["male"] is None
 
 
 def test_rows_of_one_patient_count_as_one():
@@ -122,7 +123,7 @@ def test_rows_of_one_patient_count_as_one():
     assert by_group({"g": np.array(["a"] * 100)}, patients, labels, lambda rows: {})["g"]["a"] is None
 
 
-def test_what_is_told_of_a_group_with_few_patients_is_its_name_alone():
+def test_a_group_with_few_patients_is_named_without_figures():
     result = EvaluationResult(
         50, {"brier": Estimate(0.1, 0.05, 0.2)}, groups={"sex": {"female": None, "male": {"x": Estimate(1, 0, 2)}}}
     )
@@ -134,18 +135,36 @@ def test_what_is_told_of_a_group_with_few_patients_is_its_name_alone():
     assert table["min_cell"] == MIN_CELL
 
 
-def test_a_figure_that_is_none_is_not_told():
+def test_a_figure_that_is_none_is_not_logged():
     assert flatten(EvaluationResult(50, {"roc_auc": Estimate(float("nan"), 0, 1)})) == {}
 
 
-@pytest.mark.parametrize(("patients", "told"), [(11, True), (10, False)])
-def test_nothing_is_told_of_a_test_part_of_fewer_than_eleven_patients(patients, told):
+@pytest.mark.parametrize(("patients", "shown"), [(11, True), (10, False)])
+def test_nothing_is_shown_of_a_test_part_of_fewer_than_eleven_patients(patients, shown):
     estimate = Estimate(0.5, 0.4, 0.6)
     groups = {"sex": {"female": {"dice": estimate}}}
     whole = EvaluationResult(patients, {"dice": estimate}, {"dice": estimate}, groups, {"overlays.png": Figure()})
 
-    kept = withheld(whole)
+    kept = suppress_small(whole)
 
-    assert kept == (whole if told else EvaluationResult(None))
-    assert bool(flatten(kept)) is told
-    assert as_table(kept)["patients"] == (11 if told else None)
+    assert kept == (whole if shown else EvaluationResult(None))
+    assert bool(flatten(kept)) is shown
+    assert as_table(kept)["patients"] == (11 if shown else None)
+
+
+def test_a_count_at_the_threshold_is_shown_and_one_below_it_is_not():
+    labels = np.array([0] * (MIN_CELL + 40) + [1] * (MIN_CELL - 1 + 30))
+    called_ill = np.array([1] * MIN_CELL + [0] * 40 + [0] * (MIN_CELL - 1) + [1] * 30)
+
+    axes = pictures.confusion(labels, called_ill, 0.5).axes[0]
+
+    texts = {text.get_position(): text.get_text().split("\n")[-1] for text in axes.texts}
+    assert texts == {(0, 0): "40", (1, 0): "11", (0, 1): "< 11", (1, 1): "30"}
+
+
+def test_a_point_of_the_calibration_of_too_few_rows_is_left_out():
+    sizes = np.array([MIN_CELL - 1, MIN_CELL, MIN_CELL + 1])
+
+    axes = pictures.calibration(np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.1, 0.4]), sizes).axes[0]
+
+    assert np.asarray(axes.lines[1].get_xdata()).tolist() == [0.2, 0.3]

@@ -19,23 +19,23 @@ MASKS = some.lists(some.tuples(some.booleans(), some.booleans()), min_size=1, ma
 
 @given(MASKS)
 def test_the_overlap_is_twice_the_common_over_both(pairs):
-    truth, found = (np.array(column) for column in zip(*pairs, strict=True))
-    one, other = (set(np.flatnonzero(mask).tolist()) for mask in (truth, found))
+    truth, predicted = (np.array(column) for column in zip(*pairs, strict=True))
+    drawn, called = (set(np.flatnonzero(mask).tolist()) for mask in (truth, predicted))
 
-    expected = 2 * len(one & other) / (len(one) + len(other)) if one | other else 1.0
+    expected = 2 * len(drawn & called) / (len(drawn) + len(called)) if drawn | called else 1.0
 
-    assert dice(truth, found) == pytest.approx(expected)
-    assert dice(found, truth) == dice(truth, found)
+    assert dice(truth, predicted) == pytest.approx(expected)
+    assert dice(predicted, truth) == dice(truth, predicted)
 
 
 @dataclass(frozen=True)
 class Balls:
-    """A transform that makes a dark ball in a bright cube, its place drawn from the patient."""
+    """A transform that makes a dark ball in a bright cube, its position drawn from the patient."""
 
     def __call__(self, item):
         draw = np.random.default_rng(int(item["series"].patient))
-        place = np.stack(np.meshgrid(*[np.arange(12)] * 3, indexing="ij"))
-        ball = ((place - draw.integers(4, 8, 3)[:, None, None, None]) ** 2).sum(axis=0) < 9
+        grid = np.stack(np.meshgrid(*[np.arange(12)] * 3, indexing="ij"))
+        ball = ((grid - draw.integers(4, 8, 3)[:, None, None, None]) ** 2).sum(axis=0) < 9
         image = np.where(ball, 0.25, 0.75).astype(np.float32)
         return {"image": torch.from_numpy(image)[None], "label": torch.from_numpy(ball.astype(np.float32))[None]}
 
