@@ -19,7 +19,7 @@ print(duckdb.sql(f"SELECT {rule.sql('code', 'VARCHAR')} FROM (SELECT 'I50.1' AS 
 def test_a_rule_added_by_the_recipe_protects_a_column(house: House) -> None:
     touched = house.follow("CONTRIBUTING.md", "A privacy rule")
 
-    assert len(touched) == 3
+    assert len(touched) == 4
     assert house.python(PROTECT) == "[('I',)]"
     reference = (house.folder / "docs" / "warehouse.md").read_text(encoding="utf-8")
     assert "| `code:chapter` | the first letter of a code |" in reference

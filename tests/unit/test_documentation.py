@@ -240,6 +240,18 @@ def test_every_cited_section_of_the_design_exists() -> None:
     assert [(path, number) for path, number in citations if number not in sections] == []
 
 
+PATH = re.compile(rf"`((?:{'|'.join(WINGS)}|tests|docs)/[\w./-]+)`")
+
+
+@pytest.mark.parametrize(
+    "page", [PROJECT / "README.md", DOCS / "design.md", DOCS / "architecture.md"], ids=lambda page: page.stem
+)
+def test_every_path_of_a_page_about_the_house_exists(page: Path) -> None:
+    named = set(PATH.findall(page.read_text(encoding="utf-8"))) - {"erios/privacy"}
+
+    assert [path for path in named if not (PROJECT / path).exists()] == []
+
+
 def test_the_design_is_cited_by_its_page() -> None:
     """Nothing speaks of a design without naming the page that holds it."""
     sources = [

@@ -20,8 +20,9 @@ CATALOGUES = sorted(LOCALE.glob("*/LC_MESSAGES/*.po"))
 _VALUES = re.compile(r"{\w*(?::\w+)?}|%\(\w+\)s|%d")
 
 
-def test_there_are_two_languages() -> None:
-    assert languages() == ("fr", "en")
+def test_there_are_two_languages_at_least() -> None:
+    assert languages()[0] == SOURCE == "fr"
+    assert "en" in languages()
 
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
@@ -85,7 +86,7 @@ def test_a_text_without_its_translation_is_shown_as_it_is() -> None:
 def test_a_further_language_is_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts.make_pseudo_language(tmp_path, "de")
     monkeypatch.setattr(translation, "LOCALE", tmp_path)
-    assert languages() == ("fr", "de", "en")
+    assert "de" in languages()
     with using("de"):
         assert word("rejected") == "[refusé]"
         refusal = Refusal("not-now", {"action": Action.VOTE, "state": State.ACTIVE})
