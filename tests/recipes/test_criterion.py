@@ -25,5 +25,5 @@ print(duckdb.execute(query.sql, query.parameters).fetchall(), describe(criterion
 def test_a_criterion_added_by_the_recipe_selects_a_cohort(house: House) -> None:
     touched = house.follow("CONTRIBUTING.md", "A criterion")
 
-    assert len(touched) == 4
+    assert len(touched) == 5
     assert house.python(COUNT) == "[('a',)] ATC vaccination J07BB"

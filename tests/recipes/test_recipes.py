@@ -40,6 +40,14 @@ def test_each_file_that_a_recipe_changes_is_there() -> None:
     assert [file for file, diff in shipped if not _fits(file, diff)] == []
 
 
+def test_each_test_that_a_recipe_runs_is_there() -> None:
+    pages = [PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("how-to-add-*.md"))]
+    named = [name for page in pages for name in re.findall(r"\btests/[\w/]+\.py\b", page.read_text(encoding="utf-8"))]
+
+    assert len(named) > 10
+    assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
 def _fits(file: str, diff: str) -> bool:
     text = (PROJECT / file).read_text(encoding="utf-8")
     return changed(text, diff) != text
