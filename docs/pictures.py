@@ -198,7 +198,7 @@ class Walk:
         page.click("text=Préciser la demande")
         page.select_option("[name=dates]", "shifted")
         page.fill("[name=destination]", "grappe de calcul du CHU")
-        page.select_option("[name='as:patient:birth_date']", "band:10")
+        page.select_option("[name='as:patient:birth_date']", "years:10")
         desk.keep("clinician-extract")
         page.get_by_role("button", name="Enregistrer la spécification").click()
 

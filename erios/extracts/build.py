@@ -19,7 +19,7 @@ from erios.errors import InputError
 from erios.extracts.build_plan import DATA, BuildPlan, Built, Part, Slice
 from erios.extracts.criteria import Leaf, cohort_query, leaves
 from erios.extracts.criteria.compile import tables as tables_of
-from erios.extracts.forms import OTHER, column_sql
+from erios.extracts.generalisation.columns import OTHER, column_sql
 from erios.extracts.images import chosen_series, copy_images, image_sql, note_images
 from erios.extracts.specification import PATIENT_KEY, Choice, TableChoice
 from etl.engine import connect, scalar

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from erios.extracts.forms import Terms
+from erios.extracts.generalisation.columns import Terms
 from erios.extracts.specification import Specification
 from etl.privacy import PseudonymKey
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from erios.extracts.criteria import describe
-from erios.extracts.forms import Kind, kind_of, say_form
+from erios.extracts.generalisation.columns import Kind, kind_of, say_form
 from erios.extracts.specification import PATIENT_KEY, Choice, Specification
 from erios.view_texts import ViewTexts
 from etl.engine import connect

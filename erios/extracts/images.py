@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from erios.errors import InputError
-from erios.extracts.forms import IMAGES
+from erios.extracts.generalisation.columns import IMAGES
 from etl.engine import connect
 from etl.sql import literal
 from etl.warehouse.data_files import rows_sql

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
-from erios.extracts.forms import Kind, kind_of
+from erios.extracts.generalisation.columns import Kind, kind_of
 from erios.extracts.specification import PATIENT_KEY
 
 if TYPE_CHECKING:

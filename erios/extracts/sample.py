@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from erios.extracts.forms import Kind, Terms, column_sql, kind_of
+from erios.extracts.generalisation.columns import Kind, Terms, column_sql, kind_of
 from etl.sql import literal
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from erios.errors import InputError
 from erios.extracts.criteria import Criterion, canonical_json, describe, dump, parse
-from erios.extracts.forms import DatePolicy, check_form, say_form
+from erios.extracts.generalisation.columns import DatePolicy, check_form, say_form
 
 if TYPE_CHECKING:
     from etl.tables import WarehouseTable

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from erios.extracts.generalisation.vocabulary import describe_level
 from erios.extracts.risk import RiskReport
-from erios.extracts.risk.report import Change, Proposal, Risk
-from erios.translation import format_percent, gettext, mark, mark_in
+from erios.extracts.risk.metrics import METRICS, Metric
+from erios.extracts.risk.report import Change, Proposal, Risk, SensitiveColumn
+from erios.translation import format_number, format_percent, gettext, mark
 
 _EDGES = ((1, 1), (2, 4), (5, 10), (11, 19), (20, 49), (50, 99), (100, None))
 _BAR = 320.0
@@ -20,26 +22,39 @@ def figures(report: RiskReport) -> dict[str, Any]:
     """What the page shows of a report."""
     return {
         "enough": report.enough,
-        "risk": _percentages(report.risk),
+        "risk": _risk(report.risk),
         "classes": _class_bars(report),
         "contributions": _contribution_bars(report),
         "proposals": [_proposal(one, report) for one in report.proposals[:6]],
         "attacks": [_attack(one) for one in report.attacks],
-        "sensitive": [
-            {
-                "name": gettext(one.fr),
-                "l": one.distinct_l,
-                "t": format_percent(one.t),
-                "c": format_percent(one.confidence),
-            }
-            for one in report.sensitive
-        ],
+        "sensitive": [_sensitive(one) for one in report.sensitive],
     }
 
 
-def _percentages(risk: Risk) -> dict[str, str]:
-    names = ("share_under", "prosecutor_max", "prosecutor_mean", "journalist_mean", "marketer", "population_marketer")
-    return {name: format_percent(getattr(risk, name)) for name in names}
+_NOT_MEASURED = mark("non mesuré")
+
+
+def _percent(share: float | None) -> str:
+    """A share; one that is neither nothing nor all is never shown as 0 or 100 %."""
+    if share is None:
+        return gettext(_NOT_MEASURED)
+    sign = "<" if 0 < share < 0.001 else ">" if 0.999 < share < 1 else ""
+    return sign + format_percent(min(max(share, 0.001), 0.999) if sign else share)
+
+
+def _count(count: int | None) -> str:
+    return gettext(_NOT_MEASURED) if count is None else str(count)
+
+
+def _shown(metric: Metric, value: float | None) -> str:
+    if value is None or metric.unit == "share":
+        return _percent(value)
+    return format_number(value, 1) if metric.unit == "number" else str(value)
+
+
+def _risk(risk: Risk) -> dict[str, str]:
+    """Every figure of the classes by its name, as its declaration says."""
+    return {metric.name: _shown(metric, getattr(risk, metric.name)) for metric in METRICS if metric.compute}
 
 
 def _class_bars(report: RiskReport) -> list[dict[str, Any]]:
@@ -94,32 +109,17 @@ def _proposal(proposal: Proposal, report: RiskReport) -> Mapping[str, Any]:
 
 
 def _change(change: Change, names: Mapping[str, str]) -> str:
-    before, after = _level(change.before), _level(change.after)
+    before, after = describe_level(change.before), describe_level(change.after)
     return f"{names.get(change.name, change.name)} : {before} → {after}"
 
 
-def _level(name: str) -> str:
-    """A generalisation level in words."""
-    kind, _colon, argument = name.partition(":")
-    text = _LEVELS.get(name) or _LEVELS.get(kind)
-    return gettext(text).format(argument) if text is not None else name
-
-
-_LEVELS: Mapping[str, str] = {
-    "": mark("tel quel"),
-    "as is": mark("tel quel"),
-    "asis": mark("tel quel"),
-    "day": mark("jour"),
-    "month": mark("mois"),
-    "year": mark("année"),
-    "years": mark("tranches de {} ans"),
-    "band": mark("tranches de {}"),
-    "steps": mark("classes {}"),
-    "prefix": mark("{} premiers caractères"),
-    "map:region": mark("région"),
-    "ranges:chapter": mark("chapitre"),
-    "suppress": mark_in("column", "retiré"),
-}
+def _sensitive(one: SensitiveColumn) -> dict[str, str]:
+    return {
+        "name": gettext(one.fr),
+        "l": _count(one.distinct_l),
+        "t": _percent(one.t),
+        "c": _percent(one.confidence),
+    }
 
 
 def _attack(attack: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from erios.extracts.build import build
 from erios.extracts.build_plan import BuildPlan
 from erios.extracts.counts import load_parameters
 from erios.extracts.dictionary import Context, write_dictionary
-from erios.extracts.forms import Terms
+from erios.extracts.generalisation.columns import Terms
 from erios.extracts.manifest import Manifest, list_files, public_key, root_of, write_manifest
 from erios.extracts.members import write_truth
 from erios.extracts.overlaps import Cohorts

@@ -43,7 +43,7 @@ SPECIFICATION: Mapping[str, Any] = {
         "patient": {
             "gender": "x",
             "deceased": "x",
-            "birth_date": {"why": "x", "as": "band:10"},
+            "birth_date": {"why": "x", "as": "years:10"},
             "departement": {"why": "x", "as": "region"},
         },
         "encounter": {"encounter_key": "x", "class": "x", "period_start": "x", "period_end": "x"},
@@ -138,7 +138,7 @@ def _build(release: Release, wanted: Specification, folder: Path, runner: Any) -
     from erios.extracts.build import build
     from erios.extracts.build_plan import BuildPlan
     from erios.extracts.dictionary import Context, write_dictionary
-    from erios.extracts.forms import Terms
+    from erios.extracts.generalisation.columns import Terms
     from erios.extracts.manifest import list_files, root_of
     from erios.keys import study_key
     from erios.view_texts import view_texts

@@ -14,7 +14,7 @@ import pytest
 from erios.errors import InputError, RefusedError
 from erios.extracts.build import build
 from erios.extracts.build_plan import BuildPlan
-from erios.extracts.forms import DatePolicy, Terms
+from erios.extracts.generalisation.columns import DatePolicy, Terms
 from erios.extracts.manifest import Manifest, list_files, public_key, root_of, write_manifest
 from erios.extracts.opening import Clearance, open_verified
 from erios.extracts.specification import dump_specification, read_specification

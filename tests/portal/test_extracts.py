@@ -37,7 +37,7 @@ SPECIFICATION: dict[str, Any] = {
     "dates": "shifted",
     "destination": "grappe de calcul du CHU",
     "tables": {
-        "patient": {"gender": "facteur", "birth_date": {"why": "âge", "as": "band:10"}},
+        "patient": {"gender": "facteur", "birth_date": {"why": "âge", "as": "years:10"}},
         "encounter": {"encounter_key": "relier", "class": "type", "period_start": "retour", "period_end": "durée"},
         "condition": {"encounter_key": "relier", "code_icd10": {"why": "motif", "as": "chapter"}},
         "location": {"location_key": "service"},

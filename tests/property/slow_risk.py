@@ -56,7 +56,7 @@ def suppress(_: Value) -> Value:
     return "*"
 
 
-LADDERS: dict[str, list[Callable[[Value], Value]]] = {
+HIERARCHIES: dict[str, list[Callable[[Value], Value]]] = {
     "birth": [year, years(10), suppress],
     "gender": [suppress],
     "place": [region, suppress],
@@ -92,9 +92,9 @@ def known_value(tables: Tables, name: str, key: str) -> Value:
     return next((row[column] for row in rows_of(tables, "patient", key)), None)
 
 
-def generalised(value: Value, name: str, rung: int) -> Value:
-    """A value on a rung of its ladder; each rung stands on the one below."""
-    for step in LADDERS[name][:rung]:
+def generalised(value: Value, name: str, level: int) -> Value:
+    """A value at a level of its hierarchy; each level stands on the one below."""
+    for step in HIERARCHIES[name][:level]:
         value = step(value)
     return value
 
@@ -107,10 +107,10 @@ def classes(values: Mapping[str, tuple[Any, ...]]) -> dict[tuple[Any, ...], list
     return dict(found)
 
 
-def on_rungs(values: Mapping[str, tuple[Value, ...]], names: Sequence[str], rungs: Sequence[int]) -> dict[str, Any]:
+def at_levels(values: Mapping[str, tuple[Value, ...]], names: Sequence[str], levels: Sequence[int]) -> dict[str, Any]:
     """Everybody's values on a node of the lattice."""
     return {
-        key: tuple(generalised(v, name, rung) for v, name, rung in zip(value, names, rungs, strict=True))
+        key: tuple(generalised(v, name, level) for v, name, level in zip(value, names, levels, strict=True))
         for key, value in values.items()
     }
 
@@ -162,12 +162,12 @@ def figures(sizes: Mapping[int, int], threshold: int, population: int | None) ->
     return found
 
 
-def ncp(column: Sequence[Value], name: str, rung: int) -> float:
+def ncp(column: Sequence[Value], name: str, level: int) -> float:
     """Mean over patients of (values in the group - 1) / (values - 1)."""
     domain = set(column)
     if len(domain) < 2:
         return 0.0
-    groups = {v: sum(generalised(w, name, rung) == generalised(v, name, rung) for w in domain) for v in domain}
+    groups = {v: sum(generalised(w, name, level) == generalised(v, name, level) for w in domain) for v in domain}
     return sum((groups[v] - 1) / (len(domain) - 1) for v in column) / len(column)
 
 
@@ -178,21 +178,21 @@ def entropy(values: Iterable[Any]) -> float:
     return -sum(n / total * math.log(n / total) for n in counts.values())
 
 
-def entropy_loss(column: Sequence[Value], name: str, rung: int) -> float:
-    """The share of the entropy that a rung takes away."""
+def entropy_loss(column: Sequence[Value], name: str, level: int) -> float:
+    """The share of the entropy that a level takes away."""
     if len(set(column)) < 2:
         return 0.0
-    return 1 - entropy(generalised(v, name, rung) for v in column) / entropy(column)
+    return 1 - entropy(generalised(v, name, level) for v in column) / entropy(column)
 
 
 def least_loss(values: Mapping[str, tuple[Value, ...]], names: Sequence[str], threshold: int) -> float | None:
     """The least NCP of all nodes whose classes all have the threshold's patients, by trying every one."""
     found = []
-    for node in product(*(range(len(LADDERS[name]) + 1) for name in names)):
-        if all(len(members) >= threshold for members in classes(on_rungs(values, names, node)).values()):
+    for node in product(*(range(len(HIERARCHIES[name]) + 1) for name in names)):
+        if all(len(members) >= threshold for members in classes(at_levels(values, names, node)).values()):
             losses = [
-                ncp([v[n] for v in values.values()], name, rung)
-                for n, (name, rung) in enumerate(zip(names, node, strict=True))
+                ncp([v[n] for v in values.values()], name, level)
+                for n, (name, level) in enumerate(zip(names, node, strict=True))
             ]
             found.append(sum(losses) / len(losses))
     return min(found, default=None)

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from erios.extracts.risk import RiskReport, assess, load_knowledge
 from erios.extracts.risk.facts import Pair, make_pairs, sources
-from erios.extracts.risk.figures import expected_inverse, risk_of
+from erios.extracts.risk.figures import expected_inverse
 from erios.extracts.risk.knowledge import Quasi
-from erios.extracts.risk.patients import Known, Rung, make_persons
+from erios.extracts.risk.metrics import risk_of
+from erios.extracts.risk.patients import Dimension, Level, make_persons
 from erios.extracts.risk.reading import Extract, open_folder
 from erios.extracts.risk.report import ClassSize, Risk
 from erios.extracts.risk.search import proposals
@@ -38,7 +39,7 @@ SCHEMAS = {
 }
 KNOWLEDGE = """
 suppression_limit = 0.0
-[ladders]
+[hierarchies]
 birth = ["year", "years:10", "suppress"]
 gender = ["suppress"]
 place = ["map:region", "suppress"]
@@ -51,21 +52,21 @@ IDF = ["75", "92"]
 name = "birth"
 table = "patient"
 columns = ["birth_date"]
-ladder = "birth"
+hierarchy = "birth"
 fr = "b"
 en = "b"
 [[quasi]]
 name = "gender"
 table = "patient"
 columns = ["gender"]
-ladder = "gender"
+hierarchy = "gender"
 fr = "g"
 en = "g"
 [[quasi]]
 name = "place"
 table = "patient"
 columns = ["departement"]
-ladder = "place"
+hierarchy = "place"
 fr = "p"
 en = "p"
 [[quasi]]
@@ -73,7 +74,7 @@ name = "stays"
 table = "encounter"
 columns = []
 how = "count"
-ladder = "count"
+hierarchy = "count"
 fr = "s"
 en = "s"
 [[quasi]]
@@ -82,7 +83,7 @@ table = "condition"
 columns = ["code_icd10"]
 how = "first"
 order = ["recorded_date"]
-ladder = "diagnosis"
+hierarchy = "diagnosis"
 fr = "f"
 en = "f"
 [[sensitive]]
@@ -179,11 +180,11 @@ def check_contributions(report: RiskReport, values: dict[str, Any]) -> None:
 def check_losses(report: RiskReport, values: dict[str, Any]) -> None:
     for n, one in enumerate(report.quasi):
         column = [value[n] for value in values.values()]
-        rungs = range(len(slow.LADDERS[one.name]) + 1)
-        ncps = [pytest.approx(slow.ncp(column, one.name, rung)) for rung in rungs]
-        entropies = [pytest.approx(slow.entropy_loss(column, one.name, rung), abs=1e-9) for rung in rungs]
-        assert all(rung.ncp in ncps and rung.entropy_loss in entropies for rung in one.rungs)
-        assert one.rungs[-1].ncp == ncps[-1]
+        levels = range(len(slow.HIERARCHIES[one.name]) + 1)
+        ncps = [pytest.approx(slow.ncp(column, one.name, level)) for level in levels]
+        entropies = [pytest.approx(slow.entropy_loss(column, one.name, level), abs=1e-9) for level in levels]
+        assert all(level.ncp in ncps and level.entropy_loss in entropies for level in one.levels)
+        assert one.levels[-1].ncp == ncps[-1]
 
 
 def check_proposals(report: RiskReport, values: dict[str, Any]) -> None:
@@ -312,13 +313,13 @@ class PlainLattice:
         ]
         self.patients, self.cells, self.bottom, self.top = 40, 40, (0, 0, 0), (3, 3, 3)
         quasi = [Quasi(name, "patient", (name,), name, name) for name in "abc"]
-        self.known = [Known(one, tuple(self.rung(n, cut) for cut in range(4))) for n, one in enumerate(quasi)]
+        self.dimensions = [Dimension(one, tuple(self.level(n, cut) for cut in range(4))) for n, one in enumerate(quasi)]
         self.counted: dict[Any, tuple[ClassSize, ...]] = {}
 
-    def rung(self, column: int, cut: int) -> Rung:
+    def level(self, column: int, cut: int) -> Level:
         values = [row[column] for row in self.rows]
         groups = {value: sum(one[: 3 - cut] == value[: 3 - cut] for one in set(values)) for value in values}
-        return Rung(str(cut), 0, sum(groups[v] - 1 for v in values) / 40 / (len(groups) - 1), 0.0)
+        return Level(str(cut), 0, sum(groups[v] - 1 for v in values) / 40 / (len(groups) - 1), 0.0)
 
     def sizes(self, node: Any) -> tuple[ClassSize, ...]:
         cut = {n: tuple(v[: 3 - c] for v, c in zip(row, node, strict=True)) for n, row in enumerate(self.rows)}
@@ -328,7 +329,7 @@ class PlainLattice:
         return self.counted[node]
 
     def ncp(self, node: Any) -> float:
-        return float(sum(one.rungs[place].ncp for one, place in zip(self.known, node, strict=True))) / 3
+        return float(sum(one.levels[place].ncp for one, place in zip(self.dimensions, node, strict=True))) / 3
 
     def entropy_loss(self, _: Any) -> float:
         return 0.0

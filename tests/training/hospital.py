@@ -15,7 +15,7 @@ from erios.settings import Settings
 from tests.portal.conftest import _add_second_keeper, _make_template, close_database, point_to
 
 TABLES: dict[str, dict[str, Any]] = {
-    "patient": {"gender": "facteur", "birth_date": {"why": "âge", "as": "band:10"}},
+    "patient": {"gender": "facteur", "birth_date": {"why": "âge", "as": "years:10"}},
     "encounter": {
         "encounter_key": "relier",
         "class": "type",

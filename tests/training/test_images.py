@@ -16,7 +16,7 @@ import pytest
 
 from erios.extracts.build import build
 from erios.extracts.build_plan import BuildPlan
-from erios.extracts.forms import DatePolicy, Terms
+from erios.extracts.generalisation.columns import DatePolicy, Terms
 from erios.extracts.specification import read_specification
 from erios.settings import PROJECT
 from etl.privacy import PseudonymKey

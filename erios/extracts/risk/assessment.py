@@ -13,17 +13,18 @@ from erios.errors import UsageError
 from erios.extracts.risk.classes import Lattice
 from erios.extracts.risk.diversity import sensitive_columns
 from erios.extracts.risk.facts import make_pairs, sources
-from erios.extracts.risk.figures import risk_of, rounded
+from erios.extracts.risk.figures import rounded
 from erios.extracts.risk.knowledge import Knowledge, Quasi, Sensitive
-from erios.extracts.risk.patients import Known, make_coded, make_persons
+from erios.extracts.risk.metrics import risk_of
+from erios.extracts.risk.patients import Dimension, make_coded, make_persons
 from erios.extracts.risk.reading import Extract, open_folder
 from erios.extracts.risk.report import (
     VERSION,
     CommonValue,
     Contribution,
+    LevelLoss,
     QuasiIdentifier,
     RiskReport,
-    RungLoss,
     TableRows,
 )
 from erios.extracts.risk.search import proposals
@@ -68,8 +69,8 @@ def _report(
     targets: int,
 ) -> RiskReport:
     patients = make_persons(extract)
-    known = make_coded(extract, knowledge, patients)
-    lattice = Lattice(extract, known, patients)
+    dimensions = make_coded(extract, knowledge, patients)
+    lattice = Lattice(extract, dimensions, patients)
     sizes = lattice.sizes(lattice.bottom)
     contributions = _contributions(lattice, threshold, population)
     proposed, search = proposals(lattice, threshold, population, knowledge.suppression_limit)
@@ -82,7 +83,7 @@ def _report(
         patients=patients,
         tables=_rows(extract),
         unweighed=_unweighed(extract, knowledge),
-        quasi=tuple(_quasi(extract, n, one, threshold) for n, one in enumerate(known)),
+        quasi=tuple(_quasi(extract, n, one, threshold) for n, one in enumerate(dimensions)),
         risk=risk_of(sizes, threshold, population),
         histogram=sizes,
         sensitive=sensitive_columns(extract, knowledge, lattice, pairs),
@@ -104,11 +105,11 @@ def _report(
 def _contributions(lattice: Lattice, threshold: int, population: int | None) -> tuple[Contribution, ...]:
     return tuple(
         Contribution(
-            known.quasi.name,
+            dimension.quasi.name,
             without=risk_of(lattice.sizes(lattice.without(n)), threshold, population),
             alone=risk_of(lattice.sizes(lattice.alone(n)), threshold, population),
         )
-        for n, known in enumerate(lattice.known)
+        for n, dimension in enumerate(lattice.dimensions)
     )
 
 
@@ -131,12 +132,24 @@ def _unweighed(extract: Extract, knowledge: Knowledge) -> tuple[str, ...]:
     )
 
 
-def _quasi(extract: Extract, n: int, known: Known, threshold: int) -> QuasiIdentifier:
-    quasi = known.quasi
+def _quasi(extract: Extract, n: int, dimension: Dimension, threshold: int) -> QuasiIdentifier:
+    quasi = dimension.quasi
     rare, patients = extract.rows(f"SELECT count(*), coalesce(sum(n), 0) FROM dim{n} WHERE n < ?", [threshold])[0]
-    rungs = tuple(RungLoss(rung.name, rung.distinct, rounded(rung.ncp), rounded(rung.entropy)) for rung in known.rungs)
-    labels = (quasi.name, quasi.fr, quasi.en, quasi.table, quasi.columns, quasi.how)
-    return QuasiIdentifier(*labels, rungs, int(rare), int(patients), _common_values(extract, n, threshold))
+    levels = tuple(
+        LevelLoss(level.name, level.distinct, rounded(level.ncp), rounded(level.entropy)) for level in dimension.levels
+    )
+    return QuasiIdentifier(
+        name=quasi.name,
+        fr=quasi.fr,
+        en=quasi.en,
+        table=quasi.table,
+        columns=quasi.columns,
+        how=quasi.how,
+        levels=levels,
+        rare_values=int(rare),
+        rare_patients=int(patients),
+        common=_common_values(extract, n, threshold),
+    )
 
 
 def _common_values(extract: Extract, n: int, threshold: int) -> tuple[CommonValue, ...]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from erios.extracts.generalisation.values import level_sql
+from erios.extracts.generalisation.vocabulary import KEEP
 from erios.extracts.risk.classes import Lattice
 from erios.extracts.risk.facts import Pair
 from erios.extracts.risk.figures import rounded
 from erios.extracts.risk.knowledge import Knowledge, Sensitive
-from erios.extracts.risk.ladders import EXACT, rung_sql
 from erios.extracts.risk.patients import present, value_sql
 from erios.extracts.risk.reading import KEY, Extract
 from erios.extracts.risk.report import SensitiveColumn
@@ -44,18 +45,29 @@ def _column(extract: Extract, one: Sensitive, lattice: Lattice, coded: str) -> S
     distance = _ordered_distance(extract) if one.kind == "number" else _distance(extract)
     for table in ("classed", "member", "meaning", "total"):
         extract.run(f"DROP TABLE {table}")
-    names = tuple(lattice.known[n].quasi.name for n in besides)
-    labels = (one.name, one.fr, one.en, one.table, one.columns, one.kind, names)
-    shares = (rounded(confidence), rounded(distance.greatest), rounded(distance.mean))
-    return SensitiveColumn(*labels, distinct, rounded(entropy), homogeneous, *shares)
+    return SensitiveColumn(
+        name=one.name,
+        fr=one.fr,
+        en=one.en,
+        table=one.table,
+        columns=one.columns,
+        kind=one.kind,
+        besides=tuple(lattice.dimensions[n].quasi.name for n in besides),
+        distinct_l=distinct,
+        entropy_l=rounded(entropy),
+        homogeneous_patients=homogeneous,
+        confidence=rounded(confidence),
+        t=rounded(distance.greatest),
+        mean_t=rounded(distance.mean),
+    )
 
 
 def _besides(one: Sensitive, lattice: Lattice) -> list[int]:
     """Quasi-identifiers made of the same columns: what an attacker knows cannot be what is to be found out."""
     return [
         n
-        for n, known in enumerate(lattice.known)
-        if known.quasi.table == one.table and set(known.quasi.columns) & set(one.columns)
+        for n, dimension in enumerate(lattice.dimensions)
+        if dimension.quasi.table == one.table and set(dimension.quasi.columns) & set(one.columns)
     ]
 
 
@@ -76,10 +88,10 @@ def _coded(extract: Extract, one: Sensitive, knowledge: Knowledge, pairs: Sequen
     """SELECT of pid and code, from 1 on: each distinct value of a set, else one value of a patient."""
     same = (pair for pair in pairs if pair.source.exact and pair.source.place == (one.table, one.columns))
     pair = next(same, None) if one.kind == "set" else None
-    if pair is not None and one.at == EXACT:
+    if pair is not None and one.at == KEEP:
         return f"SELECT pid, c AS code FROM {pair.table}"
     if pair is not None:
-        value = rung_sql(one.at, "v", knowledge.hierarchies)
+        value = level_sql(one.at, "v", knowledge.groupings)
         codes = f"SELECT c, CAST(dense_rank() OVER (ORDER BY {value}) AS INTEGER) AS code FROM {pair.words}"
         return f"SELECT DISTINCT pid, code FROM {pair.table} JOIN ({codes}) USING (c)"
     number = "TRY_CAST(v AS DOUBLE)" if one.kind == "number" else "v"
@@ -95,12 +107,12 @@ def _said(extract: Extract, one: Sensitive, knowledge: Knowledge) -> str:
     """SELECT of patient_key and v."""
     table = extract.tables[one.table]
     if one.kind == "set":
-        value = _joined([rung_sql(one.at, table.text(column), knowledge.hierarchies) for column in one.columns])
+        value = _joined([level_sql(one.at, table.text(column), knowledge.groupings) for column in one.columns])
         return f"SELECT DISTINCT {KEY}, {value} AS v FROM {table.view}"
     value = _joined([value_sql(one, table, column) for column in one.columns])
     value = "CAST(count(*) AS VARCHAR)" if one.how == "count" else value
     rows = f"SELECT {KEY}, {value} AS v FROM {table.view} GROUP BY {KEY}"
-    return f"SELECT {KEY}, {rung_sql(one.at, 'v', knowledge.hierarchies)} AS v FROM ({rows})"
+    return f"SELECT {KEY}, {level_sql(one.at, 'v', knowledge.groupings)} AS v FROM ({rows})"
 
 
 def _joined(texts: Sequence[str]) -> str:
@@ -109,7 +121,7 @@ def _joined(texts: Sequence[str]) -> str:
 
 def _make_classes(extract: Extract, lattice: Lattice, besides: Sequence[int]) -> None:
     """``member``: pid, class; ``classed``: class, v, p (patients), w (parts of patients); ``total``: v, w of all."""
-    node = tuple(known.top if n in besides else 0 for n, known in enumerate(lattice.known))
+    node = tuple(dimension.top if n in besides else 0 for n, dimension in enumerate(lattice.dimensions))
     order = f"ORDER BY {columns}" if (columns := lattice.columns(node)) else "ORDER BY NULL"
     extract.run(
         "CREATE TABLE member AS SELECT pid, class FROM placed JOIN"

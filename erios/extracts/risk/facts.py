@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from erios.extracts.generalisation.values import level_sql
+from erios.extracts.generalisation.vocabulary import KEEP
 from erios.extracts.risk.knowledge import Knowledge, Quasi, Sensitive
-from erios.extracts.risk.ladders import EXACT, rung_sql
 from erios.extracts.risk.patients import present
 from erios.extracts.risk.reading import KEY, Extract, Table
 
@@ -26,7 +27,7 @@ class Source:
     table: str
     column: str
     select: str
-    ladder: tuple[str, ...]
+    hierarchy: tuple[str, ...]
     single: bool
     dated: bool
     exact: bool
@@ -67,14 +68,14 @@ def sources(extract: Extract, knowledge: Knowledge) -> list[Source]:
 
 
 def _source(table: Table, entry: Quasi | Sensitive, knowledge: Knowledge) -> Source:
-    ladder = entry.ladder if isinstance(entry, Quasi) else (EXACT,)
+    hierarchy = entry.hierarchy if isinstance(entry, Quasi) else (KEEP,)
     if entry.how in ("count", "distinct"):
         what = "count(*)" if entry.how == "count" else f"count(DISTINCT {table.text(entry.columns[0])})"
         rows = f"SELECT {KEY}, CAST({what} AS VARCHAR) AS v FROM {table.view} GROUP BY {KEY}"
         column = f"{entry.how} {entry.columns[0] if entry.columns else 'rows'}"
-        return Source(entry.name, table.name, column, rows, ladder, single=True, dated=False, exact=False)
-    fact = entry.fact if isinstance(entry, Quasi) else EXACT
-    value = rung_sql(fact, table.text(entry.columns[0]), knowledge.hierarchies)
+        return Source(entry.name, table.name, column, rows, hierarchy, single=True, dated=False, exact=False)
+    fact = entry.fact if isinstance(entry, Quasi) else KEEP
+    value = level_sql(fact, table.text(entry.columns[0]), knowledge.groupings)
     rows = f"SELECT {KEY}, {value} AS v FROM {table.view}"
     single = entry.how == "value" and not (isinstance(entry, Sensitive) and entry.kind == "set")
     return Source(
@@ -82,10 +83,10 @@ def _source(table: Table, entry: Quasi | Sensitive, knowledge: Knowledge) -> Sou
         table.name,
         entry.columns[0],
         rows,
-        ladder,
+        hierarchy,
         single=single,
         dated=fact == "day",
-        exact=fact == EXACT,
+        exact=fact == KEEP,
     )
 
 

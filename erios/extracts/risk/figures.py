@@ -1,14 +1,15 @@
 """Figures of re-identification risk from nothing but the sizes of the equivalence classes.
 
-Owns the formulas; sources stand in ``metrics.METRICS``. Knows no database and no value.
+Owns the formulas; their meaning and sources are in ``metrics.METRICS``. Knows no database and no value.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from erios.extracts.risk.report import ClassSize, Risk
+from erios.extracts.risk.report import ClassSize
 
 _EXACT = 12
 _NORMAL = 1.959963984540054
@@ -20,18 +21,32 @@ def rounded(value: float) -> float:
     return round(float(value), _EXACT) + 0.0
 
 
-def risk_of(sizes: Sequence[ClassSize], threshold: int, population: int | None = None) -> Risk:
-    """The risk of classes of these sizes, for patients drawn from ``population`` people (None: not known)."""
-    patients = sum(one.size * one.classes for one in sizes)
-    if not patients:
-        return Risk(0, 0, None, 0, 0.0, 0, 0.0, 0.0, 0.0, 0.0)
-    classes = sum(one.classes for one in sizes)
-    k = min(one.size for one in sizes)
-    under = under_threshold(sizes, threshold)
-    uniques = sum(one.classes for one in sizes if one.size == 1)
-    mean = rounded(classes / patients)
-    known = (patients, classes, k, under, rounded(under / patients), uniques, rounded(patients / classes))
-    return Risk(*known, rounded(1 / k), mean, mean, *_journalist(sizes, patients, k, population))
+@dataclass(frozen=True)
+class Classes:
+    """Equivalence classes by size, and what their figures depend on; ``population``: people drawn from, if known."""
+
+    sizes: Sequence[ClassSize]
+    threshold: int
+    population: int | None = None
+
+    @property
+    def patients(self) -> int:
+        return sum(one.size * one.classes for one in self.sizes)
+
+    @property
+    def count(self) -> int:
+        """How many classes there are."""
+        return sum(one.classes for one in self.sizes)
+
+    @property
+    def smallest(self) -> int | None:
+        """Patients of the smallest class; None without patients."""
+        return min((one.size for one in self.sizes), default=None)
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of the population that the patients are; None where it is not known."""
+        return None if self.population is None else min(1.0, self.patients / self.population)
 
 
 def under_threshold(sizes: Sequence[ClassSize], threshold: int) -> int:
@@ -39,17 +54,43 @@ def under_threshold(sizes: Sequence[ClassSize], threshold: int) -> int:
     return sum(one.size * one.classes for one in sizes if one.size < threshold)
 
 
-def _journalist(
-    sizes: Sequence[ClassSize], patients: int, k: int, population: int | None
-) -> tuple[float | None, float | None, float | None, float | None]:
-    if population is None:
-        return None, None, None, None
-    fraction = min(1.0, patients / population)
-    classes = sum(one.classes for one in sizes)
-    found = sum(one.size * one.classes * expected_inverse(one.size, fraction) for one in sizes) / patients
-    mean = max(classes / max(population, patients), found)
-    highest = expected_inverse(k, fraction)
-    return rounded(highest), rounded(mean), rounded(found), rounded(population_uniques(sizes, fraction))
+def uniques(classes: Classes) -> int:
+    """Classes of one patient."""
+    return sum(one.classes for one in classes.sizes if one.size == 1)
+
+
+def share_of(count: float, whole: float) -> float:
+    """A share; 0 of nothing."""
+    return rounded(count / whole) if whole else 0.0
+
+
+def journalist_max(classes: Classes) -> float | None:
+    """E[1/F] of the smallest class."""
+    if classes.fraction is None or classes.smallest is None:
+        return None
+    return rounded(expected_inverse(classes.smallest, classes.fraction))
+
+
+def journalist_mean(classes: Classes) -> float | None:
+    """The mean of E[1/F], at least the population's classes over its people."""
+    expected = _population_marketer(classes)
+    if expected is None or classes.population is None:
+        return None
+    return rounded(max(classes.count / max(classes.population, classes.patients), expected))
+
+
+def population_marketer(classes: Classes) -> float | None:
+    """The mean of E[1/F] over patients."""
+    expected = _population_marketer(classes)
+    return None if expected is None else rounded(expected)
+
+
+def _population_marketer(classes: Classes) -> float | None:
+    fraction = classes.fraction
+    if fraction is None or not classes.patients:
+        return None
+    total = sum(one.size * one.classes * expected_inverse(one.size, fraction) for one in classes.sizes)
+    return total / classes.patients
 
 
 def expected_inverse(size: int, fraction: float) -> float:
@@ -79,13 +120,14 @@ def _series(size: int, rest: float) -> float:
     return total
 
 
-def population_uniques(sizes: Sequence[ClassSize], fraction: float) -> float:
+def population_uniques(classes: Classes) -> float | None:
     """Zayatz: the share of the sample's uniques that are unique in the population too."""
-    ones = sum(one.classes for one in sizes if one.size == 1)
-    if not ones:
+    if classes.fraction is None or not classes.patients:
+        return None
+    if not uniques(classes):
         return 0.0
-    likely = sum(one.classes * one.size * (1 - fraction) ** (one.size - 1) for one in sizes)
-    return ones / likely
+    likely = sum(one.classes * one.size * (1 - classes.fraction) ** (one.size - 1) for one in classes.sizes)
+    return rounded(uniques(classes) / likely)
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float, float]:

@@ -1,75 +1,92 @@
 """What an attacker may know and what may harm: quasi-identifiers, sensitive columns, and how each may be generalised.
 
-Owns the form of conf/risk.toml and its checks. Holds no data: names of tables and columns, labels and ladders only.
+Owns the form of conf/risk.toml, which pydantic checks. Holds no data: names of tables and columns, labels and levels.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from erios.errors import InputError, UsageError
-from erios.extracts.risk.ladders import SUPPRESS, Hierarchies, check_rung
+from erios.extracts.generalisation.values import Groupings, check_level
+from erios.extracts.generalisation.vocabulary import KEEP, SUPPRESS
 
-HOW = ("value", "first", "last", "count", "distinct")
-KINDS = ("category", "number", "set")
-_QUASI = {"name", "table", "columns", "how", "order", "ladder", "fact", "fr", "en"}
-_SENSITIVE = {"name", "table", "columns", "kind", "how", "order", "at", "fr", "en"}
+_FORM = ConfigDict(extra="forbid")
+Text = Annotated[str, Field(min_length=1)]
+How = Literal["value", "first", "last", "count", "distinct"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_FORM)
 class Quasi:
     """One thing that an outsider may know of a patient: those of ``columns`` that the extract has, taken together.
 
-    ``how`` makes one value a patient of many rows; ``ladder`` lists its generalisations, the last is suppression;
-    ``fact`` is how precisely the attacks take a single value of it.
+    ``how`` makes one value a patient of many rows; ``hierarchy`` lists its levels, the last is suppression; ``fact`` is
+    how precisely the attacks take a single value of it.
     """
 
-    name: str
-    table: str
-    columns: tuple[str, ...]
-    fr: str
-    en: str
-    how: str = "value"
-    order: tuple[str, ...] = ()
-    ladder: tuple[str, ...] = (SUPPRESS,)
-    fact: str = "exact"
+    name: Text
+    table: Text
+    columns: tuple[Text, ...]
+    fr: Text
+    en: Text
+    how: How = "value"
+    order: tuple[Text, ...] = ()
+    hierarchy: tuple[Text, ...] = (SUPPRESS,)
+    fact: str = KEEP
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_FORM)
 class Sensitive:
     """What must not be learnt of a patient; ``kind`` set: all the patient's distinct values, generalised to ``at``."""
 
-    name: str
-    table: str
-    columns: tuple[str, ...]
-    fr: str
-    en: str
-    kind: str = "category"
-    how: str = "value"
-    order: tuple[str, ...] = ()
-    at: str = "exact"
+    name: Text
+    table: Text
+    columns: tuple[Text, ...]
+    fr: Text
+    en: Text
+    kind: Literal["category", "number", "set"] = "category"
+    how: How = "value"
+    order: tuple[Text, ...] = ()
+    at: str = KEEP
 
 
-@dataclass(frozen=True)
+def _check_limit(share: float) -> float:
+    if not 0 <= share <= 0.2:
+        raise ValueError("must be a share from 0 to 0.2")
+    return share
+
+
+@dataclass(frozen=True, config=_FORM)
 class Knowledge:
     """All that conf/risk.toml says; ``suppression_limit``: share of patients that a proposal may leave out."""
 
-    quasi: tuple[Quasi, ...]
+    quasi: tuple[Quasi, ...] = ()
     sensitive: tuple[Sensitive, ...] = ()
-    hierarchies: Hierarchies = field(default_factory=Hierarchies)
-    suppression_limit: float = 0.05
+    groupings: Groupings = field(default_factory=Groupings)
+    suppression_limit: Annotated[float, AfterValidator(_check_limit)] = 0.05
 
 
 def load_knowledge(file: Path) -> Knowledge:
     """The knowledge of a TOML file. InputError without it, UsageError (one sentence) when it is not as it must be."""
     values = _read(file)
-    for section in ("maps", "ranges"):
-        values[section] = {name: _given(told, file) for name, told in values.get(section, {}).items()}
-    return _knowledge(values, str(file))
+    maps, ranges = (_section(values, name, file) for name in ("maps", "ranges"))
+    groupings = Groupings.parse(maps, ranges, str(file))
+    hierarchies = values.pop("hierarchies", {})
+    for name, levels in hierarchies.items():
+        _check_hierarchy(levels, groupings, f"{file}: hierarchy {name}")
+    for entry in values.get("quasi", []):
+        if name := entry.get("hierarchy"):
+            entry["hierarchy"] = _hierarchy(name, hierarchies, f"{file}: quasi-identifier '{entry.get('name', '')}'")
+    knowledge = _validated({**values, "groupings": groupings}, file)
+    _check(knowledge, str(file))
+    return knowledge
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -81,88 +98,57 @@ def _read(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file} is not TOML: {error}") from None
 
 
-def _given(told: Any, file: Path) -> Mapping[str, Any]:
-    """A hierarchy that stands in the file, or in another file that it names."""
-    return _read(file.parent / told) if isinstance(told, str) else told
+def _section(values: dict[str, Any], section: str, file: Path) -> dict[str, Any]:
+    """Maps or ranges written in the file, or in other files that it names."""
+    written = values.pop(section, {}).items()
+    return {name: _read(file.parent / one) if isinstance(one, str) else one for name, one in written}
 
 
-def _knowledge(values: Mapping[str, Any], at: str) -> Knowledge:
-    _check_names(values, {"suppression_limit", "maps", "ranges", "ladders", "quasi", "sensitive"}, at)
-    hierarchies = Hierarchies.parse(values.get("maps", {}), values.get("ranges", {}), at)
-    ladders = {name: _ladder(rungs, hierarchies, f"{at}: ladder {name}") for name, rungs in _named(values, "ladders")}
-    quasi = tuple(_quasi(entry, ladders, hierarchies, at) for entry in values.get("quasi", []))
-    sensitive = tuple(_sensitive(entry, hierarchies, at) for entry in values.get("sensitive", []))
-    _check_unique([entry.name for entry in quasi], at)
-    _check_unique([entry.name for entry in sensitive], at)
-    limit = values.get("suppression_limit", 0.05)
-    if not isinstance(limit, int | float) or not 0 <= limit <= 0.2:
-        raise UsageError(f"{at}: suppression_limit is a share from 0 to 0.2")
-    return Knowledge(quasi, sensitive, hierarchies, float(limit))
-
-
-def _named(values: Mapping[str, Any], section: str) -> Collection[tuple[str, Any]]:
-    return dict(values.get(section, {})).items()
-
-
-def _ladder(rungs: Any, hierarchies: Hierarchies, at: str) -> tuple[str, ...]:
-    if not isinstance(rungs, list) or not rungs or rungs[-1] != SUPPRESS:
+def _check_hierarchy(levels: Any, groupings: Groupings, at: str) -> None:
+    if not isinstance(levels, list) or not levels or levels[-1] != SUPPRESS:
         raise UsageError(f"{at}: must be a list of generalisations that ends with '{SUPPRESS}'")
-    for rung in rungs:
-        check_rung(rung, hierarchies, at)
-    return tuple(rungs)
+    for level in levels:
+        check_level(level, groupings, at)
 
 
-def _quasi(
-    entry: Mapping[str, Any], ladders: Mapping[str, tuple[str, ...]], hierarchies: Hierarchies, file: str
-) -> Quasi:
-    at = f"{file}: quasi-identifier '{entry.get('name', '')}'"
-    _check_names(entry, _QUASI, at)
-    ladder = entry.get("ladder", "")
-    if ladder and ladder not in ladders:
-        raise UsageError(f"{at}: unknown ladder '{ladder}'; known are {', '.join(sorted(ladders))}")
-    fact = entry.get("fact", "exact")
-    check_rung(fact, hierarchies, at)
-    return Quasi(**_common(entry, at), ladder=ladders.get(ladder, (SUPPRESS,)), fact=fact)
+def _hierarchy(name: Any, hierarchies: Mapping[str, Any], at: str) -> Any:
+    if name not in hierarchies:
+        raise UsageError(f"{at}: unknown hierarchy '{name}'; known are {', '.join(sorted(hierarchies))}")
+    return hierarchies[name]
 
 
-def _sensitive(entry: Mapping[str, Any], hierarchies: Hierarchies, file: str) -> Sensitive:
-    at = f"{file}: sensitive column '{entry.get('name', '')}'"
-    _check_names(entry, _SENSITIVE, at)
-    kind, coarse = entry.get("kind", "category"), entry.get("at", "exact")
-    if kind not in KINDS:
-        raise UsageError(f"{at}: kind is one of {', '.join(KINDS)}")
-    check_rung(coarse, hierarchies, at)
-    return Sensitive(**_common(entry, at), kind=kind, at=coarse)
+def _validated(values: Mapping[str, Any], file: Path) -> Knowledge:
+    try:
+        return TypeAdapter(Knowledge).validate_python(values)
+    except ValidationError as error:
+        raise UsageError(f"{file}: {_sentence(error)}") from None
 
 
-def _common(entry: Mapping[str, Any], at: str) -> dict[str, Any]:
-    """The fields that both kinds of entry have."""
-    for name in ("name", "table", "fr", "en"):
-        if not isinstance(entry.get(name), str) or not entry[name]:
-            raise UsageError(f"{at}: field '{name}' is missing")
-    how = entry.get("how", "value")
-    if how not in HOW:
-        raise UsageError(f"{at}: how is one of {', '.join(HOW)}")
-    columns, order = (_texts(entry.get(name, []), name, at) for name in ("columns", "order"))
-    if not columns and how != "count":
-        raise UsageError(f"{at}: field 'columns' is missing")
-    labels = {name: entry[name] for name in ("name", "table", "fr", "en")}
-    return {**labels, "columns": columns, "how": how, "order": order}
+def _sentence(error: ValidationError) -> str:
+    """One sentence for the first thing wrong."""
+    first = error.errors(include_url=False)[0]
+    *place, name = first["loc"]
+    at = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in place)
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        form: Any = {"quasi": Quasi, "sensitive": Sensitive}.get(str(place[0]) if place else "", Knowledge)
+        known = ", ".join(sorted({one.name for one in fields(form)} - {"groupings"}))
+        return f"{at + ': ' if at else ''}unknown field '{name}'; allowed are {known}"
+    problem = (
+        f"field '{name}' is missing"
+        if first["type"] == "missing"
+        else f"{name}: {first['msg'].removeprefix('Value error, ')}"
+    )
+    return f"{at + ': ' if at else ''}{problem}"
 
 
-def _texts(value: Any, name: str, at: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
-        raise UsageError(f"{at}: {name} is a list of column names")
-    return tuple(value)
-
-
-def _check_names(values: Mapping[str, Any], allowed: Collection[str], at: str) -> None:
-    for name in values:
-        if name not in allowed:
-            raise UsageError(f"{at}: unknown field '{name}'; allowed are {', '.join(sorted(allowed))}")
-
-
-def _check_unique(names: list[str], at: str) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"{at}: the name '{name}' is there twice")
+def _check(knowledge: Knowledge, file: str) -> None:
+    """What concerns several fields: columns are named, levels known, names used once."""
+    for entries in (knowledge.quasi, knowledge.sensitive):
+        names = [entry.name for entry in entries]
+        for entry in entries:
+            at = f"{file}: '{entry.name}'"
+            if names.count(entry.name) > 1:
+                raise UsageError(f"{at}: the name is there twice")
+            if not entry.columns and entry.how != "count":
+                raise UsageError(f"{at}: field 'columns' is missing")
+            check_level(entry.fact if isinstance(entry, Quasi) else entry.at, knowledge.groupings, at)

@@ -2,7 +2,7 @@
 
 Owns the attacker, who knows both extracts and the method, and looks for each drawn patient of the first extract among
 all of the second; and the check that no pseudonym joins. Compared is every fact that both extracts have, on the finest
-rung where their values meet, and the days between a patient's events, which a constant shift of dates keeps.
+level where their values meet, and the days between a patient's events, which a constant shift of dates keeps.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erios.errors import InputError
+from erios.extracts.generalisation.values import level_sql
+from erios.extracts.generalisation.vocabulary import KEEP, SUPPRESS
 from erios.extracts.risk.facts import Pair, Source, make_pairs, sources
 from erios.extracts.risk.figures import rounded, wilson
 from erios.extracts.risk.keys import shared_keys
 from erios.extracts.risk.knowledge import Knowledge
-from erios.extracts.risk.ladders import EXACT, SUPPRESS, rung_sql
 from erios.extracts.risk.patients import make_persons
 from erios.extracts.risk.reading import Extract, add_table, open_folder
 from erios.extracts.risk.report import Linkage
@@ -30,7 +31,7 @@ Truth = Callable[[str], str | None] | Path
 
 @dataclass(frozen=True)
 class _Shared:
-    """A fact that both extracts have: the tables of its pairs, the rung that they meet on, does a patient have one?"""
+    """A fact that both extracts have: the tables of its pairs, the level that they meet on, does a patient have one?"""
 
     label: str
     pairs: tuple[str, str]
@@ -109,7 +110,7 @@ def _ask_truth(a: Extract, truth: Callable[[str], str | None], seed: int, target
 
 
 def _shared(a: Extract, b: Extract, knowledge: Knowledge) -> list[_Shared]:
-    """What both have and can compare; its pairs are on the rung where they meet."""
+    """What both have and can compare; its pairs are on the level where they meet."""
     of_a = {source.name: source for source in sources(a, knowledge)}
     of_b = {source.name: source for source in sources(b, knowledge)}
     found = []
@@ -121,40 +122,40 @@ def _shared(a: Extract, b: Extract, knowledge: Knowledge) -> list[_Shared]:
         ]
         if both[0].dated and both[1].dated and not both[0].single:
             found.append(_intervals(a, both[0], pairs))
-        rung = _meeting_rung(a, both[0].ladder, pairs, knowledge)
-        if rung != SUPPRESS:
+        level = _meeting_level(a, both[0].hierarchy, pairs, knowledge)
+        if level != SUPPRESS:
             for pair in pairs:
-                a.run(f"CREATE TABLE met_{pair.table} AS {_on_rung(pair, both[0].ladder, rung, knowledge)}")
-            label = f"{both[0].table}.{both[0].column}" + (f" ({rung})" if rung != EXACT else "")
+                a.run(f"CREATE TABLE met_{pair.table} AS {_at_level(pair, both[0].hierarchy, level, knowledge)}")
+            label = f"{both[0].table}.{both[0].column}" + (f" ({level})" if level != KEEP else "")
             met = (f"met_{pairs[0].table}", f"met_{pairs[1].table}")
             found.append(_Shared(label, met, both[0].single and both[1].single))
     return found
 
 
-def _rungs(ladder: Sequence[str]) -> list[str]:
-    """The rungs on which values can be compared."""
-    return [EXACT, *(rung for rung in ladder if rung not in (EXACT, SUPPRESS))]
+def _levels(hierarchy: Sequence[str]) -> list[str]:
+    """The levels on which values can be compared."""
+    return [KEEP, *(level for level in hierarchy if level not in (KEEP, SUPPRESS))]
 
 
-def _meeting_rung(a: Extract, ladder: Sequence[str], pairs: Sequence[Pair], knowledge: Knowledge) -> str:
-    """The finest rung where at least half of what the first extract says is a value of the second."""
-    for rung in _rungs(ladder):
-        first, second = (_on_rung(pair, ladder, rung, knowledge) for pair in pairs)
+def _meeting_level(a: Extract, hierarchy: Sequence[str], pairs: Sequence[Pair], knowledge: Knowledge) -> str:
+    """The finest level where at least half of what the first extract says is a value of the second."""
+    for level in _levels(hierarchy):
+        first, second = (_at_level(pair, hierarchy, level, knowledge) for pair in pairs)
         share = a.scalar(
             f"SELECT avg(CASE WHEN s.v IS NULL THEN 0 ELSE 1 END) FROM ({first}) f"
             f" LEFT JOIN (SELECT DISTINCT v FROM ({second})) s ON s.v = f.v"
         )
         if share is not None and share >= _MEETING:
-            return rung
+            return level
     return SUPPRESS
 
 
-def _on_rung(pair: Pair, ladder: Sequence[str], rung: str, knowledge: Knowledge) -> str:
-    """SELECT of the distinct pid and v on a rung, which stands on all rungs below it."""
-    rungs = _rungs(ladder)
+def _at_level(pair: Pair, hierarchy: Sequence[str], level: str, knowledge: Knowledge) -> str:
+    """SELECT of the distinct pid and v at a level, which stands on all levels below it."""
+    levels = _levels(hierarchy)
     select = pair.spelled
-    for name in rungs[1 : rungs.index(rung) + 1]:
-        select = f"SELECT pid, {rung_sql(name, 'v', knowledge.hierarchies)} AS v FROM ({select})"
+    for name in levels[1 : levels.index(level) + 1]:
+        select = f"SELECT pid, {level_sql(name, 'v', knowledge.groupings)} AS v FROM ({select})"
     return f"SELECT DISTINCT pid, v FROM ({select})"
 
 

@@ -1,26 +1,33 @@
 """Every figure of the report: what it means, where it comes from, how it is computed.
 
-Owns the words of the table in docs/risk.md, which a test compares. Write it anew with
-``python -m erios.extracts.risk.metrics docs/risk.md``.
+Owns the table of docs/risk.md, which a test compares. Write it anew with ``python -m erios.extracts.reference docs``.
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-START, END = "<!-- metrics -->", "<!-- /metrics -->"
+from erios.extracts.risk import figures
+from erios.extracts.risk.figures import Classes, share_of
+from erios.extracts.risk.report import ClassSize, Risk
 
 
 @dataclass(frozen=True)
 class Metric:
-    """``name`` is the field of the report that carries it."""
+    """``name``: the field of the report that carries it; ``unit``: how it is shown, a count, a number or a share.
+
+    ``compute``: its value of the equivalence classes, for the fields of ``Risk``; the others are computed where their
+    tables are.
+    """
 
     name: str
     definition: str
     source: str
     formula: str
+    unit: str = "number"
+    compute: Callable[[Classes], int | float | None] | None = None
 
 
 _EL_EMAM = "El Emam, Guide to the De-Identification of Personal Health Information, 2013"
@@ -34,52 +41,96 @@ METRICS: tuple[Metric, ...] = (
         "Patients in the smallest equivalence class: those with the same value of every quasi-identifier",
         "Samarati, Sweeney, 1998; Sweeney, k-Anonymity, IJUFKS 10(5), 2002; 11 wanted: EMA Policy 0070 (0.09)",
         "min f_j over the classes j",
+        "count",
+        lambda classes: classes.smallest,
     ),
-    Metric("histogram", "How many classes have each size", "as k", "size f → number of classes with f_j = f"),
+    Metric("histogram", "How many classes have each size", "as k", "size f → number of classes with f_j = f", "count"),
     Metric(
-        "under_threshold, share_under",
+        "under_threshold",
         "Records at risk: patients in classes smaller than the threshold",
         f"{_EL_EMAM} (pRa, jRa's simple form)",
-        "Σ f_j over f_j < threshold; the same / n",
+        "Σ f_j over f_j < threshold",
+        "count",
+        lambda classes: figures.under_threshold(classes.sizes, classes.threshold),
     ),
-    Metric("uniques", "Patients whom no other resembles", "Sweeney, 2002", "number of classes with f_j = 1"),
-    Metric("mean_class", "Average class size", "LeFevre, DeWitt, Ramakrishnan, Mondrian, ICDE 2006", "n / |J|"),
+    Metric(
+        "share_under",
+        "The same, as a share of the patients",
+        f"{_EL_EMAM} (pRa)",
+        "(1/n) Σ f_j over f_j < threshold",
+        "share",
+        lambda classes: share_of(figures.under_threshold(classes.sizes, classes.threshold), classes.patients),
+    ),
+    Metric(
+        "uniques",
+        "Patients whom no other resembles",
+        "Sweeney, 2002",
+        "number of classes with f_j = 1",
+        "count",
+        figures.uniques,
+    ),
+    Metric(
+        "mean_class",
+        "Average class size",
+        "LeFevre, DeWitt, Ramakrishnan, Mondrian, ICDE 2006",
+        "n / |J|",
+        compute=lambda classes: share_of(classes.patients, classes.count),
+    ),
     Metric(
         "prosecutor_max",
         "Greatest chance to be found by one who knows that the patient is in the extract",
         f"{_EL_EMAM} (pRb)",
         "1 / min f_j",
+        "share",
+        lambda classes: share_of(1, classes.smallest or 0),
     ),
-    Metric("prosecutor_mean", "The same, on average over patients", f"{_EL_EMAM} (pRc)", "|J| / n"),
+    Metric(
+        "prosecutor_mean",
+        "The same, on average over patients",
+        f"{_EL_EMAM} (pRc)",
+        "|J| / n",
+        "share",
+        lambda classes: share_of(classes.count, classes.patients),
+    ),
     Metric(
         "marketer",
         "Share of patients that one who matches everybody with a list of the same people finds",
         "Dankar, El Emam, A method for evaluating marketer re-identification risk, PAIS 2010",
         "(1/n) Σ f_j · 1/f_j = |J| / n",
+        "share",
+        lambda classes: share_of(classes.count, classes.patients),
     ),
     Metric(
         "journalist_max",
         "Greatest chance to be found by one who only knows that the patient is in the population",
         f"{_EL_EMAM} (jRb); 1/F_j by Benedetti, Franconi, NTTS 1998",
         "max E[1/F_j | f_j], F_j | f_j negative binomial with π = n/N",
+        "share",
+        figures.journalist_max,
     ),
     Metric(
         "journalist_mean",
         "The same, on average",
         f"{_EL_EMAM} (jRc)",
         "max(|J| / N, (1/n) Σ f_j E[1/F_j | f_j])",
+        "share",
+        figures.journalist_mean,
     ),
     Metric(
         "population_marketer",
         "Share of patients that one who matches everybody with a list of the population finds",
         "Dankar, El Emam, 2010 (mR2)",
         "(1/n) Σ f_j E[1/F_j | f_j]",
+        "share",
+        figures.population_marketer,
     ),
     Metric(
         "population_uniques",
         "Share of the extract's uniques that are unique in the population",
         "Zayatz, US Bureau of the Census, SRR 91/08, 1991",
         "u_1 / Σ_i u_i · i (1-π)^(i-1), u_i classes of size i",
+        "share",
+        figures.population_uniques,
     ),
     Metric(
         "distinct_l",
@@ -151,6 +202,13 @@ METRICS: tuple[Metric, ...] = (
 )
 
 
+def risk_of(sizes: Sequence[ClassSize], threshold: int, population: int | None = None) -> Risk:
+    """The risk of classes of these sizes, for patients drawn from ``population`` people (None: not known)."""
+    classes = Classes(sizes, threshold, population)
+    values: dict[str, Any] = {one.name: one.compute(classes) for one in METRICS if one.compute}
+    return Risk(patients=classes.patients, classes=classes.count, **values)
+
+
 def metrics_table() -> str:
     """The metrics as a Markdown table."""
     rows = (f"| `{one.name}` | {one.definition} | {_cell(one.formula)} | {one.source} |" for one in METRICS)
@@ -159,14 +217,3 @@ def metrics_table() -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def with_table(page: str) -> str:
-    """A page with the table between its marks as it must be."""
-    before, _, rest = page.partition(START)
-    return f"{before}{START}\n{metrics_table()}\n{END}{rest.partition(END)[2]}"
-
-
-if __name__ == "__main__":
-    page = Path(sys.argv[1])
-    page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")

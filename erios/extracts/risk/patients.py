@@ -1,7 +1,7 @@
-"""One row a patient: every quasi-identifier as a code, and what stands above each code on its ladder.
+"""One row a patient: every quasi-identifier as a code, and what stands above each code in its hierarchy.
 
 Owns how many rows of a patient become one value, and the tables ``person`` (pid, key), ``coded`` (pid, c0, c1, …) and
-``dim<n>`` (code of an exact value, its codes on each rung, patients). Values stay in the database.
+``dim<n>`` (code of an exact value, its codes at each level, patients). Values stay in the database.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from erios.extracts.generalisation.values import Groupings, level_sql
+from erios.extracts.generalisation.vocabulary import KEEP, SUPPRESS
 from erios.extracts.risk.knowledge import Knowledge, Quasi, Sensitive
-from erios.extracts.risk.ladders import EXACT, SUPPRESS, Hierarchies, rung_sql
 from erios.extracts.risk.reading import KEY, Extract, Table
 from etl.sql import identifier
 
@@ -20,7 +21,7 @@ _BETWEEN, _LATE = "chr(31)", "chr(1114111)"
 
 
 @dataclass(frozen=True)
-class Rung:
+class Level:
     """A generalisation that changes something: distinct values on it, and what it loses (0 to 1), two ways."""
 
     name: str
@@ -30,16 +31,16 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Known:
-    """A quasi-identifier that the extract has; ``rungs`` from the values as they are to suppression."""
+class Dimension:
+    """A quasi-identifier that the extract has; ``levels`` from the values as they are to suppression."""
 
     quasi: Quasi
-    rungs: tuple[Rung, ...]
+    levels: tuple[Level, ...]
 
     @property
     def top(self) -> int:
-        """Place of the last rung."""
-        return len(self.rungs) - 1
+        """Place of the last level."""
+        return len(self.levels) - 1
 
 
 def present(extract: Extract, entries: Sequence[Entry]) -> list[Entry]:
@@ -87,16 +88,16 @@ def _placed(entry: Quasi | Sensitive, table: Table, text: str) -> str:
     return f"{choose}({text}, {place}) FILTER ({text} IS NOT NULL)"
 
 
-def make_coded(extract: Extract, knowledge: Knowledge, patients: int) -> list[Known]:
+def make_coded(extract: Extract, knowledge: Knowledge, patients: int) -> list[Dimension]:
     """The tables ``coded`` and ``dim<n>``; the quasi-identifiers in their order."""
     found = present(extract, knowledge.quasi)
     _make_values(extract, found)
-    known = [_make_dimension(extract, n, quasi, knowledge.hierarchies, patients) for n, quasi in enumerate(found)]
+    dimensions = [_make_dimension(extract, n, quasi, knowledge.groupings, patients) for n, quasi in enumerate(found)]
     codes = "".join(f", d{n}.r0 AS c{n}" for n in range(len(found)))
     joins = " ".join(f"JOIN dim{n} d{n} ON d{n}.x = v.x{n}" for n in range(len(found)))
     extract.run(f"CREATE TABLE coded AS SELECT pid{codes} FROM valued v {joins}")
     extract.run("DROP TABLE valued")
-    return known
+    return dimensions
 
 
 def _make_values(extract: Extract, found: Sequence[Quasi]) -> None:
@@ -134,48 +135,48 @@ def _text(quasi: Quasi, n: int) -> str:
     return f" || {_BETWEEN} || ".join(parts)
 
 
-def _make_dimension(extract: Extract, n: int, quasi: Quasi, hierarchies: Hierarchies, patients: int) -> Known:
-    """``dim<n>``: x, r0 … r<top> (codes), n (patients); rungs that change nothing are left out."""
-    ladder = (EXACT, *(rung for rung in quasi.ladder if rung not in (EXACT, SUPPRESS)), SUPPRESS)
+def _make_dimension(extract: Extract, n: int, quasi: Quasi, groupings: Groupings, patients: int) -> Dimension:
+    """``dim<n>``: x, r0 … r<top> (codes), n (patients); levels that change nothing are left out."""
+    hierarchy = (KEEP, *(level for level in quasi.hierarchy if level not in (KEEP, SUPPRESS)), SUPPRESS)
     counted = f"SELECT x{n} AS x, count(*) AS n FROM valued GROUP BY x{n}"
-    extract.run(f"CREATE TABLE ladder AS {_ladder_sql(ladder, quasi, hierarchies, counted)}")
-    sizes = [int(extract.scalar(f"SELECT count(DISTINCT t{place}) FROM ladder")) for place in range(len(ladder))]
-    kept = [p for p in range(len(ladder)) if p in (0, len(ladder) - 1) or sizes[p] < sizes[p - 1]]
-    rungs = tuple(_rung(extract, ladder[place], place, sizes[place], patients) for place in kept)
+    extract.run(f"CREATE TABLE hierarchy AS {_levels_sql(hierarchy, quasi, groupings, counted)}")
+    sizes = [int(extract.scalar(f"SELECT count(DISTINCT t{place}) FROM hierarchy")) for place in range(len(hierarchy))]
+    kept = [p for p in range(len(hierarchy)) if p in (0, len(hierarchy) - 1) or sizes[p] < sizes[p - 1]]
+    levels = tuple(_level(extract, hierarchy[place], place, sizes[place], patients) for place in kept)
     codes = ", ".join(
         f"CAST(dense_rank() OVER (ORDER BY t{place}) AS INTEGER) AS r{new}" for new, place in enumerate(kept)
     )
-    extract.run(f"CREATE TABLE dim{n} AS SELECT x, {codes}, n FROM ladder")
-    extract.run("DROP TABLE ladder")
-    return Known(quasi, rungs)
+    extract.run(f"CREATE TABLE dim{n} AS SELECT x, {codes}, n FROM hierarchy")
+    extract.run("DROP TABLE hierarchy")
+    return Dimension(quasi, levels)
 
 
-def _ladder_sql(ladder: Sequence[str], quasi: Quasi, hierarchies: Hierarchies, counted: str) -> str:
-    """SELECT of x, n, t0, t1, …: each rung is put on the one below it, so it never parts what that one joined.
+def _levels_sql(hierarchy: Sequence[str], quasi: Quasi, groupings: Groupings, counted: str) -> str:
+    """SELECT of x, n, t0, t1, …: each level is put on the one below it, so it never parts what that one joined.
 
-    A subquery a rung, since the expressions would double in length with each if they were put into each other.
+    A subquery a level, since the expressions would double in length with each if they were put into each other.
     """
     parts = range(_parts(quasi))
     split = (f"split_part(x, {_BETWEEN}, {part + 1})" for part in parts)
     first = (f"CASE WHEN {e} = '' THEN NULL ELSE substr({e}, 2) END AS p0_{part}" for part, e in enumerate(split))
     select = f"SELECT x, n, {', '.join(first)} FROM ({counted})"
-    for place, rung in enumerate(ladder[1:]):
-        higher = (f"{rung_sql(rung, f'p{place}_{part}', hierarchies)} AS p{place + 1}_{part}" for part in parts)
+    for place, level in enumerate(hierarchy[1:]):
+        higher = (f"{level_sql(level, f'p{place}_{part}', groupings)} AS p{place + 1}_{part}" for part in parts)
         select = f"SELECT *, {', '.join(higher)} FROM ({select})"
     texts = (
         f" || {_BETWEEN} || ".join(f"coalesce('=' || p{place}_{part}, '')" for part in parts) + f" AS t{place}"
-        for place in range(len(ladder))
+        for place in range(len(hierarchy))
     )
     return f"SELECT x, n, {', '.join(texts)} FROM ({select})"
 
 
-def _rung(extract: Extract, name: str, place: int, distinct: int, patients: int) -> Rung:
-    """What a rung loses: normalised certainty penalty, and the share of the entropy that is gone."""
-    groups = f"SELECT sum(n) AS n, count(*) AS m FROM ladder GROUP BY t{place}"
+def _level(extract: Extract, name: str, place: int, distinct: int, patients: int) -> Level:
+    """What a level loses: normalised certainty penalty, and the share of the entropy that is gone."""
+    groups = f"SELECT sum(n) AS n, count(*) AS m FROM hierarchy GROUP BY t{place}"
     values, covered, left = extract.rows(
         f"SELECT sum(m), sum(n * (m - 1)), -sum(n / {patients}.0 * ln(n / {patients}.0)) FROM ({groups})"
     )[0]
     if not values or values == 1:
-        return Rung(name, distinct, 0.0, 0.0)
-    (whole,) = extract.rows(f"SELECT -sum(n / {patients}.0 * ln(n / {patients}.0)) FROM ladder")[0]
-    return Rung(name, distinct, float(covered) / patients / (values - 1), 1 - float(left) / float(whole))
+        return Level(name, distinct, 0.0, 0.0)
+    (whole,) = extract.rows(f"SELECT -sum(n / {patients}.0 * ln(n / {patients}.0)) FROM hierarchy")[0]
+    return Level(name, distinct, float(covered) / patients / (values - 1), 1 - float(left) / float(whole))

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from erios.errors import InputError
 
 VERSION = "1"
 T = TypeVar("T")
+
+
+def _formerly(name: str, former: str) -> Any:
+    """A field that reports of earlier versions have under another name."""
+    return Field(validation_alias=AliasChoices(name, former))
 
 
 @dataclass(frozen=True)
@@ -26,9 +33,10 @@ class ClassSize:
 
 @dataclass(frozen=True)
 class Risk:
-    """Risk of one set of quasi-identifiers, each on one rung; definitions in ``metrics.METRICS``.
+    """Risk of one set of quasi-identifiers, each at one level; definitions in ``metrics.METRICS``.
 
-    ``k`` is None without patients; the journalist's figures are None when the population is not told.
+    ``k`` is None without patients; the journalist's figures are None when the population is not known. A figure that
+    is not in a stored report, since a later version added it, is None: it was not measured.
     """
 
     patients: int
@@ -37,10 +45,10 @@ class Risk:
     under_threshold: int
     share_under: float
     uniques: int
-    mean_class: float
-    prosecutor_max: float
-    prosecutor_mean: float
-    marketer: float
+    mean_class: float | None = None
+    prosecutor_max: float | None = None
+    prosecutor_mean: float | None = None
+    marketer: float | None = None
     journalist_max: float | None = None
     journalist_mean: float | None = None
     population_marketer: float | None = None
@@ -48,10 +56,10 @@ class Risk:
 
 
 @dataclass(frozen=True)
-class RungLoss:
-    """A generalisation of a quasi-identifier: distinct values on it and what it loses, from 0 to 1."""
+class LevelLoss:
+    """A level of a quasi-identifier: distinct values at it and what it loses, from 0 to 1."""
 
-    rung: str
+    level: Annotated[str, _formerly("level", "rung")]
     distinct: int
     ncp: float
     entropy_loss: float
@@ -75,7 +83,7 @@ class QuasiIdentifier:
     table: str
     columns: tuple[str, ...]
     how: str
-    rungs: tuple[RungLoss, ...]
+    levels: Annotated[tuple[LevelLoss, ...], _formerly("levels", "rungs")]
     rare_values: int
     rare_patients: int
     common: tuple[CommonValue, ...]
@@ -102,17 +110,17 @@ class SensitiveColumn:
     columns: tuple[str, ...]
     kind: str
     besides: tuple[str, ...]
-    distinct_l: int
-    entropy_l: float
-    homogeneous_patients: int
-    confidence: float
-    t: float
-    mean_t: float
+    distinct_l: int | None = None
+    entropy_l: float | None = None
+    homogeneous_patients: int | None = None
+    confidence: float | None = None
+    t: float | None = None
+    mean_t: float | None = None
 
 
 @dataclass(frozen=True)
 class Change:
-    """One quasi-identifier from a rung to another."""
+    """One quasi-identifier from a level to another."""
 
     name: str
     before: str
@@ -219,7 +227,7 @@ class SharedKey:
 class Linkage:
     """How often an attacker who joins two extracts by what they share finds the right patient first.
 
-    ``columns``: what was compared and on which rung; ``chance``: the share that a blind guess would find.
+    ``columns``: what was compared and at which level; ``chance``: the share that a blind guess would find.
     """
 
     targets: int
@@ -251,8 +259,6 @@ class Linkage:
 
 def read_json(kind: type[T], text: str | bytes, what: str) -> T:
     """A frozen value from its JSON."""
-    from pydantic import TypeAdapter, ValidationError
-
     try:
         return TypeAdapter(kind).validate_json(text)
     except ValidationError:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from math import prod
 
 from erios.extracts.risk.classes import Lattice, Node
-from erios.extracts.risk.figures import risk_of, rounded, under_threshold
+from erios.extracts.risk.figures import rounded, under_threshold
+from erios.extracts.risk.metrics import risk_of
 from erios.extracts.risk.report import Change, Proposal, Search
 
 MOST_PROPOSALS = 6
@@ -53,7 +54,7 @@ def proposals(
 ) -> tuple[tuple[Proposal, ...], Search]:
     """Proposals in order of loss (at most ``MOST_PROPOSALS``, the best without suppression among them); none where
     none is needed, and none where the extract has fewer patients than the threshold."""
-    combinations = prod(known.top + 1 for known in lattice.known)
+    combinations = prod(dimension.top + 1 for dimension in lattice.dimensions)
     walk = _Walk(lattice, threshold, limit)
     if lattice.patients < threshold or not walk.left_out(lattice.bottom):
         return (), Search(combinations, len(lattice.counted), True, limit)
@@ -69,7 +70,7 @@ def _best_found(walk: _Walk, share: float) -> bool:
 
 
 def _up(lattice: Lattice, node: Node) -> list[Node]:
-    return [(*node[:n], place + 1, *node[n + 1 :]) for n, place in enumerate(node) if place < lattice.known[n].top]
+    return [(*node[:n], place + 1, *node[n + 1 :]) for n, place in enumerate(node) if place < lattice.dimensions[n].top]
 
 
 def _climbed(walk: _Walk, share: float) -> Node:
@@ -86,7 +87,7 @@ def _climbed(walk: _Walk, share: float) -> Node:
 
 
 def _lowered(walk: _Walk, node: Node, share: float) -> Node:
-    """The same with every rung that turned out to be needless taken back, dearest first."""
+    """The same with every level that turned out to be needless taken back, dearest first."""
     while not walk.spent:
         lower = [(*node[:n], place - 1, *node[n + 1 :]) for n, place in enumerate(node) if place]
         enough = [one for one in lower if walk.left_out(one) <= walk.allowed(share)]
@@ -101,10 +102,17 @@ def _exhausted(walk: _Walk, best: Node, share: float) -> bool:
     import numpy as np
 
     lattice = walk.lattice
-    if prod(known.top + 1 for known in lattice.known) > _LISTED:
+    if prod(dimension.top + 1 for dimension in lattice.dimensions) > _LISTED:
         return False
-    nodes = np.indices([known.top + 1 for known in lattice.known], dtype=np.int16).reshape(len(lattice.known), -1).T
-    losses = [np.array([rung.ncp for rung in known.rungs])[nodes[:, n]] for n, known in enumerate(lattice.known)]
+    nodes = (
+        np.indices([dimension.top + 1 for dimension in lattice.dimensions], dtype=np.int16)
+        .reshape(len(lattice.dimensions), -1)
+        .T
+    )
+    losses = [
+        np.array([level.ncp for level in dimension.levels])[nodes[:, n]]
+        for n, dimension in enumerate(lattice.dimensions)
+    ]
     price = np.mean(losses, axis=0)
     open_ = price < lattice.ncp(best) - _SAME
     for node, under in list(walk.under.items()):
@@ -112,7 +120,7 @@ def _exhausted(walk: _Walk, best: Node, share: float) -> bool:
             open_ &= (nodes > np.array(node)).any(axis=1)
     while open_.any():
         place = int(np.flatnonzero(open_)[price[open_].argmax()])
-        node = tuple(int(rung) for rung in nodes[place])
+        node = tuple(int(level) for level in nodes[place])
         if walk.spent and node not in walk.under:
             return False
         if walk.left_out(node) > walk.allowed(share):
@@ -145,8 +153,8 @@ def _proposal(lattice: Lattice, walk: _Walk, node: Node, threshold: int, populat
     left_out = walk.left_out(node)
     kept = tuple(size for size in lattice.sizes(node) if size.size >= threshold)
     changes = tuple(
-        Change(known.quasi.name, known.rungs[0].name, known.rungs[place].name)
-        for known, place in zip(lattice.known, node, strict=True)
+        Change(dimension.quasi.name, dimension.levels[0].name, dimension.levels[place].name)
+        for dimension, place in zip(lattice.dimensions, node, strict=True)
         if place
     )
     return Proposal(

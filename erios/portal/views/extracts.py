@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from erios.errors import InputError
 from erios.extracts.criteria import describe
-from erios.extracts.forms import FORMS, DatePolicy, Terms, kind_of, say_form
+from erios.extracts.generalisation.columns import FORMS, DatePolicy, Terms, kind_of, say_form
 from erios.extracts.risk import RiskReport
 from erios.extracts.sample import sample_of
 from erios.extracts.specification import PATIENT_KEY, dump_specification, warehouse_tables

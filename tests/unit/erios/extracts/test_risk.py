@@ -1,11 +1,11 @@
-"""The risk report at its edges: what it must hold, what it must never show, pictures, and the linkage attack."""
+"""The risk report at its edges: what it must hold, what it must never show, and the linkage attack."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
-import xml.etree.ElementTree as ET
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from erios.errors import InputError, StorageError, UsageError
+from erios.extracts.generalisation.values import level_sql
 from erios.extracts.risk import Linkage, RiskReport, assess, link, load_knowledge
 from erios.extracts.risk.figures import wilson
-from erios.extracts.risk.ladders import rung_sql
-from erios.extracts.risk.metrics import METRICS, metrics_table
-from erios.extracts.risk.pictures import PICTURES, rung_words
-from erios.extracts.risk.report import Attack, Contribution, Proposal, Risk, SensitiveColumn
+from erios.extracts.risk.metrics import METRICS
+from erios.extracts.risk.report import Attack, Proposal, Risk, SensitiveColumn
 from erios.settings import PROJECT
 
 PEOPLE = 60
@@ -75,6 +74,25 @@ def test_a_report_comes_back_from_json(report):
 
 def test_the_same_seed_gives_the_same_bytes(report, extract, knowledge):
     assert assess(extract[0], extract[1], knowledge, seed=5, population=600).to_json() == report.to_json()
+
+
+def test_a_stored_report_without_a_later_figure_opens(report):
+    stored = json.loads(report.to_json())
+    for name in ("population_uniques", "marketer"):
+        del stored["risk"][name]
+    names = {"name": "x", "fr": "x", "en": "x", "table": "x", "columns": [], "kind": "set", "besides": []}
+    stored["sensitive"] = [names]
+
+    again = RiskReport.from_json(json.dumps(stored))
+
+    assert (again.risk.population_uniques, again.risk.marketer, again.sensitive[0].mean_t) == (None, None, None)
+    assert replace(again, risk=report.risk, sensitive=report.sensitive) == report
+
+
+def test_a_stored_report_of_the_former_names_opens(report):
+    former = re.sub(r'"levels":', '"rungs":', re.sub(r'"level":', '"rung":', report.to_json()))
+
+    assert RiskReport.from_json(former) == report
 
 
 def test_json_of_another_form_is_refused():
@@ -199,7 +217,7 @@ def test_a_broken_file_is_said_without_its_content(tmp_path, knowledge):
 
 
 @pytest.mark.parametrize(
-    ("rung", "value", "expected"),
+    ("level", "value", "expected"),
     [
         ("day", "2020-03-05T10:00:00Z", "2020-03-05"),
         ("month", "2020-03-05", "2020-03"),
@@ -229,11 +247,11 @@ def test_a_broken_file_is_said_without_its_content(tmp_path, knowledge):
         ("suppress", None, "*"),
     ],
 )
-def test_a_value_on_a_rung(knowledge, rung, value, expected):
+def test_a_value_on_a_rung(knowledge, level, value, expected):
     import duckdb
 
     found = duckdb.execute(
-        f"SELECT {rung_sql(rung, 'v', knowledge.hierarchies)} FROM (SELECT ?::VARCHAR AS v)", [value]
+        f"SELECT {level_sql(level, 'v', knowledge.groupings)} FROM (SELECT ?::VARCHAR AS v)", [value]
     )
 
     assert found.fetchall() == [(expected,)]
@@ -243,10 +261,10 @@ def test_a_value_on_a_rung(knowledge, rung, value, expected):
     ("text", "words"),
     [
         ("[[quasi]]\nname = 'a'", "'table' is missing"),
-        ("[ladders]\na = ['year']", "ends with 'suppress'"),
-        ("[ladders]\na = ['decade', 'suppress']", "unknown generalisation 'decade'"),
-        ("[ladders]\na = ['map:x', 'suppress']", "unknown generalisation 'map:x'"),
-        ("[ladders]\na = ['steps:3,1', 'suppress']", "unknown generalisation 'steps:3,1'"),
+        ("[hierarchies]\na = ['year']", "ends with 'suppress'"),
+        ("[hierarchies]\na = ['decade', 'suppress']", "unknown generalisation 'decade'"),
+        ("[hierarchies]\na = ['map:x', 'suppress']", "unknown generalisation 'map:x'"),
+        ("[hierarchies]\na = ['steps:3,1', 'suppress']", "unknown generalisation 'steps:3,1'"),
         ("suppression_limit = 2", "share from 0 to 0.2"),
         ("[maps.m]\na = ['1']\nb = ['1']", "under two labels"),
         ("[ranges.r]\na = ['A', 'B']", "two categories such as"),
@@ -282,53 +300,9 @@ def test_every_figure_of_the_report_is_defined():
     assert all(metric.source and metric.formula for metric in METRICS)
 
 
-def test_the_page_has_the_table_of_metrics():
-    assert metrics_table() in (PROJECT / "docs" / "risk.md").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize(("hits", "trials", "low", "high"), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634)])
 def test_wilson_interval(hits, trials, low, high):
     assert wilson(hits, trials) == pytest.approx((hits / trials, low, high), abs=1e-4)
-
-
-@pytest.mark.parametrize("language", ["fr", "en"])
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_svg_that_a_strict_page_may_hold(report, name, language):
-    picture = PICTURES[name](report, language)
-
-    root = ET.fromstring(picture)
-    tags = {element.tag.split("}")[1] for element in root.iter()}
-    assert tags <= {"svg", "title", "desc", "rect", "text", "circle"}
-    assert not re.search(r"style|script|\bon\w+=|href|url\(", picture)
-    told = [element.text for element in root if element.tag.endswith(("title", "desc"))]
-    assert len(told) == 2
-    assert all(told)
-    assert root.get("aria-labelledby") == " ".join(str(one.get("id")) for one in list(root)[:2])
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_of_an_empty_extract_says_so(tmp_path, knowledge, name):
-    report = assess(tmp_path, write(tmp_path, {"patient": []}), replace(knowledge, quasi=()), seed=1)
-
-    assert "Aucun" in PICTURES[name](report)
-
-
-def test_pictures_differ_by_language(report):
-    assert "Ce que chaque donnée ajoute" in PICTURES["contributions"](report)
-    assert "Birth date" in PICTURES["contributions"](report, "en")
-
-
-def test_generalisations_have_words():
-    assert rung_words("map:region") == "région"
-    assert rung_words("years:5", "en") == "bands of 5 years"
-
-
-def test_the_picture_of_a_share_near_all_does_not_say_all(report):
-    risk = replace(report.risk, share_under=0.99999)
-
-    picture = PICTURES["contributions"](replace(report, risk=risk, contributions=(Contribution("birth", risk, risk),)))
-
-    assert ">99,9\u00a0%" in "".join(element.text or "" for element in ET.fromstring(picture).iter())
 
 
 def test_an_attack_of_the_report_has_an_interval_around_its_share(report):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from erios.extracts.forms import FORMS, DatePolicy, Terms, kind_of
+from erios.extracts.generalisation.columns import FORMS, DatePolicy, Terms, kind_of
 from erios.extracts.sample import STUDY_KEY, sample_of
 from erios.settings import PROJECT
 from etl.tables import WarehouseTable, load_tables
@@ -21,7 +21,7 @@ def shown(table: str, name: str, form: str, dates: DatePolicy = DatePolicy.SHIFT
     ("table", "name", "form", "expected"),
     [
         ("patient", "patient_key", "study-key", STUDY_KEY),
-        ("patient", "birth_date", "band:10", "1950"),
+        ("patient", "birth_date", "years:10", "1950"),
         ("patient", "birth_date", "month", "1957-03"),
         ("patient", "departement", "region", "Auvergne-Rhône-Alpes"),
         ("condition", "code_icd10", "category", "I50"),

@@ -7,16 +7,14 @@ birth of people of ninety and over are one (HIPAA Safe Harbor, 45 CFR 164.514(b)
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from typing import TYPE_CHECKING
 
 from erios.errors import InputError
-from erios.settings import PROJECT
+from erios.extracts.generalisation.values import standard_groupings
+from erios.extracts.generalisation.vocabulary import describe_level
 from etl.sql import literal
 from etl.warehouse.image_files import DIGEST, TABLE
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from etl.tables import WarehouseTable
     from etl.views import Column
 
-HIERARCHIES = PROJECT / "conf" / "hierarchies"
 OLD_AGE = 90
 OTHER = "autre"
 """What stands for values that too few patients share."""
@@ -61,7 +58,7 @@ class Kind(StrEnum):
 
 FORMS: Mapping[Kind, tuple[str, ...]] = {
     Kind.KEY: ("study-key",),
-    Kind.BIRTH: ("year", "month", "band:5", "band:10"),
+    Kind.BIRTH: ("year", "month", "years:5", "years:10"),
     Kind.DATE: ("policy", "month", "year"),
     Kind.AGE: ("keep", "band:5", "band:10"),
     Kind.PLACE: ("keep", "region", "rare"),
@@ -111,9 +108,14 @@ def _kind_by_name(column: Column) -> Kind:
     return Kind.FLAG if column.sql_type == "BOOLEAN" else Kind.TEXT
 
 
+_FORMER = {(Kind.BIRTH, "band:5"): "years:5", (Kind.BIRTH, "band:10"): "years:10"}
+"""Forms that specifications of earlier versions have, and what they are now."""
+
+
 def check_form(table: WarehouseTable, column: Column, form: str) -> str:
     """The form to apply, the column's first where none is named; InputError names what the column may take."""
-    allowed = FORMS[kind_of(table.name, column)]
+    kind = kind_of(table.name, column)
+    allowed, form = FORMS[kind], _FORMER.get((kind, form), form)
     if column.collection:
         allowed = tuple(name for name in allowed if name != "rare")
     if not allowed:
@@ -131,7 +133,7 @@ def column_sql(table: str, column: Column, form: str, terms: Terms) -> str:
     name = f't."{column.name}"'
     if not column.collection:
         return expression(name)
-    return f"list_transform({name}, lambda one: {expression('one')})"
+    return f"list_transform({name}, lambda entry: {expression('entry')})"
 
 
 def _scalar(kind: Kind, column: Column, form: str, terms: Terms) -> Callable[[str], str]:
@@ -190,7 +192,7 @@ def _birth(value: str, form: str, year: int, *, is_text: bool) -> str:
         exact = f"left({value}, 7)" if is_text else f"CAST(date_trunc('month', {value}) AS DATE)"
         top = f"'{oldest}'" if is_text else f"make_date({oldest}, 1, 1)"
         return f"CASE WHEN {of} <= {oldest} THEN {top} ELSE {exact} END"
-    width = int(form.removeprefix("band:")) if form.startswith("band:") else 1
+    width = int(form.removeprefix("years:")) if form.startswith("years:") else 1
     first = f"greatest({of}, {oldest})"
     first = f"({first} - {first} % {width})" if width > 1 else first
     return f"CAST({first} AS VARCHAR)" if is_text else f"make_date(CAST({first} AS INTEGER), 1, 1)"
@@ -204,15 +206,13 @@ def _number(value: str, form: str) -> str:
     return f"floor({value} / {width}) * {width}"
 
 
-@cache
-def _data(name: str) -> dict[str, list[str]]:
-    return {str(key): list(value) for key, value in tomllib.loads((HIERARCHIES / name).read_text("utf-8")).items()}
-
-
 def _region(value: str) -> str:
+    regions: dict[str, list[str]] = {}
+    for departement, region in standard_groupings().maps["region"].items():
+        regions.setdefault(region, []).append(departement)
     rows = (
         f"WHEN {value} IN ({', '.join(map(literal, codes))}) THEN {literal(region)}"
-        for region, codes in _data("regions.toml").items()
+        for region, codes in regions.items()
     )
     return f"CASE {' '.join(rows)} END"
 
@@ -224,38 +224,11 @@ def _category(value: str) -> str:
 def _chapter(value: str) -> str:
     rows = (
         f"WHEN left({value}, 3) BETWEEN {literal(first)} AND {literal(last)} THEN {literal(chapter)}"
-        for chapter, (first, last) in _data("icd10_chapters.toml").items()
+        for chapter, first, last in standard_groupings().ranges["chapter"]
     )
     return f"CASE {' '.join(rows)} END"
 
 
 def say_form(form: str, dates: DatePolicy, language: str = "fr") -> str:
     """A form in words, for people."""
-    name = f"dates:{dates}" if form == "policy" else form
-    if match := re.fullmatch(r"(band|atc):(\d+)", name):
-        return _WORDS[match[1]][language].format(match[2])
-    return _WORDS[name][language]
-
-
-_WORDS: Mapping[str, Mapping[str, str]] = {
-    "study-key": {"fr": "pseudonyme propre à l'étude", "en": "pseudonym of this study"},
-    "keep": {"fr": "tel quel", "en": "as it is"},
-    "rare": {"fr": "valeurs rares regroupées", "en": "rare values grouped"},
-    "region": {"fr": "région", "en": "région"},
-    "category": {"fr": "catégorie CIM-10 (3 caractères)", "en": "CIM-10 category (3 characters)"},
-    "chapter": {"fr": "chapitre CIM-10", "en": "CIM-10 chapter"},
-    "images": {"fr": "images sans visage", "en": "images without a face"},
-    "images:volume": {"fr": "volumes et leurs contours, sans visage", "en": "volumes and their labels, without a face"},
-    "images:radiograph": {"fr": "radiographies", "en": "radiographs"},
-    "month": {"fr": "mois", "en": "month"},
-    "year": {"fr": "année", "en": "year"},
-    "band": {"fr": "tranches de {}", "en": "bands of {}"},
-    "atc": {"fr": "{} premiers caractères du code ATC", "en": "first {} characters of the ATC code"},
-    "dates:exact": {"fr": "dates exactes", "en": "exact dates"},
-    "dates:shifted": {
-        "fr": "dates décalées d'une constante propre au patient",
-        "en": "dates moved by a constant of the patient's",
-    },
-    "dates:month": {"fr": "mois", "en": "month"},
-    "dates:year": {"fr": "année", "en": "year"},
-}
+    return describe_level(f"dates:{dates}" if form == "policy" else form, language)

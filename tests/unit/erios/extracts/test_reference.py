@@ -1,0 +1,15 @@
+"""The tables of the documentation are those that the declarations give."""
+
+from __future__ import annotations
+
+import pytest
+
+from erios.extracts.reference import TABLES, with_table
+from erios.settings import PROJECT
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_page_has_its_table(name: str) -> None:
+    page = (PROJECT / "docs" / name).read_text(encoding="utf-8")
+
+    assert with_table(page, TABLES[name]()) == page
