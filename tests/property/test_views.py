@@ -269,9 +269,9 @@ def check_compiled(
         with pytest.raises(ViewError, match="more than one value"):
             fetch_rows(connection, compiled, texts)
         return
-    found = fetch_rows(connection, compiled, texts)
+    actual = fetch_rows(connection, compiled, texts)
     wanted = Counter(tuple(comparable(row[name]) for name in names) for row in expected)
-    assert Counter(tuple(comparable(value) for value in row) for row in found) == wanted
+    assert Counter(tuple(comparable(value) for value in row) for row in actual) == wanted
 
 
 LIMITS = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -65,8 +65,8 @@ def rows(view: dict[str, Any], records: list[Any]) -> list[tuple[Any, ...]]:
         return fetch_rows(connection, compile_view({"name": "case", **view}), texts)
 
 
-def counted(found: list[tuple[Any, ...]]) -> Counter[str]:
-    return Counter(map(repr, found))
+def counted(actual: list[tuple[Any, ...]]) -> Counter[str]:
+    return Counter(map(repr, actual))
 
 
 ITERATION = {
@@ -315,9 +315,9 @@ def test_iteration_gives_rows(select: list[Any], expected: list[tuple[Any, ...]]
 
 @pytest.mark.parametrize(("path", "expected"), PATHS.values(), ids=PATHS)
 def test_path_gives_value(path: str, expected: list[Any]) -> None:
-    found = rows({"resource": "Patient", "select": [{"column": columns(id="id", value=path)}]}, PATIENTS)
+    actual = rows({"resource": "Patient", "select": [{"column": columns(id="id", value=path)}]}, PATIENTS)
 
-    assert dict(found) == dict(zip(["anna", "bert", "carl"], expected, strict=True))
+    assert dict(actual) == dict(zip(["anna", "bert", "carl"], expected, strict=True))
 
 
 @pytest.mark.parametrize(("paths", "expected"), REPEAT.values(), ids=REPEAT)
@@ -331,10 +331,10 @@ def test_repeat_with_nested_for_each_or_null() -> None:
     answers = {"forEachOrNull": "answer", "column": columns(text="value.ofType(string)", j="%rowIndex")}
     select = [{"repeat": ["item"], "column": columns(link="linkId"), "select": [answers]}]
 
-    found = rows({"resource": "QuestionnaireResponse", "select": select}, [FORM])
+    actual = rows({"resource": "QuestionnaireResponse", "select": select}, [FORM])
 
     expected = [("1", None, 0), ("1.1", "a", 0), ("1.1", None, 1), ("1.2", None, 0), ("1.2.1", None, 0), ("2", None, 0)]
-    assert counted(found) == counted(expected)
+    assert counted(actual) == counted(expected)
 
 
 def test_repeat_over_an_element_the_type_has_not_gives_no_row() -> None:
@@ -371,7 +371,7 @@ def test_constant_of_every_type(kind: str, value: Any, path: str, record: dict[s
     view = {
         "resource": record["resourceType"],
         "constant": [{"name": "c", f"value{kind}": value}],
-        "select": [{"column": columns(found=path)}],
+        "select": [{"column": columns(actual=path)}],
     }
 
     assert rows(view, [record]) == [(expected,)]
@@ -392,9 +392,9 @@ def test_collections_are_typed_and_never_null() -> None:
     }
     values = '[{"valueQuantity": {"value": 1.10}}, {"valueBoolean": true}, {"valueQuantity": {"value": 2}}]'
 
-    found = rows(view, [f'{{"resourceType": "Observation", "component": {values}}}'])
+    actual = rows(view, [f'{{"resourceType": "Observation", "component": {values}}}'])
 
-    assert found == [([Decimal("1.1"), Decimal(2)], [True], [])]
+    assert actual == [([Decimal("1.1"), Decimal(2)], [True], [])]
 
 
 def test_where_filters_by_a_choice() -> None:

@@ -98,7 +98,7 @@ def test_block_expectation_blocks_and_names_the_rows(tmp_path, monkeypatch, few,
     assert failed[0].keys in expected
 
 
-def test_what_every_table_must_keep_is_told_of_the_tables_that_do_not_keep_it(tmp_path):
+def test_a_rule_of_every_table_is_reported_for_the_tables_that_break_it(tmp_path):
     practitioner = {"practitioner_key": f"'{KEYS[7]}'", "country": "'06 12 34 56 78'"}
     others = [practitioner, {**practitioner, "practitioner_key": f"'{KEYS[8]}'", "country": "'FR'"}]
     selects = [f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in row.items())}" for row in others]
@@ -113,8 +113,8 @@ def test_what_every_table_must_keep_is_told_of_the_tables_that_do_not_keep_it(tm
 
     report = check_tables(tables, suites, tmp_path / "docs")
 
-    told = {(r.table, r.keys, r.unexpected, r.evaluated) for r in report.failures(Severity.BLOCK)}
-    assert told == {("patient", (KEYS[2],), 1, 2), ("practitioner", (KEYS[7],), 1, 2)}
+    failures = {(r.table, r.keys, r.unexpected, r.evaluated) for r in report.failures(Severity.BLOCK)}
+    assert failures == {("patient", (KEYS[2],), 1, 2), ("practitioner", (KEYS[7],), 1, 2)}
     held = [(r.table, r.evaluated) for r in report.results if r.success and "Rows without a key" in r.sentence]
     assert held == [("patient", 2), ("practitioner", 2)]
     assert "malformed_pseudonym_in" in (tmp_path / "docs" / "patient.html").read_text()
@@ -125,12 +125,12 @@ def test_two_questions_about_one_column_of_every_table_are_two(tmp_path):
     empty, filled = (f"expect_column_values_to_{what}be_null" for what in ("", "not_"))
     asked = [(empty, "sent", "block"), (filled, "sent", "warn"), (filled, "sent", "warn")]
     asked += [(filled, "$key", "block"), (filled, "key", "warn")]
-    told = [
+    expectations = [
         {"expectation": expectation, "column": column, "severity": severity, "sentence": f"{column} {expectation}."}
         for expectation, column, severity in asked
     ]
     (tmp_path / "suites").mkdir()
-    every = {"derived": {"key": "CAST(NULL AS VARCHAR)"}, "expectations": told}
+    every = {"derived": {"key": "CAST(NULL AS VARCHAR)"}, "expectations": expectations}
     (tmp_path / "suites" / "every_table.json").write_text(json.dumps(every))
     kinds = {"patient": "99999999999999999::BIGINT", "practitioner": "0.5::DECIMAL(38,22)", "specimen": "[1, 2]"}
     for name, value in kinds.items():
@@ -209,8 +209,8 @@ def measurements(folder: Path, **sodium: Any) -> ValidationReport:
 def test_value_outside_the_range_of_its_code_and_unit_is_named(tmp_path):
     report = measurements(tmp_path)
 
-    found = [(r.sentence, r.columns, r.keys) for r in report.failures(Severity.WARN)]
-    assert found == [("Impossible: 1, of Sodium.", ("code", "value", "unit"), (KEYS[2],))]
+    failures = [(r.sentence, r.columns, r.keys) for r in report.failures(Severity.WARN)]
+    assert failures == [("Impossible: 1, of Sodium.", ("code", "value", "unit"), (KEYS[2],))]
     assert "61327" not in (tmp_path / "docs" / "observation.html").read_text()
 
 
@@ -239,8 +239,8 @@ def test_a_joined_table_may_be_written_in_any_way(tmp_path, sql):
     derived = {"too_early": f"CASE WHEN {sql} < DATE '2000-01-01' THEN 1 END"}
     asked = {"expectation": "expect_column_values_to_be_null", "column": "too_early", "severity": "block"}
     folder = suite(tmp_path)
-    told = {"join": {"patient": ["birth_on"]}, "derived": derived, "expectations": [asked | {"sentence": "{count}"}]}
-    (folder / "visit.json").write_text(json.dumps(told))
+    visit = {"join": {"patient": ["birth_on"]}, "derived": derived, "expectations": [asked | {"sentence": "{count}"}]}
+    (folder / "visit.json").write_text(json.dumps(visit))
     tables = {"visit": StagedTable("visit", (str(tmp_path / "visit.parquet"),)), "patient": patients(tmp_path)}
     assert [r.sentence for r in check_tables(tables, folder, tmp_path / "docs").failures(Severity.BLOCK)] == ["1"]
 

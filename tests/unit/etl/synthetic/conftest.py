@@ -23,12 +23,12 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def resources(clean: Path) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_type: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path in sorted(clean.glob("*.ndjson")):
         for line in path.read_bytes().splitlines():
             resource = orjson.loads(line)
-            found[resource["resourceType"]].append(resource)
-    return found
+            by_type[resource["resourceType"]].append(resource)
+    return by_type
 
 
 @pytest.fixture(scope="session")

@@ -50,8 +50,8 @@ def test_the_manifest_lists_every_file_with_its_lines(clean):
 
 def test_nothing_is_dated_after_the_export(clean, resources):
     made = orjson.loads((clean / "manifest.json").read_bytes())["transactionTime"][:10]
-    for found in resources.values():
-        assert max(one["meta"]["lastUpdated"] for one in found)[:10] <= made
+    for of_type in resources.values():
+        assert max(one["meta"]["lastUpdated"] for one in of_type)[:10] <= made
 
 
 def test_progress_hears_every_part(tmp_path):
@@ -167,7 +167,7 @@ def test_the_truth_holds_what_identifies(clean, resources):
     assert {one["value"] for one in patient["telecom"]} <= truth
     assert doctor["identifier"][0]["value"] in truth
     assert doctor["name"][0]["given"][0] in truth or len(doctor["name"][0]["given"][0]) < 4
-    assert {one["id"] for found in resources.values() for one in found} <= truth
+    assert {one["id"] for of_type in resources.values() for one in of_type} <= truth
     assert min(map(len, truth)) >= 4
 
 

@@ -33,21 +33,21 @@ def test_every_type_of_the_hospital_is_there(resources):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sample_of_each_type_is_valid_r4(resources, kind):
-    found = resources[kind]
-    for resource in found[:: max(1, len(found) // 60)]:
+    of_type = resources[kind]
+    for resource in of_type[:: max(1, len(of_type) // 60)]:
         get_fhir_model_class(kind).model_validate(resource)
 
 
 def test_ids_are_unique_and_every_literal_reference_resolves(resources):
-    known = {f"{kind}/{one['id']}" for kind, found in resources.items() for one in found}
-    assert len(known) == sum(map(len, resources.values()))
-    for found in resources.values():
-        for resource in found:
+    targets = {f"{kind}/{one['id']}" for kind, of_type in resources.items() for one in of_type}
+    assert len(targets) == sum(map(len, resources.values()))
+    for of_type in resources.values():
+        for resource in of_type:
             inner = {f"#{one['id']}" for one in resource.get("contained", ())}
             for part in walk(resource):
                 if "reference" in part:
                     target = part["reference"]
-                    assert target in known or target in inner
+                    assert target in targets or target in inner
 
 
 def test_references_by_identifier_name_a_practitioner_or_patient_of_the_export(resources):
@@ -59,8 +59,8 @@ def test_references_by_identifier_name_a_practitioner_or_patient_of_the_export(r
     }
     logical = [
         (part["type"], part["identifier"]["system"], part["identifier"]["value"])
-        for found in resources.values()
-        for resource in found
+        for of_type in resources.values()
+        for resource in of_type
         for part in walk(resource)
         if "identifier" in part and "type" in part and isinstance(part["type"], str)
     ]
@@ -124,8 +124,8 @@ def test_letters_name_the_patient_the_doctors_and_a_phone(resources):
 def test_some_resources_travel_inside_others(resources):
     inner = {
         (kind, one["resourceType"])
-        for kind, found in resources.items()
-        for resource in found
+        for kind, of_type in resources.items()
+        for resource in of_type
         for one in resource.get("contained", ())
     }
     assert inner >= {

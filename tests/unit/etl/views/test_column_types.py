@@ -1,4 +1,4 @@
-"""What the load is told about values that a column cannot hold, and that decimals keep their digits."""
+"""Problems of values that a column cannot hold, and decimals that keep their digits."""
 
 from __future__ import annotations
 
@@ -106,9 +106,9 @@ def test_decimal_keeps_its_value_or_is_a_problem(connection, written, value, pro
 @pytest.mark.parametrize("text", ['":1.50"', '"a\\":1.50"', '"x: 1e9"', '"\\\\":1.5'])
 def test_exact_text_leaves_strings_alone(connection, text):
     record = f'{{"note": {text}, "value": 1.50}}' if text.endswith('"') else f'{{"a\\\\":1.5,"note": {text[:4]}}}'
-    found = connection.execute(f"SELECT {exact_text('text', precision=True)} FROM (SELECT ? AS text)", [record])
+    result = connection.execute(f"SELECT {exact_text('text', precision=True)} FROM (SELECT ? AS text)", [record])
 
-    quoted = str(found.fetchall()[0][0])
+    quoted = str(result.fetchall()[0][0])
 
     assert json.loads(quoted)["note"] == json.loads(record)["note"]
 
@@ -137,9 +137,9 @@ def test_conformance_report_has_the_form_of_the_suite(tmp_path):
     suite = {"resources": [{"resourceType": "Patient", "id": "p"}], "tests": tests}
     (tmp_path / "own.json").write_text(json.dumps(suite))
 
-    found = report(run_suite(tmp_path))["own.json"]["tests"]
+    result = report(run_suite(tmp_path))["own.json"]["tests"]
 
-    assert [(test["name"], test["result"]["passed"]) for test in found] == [
+    assert [(test["name"], test["result"]["passed"]) for test in result] == [
         ("right", True),
         ("wrong", False),
         ("no error", False),

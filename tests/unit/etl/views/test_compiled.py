@@ -150,5 +150,5 @@ def typed(view: CompiledView, records: list[dict[str, Any]]) -> tuple[list[str],
             connection.executemany("INSERT INTO line VALUES (?, ?)", texts)
         structure = json.dumps(view.structure).replace("'", "''")
         source = f"(SELECT seq, from_json(text, '{structure}') AS r FROM line)"
-        found: duckdb.DuckDBPyRelation = connection.sql(view.sql(source, "r", ["seq"], problems=True))
-        return [str(kind) for kind in found.types], sorted(found.fetchall(), key=repr)
+        relation: duckdb.DuckDBPyRelation = connection.sql(view.sql(source, "r", ["seq"], problems=True))
+        return [str(kind) for kind in relation.types], sorted(relation.fetchall(), key=repr)

@@ -1,4 +1,4 @@
-"""What a faulty view is told: the view, the JSON path of the fault and what is wrong, in one sentence."""
+"""Errors of a faulty view: one sentence with the view, the JSON path of the fault and what is wrong."""
 
 from __future__ import annotations
 
