@@ -35,7 +35,7 @@ from validation import Severity, StagedTable, ValidationReport, check_tables, pr
 
 
 def load_config(settings: Settings) -> LoadConfig:
-    """The plan of a load: views compiled, key named but not read. Raises ViewError, PrivacyError, KeyringError."""
+    """The load's parameters; the key is named, not read. Raises ViewError, PrivacyError, KeyringError."""
     key = read_key(settings.keyring)
     dicom = dicom_rules(settings)
     return LoadConfig(
@@ -76,24 +76,24 @@ def _with_profile(tables: Sequence[WarehouseTable], dicom: DicomRules) -> tuple[
 
 def load_export(paths: Sequence[Path], settings: Settings, progress: Progress | None = None) -> LoadReport:
     """Load FHIR and DICOM (files, folders, zips), validate them and publish a release."""
-    with _prepared(settings) as (plan, runner):
-        report = load(paths, plan, runner, gate(settings), progress)
+    with _prepared(settings) as (config, runner):
+        report = load(paths, config, runner, gate(settings), progress)
     _audit(settings, "load", report)
     return report
 
 
 def refresh_release(settings: Settings, progress: Progress | None = None) -> LoadReport:
     """Publish a release that follows the objection register of today, without a new export."""
-    with _prepared(settings) as (plan, runner):
-        report = refresh(plan, runner, gate(settings), progress)
+    with _prepared(settings) as (config, runner):
+        report = refresh(config, runner, gate(settings), progress)
     _audit(settings, "refresh", report)
     return report
 
 
 def rebuild_release(settings: Settings, tables: Sequence[str] = (), progress: Progress | None = None) -> LoadReport:
     """Compute the tables (all, or those named) anew from the landing zone, validate them and publish a release."""
-    with _prepared(settings) as (plan, runner):
-        report = rebuild(plan, runner, gate(settings), tables, progress)
+    with _prepared(settings) as (config, runner):
+        report = rebuild(config, runner, gate(settings), tables, progress)
     _audit(settings, "rebuild", report)
     return report
 
@@ -119,14 +119,14 @@ _RESOURCE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 
 @contextmanager
 def _prepared(settings: Settings) -> Iterator[tuple[LoadConfig, Runner]]:
-    """The plan and a Spark session, with Great Expectations being imported meanwhile."""
+    """The parameters of a load and a task runner; imports Great Expectations in the background."""
     settings.make_zones()
-    plan = load_config(settings)
+    config = load_config(settings)
     start_validation()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
-        runner.warm(plan.carried)
-        yield plan, runner
+        runner.warm(config.carried)
+        yield config, runner
 
 
 def _audit(settings: Settings, action: str, report: LoadReport) -> None:

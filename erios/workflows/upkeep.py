@@ -65,7 +65,7 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
     InternalError when the scan still finds a pseudonym.
     """
     references = [parse_reference(patient) for patient in patients]
-    plan = load_config(settings)
+    config = load_config(settings)
     change = add(settings, [Objection(reference, f"erasure: {reason}") for reference in references])
     candidates = [settings.studies, settings.tracking, segments_folder(settings), settings.identity / "quarantine"]
     forget(settings, change.patient_keys)
@@ -77,7 +77,7 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
         append(settings, "warehouse.erase", object=change.patient_keys[0], reason=reason, details=details)
 
     folders = [folder for folder in candidates if folder.exists()]
-    erasure = erase(plan, references, folders, landing=landing, done=record)
+    erasure = erase(config, references, folders, landing=landing, done=record)
     if erasure.after is None or erasure.after.occurrences:
         raise InternalError(f"the scan after the erasure still finds the patient: see {reports[0]}")
     return erasure, reports[0]

@@ -1,9 +1,9 @@
 """What an export holds that no view reads: elements, extensions and whole resource types, with counts.
 
-Owns the comparison of an export's shape with the structures that the compiled views read, so that what the
+Owns the comparison of an export with the structures that the compiled views read, so that what the
 warehouse is not keeping is a decision somebody sees. It reports names of elements and URLs of extensions and
 never a value; names that cannot be element names are counted together, because they may be values put in the
-wrong place. Memory holds one line (or one Bundle) and one counter per distinct place.
+wrong place. Memory holds one line (or one Bundle) and one counter per distinct path.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class InventoryRow:
-    """One place that no view reads: ``Patient.contact.name.family``, arrays collapsed.
+    """One path that no view reads: ``Patient.contact.name.family``, arrays collapsed.
 
-    ``kind`` is ``element`` (a primitive), ``extension`` (``extension`` is then its URL and ``path`` the place
-    it stands at) or ``resource`` (a type that no view reads at all). ``count`` is how often it occurs,
+    ``kind`` is ``element`` (a primitive), ``extension`` (``extension`` is then its URL and ``path`` the element
+    that has it) or ``resource`` (a type that no view reads at all). ``count`` is how often it occurs,
     ``resources`` in how many resources.
     """
 
@@ -89,10 +89,10 @@ def inventory(path: Path, views_dir: Path, *, progress: Progress | None = None) 
     return survey.result()
 
 
-class _Place:
+class _Node:
     """One element of one type: what the views read below it, and how often something unread stood there.
 
-    A holder is a list of extensions: its children are keyed by URL, those of any other place by element name.
+    A holder is a list of extensions: its children are keyed by URL, those of any other node, by element name.
     """
 
     __slots__ = ("children", "count", "holder", "kind", "last", "path", "read", "resources", "url")
@@ -105,7 +105,7 @@ class _Place:
         self.holder = holder
         self.kind = kind
         self.url = url
-        self.children: dict[str, _Place | None] = {}
+        self.children: dict[str, _Node | None] = {}
         self.count = 0
         self.resources = 0
         self.last = 0
@@ -130,10 +130,10 @@ class _TypeRead:
 
 @dataclass
 class _Survey:
-    """The counters of a whole export; a place that the views read is remembered as None and passed by."""
+    """The counters of a whole export; a node that the views read as a whole is None."""
 
     types: Mapping[str, _TypeRead]
-    roots: dict[str, _Place] = field(default_factory=dict)
+    roots: dict[str, _Node] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
     record: int = 0
@@ -170,36 +170,36 @@ class _Survey:
                 self.record += 1
                 self._walk(resource, self._root(name), self.types[name].urls)
 
-    def _root(self, name: str) -> _Place:
+    def _root(self, name: str) -> _Node:
         if name not in self.roots:
-            self.roots[name] = _Place(name, self.types[name].structure)
+            self.roots[name] = _Node(name, self.types[name].structure)
         return self.roots[name]
 
-    def _walk(self, resource: dict[str, Any], root: _Place, urls: frozenset[str]) -> None:
+    def _walk(self, resource: dict[str, Any], root: _Node, urls: frozenset[str]) -> None:
         """Visit every unread value below a resource; iterative, since exports may be nested to any depth."""
-        stack: list[tuple[Any, _Place]] = [(resource, root)]
+        stack: list[tuple[Any, _Node]] = [(resource, root)]
         while stack:
-            value, place = stack.pop()
+            value, node = stack.pop()
             if type(value) is dict:
-                children = place.children
+                children = node.children
                 for name, inner in value.items():
-                    child = children[name] if name in children else _child(place, name)
+                    child = children[name] if name in children else _child(node, name)
                     if child is not None:
                         stack.append((inner, child))
             elif type(value) is list:
-                stack.extend(self._extensions(value, place, urls) if place.holder else [(v, place) for v in value])
+                stack.extend(self._extensions(value, node, urls) if node.holder else [(v, node) for v in value])
             elif value is not None:
-                place.tally(self.record)
+                node.tally(self.record)
 
-    def _extensions(self, values: list[Any], holder: _Place, urls: frozenset[str]) -> Iterator[tuple[Any, _Place]]:
+    def _extensions(self, values: list[Any], holder: _Node, urls: frozenset[str]) -> Iterator[tuple[Any, _Node]]:
         """Count the unread extensions of a list and hand back those that the views read, to be visited."""
         for value in values:
             url = value.get("url") if isinstance(value, dict) else None
-            place = _extension(holder, url if isinstance(url, str) else "", urls)
-            if place.kind == "extension":
-                place.tally(self.record)
+            node = _extension(holder, url if isinstance(url, str) else "", urls)
+            if node.kind == "extension":
+                node.tally(self.record)
             else:
-                yield value, place
+                yield value, node
 
     def result(self) -> Inventory:
         rows = [
@@ -208,39 +208,39 @@ class _Survey:
             if name not in self.types
         ]
         for name, root in self.roots.items():
-            rows += [place.row(name) for place in _counted(root)]
+            rows += [node.row(name) for node in _counted(root)]
         ordered = sorted(rows, key=lambda row: (row.type, row.path, row.extension or ""))
         return Inventory(tuple(ordered), dict(sorted(self.seen.items())), self.unreadable)
 
 
-def _child(place: _Place, name: str) -> _Place | None:
-    """The place of a named element below ``place``; None when the views read it whole."""
-    if not _NAME.fullmatch(name.removeprefix("_")) or len(place.children) >= _MOST_NAMES:
-        return _remember(place, STRANGE, f"{place.path}.{STRANGE}", None)
-    read = _single(place.read.get(name)) if isinstance(place.read, Mapping) else None
+def _child(node: _Node, name: str) -> _Node | None:
+    """The node of a named element below ``node``; None when the views read it whole."""
+    if not _NAME.fullmatch(name.removeprefix("_")) or len(node.children) >= _MOST_NAMES:
+        return _remember(node, STRANGE, f"{node.path}.{STRANGE}", None)
+    read = _single(node.read.get(name)) if isinstance(node.read, Mapping) else None
     if isinstance(read, str):
-        place.children[name] = None
+        node.children[name] = None
         return None
-    return _remember(place, name, f"{place.path}.{name.removeprefix('_')}", read)
+    return _remember(node, name, f"{node.path}.{name.removeprefix('_')}", read)
 
 
-def _remember(place: _Place, name: str, path: str, read: Any) -> _Place:
-    child = place.children.get(name) or _Place(path, read, holder=name in _EXTENSIONS)
-    place.children[name] = child
+def _remember(node: _Node, name: str, path: str, read: Any) -> _Node:
+    child = node.children.get(name) or _Node(path, read, holder=name in _EXTENSIONS)
+    node.children[name] = child
     return child
 
 
-def _extension(holder: _Place, url: str, urls: frozenset[str]) -> _Place:
-    """The place of one extension URL: of kind ``extension`` when no view names it where it stands."""
+def _extension(holder: _Node, url: str, urls: frozenset[str]) -> _Node:
+    """The node of one extension URL: of kind ``extension`` when no view names it on that element."""
     legal = _URL.fullmatch(url) and len(holder.children) < _MOST_NAMES
     shown = url if legal else "(not a URL)"
-    place = holder.children.get(shown)
-    if place is None and isinstance(holder.read, Mapping) and url in urls:
-        place = _Place(f"{holder.path}('{url}')", {**holder.read, "url": "VARCHAR"})
-    elif place is None:
-        place = _Place(holder.path, None, kind="extension", url=shown)
-    holder.children[shown] = place
-    return place
+    node = holder.children.get(shown)
+    if node is None and isinstance(holder.read, Mapping) and url in urls:
+        node = _Node(f"{holder.path}('{url}')", {**holder.read, "url": "VARCHAR"})
+    elif node is None:
+        node = _Node(holder.path, None, kind="extension", url=shown)
+    holder.children[shown] = node
+    return node
 
 
 def _single(structure: Any) -> Any:
@@ -251,13 +251,13 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _counted(root: _Place) -> Iterator[_Place]:
+def _counted(root: _Node) -> Iterator[_Node]:
     stack = [root]
     while stack:
-        place = stack.pop()
-        stack.extend(child for child in place.children.values() if child is not None)
-        if place.count:
-            yield place
+        node = stack.pop()
+        stack.extend(child for child in node.children.values() if child is not None)
+        if node.count:
+            yield node
 
 
 def _types_read(views_dir: Path) -> dict[str, _TypeRead]:

@@ -16,7 +16,7 @@ import pytest
 
 from etl.privacy import RULES
 from etl.views import compile_view, load_view
-from etl.views_reference import row_key, views_reference
+from etl.warehouse_page import row_key, warehouse_page
 
 ROOT = Path(__file__).parents[3]
 VIEWS = ROOT / "conf" / "views"
@@ -431,6 +431,6 @@ def test_rows_of_real_records_are_as_many_as_counted_and_unique_on_the_row_key(t
 def test_reference_page_is_current():
     page = (ROOT / "docs" / "warehouse.md").read_text()
 
-    assert page == views_reference(VIEWS), (
-        "run `python -m etl.views_reference conf/views docs/warehouse.md` after changing a view"
+    assert page == warehouse_page(VIEWS), (
+        "run `python -m etl.warehouse_page conf/views docs/warehouse.md` after changing a view"
     )

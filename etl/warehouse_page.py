@@ -1,8 +1,7 @@
-"""The reference page of the warehouse, written from the views: tables, columns, rules and meanings.
+"""The reference page of the warehouse, generated from the views: tables, columns, privacy rules and meanings.
 
-Owns the text of ``docs/warehouse.md`` and nothing else; what it says comes from the ViewDefinitions alone, so
-the page says what the load does. Write it anew with
-``python -m etl.views_reference conf/views docs/warehouse.md``.
+Owns the text of ``docs/warehouse.md``, which has nothing that is not in the ViewDefinitions. Generate it with
+``python -m etl.warehouse_page conf/views docs/warehouse.md``.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from etl.warehouse.columns import LINEAGE_TYPES
 _INTRODUCTION = """\
 # The warehouse: tables and columns
 
-<!-- Written by etl/views_reference.py from conf/views: change a view, not this page. -->
+<!-- Written by etl/warehouse_page.py from conf/views: change a view, not this page. -->
 
 A table is one SQL-on-FHIR ViewDefinition in `conf/views`; adding a file adds a table. Every column
 carries the rule that decides what of it may enter the warehouse:
@@ -46,7 +45,7 @@ Every table also has four columns of the load itself:
 _HEADER = "| column | type | rule | code system | meaning |\n|---|---|---|---|---|"
 
 
-def views_reference(views_dir: Path) -> str:
+def warehouse_page(views_dir: Path) -> str:
     """The whole page as Markdown; ViewError when the folder holds no view or one that does not compile."""
     files = sorted(Path(views_dir).glob("*.json"))
     if not files:
@@ -91,4 +90,4 @@ def _cells(cells: Iterable[str]) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(views_reference(Path(sys.argv[1])))
+    Path(sys.argv[2]).write_text(warehouse_page(Path(sys.argv[1])))
