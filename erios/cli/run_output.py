@@ -27,11 +27,11 @@ def follow_run(run: Run) -> None:
         raise
     run.refresh_from_db()
     if run.state == "done":
-        screen().print(f"Run {run.number} is done; `erios runs show {run.number}` tells all of it.", soft_wrap=True)
+        screen().print(f"Run {run.number} is done; `erios runs show {run.number}` shows all of it.", soft_wrap=True)
 
 
 class EpochLines:
-    """From a run's events to one line an epoch, and one at the end."""
+    """A run's events as lines: one per epoch, and one at the end."""
 
     def __init__(self) -> None:
         self._losses: list[float] = []
@@ -62,7 +62,7 @@ class EpochLines:
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """What is shown of a run."""
+    """A run as the commands show it."""
     return {
         "run": run.number,
         "extract": run.extract.number,

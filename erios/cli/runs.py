@@ -60,14 +60,14 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
 
 def _print_figures(metrics: dict[str, float]) -> None:
-    """What was judged beside the plain model, then each subgroup, then what training and energy meter told last."""
-    judged = [name for name in metrics if name.startswith("test/") and f"{name}_low" in metrics]
+    """The evaluation beside the baseline, then each subgroup, then the last figures of training and energy meter."""
+    evaluated = [name for name in metrics if name.startswith("test/") and f"{name}_low" in metrics]
     rows = [
         [name.removeprefix("test/"), _interval(metrics, name), _interval(metrics, name.replace("test/", "baseline/"))]
-        for name in judged
+        for name in evaluated
     ]
     if rows:
-        title = f"Judged on {metrics['test/patients']:.0f} patients never seen, with 95 % intervals"
+        title = f"Evaluated on {metrics['test/patients']:.0f} patients never seen, with 95 % intervals"
         print_table(title, ("figure", "model", "plain model"), rows, numbers=2)
     groups = [name for name in metrics if name.startswith("group/") and f"{name}_low" in metrics]
     if groups:
@@ -75,7 +75,7 @@ def _print_figures(metrics: dict[str, float]) -> None:
         print_table("By group of patients", ("group", "figure", "model"), group_rows, numbers=1)
     rest = [[name, f"{metrics[name]:.5g}"] for name in metrics if name.startswith(("train/", "validation/", "energy/"))]
     if rest:
-        print_table("Last told by training and energy meter", ("figure", "value"), rest, numbers=1)
+        print_table("Last figures of training and energy meter", ("figure", "value"), rest, numbers=1)
 
 
 def _interval(metrics: dict[str, float], name: str) -> str:
@@ -162,16 +162,14 @@ def report_stopped() -> None:
 
 
 def _by() -> User:
-    """The person at the keyboard, once every live run was looked at."""
+    """The person at the keyboard, after a check of every live run."""
     open_database()
     by = operator()
-
     run_follow.follow()
     return by
 
 
 def _find(by: User, number: str) -> Run:
-
     run = visible_runs(by).filter(number=number).first()
     if run is None:
         raise UsageError(f"no run '{number}' that you may see; `erios runs list` shows them")

@@ -1,6 +1,6 @@
 """A run as its team reads it: the curve drawn as SVG, figures with their intervals, energy in plain units.
 
-Owns words and measures only; every figure comes from the run's own summary.
+Owns words and measures; every figure comes from the run's summary.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def figures(summary: RunSummary) -> dict[str, Any]:
         "withheld": bool(evaluation) and evaluation.get("patients") is None,
         "results": _results(evaluation),
         "groups": _groups(evaluation),
-        "fewest": evaluation.get("min_cell"),
+        "fewest": evaluation.get("min_cell", evaluation.get("fewest_patients")),  # its name in earlier versions
         "energy": _energy(summary.energy),
         "meter": summary.meter,
         "weights": summary.weights,
@@ -66,11 +66,11 @@ def metric_name(name: str) -> str:
 
 
 def _curves(epochs: Sequence[Epoch]) -> list[dict[str, Any]]:
-    """One drawing a figure: the training loss, then what validation told."""
-    told = {"loss": [(one.number, one.loss) for one in epochs if one.loss is not None]}
-    for name in sorted({name for one in epochs for name in one.validation}):
-        told[name] = [(one.number, one.validation[name]) for one in epochs if name in one.validation]
-    return [_curve(name, points) for name, points in told.items() if len(points) > 1]
+    """One curve per figure: the training loss, then those of validation."""
+    curves = {"loss": [(epoch.number, epoch.loss) for epoch in epochs if epoch.loss is not None]}
+    for name in sorted({name for epoch in epochs for name in epoch.validation}):
+        curves[name] = [(epoch.number, epoch.validation[name]) for epoch in epochs if name in epoch.validation]
+    return [_curve(name, points) for name, points in curves.items() if len(points) > 1]
 
 
 def _curve(name: str, points: Sequence[tuple[int, float]]) -> dict[str, Any]:
@@ -89,10 +89,10 @@ def _curve(name: str, points: Sequence[tuple[int, float]]) -> dict[str, Any]:
     }
 
 
-def _estimate(one: Mapping[str, float] | None) -> str:
-    if one is None or one["value"] != one["value"]:
+def _estimate(figure: Mapping[str, float] | None) -> str:
+    if figure is None or figure["value"] != figure["value"]:
         return "–"
-    value, low, high = (format_number(one[name], 3) for name in ("value", "low", "high"))
+    value, low, high = (format_number(figure[name], 3) for name in ("value", "low", "high"))
     return gettext(_INTERVAL, value=value, low=low, high=high)
 
 
@@ -101,10 +101,10 @@ def _results(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {
             "name": metric_name(name),
-            "model": _estimate(one),
+            "model": _estimate(figure),
             "baseline": _estimate(baseline.get(name)),
         }
-        for name, one in metrics.items()
+        for name, figure in metrics.items()
     ]
 
 
@@ -114,10 +114,10 @@ def _groups(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {
             "group": f"{_group(group)} : {_group(value)}",
-            "figure": _estimate(told.get(main)) if told else "",
+            "figure": _estimate(metrics.get(main)) if metrics else "",
         }
         for group, values in (evaluation.get("groups") or {}).items()
-        for value, told in values.items()
+        for value, metrics in values.items()
     ]
 
 
@@ -131,11 +131,11 @@ def _short(value: float) -> str:
     return text.replace(".", decimal_separator())
 
 
-def _energy(told: Mapping[str, float]) -> dict[str, str]:
-    if not told:
+def _energy(figures: Mapping[str, float]) -> dict[str, str]:
+    if not figures:
         return {}
     return {
-        "wh": _short(1000 * told["total_kwh"]),
-        "grams": _short(told["co2e_g"]),
-        "seconds": format_number(told["seconds"], 0),
+        "wh": _short(1000 * figures["total_kwh"]),
+        "grams": _short(figures["co2e_g"]),
+        "seconds": format_number(figures["seconds"], 0),
     }

@@ -1,7 +1,7 @@
-"""Whether a run may go on, asked from inside its job: rights from the governance database, bytes from the disk.
+"""Whether a run may continue, checked in its job: rights in the governance database, bytes of the extract on disk.
 
-Owns the question, not the rules. A job holds no key and writes no event: what it finds, it says by ending, and
-``erios.workflows.run_follow`` puts that on record. An answer that cannot be had is a no.
+Owns the checks, not the rules. A job holds no key and writes no event of the audit chain: it reports a refusal by its
+exit code, and ``erios.workflows.run_follow`` records that. A check that cannot be made counts as a refusal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from erios.studies.run_selectors import find_run, lost_right
 from experiments.errors import ForbiddenError, StoppedError
 
 _SHARE = 0.01
-"""Of the time between two checkpoints, what reading every byte of the extract again may take."""
+"""Largest share of the time between two checkpoints that reading the whole extract again may take."""
 _DRIFT = timedelta(minutes=5)
 
 
@@ -31,9 +31,8 @@ class RunGuard:
         self._last: float | None = None
 
     def ask(self) -> None:
-        """Is the run still wanted, the extract released, the study active, its starter on the team?"""
+        """Is the run not stopped, the extract released, the study active, its starter on the team?"""
         run = self._run()
-
         now = datetime.now(UTC)
         if now < run.created - _DRIFT:
             raise ForbiddenError(

@@ -1,6 +1,6 @@
-"""What runs found, read from the tracking: figures, comparison, and whether a run can be done again.
+"""Runs as the tracking has them: their list, figures, comparison, reproduction, and the promotion of their models.
 
-Owns the reading; who may see a run is asked before.
+Callers check permissions to see a run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ def tracked_run(run: Run) -> Tracked | None:
     """The record of a run's last attempt; None while there is none."""
     if not run.tracked:
         return None
-
     spec = read_spec(folder_of(run, load_settings()))
     try:
         return make_client(spec).get_run(run.tracked)
@@ -42,7 +41,7 @@ def tracked_run(run: Run) -> Tracked | None:
 
 
 def list_runs(by: User) -> list[dict[str, Any]]:
-    """The runs that somebody may see, newest first, with what the list shows of each."""
+    """The runs that ``by`` may see, newest first, as rows of the list."""
     return [
         {
             "run": run.number,
@@ -89,7 +88,7 @@ def compare_runs(first: Run, second: Run) -> list[dict[str, Any]]:
 
 
 def evidence_of(run: Run) -> Evidence:
-    """What is on record of a run, for whoever wants its model promoted."""
+    """The evidence for a promotion of the run's model."""
     summary, bundle = summary_of(run), open_bundle(folder_of(run, load_settings()) / "bundle")
     return Evidence(
         state=State(run.state),
@@ -121,10 +120,10 @@ def start_reproduction(run: Run) -> Run:
 def compare_reproduction(run: Run, again: Run) -> dict[str, Any]:
     """Same code, environment, data and settings? Same weights, bit for bit? Else by how much the figures differ."""
     first, second = tracked_run(run), tracked_run(again)
-    tags = [found.data.tags if found else {} for found in (first, second)]
+    tags = [tracked.data.tags if tracked else {} for tracked in (first, second)]
     facts = ("erios.code", "erios.environment", "erios.extract.root", "erios.bundle.digest")
     changed = [name.removeprefix("erios.") for name in facts if tags[0].get(name) != tags[1].get(name)]
-    weights = [one.get("erios.weights", "") for one in tags]
+    weights = [each.get("erios.weights", "") for each in tags]
     same = bool(weights[0]) and weights[0] == weights[1]
     return {
         "same": same,
