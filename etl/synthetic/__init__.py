@@ -1,8 +1,8 @@
-"""The demonstration hospital: a French university hospital in FHIR R4, invented from a seed.
+"""The demonstration hospital: a French university hospital in FHIR R4, generated from a seed.
 
-Owns the generator (`generate`), the truth that leak tests need (`identifying_values`), the list of planted
-faults (`read_planted`) and the true readmission risk (`readmission_risk`, `simulate`). It must never read
-real data, nor be imported by a load.
+`generate` writes an export; `identifying_values` and `read_planted` give tests the identifying values and the planted
+faults in it; `readmission_risk` and `simulate` give the true risk of readmission. No real data are read, and no load
+imports this package.
 """
 
 from __future__ import annotations

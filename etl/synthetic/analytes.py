@@ -1,8 +1,6 @@
-"""Owns what the hospital measures: each analyte's LOINC code, unit, reference range, noise and possible
-values.
+"""Measured quantities: LOINC code, unit, reference range, noise and bounds of each.
 
-Must never know a patient: a value is drawn by `etl.synthetic.body` from the baselines it holds for one
-person.
+Values are drawn by `etl.synthetic.body` from the baselines of a person.
 """
 
 from __future__ import annotations
@@ -11,9 +9,7 @@ from typing import NamedTuple
 
 
 class Analyte(NamedTuple):
-    """One measured quantity. `noise` is the day-to-day spread; `least`/`most` bound what is physically
-    possible.
-    """
+    """One measured quantity. `noise` is the day-to-day spread; `least`/`most` bound what is physically possible."""
 
     loinc: str
     display: str

@@ -11,9 +11,7 @@ from typing import NamedTuple
 
 
 class LongIllness(NamedTuple):
-    """A chronic condition. Prevalence is logistic in age (per ten years from 60), sex and earlier
-    illnesses.
-    """
+    """A chronic condition. Prevalence is logistic in age (per ten years from 60), sex and earlier illnesses."""
 
     key: str
     code: str

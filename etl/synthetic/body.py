@@ -1,7 +1,6 @@
-"""Owns a person's physiology: the baseline of every measured quantity, and its value at a moment of an
-illness.
+"""Physiology of a person: the baseline of every measured quantity, and its value during an illness.
 
-Must never see an identity, only age, sex and illnesses.
+Depends on age, sex and illnesses only, never on an identity.
 """
 
 from __future__ import annotations
@@ -22,9 +21,7 @@ _KIDNEY_RATE = {3: (45.0, 7.0), 4: (22.0, 4.0), 5: (9.0, 2.0)}
 
 
 def ckd_epi(creatinine: float, age: float, is_female: bool) -> float:
-    """Filtration rate, mL/min/1.73 m², from µmol/L of creatinine (CKD-EPI 2009, without ethnicity; Levey
-    2009).
-    """
+    """Filtration rate, mL/min/1.73 m², from µmol/L of creatinine (CKD-EPI 2009, without ethnicity; Levey 2009)."""
     kappa, alpha, factor = (0.7, -0.329, 1.018) if is_female else (0.9, -0.411, 1.0)
     ratio: float = creatinine / 88.4 / kappa
     rate: float = 141.0 * min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -1.209 * 0.993**age * factor
@@ -71,9 +68,7 @@ class Body:
         return {"height": height, "bmi": bmi, "weight": bmi * (height / 100) ** 2}[key]
 
     def measure(self, rng: Random, key: str, age: float, changes: Mapping[str, Change], strength: float) -> float:
-        """A measured value: baseline, the illness at `strength` (0 well, 1 typical worst), noise, physical
-        bounds.
-        """
+        """A measured value: baseline, the illness at `strength` (0 well, 1 typical worst), noise, physical bounds."""
         analyte = ANALYTES[key]
         value = self.baseline(key, age)
         change = changes.get(key)
@@ -95,9 +90,7 @@ _CHILD: dict[str, Callable[[float], float]] = {
 
 
 def strength_at(key: str, severity: float, days: float, halving: float) -> float:
-    """How much of an illness is left after some days of treatment, for a quantity that follows it fast or
-    slowly.
-    """
+    """How much of an illness is left after some days of treatment, for a quantity that follows it fast or slowly."""
     pace = 25.0 if key in _SLOW else halving
     return severity * exp(-days / pace)
 

@@ -1,6 +1,6 @@
-"""Owns time in the demonstration hospital: minutes since 1970 (UTC) inside, Paris time in FHIR text outside.
+"""Time in the demonstration hospital: minutes since 1970 (UTC) in the code, Paris time in FHIR texts.
 
-Must never read the machine's clock: the same seed gives the same bytes on any day.
+The machine's clock is never read: a seed gives the same bytes on any day.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Owns the terminologies' excerpts: CIM-10, CCAM, ATC/UCD, LOINC, SNOMED CT codes with their labels.
+"""Excerpts of terminologies: CIM-10, CCAM, ATC/UCD, LOINC and SNOMED CT codes with their labels.
 
-Must never hold an invented code: each is the published one. CIM-10 and CCAM labels are the French ones, LOINC
-and SNOMED CT displays the English ones. UCD13 codes appear only for presentations whose code is known.
+All codes are published ones. CIM-10 and CCAM labels are the French ones, LOINC and SNOMED CT displays the English
+ones. Only presentations with a published UCD13 code have one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Owns the small FHIR R4 pieces every record is made of: codings, quantities, references, meta,
-identifiers.
+"""FHIR R4 data types that all resources share: codings, quantities, references, meta, identifiers.
 
-Must never draw anything at random nor know a clinical rule. Constant pieces are serialised once
-(`Fragment`), so that a resource costs one dictionary and one `orjson.dumps`.
+Nothing is random, and no clinical rule is here. Constant values are serialised once (`Fragment`), so that a resource
+costs one dictionary and one `orjson.dumps`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Owns the demonstration hospital itself: legal entity, wards, beds, staff, formulary. One per seed.
+"""The demonstration hospital itself: legal entity, wards, beds, staff, formulary.
 
-Must never depend on its patients: each worker process builds the same hospital from the seed alone.
+Depends on the seed only, not on patients, so that each worker process builds the same one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Owns the invented identities: names, birth, address, contacts, INS-NIR and IPP of one person.
+"""Invented identities: names, birth, address, contacts, INS-NIR and IPP of a person.
 
-Must never give two people of one hospital the same INS-NIR or IPP (up to ``len(PLACES) * 999`` people), and
-never make a name but by combining the lists of `people_tables` at random.
+Two people of a hospital never have the same INS-NIR or IPP (up to ``len(PLACES) * 999`` people). Names are random
+combinations of the lists in `people_tables`.
 """
 
 from __future__ import annotations
@@ -74,9 +74,7 @@ class Person:
 
 
 def nir_key(number: str) -> str:
-    """Two-digit key of a 13-character NIR: 97 minus its remainder by 97; 2A counts as 19 and 2B as 18
-    (INSEE).
-    """
+    """Two-digit key of a 13-character NIR: 97 minus its remainder by 97; 2A counts as 19 and 2B as 18 (INSEE)."""
     digits = number.replace("2A", "19").replace("2B", "18")
     return f"{97 - int(digits) % 97:02d}"
 
@@ -170,9 +168,7 @@ def _contact(rng: Random, family: str, is_child: bool, is_female: bool) -> Conta
 
 
 def draw_person(rng: Random, index: int, seed: int, today: int) -> Person:
-    """The `index`-th person of the hospital of `seed`, alive on the day `today` unless their course says
-    else.
-    """
+    """The `index`-th person of the hospital of `seed`, alive on the day `today` unless their course says else."""
     is_female = rng.random() < 0.53
     age = _draw_age(rng)
     birth_day = today - int(age * DAYS_A_YEAR)

@@ -1,7 +1,7 @@
-"""Owns the invented people's raw material: common first and family names, towns, streets, mail hosts.
+"""Lists from which identities are drawn: common first and family names, towns, streets, mail hosts.
 
-Must never hold a whole identity: people are made by drawing from these lists at random. Phone prefixes are
-those that the French regulator keeps for fiction (ARCEP decision 2018-0881), mail hosts those of RFC 2606.
+No list holds a whole identity. Phone prefixes are those that the French regulator keeps for fiction (ARCEP decision
+2018-0881), mail hosts those of RFC 2606.
 """
 
 from __future__ import annotations

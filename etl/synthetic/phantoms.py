@@ -1,5 +1,4 @@
-"""Owns the invented anatomy of the demonstration hospital's images: grids of intensities, and lesions whose size and
-position are known.
+"""Invented anatomy of the demonstration hospital: grids of intensities, and lesions of known size and position.
 
 Lengths are millimetres, axes (z, y, x) with y towards the back, origin at the middle of the grid. Intensities of CT are
 Hounsfield units, those of radiographs grey levels of 12 bits. Nothing here resembles a real person.

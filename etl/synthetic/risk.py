@@ -1,7 +1,7 @@
-"""Owns the true risk of an unplanned return within thirty days of a discharge: the thing a model may learn.
+"""The true risk of an unplanned readmission within thirty days of a discharge, which a model may learn.
 
-The formula is published in `docs/synthetic-hospital.md`; a change of one changes the other. Its inputs can
-all be read from the export (ages, long illnesses, stays, last results of the stay).
+The formula is published in `docs/synthetic-hospital.md`; a change of one changes the other. All of its inputs are in
+the export (ages, long illnesses, stays, last results of the stay).
 """
 
 from __future__ import annotations

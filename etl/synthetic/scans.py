@@ -1,4 +1,4 @@
-"""Owns the demonstration hospital's images as DICOM files, with the studies and reports in FHIR that belong to them.
+"""Images of the demonstration hospital as DICOM files, with their studies and reports in FHIR.
 
 Each patient with images has an abdominal CT with its lesions as a segmentation, and a chest radiograph; one in six a CT
 of the head too. Files carry names, notes and private attributes as those of a real hospital do. Same seed, same bytes.

@@ -1,6 +1,6 @@
-"""Owns the rendering of a course as FHIR R4 resources, in the manner of the French core profiles.
+"""Renders a course as FHIR R4 resources, in the manner of the French core profiles.
 
-Must never change the course, nor draw from any stream but the records' one.
+The course is not changed, and all draws come from the records' stream.
 """
 
 from __future__ import annotations

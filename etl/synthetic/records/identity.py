@@ -1,4 +1,4 @@
-"""Owns the Patient resource (FR Core Patient, with INS traits for four identities in five)."""
+"""Patients (FR Core Patient, with INS traits for four of five)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Owns DocumentReference with its French letter: it names the patient, the family, doctors, dates and
-phones.
-"""
+"""DocumentReferences with French letters that name the patient, relatives, doctors, dates and phone numbers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Owns Observation (vital signs, laboratory, facts about the person), Specimen and laboratory
-DiagnosticReport.
-"""
+"""Observations (vital signs, laboratory, facts about the person), Specimens and laboratory DiagnosticReports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns MedicationRequest, MedicationAdministration, MedicationDispense and MedicationStatement."""
+"""MedicationRequests, MedicationAdministrations, MedicationDispenses and MedicationStatements."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ _DOSAGES = {key: frozen(_dosages(key)) for key in DRUGS}
 
 
 def _add_medicine(record: PatientRecord, resource: Json, key: str) -> None:
-    """The medicine as code, as reference to the formulary, or as a contained Medication (a ward's
-    preparation).
-    """
+    """The medicine as code, as reference to the formulary, or as a contained Medication (a ward's preparation)."""
     chance = record.rng.random()
     if chance < 0.7:
         resource["medicationCodeableConcept"] = _CONCEPTS[key]

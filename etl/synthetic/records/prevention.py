@@ -1,4 +1,4 @@
-"""Owns AllergyIntolerance and Immunization."""
+"""AllergyIntolerances and Immunizations."""
 
 from __future__ import annotations
 

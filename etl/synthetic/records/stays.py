@@ -1,4 +1,4 @@
-"""Owns Encounter (stays and movements), Condition, Procedure and ImagingStudy with its report."""
+"""Encounters (stays and movements), Conditions, Procedures, and ImagingStudies with their reports."""
 
 from __future__ import annotations
 
