@@ -8,7 +8,7 @@ from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from erios.accounts.models import User
+from erios.accounts.models import User, holding
 from erios.accounts.record import record
 from erios.audit import Draft
 from erios.errors import InputError, UsageError
@@ -22,7 +22,7 @@ REVIEW = "account.review"
 def make_first_administrator(*, login: str, password: str) -> User:
     """The first account of all; refused once there is an administrator."""
     with transaction.atomic():
-        if User.objects.filter(is_administrator=True, is_active=True).exists():
+        if User.objects.filter(holding([Role.ADMINISTRATOR]), is_active=True).exists():
             raise UsageError("there is an administrator already, who makes accounts in the portal")
         user = _made(login, roles=[Role.ADMINISTRATOR])
         user.set_password(password)
@@ -75,7 +75,7 @@ def review_access(*, by: User) -> list[User]:
     """Every account, for the access review; that it was taken is on record, and counts as the review's date."""
     _check(by)
     with transaction.atomic():
-        accounts = list(User.objects.order_by("username"))
+        accounts = list(User.objects.order_by("username").prefetch_related("held_roles"))
         still_open = sum(user.is_active for user in accounts)
         record([Draft(REVIEW, details={"accounts": len(accounts), "open": still_open})], by=by)
     return accounts

@@ -18,7 +18,11 @@ from erios.translation import mark
 
 
 def _open_accounts() -> list[Any]:
-    return [user for user in User.objects.filter(is_active=True).order_by("username") if user.roles]
+    return [
+        user
+        for user in User.objects.filter(is_active=True).order_by("username").prefetch_related("held_roles")
+        if user.roles
+    ]
 
 
 @check

@@ -6,24 +6,14 @@ Owns the vocabulary that the portal, the command line and the database share. It
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
+from typing import Self
 
 from erios.errors import UsageError
-
-
-class Role(StrEnum):
-    """What a member of staff is here for (docs/design.md §1)."""
-
-    CLINICIAN = "clinician"
-    DATA_SCIENTIST = "data-scientist"
-    DATA_MANAGER = "data-manager"
-    COMMITTEE = "committee"
-    DPO = "dpo"
-    CONTROLLER = "controller"
-    ADMINISTRATOR = "administrator"
+from erios.translation import mark
 
 
 class Permission(StrEnum):
@@ -40,33 +30,61 @@ class Permission(StrEnum):
     ACCOUNTS = "manage accounts"
 
 
-PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
-    Role.CLINICIAN: frozenset({Permission.PROPOSE, Permission.COUNT, Permission.CATALOGUE}),
-    Role.DATA_SCIENTIST: frozenset({Permission.PROPOSE, Permission.COUNT, Permission.CATALOGUE}),
-    Role.DATA_MANAGER: frozenset(
-        {Permission.REVIEW, Permission.CATALOGUE, Permission.COUNT, Permission.QUALITY, Permission.COMPLIANCE}
-    ),
-    Role.COMMITTEE: frozenset({Permission.REVIEW, Permission.CATALOGUE}),
-    Role.DPO: frozenset(
-        {
-            Permission.REVIEW,
-            Permission.CATALOGUE,
-            Permission.QUALITY,
-            Permission.AUDIT,
-            Permission.CITIZENS,
-            Permission.COMPLIANCE,
-        }
-    ),
-    Role.CONTROLLER: frozenset({Permission.REVIEW, Permission.CATALOGUE, Permission.COMPLIANCE}),
-    Role.ADMINISTRATOR: frozenset({Permission.ACCOUNTS}),
-}
+P = Permission
 
-EXCLUSIVE = (Role.DPO, Role.CONTROLLER, Role.ADMINISTRATOR)
-"""Roles that are held alone: who stops, who decides and who hands out roles are never anybody else."""
-APART = frozenset({frozenset({Role.COMMITTEE, Role.DATA_MANAGER})} | {
-    frozenset({alone, other}) for alone in EXCLUSIVE for other in Role if other is not alone
-})  # fmt: skip
-"""Pairs of roles that one person never holds together."""
+
+class Role(StrEnum):
+    """What a member of staff is here for (DESIGN §1): its name, its label, what it opens, and what excludes it.
+
+    ``apart``: names of roles that whoever holds this one never holds. ``alone``: no other role at all; who stops, who
+    decides and who hands out roles are never anybody else.
+    """
+
+    CLINICIAN = "clinician", mark("clinicien"), {P.PROPOSE, P.COUNT, P.CATALOGUE}
+    DATA_SCIENTIST = "data-scientist", mark("scientifique des données"), {P.PROPOSE, P.COUNT, P.CATALOGUE}
+    DATA_MANAGER = (
+        "data-manager",
+        mark("gestionnaire de données"),
+        {P.REVIEW, P.CATALOGUE, P.COUNT, P.QUALITY, P.COMPLIANCE},
+    )
+    COMMITTEE = "committee", mark("comité scientifique"), {P.REVIEW, P.CATALOGUE}, {"data-manager"}
+    DPO = (
+        "dpo",
+        mark("délégué à la protection des données"),
+        {P.REVIEW, P.CATALOGUE, P.QUALITY, P.AUDIT, P.CITIZENS, P.COMPLIANCE},
+        (),
+        True,
+    )
+    CONTROLLER = (
+        "controller",
+        mark("délégué du responsable de traitement"),
+        {P.REVIEW, P.CATALOGUE, P.COMPLIANCE},
+        (),
+        True,
+    )
+    ADMINISTRATOR = "administrator", mark("administrateur des comptes"), {P.ACCOUNTS}, (), True
+
+    label: str
+    permissions: frozenset[Permission]
+    apart: frozenset[str]
+    alone: bool
+
+    def __new__(
+        cls,
+        name: str,
+        label: str = "",
+        permissions: Collection[Permission] = (),
+        apart: Collection[str] = (),
+        alone: bool = False,
+    ) -> Self:
+        role = str.__new__(cls, name)
+        role._value_ = name
+        role.label, role.permissions, role.apart, role.alone = label, frozenset(permissions), frozenset(apart), alone
+        return role
+
+    def excludes(self, other: Role) -> bool:
+        """One person never holds both."""
+        return self is not other and (self.alone or other.alone or other in self.apart or self in other.apart)
 
 
 @dataclass(frozen=True)
@@ -77,11 +95,11 @@ class Person:
     roles: frozenset[Role]
 
     def may(self, permission: Permission) -> bool:
-        return any(permission in PERMISSIONS[role] for role in self.roles)
+        return any(permission in role.permissions for role in self.roles)
 
 
 def check_roles(roles: Collection[Role]) -> None:
     """UsageError names the first two roles that one person may not hold together."""
-    for pair in combinations(sorted(set(roles)), 2):
-        if frozenset(pair) in APART:
-            raise UsageError(f"nobody is both {pair[0]} and {pair[1]}: take one of the two roles away first")
+    for first, second in combinations(sorted(set(roles)), 2):
+        if first.excludes(second):
+            raise UsageError(f"nobody is both {first} and {second}: take one of the two roles away first")

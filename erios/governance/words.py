@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from erios.errors import RefusedError
+from erios.governance.roles import Role
 from erios.translation import gettext, mark, mark_in
 
 
@@ -141,13 +142,7 @@ WORDS: Mapping[str, str] = {
     "evidence-reproduced": mark("un second entraînement aux mêmes poids (`erios runs reproduce`)"),
     "evidence-untouched": mark("que nul patient de l'extrait ne se soit opposé ni n'ait été effacé depuis"),
     # roles and relations
-    "clinician": mark("clinicien"),
-    "data-scientist": mark("scientifique des données"),
-    "data-manager": mark("gestionnaire de données"),
-    "committee": mark("comité scientifique"),
-    "dpo": mark("délégué à la protection des données"),
-    "controller": mark("délégué du responsable de traitement"),
-    "administrator": mark("administrateur des comptes"),
+    **{role: role.label for role in Role},
     "proposer": mark("porteur de l'étude"),
     "system": mark("le portail lui-même"),
     # states

@@ -10,7 +10,7 @@ from django.utils.functional import lazy
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from erios.accounts.models import User
+from erios.accounts.models import User, holding
 from erios.governance.proposal import AiClass
 from erios.governance.purposes import FORBIDDEN
 from erios.governance.roles import Role
@@ -158,7 +158,7 @@ class Member(forms.Form):
     def __init__(self, proposal: Proposal, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         taken = proposal.parts.values("person")
-        free = User.objects.filter(is_active=True, is_dpo=False, is_controller=False, is_administrator=False)
+        free = User.objects.filter(is_active=True).exclude(holding(role for role in Role if role.alone))
         field: Any = self.fields["member"]
         field.queryset = free.exclude(pk__in=taken)
         field.label_from_instance = lambda user: f"{user.name} ({user.username})"
@@ -173,7 +173,7 @@ class Account(forms.Form):
     title = forms.CharField(label=_("Fonction"), max_length=120, required=False)
     roles = forms.MultipleChoiceField(
         label=_("Rôles"),
-        choices=[(role.value, _word(role)) for role in Role],
+        choices=[(str(role), _word(role)) for role in Role],
         widget=forms.CheckboxSelectMultiple,
     )
 

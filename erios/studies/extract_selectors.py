@@ -10,7 +10,7 @@ from pathlib import Path
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from erios.accounts.models import User, column
+from erios.accounts.models import User, holding
 from erios.errors import UsageError
 from erios.extracts.criteria import Criterion, digest, parse
 from erios.extracts.opening import Clearance
@@ -105,12 +105,9 @@ def visible_extracts(user: User) -> QuerySet[Extract]:
 
 def extract_watchers(extract: Extract) -> list[User]:
     """Who is told of a change: whoever the extract waits for, the team, and who has had a part in it."""
-    waited = Q(pk__in=[])
-    for name in next_actors(State(extract.state)):
-        if name in list(Role):
-            waited |= Q(**{column(Role(name)): True})
-    known = Q(extract_parts__extract=extract) | Q(username__in=team_of(extract.study)) | waited
-    return list(User.objects.filter(known, is_active=True).distinct())
+    roles = [Role(name) for name in next_actors(State(extract.state)) if name in list(Role)]
+    involved = Q(extract_parts__extract=extract) | Q(username__in=team_of(extract.study))
+    return list(User.objects.filter(involved | holding(roles), is_active=True).distinct())
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from erios.accounts.models import User, column
+from erios.accounts.models import User, holding
 from erios.extracts.counts import EVERYBODY
 from erios.extracts.criteria import digest
 from erios.governance.proposal import FINDINGS, Finding, LegalRoute, lint
@@ -119,10 +119,7 @@ def queue(user: User) -> list[Waiting]:
 def watchers(proposal: Proposal) -> list[User]:
     """Who is told of a change: the team, whoever the proposal waits for now, and who has had a part in it."""
     roles = [Role(name) for name in next_actors(State(proposal.state)) if name in list(Role)]
-    waited = Q(pk__in=[])
-    for role in roles:
-        waited |= Q(**{column(role): True})
-    return list(User.objects.filter(Q(parts__proposal=proposal) | waited, is_active=True).distinct())
+    return list(User.objects.filter(Q(parts__proposal=proposal) | holding(roles), is_active=True).distinct())
 
 
 @dataclass(frozen=True)

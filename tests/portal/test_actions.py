@@ -9,6 +9,7 @@ import pytest
 
 from erios.audit import read_events, verify
 from erios.errors import InputError
+from erios.governance.roles import Role
 from erios.governance.study import TRANSITIONS, Action, Opinion, State, refusal
 from erios.governance.words import RuleBroken
 from tests.portal.conftest import CAST, CONTENT
@@ -145,10 +146,45 @@ def test_nobody_is_two_reviewers_of_a_proposal_even_in_the_database(database, pe
 def test_roles_that_exclude_each_other_are_refused_by_the_database(database, person) -> None:
     from django.db import IntegrityError
 
-    user = person("dpo")
-    user.is_committee = True
+    from erios.accounts.models import HeldRole
+
+    member = person("com1").held_roles.get()
     with pytest.raises(IntegrityError):
-        user.save()
+        HeldRole.objects.create(user=person("dpo"), role=Role.COMMITTEE)
+    with pytest.raises(IntegrityError):
+        HeldRole.objects.filter(pk=member.pk).update(user=person("dpo"))
+    both = person("com1")
+    both.set_roles({Role.COMMITTEE, Role.CLINICIAN})
+    both.save()
+    assert set(both.held_roles.values_list("role", flat=True)) == {"committee", "clinician"}
+    assert set(person("dpo").held_roles.values_list("role", flat=True)) == {"dpo"}
+
+
+def test_of_two_who_give_roles_that_exclude_each_other_at_once_one_is_refused(database, person) -> None:
+    from django.db import IntegrityError, connection
+
+    from erios.accounts.models import HeldRole, User
+
+    user = User.objects.create(username="new")
+    start, outcomes = threading.Barrier(2), []
+
+    def give(role: Role) -> None:
+        start.wait()
+        try:
+            HeldRole.objects.create(user=user, role=role)
+            outcomes.append("held")
+        except IntegrityError:
+            outcomes.append("refused")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=give, args=(role,)) for role in (Role.DPO, Role.CLINICIAN)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcomes) == ["held", "refused"]
 
 
 def test_two_who_decide_at_the_same_instant_one_wins_and_the_other_is_told(database, person) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from django.core import mail
 
-from erios.accounts.models import User, column
+from erios.accounts.models import User, holding
 from erios.governance.extract import State as ExtractState
 from erios.governance.extract import next_actors as extract_actors
 from erios.governance.roles import Role
@@ -40,7 +40,7 @@ def written(*notes: int) -> list[Any]:
 def awaited(names: tuple[str, ...], proposer: str) -> set[str]:
     """Logins of those whom a state waits for."""
     roles = [Role(name) for name in names if name in list(Role)]
-    found = {user.username for role in roles for user in User.objects.filter(**{column(role): True})}
+    found = set(User.objects.filter(holding(roles)).values_list("username", flat=True))
     return found | ({proposer} if {"proposer", "requester"} & set(names) else set())
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from erios.accounts.models import User
-from erios.governance.roles import PERMISSIONS, Permission, Role
+from erios.governance.roles import Permission, Role
 from erios.governance.study import State
 from erios.portal.audience import PUBLIC, STAFF
 from tests.portal.conftest import CAST
@@ -71,7 +71,7 @@ def test_a_page_is_closed_to_roles_that_it_is_not_for(role: Role, database: Any)
     browser = client(ONE_OF_A_ROLE[role])
     for pattern in own_patterns():
         audience = pattern.callback.audience  # type: ignore[attr-defined]
-        is_open = audience in (PUBLIC, STAFF) or audience in PERMISSIONS[role]
+        is_open = audience in (PUBLIC, STAFF) or audience in role.permissions
         for method in ("get", "post"):
             found = getattr(browser, method)(address(pattern), secure=True).status_code
             assert (found == 403) == (not is_open), (pattern.name, method, found)

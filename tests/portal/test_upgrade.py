@@ -14,28 +14,37 @@ from erios.settings import Settings
 from erios.workflows.database import open_database
 from tests.portal.stories import at
 
-TABLES = ("accounts_user", "studies_study", "studies_proposal", "studies_part", "studies_notification")
+TABLES = (
+    "accounts_user",
+    "studies_study",
+    "studies_proposal",
+    "studies_part",
+    "studies_notification",
+)
+APPS = ("accounts", "studies")
 
 
 def rows() -> dict[str, list[Any]]:
-    """All rows of the tables that the release before had."""
+    """All rows of the tables that every release had, and who holds which role."""
     with connection.cursor() as cursor:
-        found = {}
+        found: dict[str, list[Any]] = {}
         for table in TABLES:
             cursor.execute(f"SELECT * FROM {table} ORDER BY id")
             names = [column[0] for column in cursor.description]
             found[table] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        return found
+        cursor.execute("SELECT user_id, role FROM accounts_heldrole ORDER BY user_id, role")
+        return {**found, "roles": cursor.fetchall()}
 
 
 def test_a_database_of_the_release_before_is_brought_up_to_date(database: Settings) -> None:
     at(State.CLOSED)
     at(State.UNDER_REVIEW)
     before, events = rows(), verify(database).events
-    steps = sorted(name for app, name in MigrationLoader(connection).graph.nodes if app == "studies")
-    assert len(steps) > 1
-    for step in reversed(steps[:-1]):
-        call_command("migrate", "studies", step, interactive=False, verbosity=0)
+    steps = sorted((app, name) for app, name in MigrationLoader(connection).graph.nodes if app in APPS)
+    ends = [steps[-1], max(step for step in steps if step[0] == "accounts")]
+    assert len(steps) > len(ends)
+    for app, step in reversed([step for step in steps if step not in ends]):
+        call_command("migrate", app, step, interactive=False, verbosity=0)
 
         open_database(migrate=True)
 

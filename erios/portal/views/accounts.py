@@ -30,7 +30,11 @@ def accounts(request: StaffRequest) -> HttpResponse:
         user = actions.make_account(by=request.user, **{**said, "roles": [Role(name) for name in said["roles"]]})
         messages.success(request, _("Compte créé. Lien à remettre : %s") % _link(request, user))
         return redirect("accounts")
-    known = {"accounts": User.objects.order_by("-is_active", "username"), "form": form, "roles": list(Role)}
+    known = {
+        "accounts": User.objects.order_by("-is_active", "username").prefetch_related("held_roles"),
+        "form": form,
+        "roles": list(Role),
+    }
     return render(request, "portal/accounts.html", known)
 
 
