@@ -18,6 +18,8 @@ WANTED = (
     "model",
     "criterion",
     "scheduler",
+    "generalisation",
+    "risk metric",
     "page",
     "language",
 )
