@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from erios.errors import InputError, RefusedError, UsageError
 from erios.extracts.counts import Cell, Counter, load_parameters
-from erios.extracts.criteria import And, Criterion, Diagnosis, Leaf, Not, Or, parse
+from erios.extracts.criteria import And, Criterion, Diagnosis, Leaf, Not, Or, canonical_json, parse
 from erios.governance.disclosure import Parameters
 
 SECRET = b"a secret of thirty-two bytes ....."
@@ -77,6 +78,17 @@ def test_small_group_is_masked_and_leaves_no_trace_beside_another(group):
     plain = counter.count(base).total
     for question in (Or((base, group)), And((base, Not(group))), And((Or((base, group)), Not(And((base, group)))))):
         assert counter.count(question).total == plain
+
+
+@pytest.mark.parametrize(("exact", "shown"), [(10, False), (11, True)])
+def test_what_fewer_than_eleven_meet_exactly_is_masked_whatever_the_group_that_answers(exact, shown):
+    counter, question = _counter(), And((_tens(20, 50),))
+    text = canonical_json(question)
+    groups = replace(counter._groups([text])[text], exact=exact)
+
+    cell = counter._answer(question, text, groups, counter._replayed([]))
+
+    assert (cell.value is not None) == shown
 
 
 def test_group_of_eleven_and_more_is_counted_beside_another():

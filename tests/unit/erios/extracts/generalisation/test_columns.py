@@ -1,0 +1,93 @@
+"""A typed column in its form: the oldest share one age and one year of birth, dates keep what their policy says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pytest
+
+from erios.extracts.generalisation.columns import FORMS, DatePolicy, Terms, check_form, column_sql, kind_of
+from erios.extracts.generalisation.vocabulary import split_level
+from erios.extracts.specification import warehouse_tables
+from erios.settings import PROJECT
+from etl.sql import identifier
+from etl.views.compiled import Column
+
+TABLES = warehouse_tables(PROJECT / "conf" / "views")
+YEAR = 2026
+"""Of the release: who was born in 1936 turns ninety."""
+
+
+def column_of(table: str, name: str) -> Column:
+    return next(one for one in TABLES[table].view.columns if one.name == name)
+
+
+def written(table: str, name: str, form: str, value: str, dates: DatePolicy = DatePolicy.MONTH) -> Any:
+    """What the build writes for a value of a column; the patient's dates are moved by a week."""
+    column = column_of(table, name)
+    sql = column_sql(table, column, form, Terms(dates, YEAR))
+    source = f"(SELECT CAST(? AS {column.sql_type}) AS {identifier(name)}) t, (SELECT 'k' AS study_key, 7 AS shift) m"
+    with duckdb.connect() as connection:
+        ((answer,),) = connection.execute(f"SELECT CAST({sql} AS VARCHAR) FROM {source}", [value]).fetchall()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("form", "born", "shown"),
+    [
+        ("year", "1935-12-31", "1936"),
+        ("year", "1936-01-01", "1936"),
+        ("year", "1937-01-01", "1937"),
+        ("month", "1935-06-15", "1936"),
+        ("month", "1936-06-15", "1936"),
+        ("month", "1937-06-15", "1937-06"),
+        ("years:5", "1920-06-15", "1935"),
+        ("years:5", "1944-06-15", "1940"),
+        ("years:10", "1936-06-15", "1930"),
+    ],
+)
+def test_the_oldest_share_one_year_of_birth(form: str, born: str, shown: str) -> None:
+    assert written("patient", "birth_date", form, born) == shown
+    assert written("patient", "birth_on", form, born) == f"{shown}-01-01"[:10]
+
+
+@pytest.mark.parametrize(
+    ("form", "age", "shown"), [("keep", 89, 89), ("keep", 90, 90), ("keep", 91, 90), ("band:5", 104, 90)]
+)
+def test_the_oldest_share_one_age(form: str, age: int, shown: int) -> None:
+    table, name = next(
+        (table.name, column.name)
+        for table in TABLES.values()
+        for column in table.view.columns
+        if kind_of(table.name, column) == "age" and not column.collection
+    )
+    assert float(written(table, name, form, str(age))) == shown
+
+
+@pytest.mark.parametrize(
+    ("dates", "shown"),
+    [
+        (DatePolicy.EXACT, "2024-01-30"),
+        (DatePolicy.SHIFTED, "2024-02-06"),
+        (DatePolicy.MONTH, "2024-01"),
+        (DatePolicy.YEAR, "2024"),
+    ],
+)
+def test_a_date_keeps_what_its_policy_says(dates: DatePolicy, shown: str) -> None:
+    assert written("encounter", "period_start", "policy", "2024-01-30", dates) == shown
+
+
+@pytest.mark.parametrize(("form", "shown"), [("month", "2024-01-01"), ("year", "2024-01-01")])
+def test_a_typed_date_of_a_month_or_year_is_its_first_day(form: str, shown: str) -> None:
+    assert written("patient", "deceased_on", form, "2024-01-30") == shown
+
+
+def test_a_birth_date_takes_the_form_of_an_earlier_version() -> None:
+    assert check_form(TABLES["patient"], column_of("patient", "birth_date"), "band:5") == "years:5"
+
+
+def test_every_form_is_a_generalisation() -> None:
+    forms = {form for of_kind in FORMS.values() for form in of_kind} - {"policy"}
+
+    assert [form for form in sorted(forms) if split_level(form)[0] is None] == []
