@@ -6,7 +6,10 @@ Owns what goes with a model: signature, licence, intended use, and the run's bun
 from __future__ import annotations
 
 import warnings
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from experiments.errors import BundleError
 
@@ -61,8 +64,6 @@ def _leave_open(run: str) -> None:
 
 def example_input(attempt: Attempt) -> Any:
     """Two rows of zeros, shaped as the training's first batch: it shows the form and no patient's value."""
-    import numpy as np
-
     batch = next(iter(attempt.trainer.data_loader))
     image, _label = attempt.trainer.prepare_batch(batch, "cpu", False)[:2]
     return np.zeros((2, *image.shape[1:]), dtype=np.float32)
@@ -78,8 +79,6 @@ def _answer(network: Any, example: Any) -> Any:
 
 def requirements() -> list[str]:
     """What the model needs to be loaded."""
-    from importlib.metadata import version
-
     return [f"{name}=={version(name).split('+')[0]}" for name in ("torch", "monai", "numpy")]
 
 

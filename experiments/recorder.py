@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -228,8 +229,6 @@ def _monitor(run_id: str, spec: RunSpec) -> Any:
 
 
 if __name__ == "__main__":
-    import signal
-
     for number in (signal.SIGTERM, signal.SIGINT):  # the scheduler signals every process; this one ends last
         signal.signal(number, signal.SIG_IGN)
     main(Path(sys.argv[1]), int(sys.argv[2]))

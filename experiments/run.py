@@ -157,7 +157,7 @@ def _log_energy(event_log: EventLog, meter: Any) -> None:
 
 def _conclude(attempt: Attempt, recording: Recording) -> None:
     """Evaluate the best weights on the test part, and keep them as the run's model."""
-    from experiments.evaluation import evaluate
+    from experiments.evaluation import evaluate  # MONAI, by way of images
     from experiments.model import keep_model  # MLflow and its flavours
 
     if checkpoints.exists(attempt.spec.checkpoints, checkpoints.BEST):

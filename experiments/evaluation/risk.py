@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.evaluation import pictures
 from experiments.evaluation.result import Estimate, EvaluationResult, Metric, bootstrap, by_group
 from experiments.splits import SHARES
 from experiments.tables import Rows
@@ -53,8 +54,6 @@ def evaluate_risks(
     test: Rows, risks: NDArray[np.float64], plain: NDArray[np.float64], cut: float, seed: int
 ) -> EvaluationResult:
     """Evaluate ``risks`` (n) and those of the baseline, ``plain`` (n), on the rows of the test part."""
-    from experiments.evaluation import pictures
-
     return EvaluationResult(
         patients=len(set(test.patients.tolist())),
         metrics=_estimates(test, risks, seed),

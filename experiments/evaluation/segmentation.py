@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.evaluation import pictures
+from experiments.evaluation.pictures import Overlay
 from experiments.evaluation.result import Estimate, EvaluationResult, Metric, bootstrap, by_group
 from experiments.images import Series, part_of_series, sexes_of
 from experiments.splits import SHARES
 
 if TYPE_CHECKING:
     import torch
-
-    from experiments.evaluation.pictures import Overlay
 
 Mask = NDArray[np.bool_]
 _WINDOWS = tuple((low, low + width) for low, width in product(np.arange(0.0, 0.9, 0.1), (0.1, 0.2, 0.3)))
@@ -43,8 +43,6 @@ class SegmentationEvaluation:
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
 
     def __call__(self, network: Any) -> EvaluationResult:
-        from experiments.evaluation import pictures
-
         cases = [self._case(item, network) for item in part_of_series(self.series, "test", self.seed, self.shares)]
         patients = np.array([case.patient for case in cases])
         scores, plain = self._scores(cases), self._plain_scores(cases)
@@ -133,8 +131,6 @@ def _mean_of(values: NDArray[np.float64]) -> Metric:
 
 def _chosen(cases: list[Case], scores: NDArray[np.float64]) -> list[Overlay]:
     """The worst, the middle and the best, each at the layer where most was drawn."""
-    from experiments.evaluation.pictures import Overlay
-
     order = np.argsort(scores, kind="stable")
     overlays = []
     for word, index in (("worst", order[0]), ("median", order[len(order) // 2]), ("best", order[-1])):
