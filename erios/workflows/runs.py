@@ -70,11 +70,9 @@ def figures_of(run: Run) -> dict[str, Any]:
 
 def compare_runs(first: Run, second: Run) -> list[dict[str, Any]]:
     """Settings and facts that differ, then the figures that both have."""
-    tracked_first, tracked_second = tracked_run(first), tracked_run(second)
-    pairs = [(tracked_first.data.params if tracked_first else {}, tracked_second.data.params if tracked_second else {})]
+    left, right = (tracked.data.params if tracked else {} for tracked in map(tracked_run, (first, second)))
     rows = [
         {"name": name, "first": left.get(name, ""), "second": right.get(name, "")}
-        for left, right in pairs
         for name in sorted({*left, *right})
         if left.get(name) != right.get(name)
     ]
