@@ -67,9 +67,14 @@ def test_an_extract_is_searched_for_aliases_under_its_own_key_only(
     searched: list[set[str]] = []
     stale: list[str] = []
     extract = SimpleNamespace(number="E1-X01", key_id=key_id)
+
+    def holds(_extract: object, keys: set[str], _settings: object) -> bool:
+        searched.append(keys)
+        return True
+
     monkeypatch.setattr(extract_objections, "latest", lambda _folder: release_of(Rows(excluded=["alias"])))
     monkeypatch.setattr(extract_objections, "extracts_with_data", lambda: [extract])
-    monkeypatch.setattr(extract_objections, "holds", lambda _extract, keys, _settings: not searched.append(keys))
+    monkeypatch.setattr(extract_objections, "holds", holds)
     monkeypatch.setattr(extract_objections, "turn_stale", lambda *, extract, reason: stale.append(extract.number))
 
     assert turn_touched_stale(settings) == stale == ["E1-X01"]

@@ -16,8 +16,13 @@ from erios.workflows.stale_extracts import describe_stale, follow_objections
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happened: the database was opened, the extracts were searched."""
     happened: list[str] = []
+
+    def search(_settings: Settings) -> list[str]:
+        happened.append("search")
+        return ["X1"]
+
     monkeypatch.setattr(stale_extracts, "open_database", lambda: happened.append("open"))
-    monkeypatch.setattr(extract_objections, "turn_touched_stale", lambda _settings: happened.append("search") or ["X1"])
+    monkeypatch.setattr(extract_objections, "turn_touched_stale", search)
     return happened
 
 
