@@ -130,7 +130,7 @@ def test_a_profile_is_made_once_and_anew_under_a_new_threshold(
 
     first = table_profile(counted, "r000001", "patient", "dan")
     with monkeypatch.context() as patch:
-        patch.setattr(catalogue, "_made", lambda *_: pytest.fail("made twice"))
+        patch.setattr(catalogue, "_make", lambda *_: pytest.fail("made twice"))
         assert table_profile(counted, "r000001", "patient", "ada") == first
     monkeypatch.setattr(catalogue, "_threshold", lambda: 40)
     again = table_profile(counted, "r000001", "patient", "ada")

@@ -359,7 +359,11 @@ def test_a_load_that_validation_refuses_is_on_record(counted: Settings, monkeypa
     from erios.workflows import load
 
     report = SimpleNamespace(
-        blocked=True, results=(), docs_index="", to_dict=lambda: {"failed": {"block": 2, "warn": 1}}
+        blocked=True,
+        results=(),
+        docs_index="",
+        to_dict=lambda: {"failed": {"block": 2, "warn": 1}},
+        sentences=lambda _severity: [],
     )
     monkeypatch.setattr(load, "validate_files", lambda *_: report)
     assert load.gate(counted)({}, {}, "20310101-batch").blocked
