@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from erios.errors import InputError
 from erios.extracts.criteria import Criterion, canonical_json, describe, dump, parse
 from erios.extracts.generalisation.columns import DatePolicy, check_form, say_form
+from erios.translation import gettext, mark, using
 
 if TYPE_CHECKING:
     from etl.tables import WarehouseTable
@@ -192,14 +193,15 @@ def difference(old: Specification | None, new: Specification, language: str = "f
     """What changed between two versions, a line each, in words."""
     if old is None:
         return []
-    said = _SAID[language]
+    with using(language):
+        cohort, dates, destination = map(gettext, _PARTS)
     lines = []
     if canonical_json(old.cohort) != canonical_json(new.cohort):
-        lines.append(f"{said['cohort']}: {describe(old.cohort, language)} → {describe(new.cohort, language)}")
+        lines.append(f"{cohort}: {describe(old.cohort, language)} → {describe(new.cohort, language)}")
     if old.dates != new.dates:
-        lines.append(f"{said['dates']}: {_form('policy', old, language)} → {_form('policy', new, language)}")
+        lines.append(f"{dates}: {_form('policy', old, language)} → {_form('policy', new, language)}")
     if old.destination != new.destination:
-        lines.append(f"{said['destination']}: {old.destination} → {new.destination}")
+        lines.append(f"{destination}: {old.destination} → {new.destination}")
     return [*lines, *_columns_changed(old, new, language)]
 
 
@@ -220,7 +222,4 @@ def _form(form: str, specification: Specification, language: str) -> str:
     return say_form(form, specification.dates, language)
 
 
-_SAID = {
-    "fr": {"cohort": "cohorte", "dates": "dates", "destination": "destination"},
-    "en": {"cohort": "cohort", "dates": "dates", "destination": "destination"},
-}
+_PARTS = (mark("cohorte"), mark("dates"), mark("destination"))
