@@ -34,7 +34,7 @@ P = Permission
 
 
 class Role(StrEnum):
-    """What a member of staff is here for (DESIGN §1): its name, its label, what it opens, and what excludes it.
+    """What a member of staff is here for (docs/design.md §1): its name, its label, what it opens, and what excludes it.
 
     ``apart``: names of roles that whoever holds this one never holds. ``alone``: no other role at all; who stops, who
     decides and who hands out roles are never anybody else.

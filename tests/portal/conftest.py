@@ -30,7 +30,8 @@ CAST = {
     "chief": {Role.CONTROLLER},
     "admin": {Role.ADMINISTRATOR},
 }
-"""Who works in these tests, by login."""
+CAST |= {f"only-{role}": {role} for role in Role if {role} not in CAST.values()}
+"""Who works in these tests, by login; everybody of one role at least."""
 CONTENT = {
     "title": "Insuffisance cardiaque : qui revient à l'hôpital dans le mois ?",
     "summary": "Un patient sur cinq revient à l'hôpital dans le mois. " * 6,

@@ -18,6 +18,7 @@ WANTED = (
     "model",
     "criterion",
     "scheduler",
+    "role",
     "generalisation",
     "risk metric",
     "page",
