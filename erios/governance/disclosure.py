@@ -101,11 +101,6 @@ def show(secret: bytes, count: int, key_sum: int, parameters: Parameters) -> Sho
     return Shown(None if hidden else perturbed, parameters.threshold)
 
 
-def masked(count: int, threshold: int = THRESHOLD) -> Shown:
-    """A count masked under the threshold and not perturbed; 0 is masked too."""
-    return Shown(None if count < threshold else count, threshold)
-
-
 def protect_row(counts: Sequence[int], threshold: int = THRESHOLD) -> tuple[int | None, ...]:
     """Cells whose total is known: those under the threshold are hidden, and as many more (the smallest) as it takes
     for two cells at least, and ``threshold`` patients at least, to be hidden together."""

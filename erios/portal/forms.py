@@ -15,7 +15,7 @@ from erios.governance.proposal import AiClass
 from erios.governance.purposes import FORBIDDEN
 from erios.governance.roles import Role
 from erios.portal.templatetags.words import word
-from erios.studies.models import PartKind, Proposal
+from erios.studies.models import Proposal
 from erios.studies.selectors import legal_routes
 
 _word = lazy(word, str)
@@ -196,6 +196,3 @@ class CitizenRequest(forms.Form):
     )
     contact = forms.CharField(label=_("Adresse électronique ou postale, pour vous répondre"), max_length=300)
     text = _text(_("Précisions"), rows=5)
-
-
-PARTS_SHOWN = {PartKind.VOTE: _("Vote"), PartKind.VISA: _("Visa"), PartKind.DECISION: _("Décision")}

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +47,6 @@ class EvaluationResult:
     baseline: Mapping[str, Estimate] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, Mapping[str, Estimate] | None]] = field(default_factory=dict)
     pictures: Mapping[str, Figure] = field(default_factory=dict)
-
-
-class Evaluation(Protocol):
-    """What ``evaluation`` in a bundle's configuration must be: the trained network → its result."""
-
-    def __call__(self, network: Any) -> EvaluationResult: ...
 
 
 def evaluate(attempt: Attempt, folder: Path, event_log: EventLog) -> EvaluationResult | None:

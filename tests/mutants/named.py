@@ -63,8 +63,8 @@ NAMED = (
     Named(
         "date:month keeps the day",
         "etl/privacy.py",
-        '"date:month": _date(7)',
-        '"date:month": _date(10)',
+        '"cut to the month", _date(7)',
+        '"cut to the month", _date(10)',
         ("tests/unit/etl/test_privacy.py",),
     ),
     Named(

@@ -19,7 +19,7 @@ RECORD_HEX = 15
 
 @dataclass(frozen=True)
 class Dialect:
-    """How an engine quotes a name, reads 15 hex digits as a number, counts days between two."""
+    """How an engine quotes a name, reads ``RECORD_HEX`` digits as a number, counts days between two."""
 
     name: str
     quote: str
@@ -30,8 +30,12 @@ class Dialect:
         return f"{self.quote}{name}{self.quote}"
 
 
-DUCKDB = Dialect("duckdb", '"', "CAST('0x' || left({key}, 15) AS BIGINT)", "date_diff('day', {since}, {until})")
-SPARK = Dialect("spark", "`", "CAST(conv(left({key}, 15), 16, 10) AS BIGINT)", "datediff({until}, {since})")
+DUCKDB = Dialect(
+    "duckdb", '"', f"CAST('0x' || left({{key}}, {RECORD_HEX}) AS BIGINT)", "date_diff('day', {since}, {until})"
+)
+SPARK = Dialect(
+    "spark", "`", f"CAST(conv(left({{key}}, {RECORD_HEX}), 16, 10) AS BIGINT)", "datediff({until}, {since})"
+)
 
 
 @dataclass(frozen=True)

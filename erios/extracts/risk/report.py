@@ -242,11 +242,6 @@ class Linkage:
     shared_keys: tuple[SharedKey, ...]
     seed: int
 
-    @property
-    def above_chance(self) -> bool:
-        """Is even the low end of the interval above a blind guess?"""
-        return self.low > self.chance
-
     def to_json(self) -> str:
         """The result as JSON text."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1)

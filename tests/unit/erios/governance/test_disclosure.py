@@ -18,7 +18,6 @@ DEFAULTS = Parameters()
 
 @pytest.mark.parametrize("count", range(11))
 def test_count_under_eleven_is_masked_zero_included(count):
-    assert str(disclosure.masked(count)) == "fewer than 11"
     assert all(disclosure.show(SECRET, count, key, DEFAULTS).value is None for key in range(200))
 
 
