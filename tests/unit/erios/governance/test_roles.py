@@ -33,6 +33,23 @@ def test_a_person_may_what_one_of_the_roles_opens() -> None:
     assert not Person("b", frozenset()).may(Permission.CATALOGUE)
 
 
+TABLE = """
+clinician      | PROPOSE COUNT CATALOGUE
+data-scientist | PROPOSE COUNT CATALOGUE
+data-manager   | REVIEW CATALOGUE COUNT QUALITY COMPLIANCE
+committee      | REVIEW CATALOGUE
+dpo            | REVIEW CATALOGUE QUALITY AUDIT CITIZENS COMPLIANCE
+controller     | REVIEW CATALOGUE COMPLIANCE
+administrator  | ACCOUNTS
+"""
+
+
+@pytest.mark.parametrize("line", TABLE.strip().splitlines())
+def test_a_role_opens_what_the_table_says_and_nothing_else(line: str) -> None:
+    role, names = line.split("|")
+    assert PERMISSIONS[Role(role.strip())] == {Permission[name] for name in names.split()}
+
+
 def test_every_role_opens_something_and_the_administrator_accounts_alone() -> None:
     assert Role.ADMINISTRATOR.permissions == {Permission.ACCOUNTS}
     assert all(role.permissions for role in Role)
