@@ -81,6 +81,20 @@ NAMED = (
         "0 <= kept[-1] - count < threshold - 1",
         (f"{_UNIT}/governance/test_disclosure.py",),
     ),
+    Named(
+        "a count is shown although the exact group is under the threshold",
+        "erios/governance/disclosure.py",
+        "hidden = count < parameters.threshold or perturbed < parameters.threshold",
+        "hidden = perturbed < parameters.threshold",
+        (f"{_UNIT}/governance/test_disclosure.py",),
+    ),
+    Named(
+        "an image of an unknown body part shows no face",
+        "etl/dicom/deidentification.py",
+        "body_part not in profile.faceless or",
+        "(body_part and body_part not in profile.faceless) or",
+        ("tests/unit/etl/dicom/test_deidentification.py",),
+    ),
 )
 
 
