@@ -37,6 +37,10 @@ def test_a_run_is_live_until_it_ends() -> None:
     assert [state for state in State if state.is_live] == list(LIVE) == [State.QUEUED, State.RUNNING]
 
 
+def test_those_who_may_stop_any_run() -> None:
+    assert {role.value for role in STOPPERS} == {"dpo", "controller", "data-manager"}
+
+
 @pytest.mark.parametrize(("login", "role"), list(product(("ada", "eve"), Role)))
 def test_the_team_and_those_who_guard_the_data_stop_a_run(login: str, role: Role) -> None:
     refusal = stopping(person(login, role), TEAM)
