@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.figures import Record
+from tests.mutants.named import NAMED
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,9 +23,12 @@ def mutants(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_every_mutant_of_the_sample_is_killed() -> None:
-    """The mutants made by hand, and two of each module: always the same ones until the code changes."""
-    run = mutants("--sample", "2", "--least", "100")
+def test_nine_mutants_of_ten_of_a_sample_are_killed() -> None:
+    """The mutants made by hand, all of them, and two of each module: the same ones until the code changes."""
+    run = mutants("--sample", "2", "--least", "90")
+
+    by_hand = [mutant.title for mutant in NAMED if f"{mutant.title}\n" in run.stdout]
+    assert by_hand == [], run.stdout
 
     assert run.returncode == 0, run.stdout + run.stderr
 
