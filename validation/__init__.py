@@ -10,7 +10,7 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
 from validation.errors import SuiteError
 from validation.gate import check_tables, prepare
-from validation.report import CheckResult, Severity, StagedTable, ValidationReport
+from validation.report import CheckResult, Severity, StagedTable, ValidationReport, failed_count
 
 __all__ = [
     "CheckResult",
@@ -19,5 +19,6 @@ __all__ = [
     "SuiteError",
     "ValidationReport",
     "check_tables",
+    "failed_count",
     "prepare",
 ]

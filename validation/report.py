@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -88,6 +89,11 @@ class ValidationReport:
             "skipped": list(self.skipped),
             "docs": str(self.docs_index),
         }
+
+
+def failed_count(report: Mapping[str, Any], severity: Severity) -> int:
+    """The number of failed expectations of a severity in a stored report (``ValidationReport.to_dict``)."""
+    return int(report.get("failed", {}).get(severity, 0))
 
 
 def _sentence(result: CheckResult) -> str:
