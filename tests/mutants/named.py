@@ -95,6 +95,55 @@ NAMED = (
         "(body_part and body_part not in profile.faceless) or",
         ("tests/unit/etl/dicom/test_deidentification.py",),
     ),
+    Named(
+        "a value shared by fewer than the threshold is kept by the form `rare`",
+        "erios/extracts/build.py",
+        "HAVING count(DISTINCT t.patient_key) >= {plan.threshold}",
+        "HAVING count(DISTINCT t.patient_key) >= {plan.threshold} - 1",
+        (f"{_UNIT}/extracts/test_build.py",),
+    ),
+    Named(
+        "a value shared by just the threshold is not kept by the form `rare`",
+        "erios/extracts/build.py",
+        "HAVING count(DISTINCT t.patient_key) >= {plan.threshold}",
+        "HAVING count(DISTINCT t.patient_key) > {plan.threshold}",
+        (f"{_UNIT}/extracts/test_build.py",),
+    ),
+    Named(
+        "dates of some patients are moved by 0 days",
+        "erios/extracts/build.py",
+        "{days} + CAST({days} >= 0 AS INTEGER) AS shift",
+        "{days} AS shift",
+        (f"{_UNIT}/extracts/test_build.py",),
+    ),
+    Named(
+        "an age over 90 is shown",
+        "erios/extracts/generalisation/columns.py",
+        "least({value}, {OLD_AGE})",
+        "{value}",
+        (f"{_UNIT}/extracts/generalisation/test_columns.py",),
+    ),
+    Named(
+        "the years of birth of those over 90 are shown",
+        "erios/extracts/generalisation/columns.py",
+        "greatest({of}, {oldest})",
+        "{of}",
+        (f"{_UNIT}/extracts/generalisation/test_columns.py",),
+    ),
+    Named(
+        "the month of birth of somebody of 90 is shown",
+        "erios/extracts/generalisation/columns.py",
+        "WHEN {of} <= {oldest} THEN",
+        "WHEN {of} < {oldest} THEN",
+        (f"{_UNIT}/extracts/generalisation/test_columns.py",),
+    ),
+    Named(
+        "a text date of the month keeps the day",
+        "erios/extracts/generalisation/columns.py",
+        "{7 if policy is DatePolicy.MONTH else 4}",
+        "{10 if policy is DatePolicy.MONTH else 4}",
+        (f"{_UNIT}/extracts/generalisation/test_columns.py",),
+    ),
 )
 
 
