@@ -24,6 +24,7 @@ from erios.settings import load_settings
 print("ready", flush=True)
 for number in range(int(sys.argv[2])):
     append(load_settings(), "test.write", object=sys.argv[1], details={"n": number})
+    print("written", flush=True)
 """
 
 
@@ -173,7 +174,8 @@ def test_a_writer_killed_at_any_instant_leaves_a_whole_chain(home):
         command = [sys.executable, "-c", WRITER, "killed", "10000"]
         with subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
-            writer.stdout.readline()
+            for _ in ("ready", "written", "written"):
+                writer.stdout.readline()
             time.sleep(instants.random() / 5)
             writer.kill()
         assert verify(home).faults == ()
