@@ -1,4 +1,4 @@
-"""The settings' reference, written from ``erios/settings.py``: every setting with its default and its meaning.
+"""The settings' reference, written from ``erios/settings*.py``: every setting with its default and its meaning.
 
 Owns the text of ``docs/reference/settings.md``. What it says comes from the models and from the line under each of
 their fields, so that the page cannot tell another story than the program.
@@ -14,12 +14,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from erios import settings
-from erios.settings import PROJECT, ZONES, Settings
+from erios import settings, settings_sections
+from erios.project import PROJECT
+from erios.settings import ZONES, Settings
 
 OPENING = """# Settings
 
-This page is written by `make docs` from `erios/settings.py`.
+This page is written by `make docs` from `erios/settings.py` and `erios/settings_sections.py`.
 
 Settings stand in `conf/erios.toml`, or in the file that `ERIOS_CONF` names. An environment variable wins over the file:
 `ERIOS_HOME` for `home`, with two underscores inside a section: `ERIOS_SPARK__MASTER` for `master` of `[spark]`.
@@ -61,8 +62,10 @@ def _parted(model: type[BaseModel]) -> tuple[list[str], dict[str, type[BaseModel
 
 def _meanings() -> dict[str, dict[str, str]]:
     """Model → setting → the line under it. Raises KeyError later for a setting that has none."""
-    tree = ast.parse(Path(settings.__file__).read_text(encoding="utf-8"))
-    return {node.name: dict(_documented(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
+    trees = [ast.parse(Path(module.__file__).read_text(encoding="utf-8")) for module in (settings, settings_sections)]
+    return {
+        node.name: dict(_documented(node)) for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)
+    }
 
 
 def _documented(model: ast.ClassDef) -> Iterator[tuple[str, str]]:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from erios.settings import Settings
 
-SITE = "erios.site"
+SITE = "erios.django_settings"
 """Django's configuration of everything but a cluster's job."""
-JOBSITE = "erios.jobsite"
+JOBSITE = "erios.job_django_settings"
 """Django's configuration in a job of the cluster: no key, nothing written."""
 
 
 def set_up_django(configuration: str = "") -> None:
     """Make Django's models importable, once per process: entry points call it before they import a module with models.
 
-    ``configuration`` is the settings module; without one, DJANGO_SETTINGS_MODULE decides, ``erios.site`` by default.
+    ``configuration`` is the settings module; without one, DJANGO_SETTINGS_MODULE decides (``erios.django_settings``).
     Needs no keyring and opens no connection (``erios.workflows.database.open_database`` does). Raises UsageError for
     malformed settings.
     """

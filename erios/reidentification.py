@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from erios.audit import append, read_events, verify
 from erios.errors import InputError, RefusedError, StorageError, UsageError
 from erios.locks import held
-from erios.operators import current_operator
+from erios.operator_login import current_operator
 from erios.vault import Vault
 
 if TYPE_CHECKING:

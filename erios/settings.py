@@ -13,13 +13,10 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import permutations
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -28,11 +25,18 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from erios.errors import StorageError, UsageError
-from erios.governance.roles import Role
-from erios.translation import languages
-
-PROJECT = Path(__file__).resolve().parents[1]
-"""The checkout: the folder that holds ``erios/`` and ``conf/``."""
+from erios.project import PROJECT
+from erios.settings_sections import (
+    ComplianceSettings,
+    CountSettings,
+    DirectorySettings,
+    Folder,
+    ImageSettings,
+    LoadSettings,
+    MailSettings,
+    PortalSettings,
+    SparkSettings,
+)
 
 ZONES: Mapping[str, int] = {
     "landing": 0o700,
@@ -43,162 +47,6 @@ ZONES: Mapping[str, int] = {
     "governance": 0o700,
 }
 """Zone → mode of the folder that is made for it; clear-text identity and the audit chain are their owner's alone."""
-
-
-def _check_local(value: Any) -> Any:
-    if isinstance(value, str) and ("://" in value or not value):
-        raise ValueError("must be a local folder")
-    return value
-
-
-Folder = Annotated[Path, BeforeValidator(_check_local), AfterValidator(Path.absolute)]
-
-
-class SparkSettings(BaseModel):
-    """How the Spark session is made: any master, by configuration alone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    master: str = "local[*]"
-    """Where Spark runs: `local[*]`, `spark://host:7077`, `yarn`, …"""
-    driver_memory: str = Field("2g", pattern=r"^\d+[kmgt]$")
-    """The heap of the driver's JVM; DuckDB's memory in the tasks comes on top."""
-    local_dir: Folder | None = None
-    """Where Spark shuffles and spills; by default `spark/` in `home`."""
-    event_log_dir: Folder | None = None
-    """Where Spark writes event logs; by default it writes none."""
-    conf: dict[str, str] = Field(default_factory=dict)
-    """Anything else that Spark knows, as it is; it wins over what Erios sets."""
-
-
-class LoadSettings(BaseModel):
-    """How a load cuts its work: sizes in MiB; ``buckets`` is fixed once a warehouse exists."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    chunk_mb: int = Field(64, ge=1, le=1024)
-    """MiB of text that a task reads at a time."""
-    buckets: int = Field(8, ge=1, le=4096)
-    """Partitions of each table, a power of two; fixed once a warehouse exists."""
-    max_line_mb: int = Field(64, ge=1, le=1024)
-    """A longer line is quarantined, in MiB."""
-    task_memory_mb: int = Field(1024, ge=256)
-    """MiB that DuckDB may take in one task."""
-    file_rows: int = Field(32768, ge=1024)
-    """Rows of one data file at most: small files make increments cheap, big ones scans."""
-    max_unpacked_mb: int = Field(65536, ge=1)
-    """A zip that unpacks to more MiB is refused."""
-
-    @field_validator("buckets")
-    @classmethod
-    def _check_power_of_two(cls, buckets: int) -> int:
-        """Buckets are leading bits of a pseudonym."""
-        if buckets & (buckets - 1):
-            raise ValueError("must be a power of two")
-        return buckets
-
-
-class ImageSettings(BaseModel):
-    """How DICOM is taken: what may stay of it, the system of its patient numbers, and those of other issuers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    profile: Folder = PROJECT / "conf" / "dicom.toml"
-    """What of a DICOM file may stay."""
-    patient_system: str = Field("https://chu-demonstration.example.org/fhir/namingsystem/ipp", min_length=1)
-    """The FHIR system of the PatientID in DICOM."""
-    issuers: dict[str, str] = Field(default_factory=dict)
-    """IssuerOfPatientID → FHIR system; series of other issuers are held back."""
-
-
-class MailSettings(BaseModel):
-    """Where letters go: an SMTP server, or (without one) the console. Its password, if any, is in ``password_file``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    host: str = ""
-    """The SMTP server; without one, letters are printed on the console."""
-    port: int = Field(25, ge=1, le=65535)
-    """Its port."""
-    user: str = ""
-    """The login there, if it asks for one."""
-    password_file: Folder | None = None
-    """The file with the password of that login."""
-    tls: bool = False
-    """Speak STARTTLS."""
-    sender: str = "erios@localhost"
-    """The address from which letters come."""
-
-
-class DirectorySettings(BaseModel):
-    """The hospital's OpenID Connect directory; ``roles``: value of the claim → role."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    issuer: str = ""
-    """The address of the OpenID Connect issuer; without one, local accounts alone."""
-    client_id: str = ""
-    """The portal's name in the directory."""
-    secret_file: Folder | None = None
-    """The file with the client's secret."""
-    claim: str = "groups"
-    """The claim that holds the groups."""
-    roles: dict[str, Role] = Field(default_factory=dict)
-    """Group → role."""
-
-
-class PortalSettings(BaseModel):
-    """The portal: the hospital's name, who is asked about data protection, and how many votes decide."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    hospital: str = "CHU de démonstration"
-    """The hospital's name, on every page."""
-    language: str = "fr"
-    """The language of letters, and of pages for whoever asks for no other; one that has a catalogue."""
-    contact: str = "dpo@localhost"
-    """The data protection office's address, on the public pages."""
-    hosts: list[str] = Field(default_factory=lambda: ["localhost", "127.0.0.1", "[::1]"])
-    """Names under which the portal answers."""
-    proxy: bool = False
-    """The portal stands behind a web server that ends TLS and sets X-Forwarded-Proto."""
-    quorum: int = Field(3, ge=1, le=99)
-    """Votes that the committee needs."""
-    second_factor: bool = True
-    """Ask local accounts for a one-time code; off only where nobody comes in but by a directory that asks."""
-    mail: MailSettings = MailSettings()
-    directory: DirectorySettings = DirectorySettings()
-
-    @field_validator("language")
-    @classmethod
-    def _has_a_catalogue(cls, code: str) -> str:
-        if code not in languages():
-            raise ValueError(f"no catalogue of '{code}'; there are {', '.join(languages())}")
-        return code
-
-
-class CountSettings(BaseModel):
-    """Who counts patients: DuckDB in the portal's process, or Spark by the master of ``[spark]``; the same answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    engine: Literal["duckdb", "spark"] = "duckdb"
-    """`duckdb`, or `spark` for the session of `[spark]`: the same answers."""
-
-
-class ComplianceSettings(BaseModel):
-    """What the compliance page holds the system against, in days; ``backup_stamp``: the file that a backup touches."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    review_days: int = Field(365, ge=1)
-    """An access review at least every so many days."""
-    dormant_days: int = Field(180, ge=1)
-    """An open account that nobody used for longer is pointed out."""
-    backup_days: int = Field(2, ge=1)
-    """A backup at least every so many days."""
-    backup_stamp: Folder | None = None
-    """The file that the backup touches when it has ended well."""
 
 
 class Settings(BaseSettings):

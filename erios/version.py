@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from erios.settings import PROJECT
+from erios.project import PROJECT
 
 
 def code_version() -> str:

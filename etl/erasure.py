@@ -31,11 +31,11 @@ from etl.sql import list_literal, literal
 from etl.warehouse.columns import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK
 from etl.warehouse.data_files import TABLES, DataFile, rows_sql
 from etl.warehouse.delta import set_state
-from etl.warehouse.faults import check_whole
 from etl.warehouse.garbage import sweep, work_folder
 from etl.warehouse.parquet_writer import rows_of, write_file
 from etl.warehouse.release import PinnedTable, Release, open_release, release_ids, write_release
-from etl.warehouse.staged import STAGING
+from etl.warehouse.staged_files import STAGING
+from etl.warehouse.storage_faults import check_whole
 
 BEGUN = "erasing.json"
 _TOKEN = re.compile(rb"[0-9a-f]{32}")

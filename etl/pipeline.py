@@ -29,11 +29,11 @@ from typing import Any
 from etl.compatibility import check_compatible, check_rebuild_covers
 from etl.errors import GateRefused, ReleaseError
 from etl.ingest.landing import Batch, batch_ids, finish_rewrites, receive
-from etl.ingest.planning import rebuild_tasks, stage_all, staging_tasks
 from etl.ingest.staging import StagingTask
+from etl.ingest.staging_tasks import rebuild_tasks, stage_all, staging_tasks
 from etl.load_config import Gate, LoadConfig, Verdict
+from etl.merge.merge_tasks import MergeContext, identity_sources, merge_tables, new_identity_table, resolve_tasks
 from etl.merge.patient_identity import LOGICAL_MARK, IdentityChange, write_identity
-from etl.merge.planning import MergeContext, identity_sources, merge_tables, new_identity_table, resolve_tasks
 from etl.merge.reconciliation import Outcomes, Reconciliation, reconcile, total
 from etl.merge.versions import resolve_versions
 from etl.privacy import pseudonym
@@ -42,11 +42,11 @@ from etl.warehouse.changes import TableChanges
 from etl.warehouse.columns import IDENTITY, INTERNAL
 from etl.warehouse.data_files import RELEASES, TABLES
 from etl.warehouse.delta import commit_table
-from etl.warehouse.faults import storage_fault
 from etl.warehouse.garbage import recover, sweep, work_folder
 from etl.warehouse.image_files import publish_voxel_files
 from etl.warehouse.release import Release, exclusive, future_files, latest, publish
-from etl.warehouse.staged import STAGING
+from etl.warehouse.staged_files import STAGING
+from etl.warehouse.storage_faults import storage_fault
 
 REFRESH, REBUILD = "refresh", "rebuild"
 """Stand for the batch's id in a release that has no batch."""

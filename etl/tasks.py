@@ -25,7 +25,7 @@ from zipimport import zipimporter
 
 from etl import errors
 from etl.errors import EtlError, StorageError
-from etl.warehouse.faults import storage_fault
+from etl.warehouse.storage_faults import storage_fault
 
 if TYPE_CHECKING:
     from pyspark import SparkContext

@@ -17,8 +17,8 @@ import numpy as np
 from monai.transforms.transform import Transform
 from numpy.typing import NDArray
 
+from experiments.data_split import SHARES, part_of
 from experiments.errors import DataError
-from experiments.splits import SHARES, part_of
 
 TABLE, FOLDER = "dicom_series", "images"
 _COLUMNS = ("patient_key", "series_uid_key", "labels_of_uid_key", "kind", "voxels_sha256")

@@ -12,9 +12,9 @@ from typing import Any
 
 from monai.transforms.transform import Transform
 
+from experiments.data_split import SHARES, part_of
 from experiments.errors import BundleError, DataError
 from experiments.images import Series
-from experiments.splits import SHARES, part_of
 from experiments.tables import answer, groups_of, labels_of
 
 

@@ -123,7 +123,7 @@ class _Process:
 
     def _meter(self) -> AbstractContextManager[Any]:
         """The node's energy meter, on its first process."""
-        from experiments.energy import Meter
+        from experiments.energy_meter import Meter
 
         return Meter() if self.spec.energy and self.info.is_first_on_node else nullcontext()
 
@@ -158,7 +158,7 @@ def _log_energy(event_log: EventLog, meter: Any) -> None:
 def _conclude(attempt: Attempt, recording: Recording) -> None:
     """Evaluate the best weights on the test part, and keep them as the run's model."""
     from experiments.evaluation import evaluate  # MONAI, by way of images
-    from experiments.model import keep_model  # MLflow and its flavours
+    from experiments.exported_model import keep_model  # MLflow and its flavours
 
     if checkpoints.exists(attempt.spec.checkpoints, checkpoints.BEST):
         kept = checkpoints.load(attempt.spec.checkpoints, checkpoints.BEST)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.data_split import SHARES, part_of
 from experiments.errors import BundleError, DataError
-from experiments.splits import SHARES, part_of
 
 GROUP = "group_"
 

@@ -15,7 +15,7 @@ _settings = load_settings()
 _settings.make_zones()
 init_keyring(_settings.keyring)
 
-from erios.site import *  # noqa: E402, F403
+from erios.django_settings import *  # noqa: E402, F403
 
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 if _before is None:

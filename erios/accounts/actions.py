@@ -8,8 +8,8 @@ from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from erios.accounts.audit_events import record
 from erios.accounts.models import User, holding
-from erios.accounts.record import record
 from erios.audit import Draft
 from erios.errors import InputError, UsageError
 from erios.governance.roles import Permission, Role, check_roles

@@ -22,7 +22,7 @@ from erios.audit.database import Chain, damaged, exists, opened, sqlite_path, wi
 from erios.errors import StorageError
 from erios.keys import derive_key
 from erios.locks import held
-from erios.operators import current_operator
+from erios.operator_login import current_operator
 from erios.settings import Settings
 from erios.vault import Vault
 from etl.errors import StorageError as DamagedError

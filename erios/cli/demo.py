@@ -11,8 +11,8 @@ import typer
 
 from erios.cli.output import print_table, screen, write_json
 from erios.demo.accounts import account, draw_passwords, scientist
-from erios.demo.scale import FAST, FULL, claim
 from erios.demo.services import Addresses, served
+from erios.demo.size import FAST, FULL, claim
 from erios.demo.steps import Demo, Step
 from erios.settings import load_settings
 from erios.workflows.tracking_access import give_password

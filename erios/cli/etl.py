@@ -12,9 +12,9 @@ from erios.cli.output import Progress, answer, print_table, write_json
 from erios.errors import InputError
 from erios.settings import load_settings
 from erios.workflows.load import delete_resources, load_export, rebuild_release, refresh_release, replay_quarantine
+from erios.workflows.maintenance import erase_patient
 from erios.workflows.nightly import watch_folder
 from erios.workflows.stale_extracts import describe_stale, follow_objections
-from erios.workflows.upkeep import erase_patient
 from etl.ingest.quarantine import Refused, explain, find, refused, summary
 
 if TYPE_CHECKING:

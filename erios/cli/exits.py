@@ -91,7 +91,7 @@ def _machine_fault(error: BaseException) -> EriosError | None:
     if isinstance(error, PermissionError):
         return StorageError(f"no permission{_at(error)}: check the owner and mode of the folder")
     if "JAVA_GATEWAY_EXITED" in _conditions(error):
-        from erios.workflows.session import NO_JAVA
+        from erios.workflows.spark_session import NO_JAVA
 
         return MachineError(NO_JAVA)
     return None

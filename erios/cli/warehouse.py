@@ -9,7 +9,7 @@ import typer
 from erios.cli.output import print_table, write_json
 from erios.errors import UsageError
 from erios.settings import load_settings
-from erios.workflows.upkeep import compact_warehouse, keep_release, vacuum_warehouse
+from erios.workflows.maintenance import compact_warehouse, keep_release, vacuum_warehouse
 from erios.workflows.warehouse import open_release
 from etl.tables import load_tables
 from etl.warehouse.release import Release, release_ids

@@ -4,7 +4,8 @@ One module per subject; importing this package registers them all. What they are
 ``conf/compliance.toml``.
 """
 
-from erios.compliance import accounts, extracts, installation, public, record, studies, warehouse
+from erios.compliance import accounts, extracts, installation, public, studies, warehouse
+from erios.compliance import audit_chain as record
 from erios.compliance.registry import CHECKS, FrameworkStatus, RequirementStatus, current_status, run_check
 
 SUBJECTS = (record, installation, accounts, studies, extracts, warehouse, public)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from erios.accounts.actions import end_sessions, make_account, make_first_administrator
 from erios.accounts.models import User
 from erios.governance.roles import Role
-from erios.operators import current_operator
+from erios.operator_login import current_operator
 
 ADMINISTRATOR = "administration"
 ACCOUNTS: Mapping[str, tuple[Role, str]] = {

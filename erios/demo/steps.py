@@ -15,7 +15,7 @@ from typing import Any
 
 from erios.clock import hospital_day
 from erios.demo.accounts import account, open_accounts, scientist
-from erios.demo.scale import Scale
+from erios.demo.size import Scale
 from erios.errors import TrainingFailed
 from erios.governance.extract import Action as ExtractAction
 from erios.governance.extract import State as ExtractState
@@ -24,7 +24,8 @@ from erios.governance.study import Opinion
 from erios.governance.study import State as StudyState
 from erios.governance.words import RuleBroken
 from erios.keys import init_keyring
-from erios.settings import PROJECT, Settings, load_settings
+from erios.project import PROJECT
+from erios.settings import Settings, load_settings
 from erios.studies import actions
 from erios.studies import extract_actions as acts
 from erios.studies.extract_actions import move_extract, request_extract

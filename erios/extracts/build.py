@@ -22,7 +22,7 @@ from erios.extracts.criteria.compile import tables as tables_of
 from erios.extracts.generalisation.columns import OTHER, column_sql
 from erios.extracts.images import chosen_series, copy_images, image_sql, note_images
 from erios.extracts.specification import PATIENT_KEY, Choice, TableChoice
-from etl.engine import connect, scalar
+from etl.duckdb_engine import connect, scalar
 from etl.privacy import bind_key
 from etl.sql import list_literal, literal
 from etl.warehouse.data_files import rows_sql

@@ -32,7 +32,7 @@ from erios.extracts.criteria import (
     steps,
 )
 from erios.extracts.criteria.compile import tables
-from erios.extracts.exposure import (
+from erios.extracts.differencing import (
     MAX_LEAVES,
     Flags,
     Named,
@@ -46,7 +46,8 @@ from erios.extracts.exposure import (
 from erios.governance import disclosure
 from erios.governance.disclosure import Parameters, Shown
 from erios.keys import derive_key
-from erios.settings import PROJECT, Settings
+from erios.project import PROJECT
+from erios.settings import Settings
 from etl.warehouse.release import Release, open_release
 
 if TYPE_CHECKING:

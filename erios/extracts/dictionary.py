@@ -19,7 +19,7 @@ from erios.extracts.criteria import describe
 from erios.extracts.generalisation.columns import Kind, kind_of, say_form
 from erios.extracts.specification import PATIENT_KEY, Choice, Specification
 from erios.view_texts import ViewTexts
-from etl.engine import connect
+from etl.duckdb_engine import connect
 from etl.sql import literal
 
 if TYPE_CHECKING:

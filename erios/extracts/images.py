@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from erios.errors import InputError
 from erios.extracts.generalisation.columns import IMAGES
-from etl.engine import connect
+from etl.duckdb_engine import connect
 from etl.sql import literal
 from etl.warehouse.data_files import rows_sql
 from etl.warehouse.image_files import check_voxel_file

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from erios.extracts.criteria import Criterion, canonical_json, cohort_query
-from etl.engine import connect, scalar
+from etl.duckdb_engine import connect, scalar
 
 if TYPE_CHECKING:
     from etl.warehouse.release import Release

@@ -3,7 +3,7 @@
 For the load: ``current_objectors`` (whose rows to leave out) and ``version`` (has it changed since).
 """
 
-from erios.objections.lists import Objection, check_date, parse_reference, read_list
+from erios.objections.parsing import Objection, check_date, parse_reference, read_list
 from erios.objections.register import (
     NOBODY,
     Change,

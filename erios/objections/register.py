@@ -25,8 +25,8 @@ from erios.clock import hospital_day
 from erios.errors import StorageError, UsageError
 from erios.keys import read_key
 from erios.locks import held
-from erios.objections.lists import Objection
-from erios.operators import current_operator
+from erios.objections.parsing import Objection
+from erios.operator_login import current_operator
 from erios.vault import Vault
 from etl.errors import StorageError as UnreadableError
 from etl.privacy import PseudonymKey, pseudonym

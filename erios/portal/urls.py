@@ -3,7 +3,7 @@
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from erios.portal.audience import public
+from erios.portal.access import public
 from erios.portal.views import accounts, audit, compliance, extracts, feasibility, runs, studies, warehouse
 from erios.portal.views import public as open_pages
 

@@ -20,8 +20,8 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Length
 from django.utils import timezone
 
+from erios.accounts.audit_events import record
 from erios.accounts.models import User
-from erios.accounts.record import record
 from erios.audit import Draft
 from erios.errors import InputError
 from erios.extracts.counts import Cell, Feasibility, open_counter
@@ -32,7 +32,7 @@ from erios.governance.study import Action, Opinion, State, check, target, transi
 from erios.governance.words import Refusal, RuleBroken
 from erios.governance.workflow import SYSTEM
 from erios.settings import load_settings
-from erios.studies.letters import send_letters
+from erios.studies.emails import send_letters
 from erios.studies.models import (
     Agreement,
     Comment,

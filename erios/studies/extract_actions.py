@@ -15,8 +15,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from erios.accounts.audit_events import record
 from erios.accounts.models import User
-from erios.accounts.record import record
 from erios.audit import Draft
 from erios.errors import InputError
 from erios.extracts.specification import Specification, dump_specification, from_proposal, read_specification
@@ -24,8 +24,8 @@ from erios.governance.extract import WORKFLOW, Action, State
 from erios.governance.words import Refusal, RuleBroken
 from erios.governance.workflow import SYSTEM
 from erios.settings import load_settings
+from erios.studies.emails import send_letters
 from erios.studies.extract_selectors import active_proposal, extract_facts, extract_watchers, team_of
-from erios.studies.letters import send_letters
 from erios.studies.models import (
     Extract,
     ExtractPart,

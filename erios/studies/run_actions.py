@@ -11,8 +11,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from erios.accounts.audit_events import record
 from erios.accounts.models import User
-from erios.accounts.record import record
 from erios.audit import Draft
 from erios.governance.extract import opening
 from erios.governance.run import LIVE, Evidence, State, promoting, stopping

@@ -1,7 +1,7 @@
 """What the catalogue knows of a release: profiles of its tables, made once and kept; the quarantine in figures.
 
 Owns where profiles lie (``catalogue/`` in the warehouse zone) and that whoever has one made is on record as the table's
-reader. It must never hand a row to whoever asks: a profile is what ``erios.extracts.profile`` lets out.
+reader. It must never hand a row to whoever asks: a profile is what ``erios.extracts.column_profile`` lets out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from erios.extracts.column_profile import ColumnProfile, profile_table, read_profile
 from erios.extracts.counts import load_parameters
-from erios.extracts.profile import ColumnProfile, profile_table, read_profile
 from erios.extracts.specification import warehouse_tables
 from erios.settings import Settings
 from erios.workflows.warehouse import open_release

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from erios.settings import load_settings
 from erios.studies.actions import ask_count
-from erios.workflows.session import resident_session
+from erios.workflows.spark_session import resident_session
 
 if TYPE_CHECKING:
     from erios.accounts.models import User

@@ -11,7 +11,7 @@ from erios.audit import make
 from erios.database import set_up_django
 from erios.errors import UsageError
 from erios.keys import read_key
-from erios.operators import current_operator
+from erios.operator_login import current_operator
 from erios.settings import Settings, load_settings
 
 if TYPE_CHECKING:

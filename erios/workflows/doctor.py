@@ -24,7 +24,8 @@ from erios.audit import verify
 from erios.database import set_up_django
 from erios.errors import EriosError
 from erios.keys import list_keys
-from erios.settings import PROJECT, ZONES, Settings
+from erios.project import PROJECT
+from erios.settings import ZONES, Settings
 from etl.warehouse.release import open_release, release_ids
 from experiments.cluster import load_clusters
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from erios.audit import last_event
 from erios.errors import EriosError, InputError, UsageError
 from erios.extracts.opening import OpenedExtract, check_opening, open_verified
-from erios.operators import current_operator
+from erios.operator_login import current_operator
 from erios.workflows.database import open_database
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from erios.errors import EriosError
 from erios.keys import study_key
-from erios.settings import PROJECT, Settings, load_settings, make_folder
+from erios.project import PROJECT
+from erios.settings import Settings, load_settings, make_folder
 from erios.version import code_version
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ from erios.extracts.counts import load_parameters
 from erios.extracts.dictionary import Context, write_dictionary
 from erios.extracts.generalisation.columns import Terms
 from erios.extracts.manifest import Manifest, list_files, public_key, root_of, write_manifest
-from erios.extracts.members import write_truth
+from erios.extracts.membership import write_truth
 from erios.extracts.overlaps import Cohorts
 from erios.extracts.risk import assess as assess_risk
 from erios.extracts.risk import link, load_knowledge
@@ -46,7 +47,7 @@ from erios.translation import SOURCE
 from erios.view_texts import view_texts
 from erios.workflows.extract_files import draft_folder, locked, publish_draft
 from erios.workflows.extract_objections import check_objections
-from erios.workflows.session import spark_session
+from erios.workflows.spark_session import spark_session
 from etl.errors import EtlError
 from etl.tasks import Progress, Runner, SparkRunner
 from etl.warehouse.release import Release, open_release

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from erios.errors import InputError
-from erios.extracts.members import has_any
+from erios.extracts.membership import has_any
 from erios.keys import read_key, study_key
 from erios.objections import current_objectors
 from erios.settings import Settings

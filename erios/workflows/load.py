@@ -20,7 +20,7 @@ from erios.objections import current_objectors
 from erios.reidentification import segments_folder
 from erios.settings import Settings
 from erios.vault import sealing_key
-from erios.workflows.session import spark_session
+from erios.workflows.spark_session import spark_session
 from erios.workflows.stale_extracts import follow_objections
 from etl.dicom.profile import read_profile
 from etl.dicom.series import DicomRules

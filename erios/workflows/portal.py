@@ -15,7 +15,7 @@ from typing import Any
 
 from erios.errors import BusyError
 from erios.workflows.database import open_database
-from erios.workflows.rounds import rounds
+from erios.workflows.periodic import rounds
 
 
 def check_free(host: str, port: int) -> None:

@@ -16,8 +16,8 @@ from erios.studies.run_selectors import folder_of, is_reproduced, visible_runs
 from erios.workflows.run_summary import summary_of
 from erios.workflows.train import RunRequest, start
 from experiments.bundles import open_bundle
+from experiments.model_registry import CHAMPION, register
 from experiments.recorder import make_client
-from experiments.registry import CHAMPION, register
 from experiments.run_spec import read_spec
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 from erios.keys import derive_key
 from erios.workflows.database import open_database
-from erios.workflows.rounds import rounds
+from erios.workflows.periodic import rounds
 from erios.workflows.tracking_access import server_of
 from experiments.server import command, environment, make_ready
 

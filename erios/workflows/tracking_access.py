@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from erios.accounts.record import record
+from erios.accounts.audit_events import record
 from erios.audit import Draft
 from erios.errors import StorageError, UsageError
 from erios.settings import Settings, load_settings, make_folder

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from erios.errors import UsageError
 from erios.governance.run import State
 from erios.locks import held
-from erios.settings import PROJECT, Settings, make_folder
+from erios.project import PROJECT
+from erios.settings import Settings, make_folder
 from erios.studies.extract_selectors import find_extract
 from erios.studies.run_actions import end_run, note_job, resume_run, start_run
 from erios.studies.run_selectors import find_run, folder_of

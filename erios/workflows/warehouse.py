@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from erios.audit import append
-from erios.operators import current_operator
+from erios.operator_login import current_operator
 from erios.settings import load_settings
 from etl.warehouse.release import Release
 from etl.warehouse.release import open_release as open_stored_release

@@ -30,7 +30,7 @@ from etl.errors import InputError, storage_error
 from etl.fhir.resource_types import RESOURCE_TYPES
 from etl.files import sync
 from etl.ingest.discovery import CHUNK, Source, find_sources, read_head
-from etl.ingest.splits import LineCounter, Split
+from etl.ingest.file_splits import LineCounter, Split
 
 DRAFT, DECIDED = ".new", ".decided.json"
 """Suffix of a redacted file, and the batch's new list of files: once that exists, a killed redaction is finished."""

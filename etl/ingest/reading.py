@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl.errors import InputError
-from etl.ingest.splits import Split
+from etl.ingest.file_splits import Split
 
 BOM = b"\xef\xbb\xbf"
 BLANKS = " \t\r\n"

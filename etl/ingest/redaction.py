@@ -77,7 +77,7 @@ def _series(config: LoadConfig, batch: Batch, words: Sequence[str], keys: frozen
     files = [file for file in batch.files if file.series and file.cuts]
     if not files or config.dicom is None:
         return
-    from etl.dicom.owner import names_patient  # pydicom: only where a batch has DICOM
+    from etl.dicom.series_patient import names_patient  # pydicom: only where a batch has DICOM
 
     for file in files:
         if names_patient(config.zones.landing / batch.id / file.name, config.dicom, config.read_key(), keys, words):

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from etl.engine import scalar
+from etl.duckdb_engine import scalar
 from etl.errors import InputError
 from etl.files import written_atomically
+from etl.ingest.file_splits import Split
 from etl.ingest.reading import ReadSeries, Refusal, packed
-from etl.ingest.splits import Split
 from etl.ingest.transform import ChunkTransform, TransformPlan
 from etl.privacy import KeyReader, PseudonymKey
 from etl.reidentification_table import Keep, segment_writer
@@ -30,7 +30,7 @@ from etl.sql import literal
 from etl.warehouse.columns import IDENTIFIER, LEDGER, LINK, PATIENT
 from etl.warehouse.data_files import subfolder
 from etl.warehouse.parquet_writer import in_order, rows_of
-from etl.warehouse.staged import REFERRED, SEQ_BITS, VOXELS, Staged
+from etl.warehouse.staged_files import REFERRED, SEQ_BITS, VOXELS, Staged
 
 if TYPE_CHECKING:
     from etl.dicom.series import DicomRules

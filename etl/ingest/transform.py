@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from etl.engine import connect, scalar
+from etl.duckdb_engine import connect, scalar
 from etl.fhir.resource_types import RESOURCE_TYPES
 from etl.ingest.bundles import Document, expand
 from etl.ingest.reading import BLANKS, Chunk
@@ -25,7 +25,7 @@ from etl.ingest.type_plans import IDENTIFIED, TypePlan, other_type_plan
 from etl.privacy import RULES, PseudonymKey, bind_key
 from etl.sql import literal
 from etl.tables import WarehouseTable
-from etl.views.numbers import exact_text
+from etl.views.exact_decimals import exact_text
 from etl.warehouse.columns import LOGICAL, PATIENT, VERSION
 from etl.warehouse.data_files import bucket_sql
 

@@ -17,7 +17,7 @@ from etl.merge.versions import DISCARDED_COLUMNS, REPLACED_COLUMNS, list_sql
 from etl.sql import literal
 from etl.warehouse.columns import IDENTIFIER_COLUMNS, IDENTITY_COLUMNS, LINK_COLUMNS
 from etl.warehouse.data_files import rows_sql
-from etl.warehouse.faults import check_whole
+from etl.warehouse.storage_faults import check_whole
 
 LOGICAL_MARK = "?identifier="
 MOVED_COLUMNS = {"alias": "VARCHAR", "cluster": "VARCHAR"} | dict.fromkeys(

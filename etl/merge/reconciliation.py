@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from etl.errors import ReconciliationError
-from etl.warehouse.staged import Staged
+from etl.warehouse.staged_files import Staged
 
 OUTCOMES = ("written", "superseded", "duplicates", "deleted", "objected", "quarantined")
 Outcomes = Mapping[str, Counter[str]]

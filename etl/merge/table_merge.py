@@ -17,16 +17,16 @@ from pathlib import Path
 
 import duckdb
 
-from etl.engine import connect, scalar
+from etl.duckdb_engine import connect, scalar
 from etl.merge.patient_identity import MOVED_COLUMNS
 from etl.merge.versions import DISCARDED_COLUMNS, REPLACED_COLUMNS, RESOLVED_COLUMNS, list_sql
 from etl.sql import literal
 from etl.warehouse.changes import TableChanges
 from etl.warehouse.columns import IDENTITY_COLUMNS, LEDGER, LEDGER_COLUMNS, LOGICAL, PATIENT
 from etl.warehouse.data_files import DataFile, bucket_sql, rows_sql, within_sql
-from etl.warehouse.faults import check_whole
 from etl.warehouse.parquet_writer import CLUSTER, WriteTarget, copy_without, write_clustered
-from etl.warehouse.staged import REREAD, SEQ_BITS
+from etl.warehouse.staged_files import REREAD, SEQ_BITS
+from etl.warehouse.storage_faults import check_whole
 
 
 @dataclass(frozen=True)

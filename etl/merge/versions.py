@@ -20,12 +20,12 @@ from pathlib import Path
 
 import duckdb
 
-from etl.engine import connect, scalar
+from etl.duckdb_engine import connect, scalar
 from etl.sql import literal
 from etl.warehouse.columns import IDENTITY_COLUMNS, LEDGER_COLUMNS, VERSION
 from etl.warehouse.data_files import rows_sql, subfolder
-from etl.warehouse.faults import check_whole
-from etl.warehouse.staged import REREAD, SEQ_BITS
+from etl.warehouse.staged_files import REREAD, SEQ_BITS
+from etl.warehouse.storage_faults import check_whole
 
 _VERSION = "TRY_CAST(_version AS HUGEINT)"
 NEWEST_FIRST = f"_last_updated DESC NULLS LAST, {_VERSION} DESC NULLS LAST, _version DESC NULLS LAST, _hash DESC"

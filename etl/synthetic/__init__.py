@@ -7,12 +7,12 @@ imports this package.
 
 from __future__ import annotations
 
-from etl.synthetic.course import Course, Stay, simulate
 from etl.synthetic.export import Counts, export_day, generate, read_planted
-from etl.synthetic.faults import Planted
+from etl.synthetic.ground_truth import identifying_values
+from etl.synthetic.patient_course import Course, Stay, simulate
 from etl.synthetic.people import nir_key
-from etl.synthetic.risk import Discharge, readmission_risk
-from etl.synthetic.truth import identifying_values
+from etl.synthetic.planted_faults import Planted
+from etl.synthetic.readmission_risk import Discharge, readmission_risk
 
 __all__ = [
     "Counts",

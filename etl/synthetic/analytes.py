@@ -1,6 +1,6 @@
 """Measured quantities: LOINC code, unit, reference range, noise and bounds of each.
 
-Values are drawn by `etl.synthetic.body` from the baselines of a person.
+Values are drawn by `etl.synthetic.physiology` from the baselines of a person.
 """
 
 from __future__ import annotations

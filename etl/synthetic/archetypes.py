@@ -1,7 +1,8 @@
 """Clinical tables: chronic illnesses, reasons of admission, and what is done and measured for each.
 
-Data only, and long because it is tables: `etl.synthetic.course` draws from them. Orders of magnitude are those of
-textbooks, chosen so that age, sex, illness, results and treatment agree; none is an estimate fit for epidemiology.
+Data only, and long because it is tables: `etl.synthetic.patient_course` draws from them. Orders of magnitude are
+those of textbooks, chosen so that age, sex, illness, results and treatment agree; none is an estimate fit for
+epidemiology.
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ import orjson
 
 from etl.errors import InputError
 from etl.synthetic.clock import MINUTES_A_DAY, day_of, instant
-from etl.synthetic.course import Streams, simulate, streams
-from etl.synthetic.faults import Planted, plant_fault
 from etl.synthetic.hospital import Hospital, build_hospital, structure
+from etl.synthetic.patient_course import Streams, simulate, streams
+from etl.synthetic.planted_faults import Planted, plant_fault
 from etl.synthetic.records import records_of
 
 if TYPE_CHECKING:

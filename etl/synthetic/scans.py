@@ -20,9 +20,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from etl.synthetic.clock import MINUTES_A_DAY, day_text, instant
 from etl.synthetic.code_tables import CIM10, LOINC
-from etl.synthetic.course import simulate, streams
 from etl.synthetic.fhir import TERMS, Json, concept, reference
 from etl.synthetic.hospital import Hospital
+from etl.synthetic.patient_course import simulate, streams
 from etl.synthetic.people import Person
 from etl.synthetic.phantoms import Grid, Lesion, Phantom, abdomen, chest, head
 from etl.synthetic.records.patient_record import PatientRecord

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from etl.sql import identifier, literal
+from etl.views.common_paths import share_paths
 from etl.views.fhirpath.expressions import Names
 from etl.views.rows import PROBLEM, RESOURCE, Iteration, Rows, Union, Value
-from etl.views.sharing import share_paths
 
 
 class _OuterNames(Names):

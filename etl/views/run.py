@@ -18,7 +18,7 @@ from etl.errors import InputError, StorageError
 from etl.sql import literal
 from etl.views.compiled import CompiledView, merge_structures
 from etl.views.definition import ViewError
-from etl.views.numbers import exact_text
+from etl.views.exact_decimals import exact_text
 
 _RESOURCE = "_resource"
 

@@ -17,7 +17,7 @@ from etl.warehouse.data_files import TABLES
 from etl.warehouse.delta import delta_files, open_table
 from etl.warehouse.image_files import unread_voxel_files
 from etl.warehouse.release import PinnedTable, Release, latest, open_release, release_ids
-from etl.warehouse.staged import STAGING
+from etl.warehouse.staged_files import STAGING
 
 
 def recover(warehouse: Path) -> list[str]:

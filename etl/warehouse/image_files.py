@@ -17,7 +17,7 @@ import duckdb
 from etl.errors import StorageError
 from etl.files import sync
 from etl.sql import list_literal
-from etl.warehouse.staged import VOXELS
+from etl.warehouse.staged_files import VOXELS
 
 if TYPE_CHECKING:
     from etl.warehouse.changes import TableChanges

@@ -24,7 +24,7 @@ from etl.files import open_locked, unlock, write_atomically
 from etl.warehouse.changes import TableChanges
 from etl.warehouse.data_files import PINS, RELEASES, TABLES, DataFile
 from etl.warehouse.delta import delta_files, open_table
-from etl.warehouse.faults import check_whole, damaged, storage_fault
+from etl.warehouse.storage_faults import check_whole, damaged, storage_fault
 
 if TYPE_CHECKING:
     import duckdb

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.cluster.job import NOTICES, REQUEUE, Job, JobState, Listed, Phase, Scheduler
-from experiments.cluster.kinds import RankInfo, scheduler_kinds
+from experiments.cluster.process_rank import read_rank
 from experiments.cluster.profile import Cluster
 from experiments.cluster.profile_files import load_clusters
-from experiments.cluster.rank import read_rank
+from experiments.cluster.scheduler_kinds import RankInfo, scheduler_kinds
 
 __all__ = [
     "NOTICES",

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from experiments.cluster import folder as files
+from experiments.cluster import job_folder as files
 from experiments.cluster.job import Job, JobState, Phase
 from experiments.cluster.profile import Cluster
 from experiments.errors import ClusterError

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.cluster import folder as files
+from experiments.cluster import job_folder as files
 from experiments.cluster.job import REQUEUE, JobState, Phase
 from experiments.cluster.local_job import (
     GPUS,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.data_split import SHARES
 from experiments.evaluation.result import EvaluationResult
-from experiments.evaluation.risk import baseline_risks, best_cut, evaluate_risks
+from experiments.evaluation.risk_prediction import baseline_risks, best_cut, evaluate_risks
 from experiments.labels import Labelled, part_of_labelled
-from experiments.splits import SHARES
 from experiments.tables import Rows
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.data_split import SHARES
 from experiments.evaluation import pictures
 from experiments.evaluation.pictures import Overlay
 from experiments.evaluation.result import Estimate, EvaluationResult, Metric, bootstrap, by_group
 from experiments.images import Series, part_of_series, sexes_of
-from experiments.splits import SHARES
 
 if TYPE_CHECKING:
     import torch

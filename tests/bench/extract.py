@@ -23,8 +23,9 @@ from typing import Any
 
 from erios.extracts.specification import Specification, read_specification, warehouse_tables
 from erios.keys import init_keyring
-from erios.settings import PROJECT, load_settings
-from etl.engine import connect
+from erios.project import PROJECT
+from erios.settings import load_settings
+from etl.duckdb_engine import connect
 from etl.sql import literal
 from etl.synthetic import generate
 from etl.tables import WarehouseTable
@@ -117,7 +118,7 @@ def _copy(table: WarehouseTable, source: str, file: DataFile, number: int, wareh
 def measure_extract(release: Release, folder: Path) -> dict[str, Any]:
     """Seconds of building the extract of everybody, and of assessing it."""
     from erios.extracts.risk import assess, load_knowledge
-    from erios.workflows.session import spark_session
+    from erios.workflows.spark_session import spark_session
     from etl.tasks import SparkRunner
 
     settings, wanted = load_settings(), specification()
@@ -157,7 +158,7 @@ def _build(release: Release, wanted: Specification, folder: Path, runner: Any) -
 
 def measure_spark(release: Release, folder: Path) -> dict[str, Any]:
     """Seconds of reading and writing the same columns by Spark, as many tasks at once as there are cores."""
-    from erios.workflows.session import spark_session
+    from erios.workflows.spark_session import spark_session
 
     with spark_session(load_settings()) as spark:
         spark.range(10).count()

@@ -15,9 +15,9 @@ import duckdb
 from erios.keys import init_keyring
 from erios.settings import Settings, load_settings
 from erios.workflows.load import gate, load_config, start_validation
-from erios.workflows.session import spark_session
+from erios.workflows.spark_session import spark_session
 from etl.ingest.landing import receive
-from etl.ingest.planning import stage_all, staging_tasks
+from etl.ingest.staging_tasks import stage_all, staging_tasks
 from etl.pipeline import load
 from etl.tables import load_tables
 from etl.tasks import SparkRunner

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from erios.extracts.risk import assess, load_knowledge
-from erios.settings import PROJECT
+from erios.project import PROJECT
 
 ROWS = 2_500_000
 ROWS_PER_PATIENT = 40

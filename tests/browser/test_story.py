@@ -66,7 +66,7 @@ def run(home: Path, *command: str) -> str:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    named = {"ERIOS_HOME": str(home), "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "erios.site"}
+    named = {"ERIOS_HOME": str(home), "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "erios.django_settings"}
     return {**os.environ, **named}
 
 

@@ -195,7 +195,7 @@ def test_several_events_come_all_or_none(home):
 
 
 def test_the_actor_is_the_operator(home):
-    from erios.operators import current_operator
+    from erios.operator_login import current_operator
 
     assert append(home, "test.x").actor == current_operator()
 

@@ -38,7 +38,7 @@ from etl.reidentification_table import open_segment, segment_paths
 from etl.warehouse.delta import open_table
 from etl.warehouse.garbage import unread
 from etl.warehouse.release import Release, open_release, release_ids
-from etl.warehouse.staged import STAGING
+from etl.warehouse.staged_files import STAGING
 from tests.crash import SEALING_KEY, At, Forge
 from tests.property.test_living_warehouse import make
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from erios.cli import load_group
-from erios.settings import PROJECT, Settings, load_settings
+from erios.project import PROJECT
+from erios.settings import Settings, load_settings
 
 UNITS = sorted((PROJECT / "conf" / "systemd").glob("*.service"))
 EXAMPLES = sorted((PROJECT / "conf" / "examples").glob("*.toml"))

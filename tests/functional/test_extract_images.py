@@ -19,7 +19,7 @@ from erios.extracts.manifest import Manifest, list_files, public_key, root_of, w
 from erios.extracts.opening import Clearance, open_verified
 from erios.extracts.specification import dump_specification, read_specification
 from erios.governance.extract import Facts, State
-from erios.settings import PROJECT
+from erios.project import PROJECT
 from etl.dicom.archive import members
 from etl.dicom.errors import SeriesRefusedError
 from etl.dicom.rekeying import rekey

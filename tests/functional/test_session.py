@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from erios.settings import PROJECT
-from erios.workflows.session import _configuration, socket_settings
+from erios.project import PROJECT
+from erios.workflows.spark_session import _configuration, socket_settings
 
 
 @pytest.mark.slow
@@ -47,7 +47,7 @@ def test_workers_on_other_machines_are_not(settings):
 
 _TASK = """
 from erios.settings import load_settings
-from erios.workflows.session import spark_session
+from erios.workflows.spark_session import spark_session
 from etl.tasks import SparkRunner
 
 settings = load_settings()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from erios.settings import PROJECT
+from erios.project import PROJECT
 
 PROGRAMS = ("bash", "echo", "env", "head", "mv", "sed", "xargs")
 

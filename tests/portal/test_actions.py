@@ -330,7 +330,7 @@ def test_an_expired_study_is_closed_by_the_night(database) -> None:
 def test_a_letter_goes_out_once_the_change_has_lasted(database, person) -> None:
     from django.core import mail
 
-    from erios.studies.letters import send_letters
+    from erios.studies.emails import send_letters
     from erios.studies.models import Notification
     from tests.portal.stories import at
 

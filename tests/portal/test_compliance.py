@@ -16,7 +16,8 @@ from erios.errors import UsageError
 from erios.governance.compliance import Status, read_frameworks
 from erios.governance.extract import State as ExtractState
 from erios.governance.study import State
-from erios.settings import PROJECT, Settings, load_settings
+from erios.project import PROJECT
+from erios.settings import Settings, load_settings
 from tests.portal.stories import at, who
 from tests.portal.test_pages import client
 

@@ -112,7 +112,7 @@ def _account(login: str) -> User:
 
 def _session(settings: Settings, user: User) -> str:
     """A session as a login makes it, signed with the key that the portal of this home derives."""
-    from erios.site import PURPOSE
+    from erios.django_settings import PURPOSE
 
     with override_settings(SECRET_KEY=derive_key(settings.keyring, PURPOSE).secret.hex()):
         session = SessionStore()
@@ -126,7 +126,7 @@ def _session(settings: Settings, user: User) -> str:
 @contextmanager
 def serving(port: int, log: Path) -> Iterator[None]:
     """The portal as an administrator starts it, in processes of its own; its words go to ``log``."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "erios.site"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "erios.django_settings"}
     command = [sys.executable, "-m", "erios", "portal", "--port", str(port)]
     with log.open("wb") as out:
         server = subprocess.Popen(command, env=environment, stdout=out, stderr=out)

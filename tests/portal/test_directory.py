@@ -14,10 +14,10 @@ from django.test import Client, override_settings
 from erios.accounts.actions import close_account
 from erios.accounts.models import User
 from erios.audit import read_events
+from erios.django_settings import providers_of
 from erios.errors import UsageError
 from erios.governance.roles import Role
 from erios.settings import Settings, load_settings
-from erios.site import providers_of
 from tests.portal.directory import CLIENT, SECRET, Directory, open_directory
 from tests.portal.stories import who
 

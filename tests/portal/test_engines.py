@@ -88,8 +88,8 @@ def test_a_server_without_java_says_so_on_the_page(counted: Settings, monkeypatc
 
     monkeypatch.setenv("ERIOS_COUNTS__ENGINE", "spark")
     monkeypatch.setattr(SparkSession, "getActiveSession", lambda: None)
-    monkeypatch.setattr("erios.workflows.session._build", fails)
-    monkeypatch.setattr("erios.workflows.session._resident", [])
+    monkeypatch.setattr("erios.workflows.spark_session._build", fails)
+    monkeypatch.setattr("erios.workflows.spark_session._resident", [])
     number = at(State.DRAFT).study.number
     form = {"json": '{"sex": "female"}'}
     page = client("ada").post(f"/etudes/{number}/v1/faisabilite/compte/", form, secure=True)

@@ -472,7 +472,7 @@ def test_overlaps_with_earlier_releases_are_told_without_small_numbers(home: Set
 
 
 def test_a_living_extract_keeps_its_release(home: Settings) -> None:
-    from erios.workflows.upkeep import pinned_releases
+    from erios.workflows.maintenance import pinned_releases
 
     assert pinned_releases(home) == {}
     extract = assessed()

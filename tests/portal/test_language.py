@@ -8,9 +8,9 @@ import pytest
 from django.test import Client, override_settings
 
 from erios import translation
+from erios.django_settings import named_languages
 from erios.governance.study import State
 from erios.settings import Settings
-from erios.site import named_languages
 from erios.studies.models import Notification
 from tests import texts
 from tests.portal.stories import at

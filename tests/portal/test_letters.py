@@ -20,9 +20,10 @@ from erios.governance.extract import State as ExtractState
 from erios.governance.extract import next_actors as extract_actors
 from erios.governance.roles import Role
 from erios.governance.study import Opinion, State, next_actors
-from erios.settings import PROJECT, Settings
+from erios.project import PROJECT
+from erios.settings import Settings
 from erios.studies import actions
-from erios.studies.letters import send_letters
+from erios.studies.emails import send_letters
 from erios.studies.models import Extract, Notification
 from tests.portal.stories import at, who
 
@@ -121,7 +122,7 @@ def test_letters_that_the_server_refuses_are_tried_again_and_the_others_go(
     from django_tasks_db.models import DBTaskResult
 
     from erios.errors import StorageError
-    from erios.studies import letters
+    from erios.studies import emails as letters
 
     at(State.SUBMITTED)
     ids = list(Notification.objects.values_list("pk", flat=True))

@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from erios.accounts.models import User
 from erios.governance.roles import Permission, Role
 from erios.governance.study import State
-from erios.portal.audience import PUBLIC, STAFF
+from erios.portal.access import PUBLIC, STAFF
 from tests.portal.conftest import CAST
 from tests.portal.stories import at, who
 

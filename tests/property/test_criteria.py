@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from erios.extracts.criteria import DUCKDB, SPARK, canonical, cohort_query, leaves, leaves_query, parse
 from erios.extracts.criteria.sql import RECORD_HEX
-from erios.extracts.exposure import evaluate
+from erios.extracts.differencing import evaluate
 from tests.property.slow_criteria import DATES, members
 
 if TYPE_CHECKING:

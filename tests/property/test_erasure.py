@@ -113,7 +113,9 @@ def test_landing_and_quarantine_keep_the_others_line_by_line(plan: LoadConfig) -
 
 def test_an_erasure_that_is_not_recorded_has_not_ended(plan: LoadConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill while the report is written: the same command takes it up again and records what the scan finds."""
-    monkeypatch.setattr("etl.merge.planning.shutil.rmtree", lambda *_, **__: None)  # a killed process tidies nothing up
+    monkeypatch.setattr(
+        "etl.merge.merge_tasks.shutil.rmtree", lambda *_, **__: None
+    )  # a killed process tidies nothing up
     recorded: list[Erasure] = []
 
     def killed(_: Erasure) -> None:

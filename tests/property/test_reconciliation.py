@@ -12,9 +12,9 @@ import duckdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from erios.settings import PROJECT
+from erios.project import PROJECT
+from etl.ingest.file_splits import pack
 from etl.ingest.landing import receive
-from etl.ingest.splits import pack
 from etl.ingest.staging import StagingPlan, StagingTask, stage
 from etl.ingest.transform import TransformPlan
 from etl.ingest.type_plans import type_plans

@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erios.extracts.risk import RiskReport, assess, load_knowledge
-from erios.extracts.risk.facts import Pair, make_pairs, sources
+from erios.extracts.risk.attacker_knowledge import Quasi
+from erios.extracts.risk.extract_tables import Extract, open_folder
 from erios.extracts.risk.figures import expected_inverse
-from erios.extracts.risk.knowledge import Quasi
+from erios.extracts.risk.generalisation_search import proposals
 from erios.extracts.risk.metrics import risk_of
-from erios.extracts.risk.patients import Dimension, Level, make_persons
-from erios.extracts.risk.reading import Extract, open_folder
+from erios.extracts.risk.patient_facts import Pair, make_pairs, sources
+from erios.extracts.risk.quasi_identifiers import Dimension, Level, make_persons
 from erios.extracts.risk.report import ClassSize, Risk
-from erios.extracts.risk.search import proposals
-from erios.extracts.risk.singling import attacks
+from erios.extracts.risk.singling_out import attacks
 from tests.property import slow_risk as slow
 
 NAMES = ["birth", "gender", "place", "stays", "first_diagnosis"]

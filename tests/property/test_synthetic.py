@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from etl.synthetic import export_day, nir_key, simulate
 from etl.synthetic.clock import instant, local_day
-from etl.synthetic.course import streams
-from etl.synthetic.faults import FAULTS, plant_fault
 from etl.synthetic.hospital import build_hospital
+from etl.synthetic.patient_course import streams
+from etl.synthetic.planted_faults import FAULTS, plant_fault
 from etl.synthetic.records import records_of
 
 SEEDS = st.integers(0, 10**6)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from erios.settings import PROJECT, Settings
+from erios.project import PROJECT
+from erios.settings import Settings
 from tests.portal.conftest import close_database, point_to
 from tests.training.hospital import make_hospital
 

@@ -109,7 +109,7 @@ def _study() -> Any:
     from erios.accounts.models import User
     from erios.governance.roles import Role
     from erios.governance.study import State
-    from erios.operators import current_operator
+    from erios.operator_login import current_operator
     from erios.studies.models import Part
     from tests.portal.stories import at
 

@@ -10,8 +10,8 @@ import pytest
 
 from erios.audit import last_event, verify
 from erios.demo.accounts import draw_passwords
-from erios.demo.scale import FAST, FULL, Scale, claim
 from erios.demo.services import free_port
+from erios.demo.size import FAST, FULL, Scale, claim
 from erios.demo.steps import Demo
 from erios.errors import UsageError
 from erios.settings import load_settings

@@ -18,16 +18,16 @@ from erios.extracts.build import build
 from erios.extracts.build_plan import BuildPlan
 from erios.extracts.generalisation.columns import DatePolicy, Terms
 from erios.extracts.specification import read_specification
-from erios.settings import PROJECT
+from erios.project import PROJECT
 from etl.privacy import PseudonymKey
 from etl.synthetic import generate
 from etl.tables import load_tables
 from experiments.bundles import copy_bundle, open_bundle
+from experiments.data_split import PARTS, part_of
 from experiments.event_log import read_events
 from experiments.images import load_series
 from experiments.labels import load_labelled
 from experiments.run_spec import RunSpec, write_spec
-from experiments.splits import PARTS, part_of
 from tests.imaging import Imaging
 from tests.inline import InlineRunner
 

@@ -14,7 +14,8 @@ from erios.audit import read_events
 from erios.errors import EriosError, UsageError
 from erios.governance.extract import Action
 from erios.governance.words import RuleBroken
-from erios.settings import PROJECT, Settings
+from erios.project import PROJECT
+from erios.settings import Settings
 from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Part, Run
 from erios.studies.run_selectors import folder_of
@@ -225,7 +226,7 @@ def test_what_cannot_run_is_refused_before_anything_is_queued(home: Settings, ch
 
 
 def test_who_is_not_on_the_team_trains_nothing(home: Settings) -> None:
-    from erios.operators import current_operator
+    from erios.operator_login import current_operator
 
     Part.objects.filter(person__username=current_operator()).delete()
 

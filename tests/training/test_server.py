@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from erios.settings import PROJECT, Settings
+from erios.project import PROJECT
+from erios.settings import Settings
 from erios.studies.models import Part
 from erios.workflows.tracking_access import log_in, server_of, share_runs
 from experiments.server import draw_password
@@ -101,7 +102,7 @@ def password_of(path: Path) -> str:
 
 
 def test_a_run_is_told_to_the_server_and_seen_by_its_team_alone(tracking: Tracking) -> None:
-    from erios.operators import current_operator
+    from erios.operator_login import current_operator
 
     me, credentials = current_operator(), log_in()
     password = password_of(credentials)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from erios.settings import PROJECT, Settings
+from erios.project import PROJECT
+from erios.settings import Settings
 from tests.training.conftest import extract_number
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,8 @@ import pytest
 
 from erios.errors import EriosError
 from erios.governance.extract import Action
-from erios.settings import PROJECT, Settings
+from erios.project import PROJECT
+from erios.settings import Settings
 from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Run
 from erios.studies.run_selectors import folder_of

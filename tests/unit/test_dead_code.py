@@ -34,7 +34,7 @@ PLAIN_BASES = {
     "TypedDict",
 }
 """Bases that call no method by its name; every other base from outside may (Django, logging, torch)."""
-SETTINGS = {"erios.site", "erios.jobsite"}
+SETTINGS = {"erios.django_settings", "erios.job_django_settings"}
 """Modules whose constants Django reads."""
 _RULE_7 = "rule 7 of docs/disclosure.md, for tables and series whose totals are known; no page shows one yet"
 ALLOWED = {
@@ -47,7 +47,7 @@ ALLOWED = {
     "validation.row_by_row:UnexpectedRowsOfEach": "its base registers it with Great Expectations",
     "experiments.distributed:leave_notices_to_the_rank": "authors of bundles name it, as docs/clusters.md says",
     "etl.synthetic.export:read_planted": "what the generator planted, for whoever tests a warehouse with it",
-    "etl.synthetic.truth:identifying_values": "what must not leak of a generated hospital, for whoever tests that",
+    "etl.synthetic.ground_truth:identifying_values": "what must not leak of a generated hospital, for its tests",
     "erios.governance.disclosure:protect_row": _RULE_7,
     "erios.governance.disclosure:protect_table": _RULE_7,
     "erios.governance.disclosure:protect_series": _RULE_7,

@@ -17,7 +17,7 @@ import typer
 from docs.house import drawn
 from docs.settings_page import settings_page
 from erios.cli import GROUPS, load_group
-from erios.settings import PROJECT
+from erios.project import PROJECT
 
 DOCS = PROJECT / "docs"
 GENERATED = {DOCS / "reference" / "commands.md"}

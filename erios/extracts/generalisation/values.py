@@ -16,7 +16,7 @@ from typing import Any
 
 from erios.errors import UsageError
 from erios.extracts.generalisation.vocabulary import GENERALISATIONS, split_level
-from erios.settings import PROJECT
+from erios.project import PROJECT
 from etl.sql import literal
 
 _DAY, _MONTH = r"^\d{4}-\d{2}-\d{2}", r"^\d{4}-\d{2}(-|$)"

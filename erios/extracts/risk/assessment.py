@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from erios.errors import UsageError
-from erios.extracts.risk.classes import Lattice
+from erios.extracts.risk.attacker_knowledge import Knowledge, Quasi, Sensitive
 from erios.extracts.risk.diversity import sensitive_columns
-from erios.extracts.risk.facts import make_pairs, sources
+from erios.extracts.risk.equivalence_classes import Lattice
+from erios.extracts.risk.extract_tables import Extract, open_folder
 from erios.extracts.risk.figures import rounded
-from erios.extracts.risk.knowledge import Knowledge, Quasi, Sensitive
+from erios.extracts.risk.generalisation_search import proposals
 from erios.extracts.risk.metrics import risk_of
-from erios.extracts.risk.patients import Dimension, make_coded, make_persons
-from erios.extracts.risk.reading import Extract, open_folder
+from erios.extracts.risk.patient_facts import make_pairs, sources
+from erios.extracts.risk.quasi_identifiers import Dimension, make_coded, make_persons
 from erios.extracts.risk.report import (
     VERSION,
     CommonValue,
@@ -27,8 +28,7 @@ from erios.extracts.risk.report import (
     RiskReport,
     TableRows,
 )
-from erios.extracts.risk.search import proposals
-from erios.extracts.risk.singling import attacks
+from erios.extracts.risk.singling_out import attacks
 from erios.governance.disclosure import THRESHOLD
 
 TARGETS = 500

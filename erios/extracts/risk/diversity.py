@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from erios.extracts.generalisation.values import level_sql
 from erios.extracts.generalisation.vocabulary import KEEP
-from erios.extracts.risk.classes import Lattice
-from erios.extracts.risk.facts import Pair
+from erios.extracts.risk.attacker_knowledge import Knowledge, Sensitive
+from erios.extracts.risk.equivalence_classes import Lattice
+from erios.extracts.risk.extract_tables import KEY, Extract
 from erios.extracts.risk.figures import rounded
-from erios.extracts.risk.knowledge import Knowledge, Sensitive
-from erios.extracts.risk.patients import present, value_sql
-from erios.extracts.risk.reading import KEY, Extract
+from erios.extracts.risk.patient_facts import Pair
+from erios.extracts.risk.quasi_identifiers import present, value_sql
 from erios.extracts.risk.report import SensitiveColumn
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from erios.errors import InputError
 from erios.extracts.generalisation.values import level_sql
 from erios.extracts.generalisation.vocabulary import KEEP, SUPPRESS
-from erios.extracts.risk.facts import Pair, Source, make_pairs, sources
+from erios.extracts.risk.attacker_knowledge import Knowledge
+from erios.extracts.risk.extract_tables import Extract, add_table, open_folder
 from erios.extracts.risk.figures import rounded, wilson
-from erios.extracts.risk.keys import shared_keys
-from erios.extracts.risk.knowledge import Knowledge
-from erios.extracts.risk.patients import make_persons
-from erios.extracts.risk.reading import Extract, add_table, open_folder
+from erios.extracts.risk.patient_facts import Pair, Source, make_pairs, sources
+from erios.extracts.risk.quasi_identifiers import make_persons
 from erios.extracts.risk.report import Linkage
+from erios.extracts.risk.shared_pseudonyms import shared_keys
 
 TARGETS = 300
 CANDIDATES = 3000

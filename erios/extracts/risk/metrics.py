@@ -1,6 +1,7 @@
 """Every figure of the report: what it means, where it comes from, how it is computed.
 
-Owns the table of docs/risk.md, which a test compares. Write it anew with ``python -m erios.extracts.reference docs``.
+Owns the table of docs/risk.md, which a test compares. Write it anew with
+``python -m erios.extracts.documentation_tables docs``.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from erios.accounts import actions
 from erios.accounts.models import User
 from erios.governance.roles import Permission, Role
-from erios.portal.audience import StaffRequest, needs
+from erios.portal.access import StaffRequest, needs
 from erios.portal.forms import Account
 
 

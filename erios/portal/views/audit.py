@@ -11,8 +11,8 @@ from django.views.decorators.http import require_safe
 
 from erios.audit import Event, read_events, verify
 from erios.governance.roles import Permission
-from erios.portal.audience import StaffRequest, needs
-from erios.portal.citizens import open_requests
+from erios.portal.access import StaffRequest, needs
+from erios.portal.citizen_requests import open_requests
 from erios.portal.records import article_30
 from erios.settings import load_settings
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from erios.compliance import FrameworkStatus, RequirementStatus, current_status
 from erios.governance.compliance import Status
 from erios.governance.roles import Permission
-from erios.portal.audience import StaffRequest, needs
+from erios.portal.access import StaffRequest, needs
 from erios.settings import load_settings
 from erios.translation import gettext
 

@@ -16,12 +16,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from erios.errors import InputError
 from erios.extracts.criteria import describe
 from erios.extracts.generalisation.columns import FORMS, DatePolicy, Terms, kind_of, say_form
+from erios.extracts.invented_sample import sample_of
 from erios.extracts.risk import RiskReport
-from erios.extracts.sample import sample_of
 from erios.extracts.specification import PATIENT_KEY, dump_specification, warehouse_tables
 from erios.governance.extract import Action, State, next_actors
 from erios.portal import risk_figures
-from erios.portal.audience import StaffRequest, staff
+from erios.portal.access import StaffRequest, staff
 from erios.settings import load_settings
 from erios.studies import extract_actions as actions
 from erios.studies import extract_selectors as selectors

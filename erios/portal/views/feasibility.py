@@ -16,7 +16,7 @@ from erios.extracts.counts import Feasibility, load_parameters
 from erios.extracts.criteria import describe
 from erios.extracts.criteria.words import label
 from erios.governance.roles import Permission
-from erios.portal.audience import StaffRequest, needs
+from erios.portal.access import StaffRequest, needs
 from erios.portal.criteria_form import KINDS, criteria_of, new_row, rows_from, rows_of, shown
 from erios.portal.views.studies import wizard_page
 from erios.studies import actions, selectors

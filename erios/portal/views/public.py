@@ -8,9 +8,9 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from erios.portal.audience import public
+from erios.portal.access import public
 from erios.portal.catalogue import tables
-from erios.portal.citizens import keep_request
+from erios.portal.citizen_requests import keep_request
 from erios.portal.forms import CitizenRequest
 from erios.settings import load_settings
 from erios.studies.selectors import legal_routes, refusals, register

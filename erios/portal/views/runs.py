@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from erios.governance.run import State, stopping
 from erios.portal import run_figures
-from erios.portal.audience import StaffRequest, staff
+from erios.portal.access import StaffRequest, staff
 from erios.studies.extract_selectors import team_of
 from erios.studies.models import Run
 from erios.studies.run_selectors import visible_runs

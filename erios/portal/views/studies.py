@@ -17,7 +17,7 @@ from erios.extracts.criteria import describe, parse, steps
 from erios.governance.roles import Permission
 from erios.governance.study import Action, Opinion, next_actors
 from erios.portal import records
-from erios.portal.audience import StaffRequest, needs, staff
+from erios.portal.access import StaffRequest, needs, staff
 from erios.portal.catalogue import Table, tables
 from erios.portal.forms import SECTIONS, Ai, Member, Section
 from erios.studies import actions, selectors

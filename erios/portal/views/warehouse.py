@@ -14,9 +14,9 @@ from django.views.decorators.http import require_safe
 
 from erios.extracts.counts import load_parameters
 from erios.governance.roles import Permission
-from erios.portal.audience import StaffRequest, needs
+from erios.portal.access import StaffRequest, needs
 from erios.portal.catalogue import tables
-from erios.portal.distributions import column_picture, quality_over_time
+from erios.portal.distribution_charts import column_picture, quality_over_time
 from erios.portal.templatetags.words import spaced
 from erios.settings import load_settings
 from erios.workflows.catalogue import TableProfile, quarantine_figures, table_profile

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from etl.synthetic.course import Course
 from etl.synthetic.fhir import Json
 from etl.synthetic.hospital import Hospital
+from etl.synthetic.patient_course import Course
 from etl.synthetic.records.identity import patient
 from etl.synthetic.records.letters import letter
 from etl.synthetic.records.measures import laboratory_reports, patient_facts, vital_signs

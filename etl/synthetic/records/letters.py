@@ -8,9 +8,9 @@ from hashlib import sha1
 
 from etl.synthetic.clock import MINUTES_A_DAY, clock_french, day_french, instant, local_day
 from etl.synthetic.code_tables import DIAGNOSES, DRUGS, LOINC, PROCEDURES
-from etl.synthetic.course import Stay, illness_code
 from etl.synthetic.fhir import HOUSE, RPPS, Json, concept, frozen, logical, period, reference
 from etl.synthetic.hospital import NAME, WARDS
+from etl.synthetic.patient_course import Stay, illness_code
 from etl.synthetic.records.patient_record import PatientRecord, Visit
 
 _SUMMARY = frozen(concept(LOINC, "34105-7", "Hospital Discharge summary", "Compte rendu d'hospitalisation"))

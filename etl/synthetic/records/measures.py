@@ -9,7 +9,6 @@ from orjson import Fragment
 from etl.synthetic.analytes import BLOOD_PRESSURE, LABORATORY, VITALS, Analyte
 from etl.synthetic.clock import instant
 from etl.synthetic.code_tables import BACTERIA, LOINC, SNOMED, SPECIMENS, UCUM
-from etl.synthetic.course import Measures
 from etl.synthetic.fhir import (
     HL7,
     RPPS,
@@ -24,6 +23,7 @@ from etl.synthetic.fhir import (
     reference,
     unit_text,
 )
+from etl.synthetic.patient_course import Measures
 from etl.synthetic.records.patient_record import PatientRecord, Visit
 
 _LABORATORY = frozen([concept(f"{TERMS}/observation-category", "laboratory", "Laboratory")])

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from etl.synthetic.clock import MINUTES_A_DAY
-from etl.synthetic.course import Course, Stay
 from etl.synthetic.fhir import Json, meta, reference
 from etl.synthetic.hospital import Doctor, Hospital, new_id
+from etl.synthetic.patient_course import Course, Stay
 from etl.synthetic.people import Person, spread_number
 
 

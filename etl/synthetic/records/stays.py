@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from etl.synthetic.clock import MINUTES_A_DAY, day_text, instant
 from etl.synthetic.code_tables import CCAM, CIM10, DIAGNOSES, LOINC, PROCEDURES
-from etl.synthetic.course import Stay, illness_code
 from etl.synthetic.fhir import (
     FR_CORE,
     HOUSE,
@@ -21,6 +20,7 @@ from etl.synthetic.fhir import (
     period,
     reference,
 )
+from etl.synthetic.patient_course import Stay, illness_code
 from etl.synthetic.records.patient_record import PatientRecord, Visit
 
 _CLASSES = {

@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from experiments.cluster import folder as files
+from experiments.cluster import job_folder as files
 from experiments.cluster.job import Job, JobState, Listed, Phase
-from experiments.cluster.kinds import RankInfo, read_number
 from experiments.cluster.local_job import GPUS, JOB_FILE, MARK, NODE, RESTART, LocalJob, is_watched, kill_all, state_of
 from experiments.cluster.profile import Cluster
+from experiments.cluster.scheduler_kinds import RankInfo, read_number
 from experiments.errors import ClusterError
 
 

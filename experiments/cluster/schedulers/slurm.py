@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
-from experiments.cluster import folder as files
+from experiments.cluster import job_folder as files
 from experiments.cluster.job import REQUEUE, Job, JobState, Listed, Phase
-from experiments.cluster.kinds import RankInfo, read_number
 from experiments.cluster.profile import Cluster
+from experiments.cluster.scheduler_kinds import RankInfo, read_number
 from experiments.errors import ClusterError, RankError
 
 PATIENCE = 60

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from erios.errors import StorageError, UsageError
-from erios.settings import PROJECT, ZONES, Settings, load_settings
+from erios.project import PROJECT
+from erios.settings import ZONES, Settings, load_settings
 
 
 def write_conf(folder: Path, text: str) -> Path:

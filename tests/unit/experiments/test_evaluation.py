@@ -20,7 +20,7 @@ from experiments.evaluation.result import (
     flatten,
     suppress_small,
 )
-from experiments.evaluation.risk import calibration_curve, metrics_of
+from experiments.evaluation.risk_prediction import calibration_curve, metrics_of
 
 ROWS = some.lists(
     some.tuples(some.sampled_from([0, 1]), some.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]), some.integers(0, 3)),

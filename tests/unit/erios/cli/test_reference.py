@@ -3,7 +3,7 @@
 import sys
 
 from erios.cli import reference
-from erios.settings import PROJECT
+from erios.project import PROJECT
 
 PAGE = PROJECT / "docs" / "reference" / "commands.md"
 

@@ -14,7 +14,7 @@ from erios.extracts.build_plan import BuildPlan
 from erios.extracts.criteria import And, Criterion, Sex
 from erios.extracts.generalisation.columns import DatePolicy, Terms
 from erios.extracts.specification import Choice, Specification, TableChoice, warehouse_tables
-from erios.settings import PROJECT
+from erios.project import PROJECT
 from etl.privacy import PseudonymKey
 from etl.sql import identifier
 from tests.inline import InlineRunner

@@ -20,7 +20,7 @@ from erios.extracts.risk import Linkage, RiskReport, assess, link, load_knowledg
 from erios.extracts.risk.figures import wilson
 from erios.extracts.risk.metrics import METRICS
 from erios.extracts.risk.report import Attack, Proposal, Risk, SensitiveColumn
-from erios.settings import PROJECT
+from erios.project import PROJECT
 
 PEOPLE = 60
 TEXT = ["patient_key", "gender", "birth_date", "departement"]

@@ -9,7 +9,7 @@ import pytest
 
 from erios.errors import InputError
 from erios.extracts.specification import beyond, difference, dump_specification, from_proposal, read_specification
-from erios.settings import PROJECT
+from erios.project import PROJECT
 
 VIEWS = PROJECT / "conf" / "views"
 BASE: dict[str, Any] = {

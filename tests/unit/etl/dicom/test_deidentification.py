@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom import Dataset
 
-from erios.settings import PROJECT
+from erios.project import PROJECT
 from etl.dicom.deidentification import may_show_face
 from etl.dicom.profile import RADIOGRAPH, VOLUME, Profile, read_profile
 

@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from erios.settings import PROJECT
+from erios.project import PROJECT
 from etl.fhir.element_types import elements
 from etl.fhir.structure import patient_links, resource_structure
 from etl.ingest.reading import Chunk

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.errors import InputError
+from etl.ingest.file_splits import Split, pack
 from etl.ingest.landing import batch_ids, read_batch, receive
-from etl.ingest.splits import Split, pack
 
 
 def _receive(tmp_path, paths, split_bytes=1 << 20):

@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from etl.errors import InputError
+from etl.ingest.file_splits import Split
 from etl.ingest.landing import receive
 from etl.ingest.reading import Refusal, chunks, packed
-from etl.ingest.splits import Split
 
 BOM = b"\xef\xbb\xbf"
 MB = 1 << 20

@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from erios.settings import PROJECT
+from erios.project import PROJECT
 from etl.ingest.reading import Chunk
 from etl.ingest.transform import ChunkTransform, TransformPlan
 from etl.ingest.type_plans import type_plans

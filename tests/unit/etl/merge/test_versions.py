@@ -12,7 +12,7 @@ import pytest
 from etl.errors import StorageError
 from etl.merge.versions import ResolveTask, list_sql, resolve_versions
 from etl.warehouse.columns import IDENTITY_COLUMNS, LEDGER_COLUMNS
-from etl.warehouse.staged import REREAD, SEQ_BITS
+from etl.warehouse.staged_files import REREAD, SEQ_BITS
 from tests.unit.etl.merge.parquet import Row, read, write
 
 STAGED = {

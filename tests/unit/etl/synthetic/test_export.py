@@ -12,7 +12,7 @@ from fhir.resources.R4B.bundle import Bundle
 from etl.errors import InputError
 from etl.synthetic import generate, identifying_values, read_planted
 from etl.synthetic.export import PEOPLE_PER_BATCH
-from etl.synthetic.faults import FAULTS
+from etl.synthetic.planted_faults import FAULTS
 
 
 def digests(folder: Path) -> dict[str, str]:

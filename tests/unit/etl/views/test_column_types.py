@@ -12,7 +12,7 @@ import pytest
 
 from etl.views import CompiledView, ViewError, compile_view
 from etl.views.conformance import report, run_suite
-from etl.views.numbers import exact_text
+from etl.views.exact_decimals import exact_text
 from etl.views.run import open_duckdb
 
 

@@ -84,7 +84,7 @@ def test_parts_of_series_share_no_patient(series):
 
 
 def _in_test(seed):
-    from experiments.splits import part_of
+    from experiments.data_split import part_of
 
     return part_of("0", seed) == "test"
 

@@ -10,7 +10,7 @@ import pytest
 from erios.extracts.generalisation.columns import FORMS, DatePolicy, Terms, check_form, column_sql, kind_of
 from erios.extracts.generalisation.vocabulary import split_level
 from erios.extracts.specification import warehouse_tables
-from erios.settings import PROJECT
+from erios.project import PROJECT
 from etl.sql import identifier
 from etl.views.compiled import Column
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from erios.settings import PROJECT
+from erios.project import PROJECT
 from experiments.cluster import Job, load_clusters
 from experiments.cluster.schedulers.slurm import render
 

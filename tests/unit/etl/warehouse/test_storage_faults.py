@@ -11,7 +11,7 @@ from deltalake.exceptions import CommitFailedError
 
 from etl.errors import StorageError
 from etl.warehouse.data_files import new_path, stamp
-from etl.warehouse.faults import check_whole, storage_fault
+from etl.warehouse.storage_faults import check_whole, storage_fault
 
 PLACE = "/w/tables/patient/bucket=3/3a4b5c6d-3fffffff-0123456789abcdef-0123456789abcdef.parquet"
 

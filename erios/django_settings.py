@@ -17,7 +17,8 @@ from erios.clock import ZONE
 from erios.database import database_of
 from erios.errors import UsageError
 from erios.keys import derive_key
-from erios.settings import PortalSettings, Settings, load_settings
+from erios.settings import Settings, load_settings
+from erios.settings_sections import PortalSettings
 from erios.translation import LOCALE, languages
 
 SETTINGS: Settings = load_settings()
@@ -128,8 +129,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
-ACCOUNT_ADAPTER = "erios.portal.adapters.AccountAdapter"
-SOCIALACCOUNT_ADAPTER = "erios.portal.adapters.DirectoryAdapter"
+ACCOUNT_ADAPTER = "erios.portal.allauth_adapters.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "erios.portal.allauth_adapters.DirectoryAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from erios.extracts.generalisation.values import Groupings, level_sql
 from erios.extracts.generalisation.vocabulary import KEEP, SUPPRESS
-from erios.extracts.risk.knowledge import Knowledge, Quasi, Sensitive
-from erios.extracts.risk.reading import KEY, Extract, Table
+from erios.extracts.risk.attacker_knowledge import Knowledge, Quasi, Sensitive
+from erios.extracts.risk.extract_tables import KEY, Extract, Table
 from etl.sql import identifier
 
 Entry = TypeVar("Entry", Quasi, Sensitive)

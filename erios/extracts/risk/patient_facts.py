@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from erios.extracts.generalisation.values import level_sql
 from erios.extracts.generalisation.vocabulary import KEEP
-from erios.extracts.risk.knowledge import Knowledge, Quasi, Sensitive
-from erios.extracts.risk.patients import present
-from erios.extracts.risk.reading import KEY, Extract, Table
+from erios.extracts.risk.attacker_knowledge import Knowledge, Quasi, Sensitive
+from erios.extracts.risk.extract_tables import KEY, Extract, Table
+from erios.extracts.risk.quasi_identifiers import present
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from erios.extracts.risk.patients import Dimension
-from erios.extracts.risk.reading import Extract
+from erios.extracts.risk.extract_tables import Extract
+from erios.extracts.risk.quasi_identifiers import Dimension
 from erios.extracts.risk.report import ClassSize
 
 Node = tuple[int, ...]

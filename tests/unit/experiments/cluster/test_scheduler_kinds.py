@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from erios.settings import PROJECT
+from erios.project import PROJECT
 from experiments.cluster import Job, Phase, RankInfo, load_clusters, open_cluster, read_rank, scheduler_kinds
 from experiments.cluster import schedulers as package
 from experiments.errors import ProfileError, RankError
 
 TOY = """
 from experiments.cluster.job import JobState, Phase
-from experiments.cluster.kinds import RankInfo, read_number
+from experiments.cluster.scheduler_kinds import RankInfo, read_number
 
 
 class Toy:

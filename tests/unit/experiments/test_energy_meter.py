@@ -9,7 +9,7 @@ import pytest
 from codecarbon import OfflineEmissionsTracker
 from codecarbon.core import util
 
-from experiments.energy import Meter, allocated_gpus
+from experiments.energy_meter import Meter, allocated_gpus
 
 
 @pytest.mark.parametrize("cluster", [None, "chu"])

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import replace
 
-from experiments.cluster.kinds import RankInfo, read_number, scheduler_kinds
+from experiments.cluster.scheduler_kinds import RankInfo, read_number, scheduler_kinds
 from experiments.errors import RankError
 
 

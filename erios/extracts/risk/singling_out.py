@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from erios.extracts.risk.facts import Pair
+from erios.extracts.risk.extract_tables import Extract
 from erios.extracts.risk.figures import wilson
-from erios.extracts.risk.reading import Extract
+from erios.extracts.risk.patient_facts import Pair
 from erios.extracts.risk.report import Attack
 
 MOST_KNOWN = 5

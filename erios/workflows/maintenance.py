@@ -17,7 +17,7 @@ from erios.reidentification import forget, segments_folder
 from erios.settings import Settings, make_folder
 from erios.workflows.database import open_database
 from erios.workflows.load import load_config
-from erios.workflows.session import spark_session
+from erios.workflows.spark_session import spark_session
 from etl.erasure import Erasure, erase
 from etl.maintenance import Compacted, Vacuumed, compact, keep, vacuum
 from etl.sealing import write_private

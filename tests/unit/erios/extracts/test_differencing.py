@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from erios.extracts.exposure import Named, is_overexposed
+from erios.extracts.differencing import Named, is_overexposed
 
 PATIENTS, THRESHOLD = 500, 11
 

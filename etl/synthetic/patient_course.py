@@ -23,11 +23,11 @@ from etl.synthetic.archetypes import (
     LongIllness,
     Reason,
 )
-from etl.synthetic.body import Body, ckd_epi, draw_body, strength_at
 from etl.synthetic.clock import DAYS_A_YEAR, MINUTES_A_DAY
 from etl.synthetic.code_tables import ALLERGIES, VACCINES, Allergy, Vaccine
 from etl.synthetic.people import Person, draw_person
-from etl.synthetic.risk import WINDOW_DAYS, Discharge, readmission_risk
+from etl.synthetic.physiology import Body, ckd_epi, draw_body, strength_at
+from etl.synthetic.readmission_risk import WINDOW_DAYS, Discharge, readmission_risk
 
 WINDOW_YEARS = 5
 _REASON_OF = {reason.key: reason for reason in REASONS}
@@ -37,7 +37,7 @@ _VITALS = ("systolic", "diastolic", "heart_rate", "respiratory_rate", "temperatu
 
 
 class Measures(NamedTuple):
-    """Values taken together at one minute; keys are those of `etl.synthetic.body.ANALYTES`."""
+    """Values taken together at one minute; keys are those of `etl.synthetic.physiology.ANALYTES`."""
 
     minute: int
     values: dict[str, float]

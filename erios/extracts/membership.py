@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from erios.extracts.criteria import Criterion, cohort_query
 from erios.extracts.specification import PATIENT_KEY
-from etl.engine import connect, scalar
+from etl.duckdb_engine import connect, scalar
 from etl.privacy import PseudonymKey, bind_key
 from etl.sql import literal
 

@@ -9,8 +9,8 @@ import pytest
 
 from etl.synthetic import Discharge, readmission_risk
 from etl.synthetic.archetypes import LONG_ILLNESSES, REASONS, RETURNS
-from etl.synthetic.body import ckd_epi, creatinine_of
 from etl.synthetic.code_tables import DIAGNOSES, DRUGS, PROCEDURES
+from etl.synthetic.physiology import ckd_epi, creatinine_of
 
 
 def values(courses, key, keep):

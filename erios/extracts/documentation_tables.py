@@ -1,6 +1,7 @@
 """The tables of the documentation that derive from declarations; tests compare them.
 
-Write them anew with ``python -m erios.extracts.reference docs``: criteria, forms of a column, figures of risk.
+Write them anew with ``python -m erios.extracts.documentation_tables docs``: criteria, forms of a column,
+figures of risk.
 """
 
 from __future__ import annotations

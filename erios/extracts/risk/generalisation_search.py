@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
-from erios.extracts.risk.classes import Lattice, Node
+from erios.extracts.risk.equivalence_classes import Lattice, Node
 from erios.extracts.risk.figures import rounded, under_threshold
 from erios.extracts.risk.metrics import risk_of
 from erios.extracts.risk.report import Change, Proposal, Search

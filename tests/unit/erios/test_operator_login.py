@@ -5,8 +5,8 @@ import pwd
 
 import pytest
 
-from erios import operators
-from erios.operators import current_operator
+from erios import operator_login as operators
+from erios.operator_login import current_operator
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 

@@ -1,6 +1,6 @@
 """Pictures of the warehouse: what lies in a column, and how loads went over time, as measures of SVG and as words.
 
-Owns measures and words only; what may be shown is decided by ``erios.extracts.profile``.
+Owns measures and words only; what may be shown is decided by ``erios.extracts.column_profile``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from validation import Severity, failed_count
 
 if TYPE_CHECKING:
-    from erios.extracts.profile import ColumnProfile
+    from erios.extracts.column_profile import ColumnProfile
     from etl.warehouse.release import Release
 
 WIDTH, HEIGHT = 240.0, 44.0

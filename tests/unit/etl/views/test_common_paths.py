@@ -2,7 +2,7 @@
 
 import duckdb
 
-from etl.views.sharing import share_paths
+from etl.views.common_paths import share_paths
 
 STATUS = "struct_extract(r, 'status')"
 START = "struct_extract(struct_extract(r, 'period'), 'start')"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from erios.extracts.risk.reading import Extract, Table
+from erios.extracts.risk.extract_tables import Extract, Table
 from erios.extracts.risk.report import SharedKey
 from etl.sql import identifier, literal
 

@@ -27,7 +27,7 @@ from etl.warehouse.changes import TableChanges
 from etl.warehouse.columns import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK
 from etl.warehouse.data_files import TABLES, DataFile, new_path, stamp
 from etl.warehouse.release import Release
-from etl.warehouse.staged import REFERRED, Staged
+from etl.warehouse.staged_files import REFERRED, Staged
 
 ROWS_PER_TASK = 150_000
 MOST_ROWS = 160_000

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.data_split import SHARES
 from experiments.evaluation import pictures
 from experiments.evaluation.result import Estimate, EvaluationResult, Metric, bootstrap, by_group
-from experiments.splits import SHARES
 from experiments.tables import Rows
 
 if TYPE_CHECKING:

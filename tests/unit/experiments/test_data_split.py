@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from experiments.data_split import PARTS, SHARES, part_of
 from experiments.errors import BundleError
-from experiments.splits import PARTS, SHARES, part_of
 
 
 @given(some.text(min_size=1), some.integers(0, 2**31))

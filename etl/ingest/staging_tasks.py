@@ -7,14 +7,14 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
+from etl.ingest.file_splits import Split, pack
 from etl.ingest.landing import Batch, read_batch
-from etl.ingest.splits import Split, pack
 from etl.ingest.staging import StagingPlan, StagingTask, stage
 from etl.ingest.transform import TransformPlan
 from etl.ingest.type_plans import type_plans
 from etl.load_config import LoadConfig
 from etl.tasks import Progress, Runner
-from etl.warehouse.staged import REREAD, Staged
+from etl.warehouse.staged_files import REREAD, Staged
 
 TASKS_PER_CORE = 2
 

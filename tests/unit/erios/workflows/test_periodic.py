@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from erios.workflows import rounds
+from erios.workflows import periodic as rounds
 
 
 @pytest.fixture
