@@ -8,12 +8,17 @@
 5. *Merge*: write the files of every table that change.
 6. *Reconcile*: every resource received has exactly one outcome, or the load stops.
 7. *Validate*: the gate reads the new files and the tables as they would become; it may block.
-8. *Publish*: commit every table to its Delta log, then write the release file that pins them. Only this last write
-   makes anything visible; a run that stops earlier is rolled back by the next one.
+8. *Publish*: commit every table to its Delta log, then write the release file that pins the versions. Readers open a
+   release and never a table, so this last write alone makes rows visible. Whoever takes the lock next rolls back the
+   commits that no release pins, and deletes the files that no release names.
 
-A refresh (the objection register changed) is a load without a batch; a rebuild computes tables again from all landed
-batches. This module owns the order of the steps. It moves counts and file names and must never see clear text: the
-key is a function that tasks call, and the gate is a function too.
+A batch whose load was stopped or refused stays in the landing zone: the same export given again is recognised by its
+digests and goes on from there, and a rebuild reads it too. A refresh follows the objection register: the same steps
+without a new batch, where earlier batches are read again only for patients whose objection has ended. A rebuild reads
+all landed batches and replaces what the tables held.
+
+This module owns the order of the steps. It moves counts, file names and pseudonyms. Of clear text it holds the
+references of the objection register alone, in memory, until they are pseudonyms; tasks are given the key as a function.
 """
 
 from __future__ import annotations
@@ -49,7 +54,7 @@ from etl.warehouse.staged_files import STAGING
 from etl.warehouse.storage_faults import storage_fault
 
 REFRESH, REBUILD = "refresh", "rebuild"
-"""Stand for the batch's id in a release that has no batch."""
+"""In place of the batch's id, in releases that no batch made."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ class LoadRun:
         return staging_tasks(self.batch, self.config, self.runner.parallelism, self.landed, returning)
 
 
-# ---- the three commands
+# ---- the three commands, and the lock they take
 
 
 def load(
@@ -116,8 +121,8 @@ def load(
 ) -> LoadReport:
     """Load an export and publish it as a release, whole or not at all.
 
-    Raises InputError for an export that cannot be read, GateRefused when validation blocks, BusyError when another
-    load runs, StorageError when a zone cannot be written.
+    Raises InputError for an export that cannot be read, ReconciliationError when a resource has no outcome or two,
+    GateRefused when validation blocks, BusyError when another load runs, StorageError when a zone cannot be written.
     """
     with locked_warehouse(config) as (started, recovered):
         check_compatible(config)
@@ -227,7 +232,7 @@ def _update(run: LoadRun) -> LoadReport:
 def _stage_and_resolve(
     run: LoadRun, base: Release | None, folder: Path
 ) -> tuple[MergeContext, list[Outcomes], IdentityChange]:
-    """Steps 2 to 4. Where an objection has ended, once more with the earlier records of that patient."""
+    """Steps 2 to 4, repeated with the earlier records of patients whose objection has ended until none is missing."""
     objectors = _objectors(run.config)
     returning: frozenset[str] = frozenset()
     while True:
@@ -243,7 +248,7 @@ def _stage_and_resolve(
 
 
 def _objectors(config: LoadConfig) -> tuple[tuple[str, bool], ...]:
-    """The objection register as pseudonyms, each with whether it is a business identifier."""
+    """The objection register as pseudonyms, each with whether it names a business identifier rather than a resource."""
     key = config.read_key()
     return tuple(
         (pseudonym(key, reference), LOGICAL_MARK in reference) for reference in sorted(config.read_objectors())
@@ -258,11 +263,11 @@ def _merge(run: LoadRun, context: MergeContext, identities: IdentityChange) -> l
     return withheld
 
 
-def _replacing(run: LoadRun, last: Release | None, changes: Mapping[str, TableChanges]) -> dict[str, TableChanges]:
-    """Of a rebuild: all present files of a table leave, and a table without rows is empty."""
+def _replacing(run: LoadRun, base: Release | None, changes: Mapping[str, TableChanges]) -> dict[str, TableChanges]:
+    """Changes of a rebuild: every present file of a table is removed, also where no row takes its place."""
     replacing = {}
     for table in filter(run.replaces, columns_of(run.config)):
-        removed = last.data_files(table) if last and table in last.tables else []
+        removed = base.data_files(table) if base and table in base.tables else []
         replacing[table] = replace(changes.get(table, TableChanges(table)), removed=removed)
     return replacing
 
@@ -323,7 +328,7 @@ def _publish(
 
 
 def publish_again(config: LoadConfig, base: Release, changes: Mapping[str, TableChanges], name: str) -> Release:
-    """Publish the same rows in other files: counts and validation are those of ``base``."""
+    """Publish the rows of ``base`` in other files (compaction): counts and validation are those of ``base``."""
     _commit(config, changes, name)
     return publish(
         config.zones.warehouse,
