@@ -38,7 +38,7 @@ from etl.ingest.staging import StagingTask
 from etl.ingest.staging_tasks import rebuild_tasks, stage_all, staging_tasks
 from etl.load_config import Gate, LoadConfig, Verdict
 from etl.merge.merge_tasks import MergeContext, identity_sources, merge_tables, new_identity_table, resolve_tasks
-from etl.merge.patient_identity import LOGICAL_MARK, IdentityChange, write_identity
+from etl.merge.patient_identity import LOGICAL_MARK, IdentityChange, resolve_identities
 from etl.merge.reconciliation import Outcomes, Reconciliation, reconcile, total
 from etl.merge.versions import resolve_versions
 from etl.privacy import pseudonym
@@ -155,8 +155,9 @@ def rebuild(
 ) -> LoadReport:
     """Compute all tables, or those named, from the landing zone with today's views, rules and key.
 
-    Readers keep the last release until the new one is published; its files stay until a vacuum. Raises ReleaseError
-    before anything starts where the tables named are not enough: another key, or other changed views.
+    Readers keep the last release until the new one is published; its files stay until a vacuum. A rebuild of all tables
+    fits any warehouse, since it replaces all that was there. Raises ReleaseError before anything starts where
+    the tables named are not enough: another key, or other changed views.
     """
     with locked_warehouse(config) as (started, recovered):
         batches = batch_ids(config.zones.landing)
@@ -237,9 +238,9 @@ def _stage_and_resolve(
     returning: frozenset[str] = frozenset()
     while True:
         staged = stage_all(run.tasks(returning), run.config, folder, run.runner, run.progress)
-        context = MergeContext(run.config, base, folder, staged, objectors, {}, run.only)
+        context = MergeContext(run.config, base, folder, staged, objectors, changes={}, only=run.only)
         resolved = run.runner.run("resolve", resolve_versions, resolve_tasks(context), run.progress)
-        identities = write_identity(identity_sources(context), run.config.scratch)
+        identities = resolve_identities(identity_sources(context), run.config.scratch)
         if identities.returning <= returning:
             return context, [counts.outcomes for counts in resolved], identities
         returning |= identities.returning
@@ -308,7 +309,10 @@ def _publish(
     verdict: Verdict | None,
     folder: Path,
 ) -> Release | None:
-    """Step 8: commit every table, then pin the versions in a release; without changes, the last release."""
+    """Step 8: commit every table, then pin the versions in a release; without changes (no verdict), the last release.
+
+    Voxel files come first: each is named by its digest, and one that no release names is deleted by the next sweep.
+    """
     if verdict is None:
         return base
     config = run.config

@@ -43,7 +43,7 @@ STEPS = {
     "quarantine": "etl.ingest.staging:_write_quarantine",
     "seal": "etl.reidentification_table:seal_segment",
     "resolve": "etl.pipeline:resolve_versions",
-    "identity": "etl.pipeline:write_identity",
+    "identity": "etl.pipeline:resolve_identities",
     "identity file": "etl.pipeline:new_identity_table",
     "merge file": "etl.warehouse.parquet_writer:write_file",
     "gate": "tests.crash:gate",

@@ -77,7 +77,7 @@ class IdentityChange:
     returning: frozenset[str]
 
 
-def write_identity(sources: IdentitySources, scratch: Path) -> IdentityChange:
+def resolve_identities(sources: IdentitySources, scratch: Path) -> IdentityChange:
     """Write the lists ``identity`` (the new table) and ``moved``; StorageError when a present file is damaged."""
     check_whole([*sources.identity, *sources.links, *sources.identifiers])
     with duckdb.connect(config={"temp_directory": str(scratch)}) as sql:

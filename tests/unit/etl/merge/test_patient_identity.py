@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from etl.errors import StorageError
-from etl.merge.patient_identity import IdentityChange, IdentitySources, survivors, write_identity
+from etl.merge.patient_identity import IdentityChange, IdentitySources, resolve_identities, survivors
 from etl.merge.versions import DISCARDED_COLUMNS, REPLACED_COLUMNS
 from etl.warehouse.columns import IDENTIFIER_COLUMNS, IDENTITY_COLUMNS, LINK_COLUMNS
 from tests.unit.etl.merge.parquet import Row, read, write
@@ -75,7 +75,7 @@ def identify(tmp_path: Path) -> Write:
             "objectors": objectors,
             "lists": tmp_path,
         }
-        return write_identity(IdentitySources(**{**sources, **(instead or {})}), tmp_path)
+        return resolve_identities(IdentitySources(**{**sources, **(instead or {})}), tmp_path)
 
     return run
 
