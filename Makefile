@@ -57,7 +57,7 @@ bench: setup ## resources/s, MB/s and peak memory on 1x, 2x and 4x data; takes m
 
 docs: setup ## the generated pages
 	@$(BIN)/python -m erios.cli.reference docs/reference/commands.md
-	@$(BIN)/python -m etl.warehouse_page conf/views docs/warehouse.md
+	@$(BIN)/python -m etl.warehouse_reference conf/views docs/warehouse.md
 	@$(BIN)/python -m erios.extracts.documentation_tables docs
 	@$(BIN)/python -m erios.governance.diagram study docs/reference/study-states.md
 	@$(BIN)/python -m erios.governance.diagram extract docs/reference/extract-states.md

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from erios import settings, settings_sections
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from erios.settings import ZONES, Settings
 
 OPENING = """# Settings
@@ -62,7 +62,9 @@ def _parted(model: type[BaseModel]) -> tuple[list[str], dict[str, type[BaseModel
 
 def _meanings() -> dict[str, dict[str, str]]:
     """Model → setting → the line under it. Raises KeyError later for a setting that has none."""
-    trees = [ast.parse(Path(module.__file__).read_text(encoding="utf-8")) for module in (settings, settings_sections)]
+    trees = [
+        ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")) for module in (settings, settings_sections)
+    ]
     return {
         node.name: dict(_documented(node)) for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)
     }

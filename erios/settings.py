@@ -24,8 +24,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from erios.checkout import PROJECT
 from erios.errors import StorageError, UsageError
-from erios.project import PROJECT
 from erios.settings_sections import (
     ComplianceSettings,
     CountSettings,

@@ -14,8 +14,8 @@ from pydantic import (
     field_validator,
 )
 
+from erios.checkout import PROJECT
 from erios.governance.roles import Role
-from erios.project import PROJECT
 from erios.translation import languages
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 
 
 def code_version() -> str:

@@ -14,7 +14,7 @@ from etl.errors import ReleaseError
 from etl.load_config import LoadConfig
 from etl.merge.merge_tasks import MergeContext, merge_tables, small_files, table_schemas
 from etl.pipeline import locked_warehouse, publish_again
-from etl.tasks import Progress, Runner
+from etl.task_runner import Progress, Runner
 from etl.warehouse.data_files import RELEASES
 from etl.warehouse.garbage import delete, unread, work_folder
 from etl.warehouse.release import Release, latest, open_release, read_pins, release_ids, write_pins

@@ -42,7 +42,7 @@ from etl.merge.patient_identity import LOGICAL_MARK, IdentityChange, resolve_ide
 from etl.merge.reconciliation import Outcomes, Reconciliation, reconcile, total
 from etl.merge.versions import resolve_versions
 from etl.privacy import pseudonym
-from etl.tasks import Progress, Runner
+from etl.task_runner import Progress, Runner
 from etl.warehouse.changes import TableChanges
 from etl.warehouse.columns import IDENTITY, INTERNAL
 from etl.warehouse.data_files import RELEASES, TABLES

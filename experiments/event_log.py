@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.outcome import Outcome
+from experiments.attempt_outcome import Outcome
 
 FILE = "events.jsonl"
 

@@ -15,7 +15,7 @@ from experiments.errors import BundleError
 
 if TYPE_CHECKING:
     from experiments.attempt import Attempt
-    from experiments.recording import Recording
+    from experiments.recorder_client import Recording
 
 NAME = "model"
 

@@ -18,9 +18,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.attempt_outcome import Outcome
 from experiments.event_log import read_events
 from experiments.files import write_whole
-from experiments.outcome import Outcome
 from experiments.run_spec import RunSpec, read_spec
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from typing import Any
 
 import etl.ingest.landing
 from etl.errors import EtlError
-from etl.ingest.type_plans import type_plans
+from etl.ingest.resource_type_plans import type_plans
 from etl.load_config import LoadConfig, Verdict
 from etl.sealing import SealingKey
 from tests.imaging import tables as imaging_tables

@@ -13,7 +13,7 @@ import duckdb
 import pydicom
 
 from etl.dicom.archive import members
-from etl.dicom.profile import Profile, read_profile
+from etl.dicom.confidentiality_profile import Profile, read_profile
 from etl.dicom.series import DicomRules
 from etl.load_config import LoadConfig, Verdict, Zones
 from etl.pipeline import LoadReport, load, refresh

@@ -19,7 +19,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.utils.translation.template import templatize
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from erios.translation import DOMAIN, LOCALE
 
 Text = tuple[str | tuple[str, ...], str | None]

@@ -33,9 +33,9 @@ from great_expectations.render.view.view import DefaultJinjaPageView
 from validation import duckdb_dialect
 from validation.errors import SuiteError
 from validation.report import KEYS_SHOWN, Severity
-from validation.row_by_row import condition, rows_break_none
+from validation.row_expectations import condition, rows_break_none
 from validation.sql import identifier
-from validation.staging import table_name
+from validation.staged_tables import table_name
 from validation.suites import Check, Suite
 
 _NAME = f"Great Expectations {gx.__version__}, SQL engine on DuckDB"

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from validation.pages import offline, write_index
+from validation.data_docs import offline, write_index
 from validation.report import KEYS_SHOWN, CheckResult, StagedTable, ValidationReport
-from validation.staging import fill, join, settings, stage
+from validation.staged_tables import fill, join, settings, stage
 from validation.suites import Check, Suite, load_suite
 
 if TYPE_CHECKING:

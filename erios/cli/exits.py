@@ -38,7 +38,7 @@ WINGS: dict[str, type[EriosError]] = {
     "etl.errors.GateRefused": ValidationBlocked,
     "etl.errors.ReconciliationError": InternalError,
     "validation.errors.SuiteError": UsageError,
-    "etl.tasks.TaskError": InternalError,
+    "etl.task_runner.TaskError": InternalError,
     "experiments.errors.BundleError": UsageError,
     "experiments.errors.ProfileError": UsageError,
     "experiments.errors.DataError": InputError,

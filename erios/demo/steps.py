@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from erios.checkout import PROJECT
 from erios.clock import hospital_day
 from erios.demo.accounts import account, open_accounts, scientist
 from erios.demo.size import Scale
@@ -24,7 +25,6 @@ from erios.governance.study import Opinion
 from erios.governance.study import State as StudyState
 from erios.governance.words import RuleBroken
 from erios.keys import init_keyring
-from erios.project import PROJECT
 from erios.settings import Settings, load_settings
 from erios.studies import actions
 from erios.studies import extract_actions as acts

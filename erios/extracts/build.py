@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from etl.tables import WarehouseTable
-    from etl.tasks import Progress, Runner
+    from etl.task_runner import Progress, Runner
     from etl.warehouse.release import Release
 
 ROWS_OF_A_FILE = 1_000_000

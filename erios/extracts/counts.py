@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from erios.checkout import PROJECT
 from erios.errors import InputError, RefusedError, UsageError
 from erios.extracts.criteria import (
     DUCKDB,
@@ -46,7 +47,6 @@ from erios.extracts.differencing import (
 from erios.governance import disclosure
 from erios.governance.disclosure import Parameters, Shown
 from erios.keys import derive_key
-from erios.project import PROJECT
 from erios.settings import Settings
 from etl.warehouse.release import Release, open_release
 

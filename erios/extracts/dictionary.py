@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from etl.tables import WarehouseTable
-    from etl.tasks import Runner
+    from etl.task_runner import Runner
 
 PACKAGE, PAGE, CRATE = "datapackage.json", "dictionary.html", "ro-crate-metadata.json"
 _SHOWN = 20

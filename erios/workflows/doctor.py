@@ -21,10 +21,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from erios.audit import verify
+from erios.checkout import PROJECT
 from erios.database import set_up_django
 from erios.errors import EriosError
 from erios.keys import list_keys
-from erios.project import PROJECT
 from erios.settings import ZONES, Settings
 from etl.warehouse.release import open_release, release_ids
 from experiments.cluster import load_clusters

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from erios.checkout import PROJECT
 from erios.errors import EriosError
 from erios.keys import study_key
-from erios.project import PROJECT
 from erios.settings import Settings, load_settings, make_folder
 from erios.version import code_version
 
@@ -49,7 +49,7 @@ from erios.workflows.extract_files import draft_folder, locked, publish_draft
 from erios.workflows.extract_objections import check_objections
 from erios.workflows.spark_session import spark_session
 from etl.errors import EtlError
-from etl.tasks import Progress, Runner, SparkRunner
+from etl.task_runner import Progress, Runner, SparkRunner
 from etl.warehouse.release import Release, open_release
 
 RISK_SEED = 20_240

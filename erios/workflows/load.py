@@ -22,13 +22,13 @@ from erios.settings import Settings
 from erios.vault import sealing_key
 from erios.workflows.spark_session import spark_session
 from erios.workflows.stale_extracts import follow_objections
-from etl.dicom.profile import read_profile
+from etl.dicom.confidentiality_profile import read_profile
 from etl.dicom.series import DicomRules
 from etl.ingest.quarantine import collect_for_replay, mark_replayed, refused, refused_series
 from etl.load_config import Gate, LoadConfig, Verdict, Zones
 from etl.pipeline import LoadReport, load, rebuild, refresh
 from etl.tables import WarehouseTable, load_tables
-from etl.tasks import Progress, Runner, SparkRunner
+from etl.task_runner import Progress, Runner, SparkRunner
 from etl.warehouse.image_files import TABLE
 from etl.warehouse.release import Release, open_release
 from validation import Severity, StagedTable, ValidationReport, check_tables, prepare

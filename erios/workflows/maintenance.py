@@ -21,7 +21,7 @@ from erios.workflows.spark_session import spark_session
 from etl.erasure import Erasure, erase
 from etl.maintenance import Compacted, Vacuumed, compact, keep, vacuum
 from etl.sealing import write_private
-from etl.tasks import Progress, SparkRunner
+from etl.task_runner import Progress, SparkRunner
 
 
 def pinned_releases(settings: Settings) -> dict[str, str]:

@@ -21,9 +21,9 @@ from erios.studies.run_actions import end_run, note_closed, note_running, stop_r
 from erios.studies.run_selectors import left_open, live_runs, lost_right
 from erios.workflows.run_jobs import cancel_job, job_folder, lock_of, scheduler_of, spec_of
 from erios.workflows.run_summary import summary_of
+from experiments.attempt_outcome import Outcome
 from experiments.cluster import Phase
 from experiments.event_log import read_events
-from experiments.outcome import Outcome
 from experiments.recorder import SILENT, close_lost, mlflow_run, read_end
 
 if TYPE_CHECKING:

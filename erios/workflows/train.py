@@ -11,10 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from erios.checkout import PROJECT
 from erios.errors import UsageError
 from erios.governance.run import State
 from erios.locks import held
-from erios.project import PROJECT
 from erios.settings import Settings, make_folder
 from erios.studies.extract_selectors import find_extract
 from erios.studies.run_actions import end_run, note_job, resume_run, start_run

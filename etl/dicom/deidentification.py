@@ -24,8 +24,8 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
+from etl.dicom.confidentiality_profile import LABELS, RADIOGRAPH, Profile
 from etl.dicom.errors import SeriesRefusedError, refuse_on_error
-from etl.dicom.profile import LABELS, RADIOGRAPH, Profile
 
 NewUid = Callable[[str], str]
 STANDARD = "1.2.840.10008."

@@ -22,10 +22,10 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
 from etl.dicom.archive import DAMAGED, members, store_series
+from etl.dicom.confidentiality_profile import LABELS, Profile
 from etl.dicom.deidentification import NewUid, deidentify, kind_of, may_show_face
 from etl.dicom.errors import SeriesRefusedError, refuse_on_error
 from etl.dicom.geometry import pixel_spacing, position_along, spacing
-from etl.dicom.profile import LABELS, Profile
 from etl.privacy import PseudonymKey, pseudonym
 
 RESOURCE = "Media"

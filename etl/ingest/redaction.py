@@ -23,8 +23,8 @@ from etl.files import write_atomically, written_atomically
 from etl.ingest.bundles import without_parts
 from etl.ingest.landing import DECIDED, DRAFT, Batch, LandedFile, batch_ids, finish_rewrites, read_batch
 from etl.ingest.reading import BOM, Chunk, packed
+from etl.ingest.resource_type_plans import type_plans
 from etl.ingest.transform import ChunkTransform, TransformPlan
-from etl.ingest.type_plans import type_plans
 from etl.load_config import LoadConfig
 from etl.sql import literal
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from etl.ingest.file_splits import Split, pack
 from etl.ingest.landing import Batch, read_batch
+from etl.ingest.resource_type_plans import type_plans
 from etl.ingest.staging import StagingPlan, StagingTask, stage
 from etl.ingest.transform import TransformPlan
-from etl.ingest.type_plans import type_plans
 from etl.load_config import LoadConfig
-from etl.tasks import Progress, Runner
+from etl.task_runner import Progress, Runner
 from etl.warehouse.staged_files import REREAD, Staged
 
 TASKS_PER_CORE = 2

@@ -21,7 +21,7 @@ from etl.duckdb_engine import connect, scalar
 from etl.fhir.resource_types import RESOURCE_TYPES
 from etl.ingest.bundles import Document, expand
 from etl.ingest.reading import BLANKS, Chunk
-from etl.ingest.type_plans import IDENTIFIED, TypePlan, other_type_plan
+from etl.ingest.resource_type_plans import IDENTIFIED, TypePlan, other_type_plan
 from etl.privacy import RULES, PseudonymKey, bind_key
 from etl.sql import literal
 from etl.tables import WarehouseTable

@@ -11,7 +11,7 @@ from typing import Literal
 
 from etl.ingest.discovery import find_sources
 from etl.sql import list_literal, literal
-from etl.views.compiled import CompiledView
+from etl.views.compiled_view import CompiledView
 from etl.views.exact_decimals import exact_text
 from etl.views.run import errors_without_values, open_duckdb, rows_sql
 

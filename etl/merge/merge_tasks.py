@@ -22,7 +22,7 @@ from etl.merge.patient_identity import MOVED_COLUMNS, IdentitySources
 from etl.merge.table_merge import MergeTask, merge_all
 from etl.merge.versions import REPLACED_COLUMNS, ResolveTask, list_sql
 from etl.tables import WarehouseTable
-from etl.tasks import Progress, Runner
+from etl.task_runner import Progress, Runner
 from etl.warehouse.changes import TableChanges
 from etl.warehouse.columns import IDENTIFIER, IDENTITY, INTERNAL, LEDGER, LINK
 from etl.warehouse.data_files import TABLES, DataFile, new_path, stamp

@@ -28,7 +28,7 @@ from etl.views.column_types import (
     null_column,
     result_type,
 )
-from etl.views.compiled import MAX_DEPTH, TOO_DEEP, Column, CompiledPath, CompiledView
+from etl.views.compiled_view import MAX_DEPTH, TOO_DEEP, Column, CompiledPath, CompiledView
 from etl.views.definition import ColumnDefinition, Constant, Select, ViewDefinition, ViewError, parse_view
 from etl.views.fhirpath import compile_expression
 from etl.views.fhirpath.errors import PathError, UnknownElementError

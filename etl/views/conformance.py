@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 from etl.errors import InputError
-from etl.views.compiled import CompiledView
+from etl.views.compiled_view import CompiledView
 from etl.views.compiler import compile_view
 from etl.views.definition import ViewError
 from etl.views.run import fetch_rows, open_duckdb

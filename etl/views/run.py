@@ -16,7 +16,7 @@ import duckdb
 
 from etl.errors import InputError, StorageError
 from etl.sql import literal
-from etl.views.compiled import CompiledView, merge_structures
+from etl.views.compiled_view import CompiledView, merge_structures
 from etl.views.definition import ViewError
 from etl.views.exact_decimals import exact_text
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from experiments.cluster.cluster_profile import Cluster
 from experiments.cluster.job import NOTICES, REQUEUE, Job, JobState, Listed, Phase, Scheduler
 from experiments.cluster.process_rank import read_rank
-from experiments.cluster.profile import Cluster
 from experiments.cluster.profile_files import load_clusters
 from experiments.cluster.scheduler_kinds import RankInfo, scheduler_kinds
 

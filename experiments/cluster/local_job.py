@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from experiments.cluster import job_folder as files
+from experiments.cluster.cluster_profile import Cluster
 from experiments.cluster.job import Job, JobState, Phase
-from experiments.cluster.profile import Cluster
 from experiments.errors import ClusterError
 from experiments.files import is_locked, write_whole
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from experiments.cluster.profile import Cluster
+from experiments.cluster.cluster_profile import Cluster
 from experiments.cluster.scheduler_kinds import scheduler_kinds
 from experiments.errors import ProfileError
 

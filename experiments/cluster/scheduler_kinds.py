@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 from experiments.errors import RankError
 
 if TYPE_CHECKING:
+    from experiments.cluster.cluster_profile import Cluster
     from experiments.cluster.job import Scheduler
-    from experiments.cluster.profile import Cluster
 
 _PACKAGE = "experiments.cluster.schedulers"
 

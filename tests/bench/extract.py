@@ -21,9 +21,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from erios.checkout import PROJECT
 from erios.extracts.specification import Specification, read_specification, warehouse_tables
 from erios.keys import init_keyring
-from erios.project import PROJECT
 from erios.settings import load_settings
 from etl.duckdb_engine import connect
 from etl.sql import literal
@@ -119,7 +119,7 @@ def measure_extract(release: Release, folder: Path) -> dict[str, Any]:
     """Seconds of building the extract of everybody, and of assessing it."""
     from erios.extracts.risk import assess, load_knowledge
     from erios.workflows.spark_session import spark_session
-    from etl.tasks import SparkRunner
+    from etl.task_runner import SparkRunner
 
     settings, wanted = load_settings(), specification()
     names = {table.name: table.names() for table in wanted.tables}

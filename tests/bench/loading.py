@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 
 TABLES: dict[str, dict[str, Any]] = {
     "dicom_series": {

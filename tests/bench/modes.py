@@ -20,7 +20,7 @@ from etl.ingest.landing import receive
 from etl.ingest.staging_tasks import stage_all, staging_tasks
 from etl.pipeline import load
 from etl.tables import load_tables
-from etl.tasks import SparkRunner
+from etl.task_runner import SparkRunner
 from tests.bench.counts import measure_counts
 
 

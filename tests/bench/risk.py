@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
+from erios.checkout import PROJECT
 from erios.extracts.risk import assess, load_knowledge
-from erios.project import PROJECT
 
 ROWS = 2_500_000
 ROWS_PER_PATIENT = 40

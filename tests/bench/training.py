@@ -19,7 +19,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 
 REPEAT = "$@train_rows.items() * {}"
 

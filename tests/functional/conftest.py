@@ -66,7 +66,7 @@ def load(spark: SparkSession) -> Load:
     from erios.workflows.load import load_config
     from etl.load_config import Verdict
     from etl.pipeline import load as run
-    from etl.tasks import SparkRunner
+    from etl.task_runner import SparkRunner
 
     def passes(_tables: Mapping[str, Any], _fresh: Mapping[str, Any], _batch: str) -> Verdict:
         return Verdict(False, (), {"gate": "open"})

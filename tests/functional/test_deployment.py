@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.cli import load_group
-from erios.project import PROJECT
 from erios.settings import Settings, load_settings
 
 UNITS = sorted((PROJECT / "conf" / "systemd").glob("*.service"))

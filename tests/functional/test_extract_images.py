@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from erios.checkout import PROJECT
 from erios.errors import InputError, RefusedError
 from erios.extracts.build import build
 from erios.extracts.build_plan import BuildPlan
@@ -19,7 +20,6 @@ from erios.extracts.manifest import Manifest, list_files, public_key, root_of, w
 from erios.extracts.opening import Clearance, open_verified
 from erios.extracts.specification import dump_specification, read_specification
 from erios.governance.extract import Facts, State
-from erios.project import PROJECT
 from etl.dicom.archive import members
 from etl.dicom.errors import SeriesRefusedError
 from etl.dicom.rekeying import rekey

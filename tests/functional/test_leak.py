@@ -221,7 +221,7 @@ def test_what_the_tasks_of_a_load_are_sent_and_return_holds_no_key_and_nothing_i
     from erios.workflows.load import load_config
     from etl.load_config import Verdict, Zones
     from etl.pipeline import rebuild
-    from etl.tasks import _packed
+    from etl.task_runner import _packed
     from tests.inline import InlineRunner
 
     travelled: dict[str, bytes] = {}

@@ -14,7 +14,7 @@ import pytest
 from etl.errors import BusyError, GateRefused, InputError
 from etl.load_config import LoadConfig, Verdict
 from etl.pipeline import LoadReport, load
-from etl.tasks import SparkRunner
+from etl.task_runner import SparkRunner
 from etl.warehouse.delta import commit_table, open_table
 from etl.warehouse.release import exclusive, latest, open_release, release_ids
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from erios.workflows.spark_session import _configuration, socket_settings
 
 
@@ -48,7 +48,7 @@ def test_workers_on_other_machines_are_not(settings):
 _TASK = """
 from erios.settings import load_settings
 from erios.workflows.spark_session import spark_session
-from etl.tasks import SparkRunner
+from etl.task_runner import SparkRunner
 
 settings = load_settings()
 with spark_session(settings) as spark:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 
 PROGRAMS = ("bash", "echo", "env", "head", "mv", "sed", "xargs")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from experiments.cluster import Cluster, Job, JobState, Phase, Scheduler, load_clusters, open_cluster
 from experiments.errors import ClusterError, ProfileError
 from tests.slurm import SlurmHost, wait_for

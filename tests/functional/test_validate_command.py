@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from etl.warehouse.release import open_release
 
 CANARY = "camille.canari@chu.example"

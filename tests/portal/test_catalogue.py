@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from erios.checkout import PROJECT
 from erios.extracts.column_profile import STEPS, Cell, absorbed, profile_table, read_profile, rounded, step_of
-from erios.project import PROJECT
 from erios.settings import Settings
 from erios.workflows.catalogue import table_profile
 from etl.tables import load_tables

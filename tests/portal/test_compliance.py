@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from erios.checkout import PROJECT
 from erios.compliance import CHECKS, accounts, run_check
 from erios.errors import UsageError
 from erios.governance.compliance import Status, read_frameworks
 from erios.governance.extract import State as ExtractState
 from erios.governance.study import State
-from erios.project import PROJECT
 from erios.settings import Settings, load_settings
 from tests.portal.stories import at, who
 from tests.portal.test_pages import client

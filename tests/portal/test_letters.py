@@ -16,11 +16,11 @@ import pytest
 from django.core import mail
 
 from erios.accounts.models import User, holding
+from erios.checkout import PROJECT
 from erios.governance.extract import State as ExtractState
 from erios.governance.extract import next_actors as extract_actors
 from erios.governance.roles import Role
 from erios.governance.study import Opinion, State, next_actors
-from erios.project import PROJECT
 from erios.settings import Settings
 from erios.studies import actions
 from erios.studies.emails import send_letters

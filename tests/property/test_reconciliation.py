@@ -12,12 +12,12 @@ import duckdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from etl.ingest.file_splits import pack
 from etl.ingest.landing import receive
+from etl.ingest.resource_type_plans import type_plans
 from etl.ingest.staging import StagingPlan, StagingTask, stage
 from etl.ingest.transform import TransformPlan
-from etl.ingest.type_plans import type_plans
 from etl.merge.reconciliation import reconcile, total
 from etl.merge.versions import ResolveTask, resolve_versions
 from etl.privacy import PseudonymKey

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from etl import pipeline
 from etl.errors import ReleaseError
 from etl.load_config import LoadConfig

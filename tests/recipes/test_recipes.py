@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from tests.recipes.recipe import changed, section, steps
 
 WANTED = (

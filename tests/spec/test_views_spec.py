@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from etl.views import ViewError, compile_view
-from etl.views.compiled import MAX_DEPTH
+from etl.views.compiled_view import MAX_DEPTH
 from etl.views.run import fetch_rows, open_duckdb
 
 ANNA = {

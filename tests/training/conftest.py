@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from erios.settings import Settings
 from tests.portal.conftest import close_database, point_to
 from tests.training.hospital import make_hospital

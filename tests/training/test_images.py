@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.extracts.build import build
 from erios.extracts.build_plan import BuildPlan
 from erios.extracts.generalisation.columns import DatePolicy, Terms
 from erios.extracts.specification import read_specification
-from erios.project import PROJECT
 from etl.privacy import PseudonymKey
 from etl.synthetic import generate
 from etl.tables import load_tables

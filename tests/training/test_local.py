@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from erios.audit import read_events
+from erios.checkout import PROJECT
 from erios.errors import EriosError, UsageError
 from erios.governance.extract import Action
 from erios.governance.words import RuleBroken
-from erios.project import PROJECT
 from erios.settings import Settings
 from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Part, Run

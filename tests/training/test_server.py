@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from erios.settings import Settings
 from erios.studies.models import Part
 from erios.workflows.tracking_access import log_in, server_of, share_runs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from erios.settings import Settings
 from tests.training.conftest import extract_number
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.errors import EriosError
 from erios.governance.extract import Action
-from erios.project import PROJECT
 from erios.settings import Settings
 from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from experiments.run import run_process
+from experiments.run_process import run_process
 from experiments.run_spec import read_spec
 
 

@@ -44,7 +44,7 @@ ALLOWED = {
     "erios.portal.urls:urlpatterns": "Django reads it",
     "erios.portal.middleware:process_exception": "Django calls it",
     "erios.compliance.__init__:SUBJECTS": "importing the modules of checks registers them",
-    "validation.row_by_row:UnexpectedRowsOfEach": "its base registers it with Great Expectations",
+    "validation.row_expectations:UnexpectedRowsOfEach": "its base registers it with Great Expectations",
     "experiments.distributed:leave_notices_to_the_rank": "authors of bundles name it, as docs/clusters.md says",
     "etl.synthetic.export:read_planted": "what the generator planted, for whoever tests a warehouse with it",
     "etl.synthetic.ground_truth:identifying_values": "what must not leak of a generated hospital, for its tests",

@@ -16,8 +16,8 @@ import typer
 
 from docs.house import drawn
 from docs.settings_page import settings_page
+from erios.checkout import PROJECT
 from erios.cli import GROUPS, load_group
-from erios.project import PROJECT
 
 DOCS = PROJECT / "docs"
 GENERATED = {DOCS / "reference" / "commands.md"}

@@ -7,8 +7,8 @@ import tomllib
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.errors import FAMILIES
-from erios.project import PROJECT
 
 LOCK = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
 LOCKED = dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\$", LOCK, re.MULTILINE))

@@ -14,9 +14,9 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from erios.checkout import PROJECT
 from erios.errors import UsageError
 from erios.extracts.generalisation.vocabulary import GENERALISATIONS, split_level
-from erios.project import PROJECT
 from etl.sql import literal
 
 _DAY, _MONTH = r"^\d{4}-\d{2}-\d{2}", r"^\d{4}-\d{2}(-|$)"

@@ -13,7 +13,7 @@ from erios.audit import Event, read_events, verify
 from erios.governance.roles import Permission
 from erios.portal.access import StaffRequest, needs
 from erios.portal.citizen_requests import open_requests
-from erios.portal.records import article_30
+from erios.portal.dossiers import article_30
 from erios.settings import load_settings
 
 SHOWN = 200

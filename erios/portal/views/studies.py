@@ -16,7 +16,7 @@ from erios.accounts.models import User
 from erios.extracts.criteria import describe, parse, steps
 from erios.governance.roles import Permission
 from erios.governance.study import Action, Opinion, next_actors
-from erios.portal import records
+from erios.portal import dossiers as records
 from erios.portal.access import StaffRequest, needs, staff
 from erios.portal.catalogue import Table, tables
 from erios.portal.forms import SECTIONS, Ai, Member, Section

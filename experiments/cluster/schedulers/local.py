@@ -15,9 +15,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from experiments.cluster import job_folder as files
+from experiments.cluster.cluster_profile import Cluster
 from experiments.cluster.job import Job, JobState, Listed, Phase
 from experiments.cluster.local_job import GPUS, JOB_FILE, MARK, NODE, RESTART, LocalJob, is_watched, kill_all, state_of
-from experiments.cluster.profile import Cluster
 from experiments.cluster.scheduler_kinds import RankInfo, read_number
 from experiments.errors import ClusterError
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from string import Template
 
 from experiments.cluster import job_folder as files
+from experiments.cluster.cluster_profile import Cluster
 from experiments.cluster.job import REQUEUE, Job, JobState, Listed, Phase
-from experiments.cluster.profile import Cluster
 from experiments.cluster.scheduler_kinds import RankInfo, read_number
 from experiments.errors import ClusterError, RankError
 

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.governance.words import WORDS
-from erios.project import PROJECT
 from erios.view_texts import ViewTexts, view_texts
 from etl.privacy import RULES
 from etl.tables import load_tables

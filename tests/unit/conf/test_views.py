@@ -16,7 +16,7 @@ import pytest
 
 from etl.privacy import RULES
 from etl.views import compile_view, load_view
-from etl.warehouse_page import row_key, warehouse_page
+from etl.warehouse_reference import row_key, warehouse_page
 
 ROOT = Path(__file__).parents[3]
 VIEWS = ROOT / "conf" / "views"
@@ -432,5 +432,5 @@ def test_reference_page_is_current():
     page = (ROOT / "docs" / "warehouse.md").read_text()
 
     assert page == warehouse_page(VIEWS), (
-        "run `python -m etl.warehouse_page conf/views docs/warehouse.md` after changing a view"
+        "run `python -m etl.warehouse_reference conf/views docs/warehouse.md` after changing a view"
     )

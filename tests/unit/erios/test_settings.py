@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.errors import StorageError, UsageError
-from erios.project import PROJECT
 from erios.settings import ZONES, Settings, load_settings
 
 

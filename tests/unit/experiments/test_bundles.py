@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from experiments.bundles import check_overrides, copy_bundle, digest_of, find_bundle, open_bundle, read_overrides
 from experiments.errors import BundleError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from experiments import distributed
 from experiments.cluster import RankInfo, read_rank
 from experiments.distributed import join, leave_notices_to_the_rank, share

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from experiments import checkpoints, randomness
+from experiments.attempt_outcome import Outcome
 from experiments.errors import CheckpointError, ExperimentError, ForbiddenError, StoppedError
 from experiments.event_log import FILE, EventLog, read_events
-from experiments.outcome import Outcome
 from experiments.recorder import read_end
 from experiments.run_spec import RunSpec, read_spec, write_spec
 from experiments.stop_signal import PreemptedError, agree

@@ -9,7 +9,7 @@ import pytest
 
 from etl.views import compile_view, load_view
 from validation.report import StagedTable
-from validation.staging import fill, join, stage, table_name
+from validation.staged_tables import fill, join, stage, table_name
 from validation.suites import load_suite
 
 CONF = Path(__file__).resolve().parents[3] / "conf"

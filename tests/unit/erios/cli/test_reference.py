@@ -2,8 +2,8 @@
 
 import sys
 
+from erios.checkout import PROJECT
 from erios.cli import reference
-from erios.project import PROJECT
 
 PAGE = PROJECT / "docs" / "reference" / "commands.md"
 

@@ -8,13 +8,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from erios.checkout import PROJECT
 from erios.errors import InputError
 from erios.extracts.build import SHIFT_DAYS, _choose_cohort, build
 from erios.extracts.build_plan import BuildPlan
 from erios.extracts.criteria import And, Criterion, Sex
 from erios.extracts.generalisation.columns import DatePolicy, Terms
 from erios.extracts.specification import Choice, Specification, TableChoice, warehouse_tables
-from erios.project import PROJECT
 from etl.privacy import PseudonymKey
 from etl.sql import identifier
 from tests.inline import InlineRunner

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.extracts.documentation_tables import TABLES, with_table
-from erios.project import PROJECT
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -8,12 +8,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from erios.checkout import PROJECT
 from erios.extracts.build_plan import BuildPlan
 from erios.extracts.criteria import And
 from erios.extracts.generalisation.columns import FORMS, DatePolicy, Kind, Terms
 from erios.extracts.images import _KINDS, BYTES_OF_A_TASK, _groups, chosen_series, image_sql, note_images
 from erios.extracts.specification import Choice, Specification, TableChoice, warehouse_tables
-from erios.project import PROJECT
 from etl.privacy import PseudonymKey
 from etl.sql import identifier
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.extracts.generalisation.columns import FORMS, DatePolicy, Terms, kind_of
 from erios.extracts.invented_sample import STUDY_KEY, sample_of
-from erios.project import PROJECT
 from etl.tables import WarehouseTable, load_tables
 
 TABLES = {table.name: table for table in load_tables(PROJECT / "conf" / "views")}

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from erios.checkout import PROJECT
 from erios.errors import InputError, StorageError, UsageError
 from erios.extracts.generalisation.values import level_sql
 from erios.extracts.risk import Linkage, RiskReport, assess, link, load_knowledge
 from erios.extracts.risk.figures import wilson
 from erios.extracts.risk.metrics import METRICS
 from erios.extracts.risk.report import Attack, Proposal, Risk, SensitiveColumn
-from erios.project import PROJECT
 
 PEOPLE = 60
 TEXT = ["patient_key", "gender", "birth_date", "departement"]

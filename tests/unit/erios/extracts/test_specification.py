@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.errors import InputError
 from erios.extracts.specification import beyond, difference, dump_specification, from_proposal, read_specification
-from erios.project import PROJECT
 
 VIEWS = PROJECT / "conf" / "views"
 BASE: dict[str, Any] = {

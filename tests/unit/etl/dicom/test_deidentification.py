@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydicom import Dataset
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
+from etl.dicom.confidentiality_profile import RADIOGRAPH, VOLUME, Profile, read_profile
 from etl.dicom.deidentification import may_show_face
-from etl.dicom.profile import RADIOGRAPH, VOLUME, Profile, read_profile
 
 
 @pytest.fixture(scope="module")

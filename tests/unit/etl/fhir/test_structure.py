@@ -5,12 +5,12 @@ import json
 import pyarrow as pa
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from etl.fhir.element_types import elements
 from etl.fhir.structure import patient_links, resource_structure
 from etl.ingest.reading import Chunk
+from etl.ingest.resource_type_plans import type_plans
 from etl.ingest.transform import ChunkTransform, TransformPlan
-from etl.ingest.type_plans import type_plans
 from etl.privacy import PseudonymKey
 from etl.tables import load_tables
 

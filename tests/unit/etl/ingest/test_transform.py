@@ -5,10 +5,10 @@ import json
 import pyarrow as pa
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from etl.ingest.reading import Chunk
+from etl.ingest.resource_type_plans import type_plans
 from etl.ingest.transform import ChunkTransform, TransformPlan
-from etl.ingest.type_plans import type_plans
 from etl.privacy import PseudonymKey, pseudonym
 from etl.tables import as_table, load_tables
 from etl.views import ViewError, compile_view

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from experiments.cluster import Job, Phase, RankInfo, load_clusters, open_cluster, read_rank, scheduler_kinds
 from experiments.cluster import schedulers as package
 from experiments.errors import ProfileError, RankError

@@ -7,12 +7,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from erios.checkout import PROJECT
 from erios.extracts.generalisation.columns import FORMS, DatePolicy, Terms, check_form, column_sql, kind_of
 from erios.extracts.generalisation.vocabulary import split_level
 from erios.extracts.specification import warehouse_tables
-from erios.project import PROJECT
 from etl.sql import identifier
-from etl.views.compiled import Column
+from etl.views.compiled_view import Column
 
 TABLES = warehouse_tables(PROJECT / "conf" / "views")
 YEAR = 2026

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from experiments.cluster import Job, load_clusters
 from experiments.cluster.schedulers.slurm import render
 

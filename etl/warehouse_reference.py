@@ -1,7 +1,7 @@
 """The reference page of the warehouse, generated from the views: tables, columns, privacy rules and meanings.
 
 Owns the text of ``docs/warehouse.md``, which has nothing that is not in the ViewDefinitions. Generate it with
-``python -m etl.warehouse_page conf/views docs/warehouse.md``.
+``python -m etl.warehouse_reference conf/views docs/warehouse.md``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from etl.warehouse.columns import LINEAGE_TYPES
 _INTRODUCTION = """\
 # The warehouse: tables and columns
 
-<!-- Written by etl/warehouse_page.py from conf/views: change a view, not this page. -->
+<!-- Written by etl/warehouse_reference.py from conf/views: change a view, not this page. -->
 
 A table is one SQL-on-FHIR ViewDefinition in `conf/views`; adding a file adds a table. Every column
 carries the rule that decides what of it may enter the warehouse:

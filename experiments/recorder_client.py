@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments import event_log
+from experiments.attempt_outcome import Outcome
 from experiments.errors import TrackingError
 from experiments.event_log import EventLog
-from experiments.outcome import Outcome
 from experiments.recorder import close_lost, mlflow_run, sent_until
 from experiments.run_spec import RunSpec
 

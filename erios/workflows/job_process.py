@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from erios.settings import load_settings
-from erios.workflows.guard import RunGuard
+from erios.workflows.run_guard import RunGuard
 from experiments.run_spec import read_spec
 
 
 def run_job_process(number: str) -> int:
     """Train as one process of the job of run ``number``; answers the exit code."""
-    from experiments.run import run_process  # torch and signal handling: only in a job's process
+    from experiments.run_process import run_process  # torch and signal handling: only in a job's process
 
     study = number.rsplit("-", 1)[0]
     return run_process(read_spec(load_settings().studies / study / "runs" / number), RunGuard(number))

@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 
 from experiments import checkpoints
 from experiments.attempt import Attempt, open_attempt
+from experiments.attempt_outcome import Outcome
 from experiments.cluster import NOTICES, REQUEUE, RankInfo, read_rank
 from experiments.distributed import join
 from experiments.errors import ExperimentError, ForbiddenError, code_location, first_cause
 from experiments.event_log import EventLog
-from experiments.outcome import Outcome
 from experiments.recorder import close_lost, silence
-from experiments.recording import Recording
+from experiments.recorder_client import Recording
 from experiments.run_spec import RunSpec
 from experiments.stop_signal import Guard, PreemptedError, StopSignal
 from experiments.weights import check_agreement

@@ -15,7 +15,16 @@ import pytest
 
 from etl import errors
 from etl.errors import EtlError, StorageError
-from etl.tasks import Failure, SparkRunner, TaskError, _as_error, _guarded, _keep_archive_importers, _packed, _unpacked
+from etl.task_runner import (
+    Failure,
+    SparkRunner,
+    TaskError,
+    _as_error,
+    _guarded,
+    _keep_archive_importers,
+    _packed,
+    _unpacked,
+)
 
 CANARY = "Camille Canari 2 69 05 49 588 157 80"
 

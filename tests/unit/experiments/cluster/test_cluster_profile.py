@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from erios.project import PROJECT
+from erios.checkout import PROJECT
 from experiments.cluster import Cluster, Job, load_clusters, scheduler_kinds
 from experiments.errors import ProfileError
 

@@ -11,8 +11,8 @@ from django.db import DatabaseError
 
 from erios.errors import InputError
 from erios.governance.words import Refusal
-from erios.workflows import guard
-from erios.workflows.guard import RunGuard
+from erios.workflows import run_guard as guard
+from erios.workflows.run_guard import RunGuard
 from experiments.errors import ForbiddenError, StoppedError
 
 
