@@ -45,6 +45,7 @@ hypothesis.settings.register_profile("fast", derandomize=True, deadline=None, da
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 pytest_runtest_makereport = timing.pytest_runtest_makereport
+pytest_terminal_summary = timing.pytest_terminal_summary
 pytest_addoption, pytest_sessionfinish, figure = figures.pytest_addoption, figures.pytest_sessionfinish, figures.figure
 
 

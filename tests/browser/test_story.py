@@ -206,6 +206,7 @@ def _code() -> str:
     return str(format_hotp_value(hotp_value("A" * 32, int(time.time()) // 30)))
 
 
+@pytest.mark.slow
 def test_the_whole_story(home: Path, portal: str, browser: Browser) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.site")
     import django

@@ -191,7 +191,7 @@ def test_a_load_that_fails_inside_a_task_leaks_nothing(hospital, tmp_path):
         "    import etl.ingest.transform as k\n"
         "    k._PARSE = k._PARSE.replace('AS _hash', \"AS _hash, error('poison ' || text) AS _poison\", 1)\n"
         "    return whole(plan, task)\n"
-        "import etl.pipeline as p\n"
+        "import etl.ingest.staging_tasks as p\n"
         "p.stage = stage\n"
         "from erios.cli import main\n"
         "main()\n"
