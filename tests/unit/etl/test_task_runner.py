@@ -104,7 +104,7 @@ def test_spark_brings_back_results_in_order_and_the_first_failure_as_a_sentence(
     assert runner.run("double", lambda n: n * 2, [3, 1, 2], lambda *step: seen.append(step)) == [6, 2, 4]
     assert seen[-1] == ("double", 3, 3)
     assert runner.run("nothing", lambda n: n, []) == []
-    with pytest.raises(TaskError, match=r"failed with ValueError at test_tasks\.py:\d+; the last") as caught:
+    with pytest.raises(TaskError, match=r"failed with ValueError at test_task_runner\.py:\d+; the last") as caught:
         runner.run("fails", lambda n: int(CANARY) if n == 2 else n, [1, 2, 3])
     assert "Canari" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
 
