@@ -28,7 +28,7 @@ def erios(in_process: Run, monkeypatch: pytest.MonkeyPatch) -> Run:  # noqa: F81
     """Run a command as somebody: exit code, standard output, standard error."""
 
     def call(login: str, *arguments: object) -> tuple[int, str, str]:
-        for module in ("operators", "workflows.database", "workflows.extract"):
+        for module in ("operator_login", "workflows.database", "workflows.extract"):
             monkeypatch.setattr(f"erios.{module}.current_operator", lambda: login)
         return in_process(*arguments)
 
