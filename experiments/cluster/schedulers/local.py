@@ -95,7 +95,7 @@ def _start_watcher(folder: Path) -> None:
 
 
 class LocalKind:
-    """See ``kinds.SchedulerKind``."""
+    """See ``scheduler_kinds.SchedulerKind``."""
 
     unused_fields = frozenset(
         [
@@ -113,22 +113,22 @@ class LocalKind:
     )
 
     def open(self, cluster: Cluster, registry: Path) -> Local:
-        """See ``kinds.SchedulerKind``."""
+        """See ``scheduler_kinds.SchedulerKind``."""
         return Local(cluster, registry)
 
     def check(self, _cluster: Cluster) -> str:
-        """See ``kinds.SchedulerKind``."""
+        """See ``scheduler_kinds.SchedulerKind``."""
         return ""
 
     def read_rank(self, environ: Mapping[str, str]) -> RankInfo | None:
-        """See ``kinds.SchedulerKind``. The rank itself is in the variables that torchrun sets too (``rank``)."""
+        """See ``scheduler_kinds.SchedulerKind``. The rank itself is in the variables that torchrun sets too (``rank``)."""
         if MARK not in environ:
             return None
         restart, gpus = read_number(environ, RESTART, 0), read_number(environ, GPUS, 0)
         return RankInfo(node=environ.get(NODE, ""), restart=restart, gpus=gpus)
 
     def prepare_meter(self, _environ: Mapping[str, str]) -> None:
-        """See ``kinds.SchedulerKind``."""
+        """See ``scheduler_kinds.SchedulerKind``."""
 
 
 KIND = LocalKind()

@@ -337,23 +337,23 @@ _OPTION = re.compile(r"--([a-z][a-z-]*)(=[^\s\"'\\#]+)?")
 
 
 class SlurmKind:
-    """See ``kinds.SchedulerKind``."""
+    """See ``scheduler_kinds.SchedulerKind``."""
 
     unused_fields: frozenset[str] = frozenset()
 
     def open(self, cluster: Cluster, _registry: Path) -> Slurm:
-        """See ``kinds.SchedulerKind``."""
+        """See ``scheduler_kinds.SchedulerKind``."""
         return Slurm(cluster)
 
     def check(self, cluster: Cluster) -> str:
-        """See ``kinds.SchedulerKind``."""
+        """See ``scheduler_kinds.SchedulerKind``."""
         matches = map(_OPTION.fullmatch, cluster.options)
         if all(option and option.group(1) not in _OWNED for option in matches):
             return ""
         return f"options are --NAME or --NAME=VALUE, none of {', '.join(_OWNED)}"
 
     def read_rank(self, environ: Mapping[str, str]) -> RankInfo | None:
-        """See ``kinds.SchedulerKind``.
+        """See ``scheduler_kinds.SchedulerKind``.
 
         Only a step's processes are ranks: a batch script carries SLURM_PROCID and SLURM_NTASKS as well. Two nodes of
         one host report the same host name, so the node's name is slurmd's.
