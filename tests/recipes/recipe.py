@@ -116,7 +116,7 @@ class House:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ERIOS_", "PYTEST_"))}
-        home = {"ERIOS_HOME": str(self.folder / "var"), "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        home = {"ERIOS_HOME": str(self.folder / "var"), "PYTHONPATH": str(self.folder)}
         return kept | home
 
 
@@ -141,7 +141,7 @@ def _with_hunk(text: str, diff: str) -> str:
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "var"))
+        shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("var"))
     else:
         shutil.copy2(source, target)
 
