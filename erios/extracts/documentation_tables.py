@@ -28,7 +28,8 @@ def _criteria() -> Iterator[list[str]]:
     for name, leaf in LEAVES.items():
         for field in field_types(leaf).values():
             key = "the value itself" if leaf.BARE else f"`{field.key}`"
-            shown = ", ".join(f"`{one}`" for one in field.choices) or (field.placeholder and f"`{field.placeholder}`")
+            allowed = ", ".join(f"`{word}`" for word in field.choices)
+            shown = allowed or (f"`{', '.join(field.examples)}`" if field.examples else "")
             yield [f"`{name}`", key, "yes" if field.required else "", field.meaning, shown]
 
 

@@ -179,4 +179,4 @@ def _input(field: FieldType, row: Row) -> Input:
     options = tuple((one, option_label(one), one in chosen) for one in field.choices)
     if field.widget == "select" and not field.default_choice:
         options = (("", "–", not chosen), *options)
-    return Input(field.key, label(field.key), field.widget, value, field.placeholder, options)
+    return Input(field.key, label(field.key), field.widget, value, ", ".join(field.examples), options)

@@ -114,12 +114,7 @@ def _change(change: Change, names: Mapping[str, str]) -> str:
 
 
 def _sensitive(one: SensitiveColumn) -> dict[str, str]:
-    return {
-        "name": gettext(one.fr),
-        "l": _count(one.distinct_l),
-        "t": _percent(one.t),
-        "c": _percent(one.confidence),
-    }
+    return {"name": gettext(one.fr), "l": _count(one.distinct_l), "t": _percent(one.t), "c": _percent(one.confidence)}
 
 
 def _attack(attack: Any) -> dict[str, Any]:

@@ -5,17 +5,7 @@ Owns the meaning of a criterion. Knows no count and no study; a value reaches SQ
 
 from erios.extracts.criteria.canonical import canonical, canonical_json, digest
 from erios.extracts.criteria.compile import cohort_query, leaves_query
-from erios.extracts.criteria.kinds import (
-    LEAVES,
-    Age,
-    Diagnosis,
-    Laboratory,
-    Procedure,
-    Sex,
-    Stay,
-    Treatment,
-    Within,
-)
+from erios.extracts.criteria.kinds import LEAVES, Age, Diagnosis, Laboratory, Procedure, Sex, Stay, Treatment, Within
 from erios.extracts.criteria.model import And, Criterion, Leaf, Not, Or, dump, leaves, steps
 from erios.extracts.criteria.parse import parse
 from erios.extracts.criteria.sql import DUCKDB, SPARK, Dialect, Query

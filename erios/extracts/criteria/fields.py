@@ -66,17 +66,11 @@ class FieldType:
     key: str
     meaning: str
     required: bool = field(default=False, kw_only=True)
+    examples: tuple[str, ...] = field(default=(), kw_only=True)
+    """What an empty text field shows, and a refusal names."""
+    choices: tuple[str, ...] = field(default=(), kw_only=True)
+    """The words that are allowed, where they are few."""
     widget: ClassVar[str] = "text"
-
-    @property
-    def placeholder(self) -> str:
-        """What an empty text field shows."""
-        return ""
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The values that a list of choices offers."""
-        return ()
 
     @property
     def default_choice(self) -> str:
@@ -170,13 +164,8 @@ class Codes(FieldType):
     """One code or several, upper case and undotted: ``E11.9`` is E119. ``ranges``: ``I10-I15`` is allowed too."""
 
     pattern: str = ""
-    examples: tuple[str, ...] = ()
     single: bool = False
     ranges: bool = False
-
-    @property
-    def placeholder(self) -> str:
-        return self.examples[0] if self.single else ", ".join(self.examples)
 
     def parse(self, value: Any, at: str) -> Any:
         if self.single:
@@ -220,41 +209,31 @@ class Codes(FieldType):
 
 @dataclass(frozen=True)
 class OneOf(FieldType):
-    """One word of ``options``; without the field it is ``default``."""
+    """One word of ``choices``; without the field it is ``default``."""
 
-    options: tuple[str, ...] = ()
     default: str = ""
     widget: ClassVar[str] = "select"
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        return self.options
 
     @property
     def default_choice(self) -> str:
         return self.default
 
     def parse(self, value: Any, at: str) -> str:
-        return _word(value, at, self.options)
+        return _word(value, at, self.choices)
 
     def schema(self) -> dict[str, Any]:
-        return {"enum": list(self.options)}
+        return {"enum": list(self.choices)}
 
 
 @dataclass(frozen=True)
 class SomeOf(FieldType):
-    """One word of ``options`` or several. Without the field it is ``default``."""
+    """One word of ``choices`` or several. Without the field it is ``default``."""
 
-    options: tuple[str, ...] = ()
     default: tuple[str, ...] = ()
     widget: ClassVar[str] = "multiple"
 
-    @property
-    def choices(self) -> tuple[str, ...]:
-        return self.options
-
     def parse(self, value: Any, at: str) -> tuple[str, ...]:
-        return tuple(_word(entry, at, self.options) for entry in check_list(_as_list(value), at, MAX_CODES))
+        return tuple(_word(entry, at, self.choices) for entry in check_list(_as_list(value), at, MAX_CODES))
 
     def dump(self, value: tuple[str, ...]) -> list[str] | None:
         return None if self._is_default(value) else list(value)
@@ -277,7 +256,7 @@ class SomeOf(FieldType):
         return "" if self._is_default(value) else " ".join(value)
 
     def schema(self) -> dict[str, Any]:
-        word = {"enum": list(self.options)}
+        word = {"enum": list(self.choices)}
         return {"anyOf": [word, {"type": "array", "items": word, "minItems": 1}]}
 
 
@@ -312,15 +291,9 @@ class Number(FieldType):
 class Unit(FieldType):
     """A unit of UCUM, compared as it is written."""
 
-    example: str = ""
-
-    @property
-    def placeholder(self) -> str:
-        return self.example
-
     def parse(self, value: Any, at: str) -> str:
         if not isinstance(value, str) or not re.fullmatch(r"[!-~µ°²³]{1,40}", value):
-            fail(at, f"must be a UCUM unit such as '{self.example}'")
+            fail(at, f"must be a UCUM unit such as {_listed(self.examples)}")
         return value
 
 
@@ -335,9 +308,9 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def _word(value: Any, at: str, options: Collection[str]) -> str:
-    if not isinstance(value, str) or value not in options:
-        fail(at, f"{quoted(value)} is not one of {', '.join(options)}")
+def _word(value: Any, at: str, choices: Collection[str]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        fail(at, f"{quoted(value)} is not one of {', '.join(choices)}")
     return value
 
 

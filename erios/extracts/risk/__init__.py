@@ -9,13 +9,4 @@ from erios.extracts.risk.attacker_knowledge import Knowledge, Quasi, Sensitive, 
 from erios.extracts.risk.linkage import link
 from erios.extracts.risk.report import Linkage, RiskReport
 
-__all__ = [
-    "Knowledge",
-    "Linkage",
-    "Quasi",
-    "RiskReport",
-    "Sensitive",
-    "assess",
-    "link",
-    "load_knowledge",
-]
+__all__ = ["Knowledge", "Linkage", "Quasi", "RiskReport", "Sensitive", "assess", "link", "load_knowledge"]

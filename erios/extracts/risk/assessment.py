@@ -90,15 +90,7 @@ def _report(
         contributions=contributions,
         proposals=proposed,
         search=search,
-        attacks=attacks(
-            extract,
-            pairs,
-            patients,
-            targets=targets,
-            threshold=threshold,
-            seed=seed,
-            memory_mb=memory_mb,
-        ),
+        attacks=attacks(extract, pairs, patients, targets=targets, threshold=threshold, seed=seed, memory_mb=memory_mb),
     )
 
 

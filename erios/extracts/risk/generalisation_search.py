@@ -80,8 +80,7 @@ def _climbed(walk: _Walk, share: float) -> Node:
         here, cost = walk.left_out(node), walk.lattice.ncp(node)
         steps = _up(walk.lattice, node) if not walk.spent else [walk.lattice.top]
         node = max(
-            steps,
-            key=lambda step: ((here - walk.left_out(step) + 1e-6) / (walk.lattice.ncp(step) - cost + 1e-9), step),
+            steps, key=lambda step: ((here - walk.left_out(step) + 1e-6) / (walk.lattice.ncp(step) - cost + 1e-9), step)
         )
     return node
 

@@ -1,7 +1,6 @@
 """Every figure of the report: what it means, where it comes from, how it is computed.
 
-Owns the table of docs/risk.md, which a test compares. Write it anew with
-``python -m erios.extracts.documentation_tables docs``.
+The table of docs/risk.md derives from it (``documentation_tables``).
 """
 
 from __future__ import annotations
@@ -208,13 +207,3 @@ def risk_of(sizes: Sequence[ClassSize], threshold: int, population: int | None =
     classes = Classes(sizes, threshold, population)
     values: dict[str, Any] = {one.name: one.compute(classes) for one in METRICS if one.compute}
     return Risk(patients=classes.patients, classes=classes.count, **values)
-
-
-def metrics_table() -> str:
-    """The metrics as a Markdown table."""
-    rows = (f"| `{one.name}` | {one.definition} | {_cell(one.formula)} | {one.source} |" for one in METRICS)
-    return "\n".join(["| figure | meaning | formula | source |", "|---|---|---|---|", *rows])
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

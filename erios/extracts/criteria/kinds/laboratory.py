@@ -26,9 +26,9 @@ class Laboratory(Event):
     loinc: Annotated[
         str, Codes("loinc", "LOINC code", required=True, pattern=r"[0-9]{1,7}-[0-9]", examples=("718-7",), single=True)
     ]
-    op: Annotated[str | None, OneOf("op", "comparison; any result without", options=COMPARATORS)] = None
+    op: Annotated[str | None, OneOf("op", "comparison; any result without", choices=COMPARATORS)] = None
     value: Annotated[Decimal | None, Number("value", "what it is compared with, at most 6 decimals")] = None
-    unit: Annotated[str | None, Unit("unit", "UCUM, compared as it is written", example="g/dL")] = None
+    unit: Annotated[str | None, Unit("unit", "UCUM, compared as it is written", examples=("g/dL",))] = None
 
     def check(self, at: str) -> None:
         if len({self.op is None, self.value is None, self.unit is None}) > 1:

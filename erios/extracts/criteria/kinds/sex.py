@@ -19,7 +19,7 @@ class Sex(Leaf):
     NAME: ClassVar[str] = "sex"
     BARE: ClassVar[str] = "values"
 
-    values: Annotated[tuple[str, ...], SomeOf("sex", "one or several", required=True, options=SEXES)]
+    values: Annotated[tuple[str, ...], SomeOf("sex", "one or several", required=True, choices=SEXES)]
 
     def patient_condition(self) -> Query | None:
         return "coalesce(" + is_in(self.values, "p.gender") + ", FALSE)"

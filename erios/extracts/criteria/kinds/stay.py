@@ -20,7 +20,7 @@ class Stay(Event):
 
     NAME: ClassVar[str] = "stay"
 
-    classes: Annotated[tuple[str, ...], SomeOf("class", "one or several classes; any without", options=CLASSES)] = ()
+    classes: Annotated[tuple[str, ...], SomeOf("class", "one or several classes; any without", choices=CLASSES)] = ()
 
     def tables(self) -> frozenset[str]:
         return frozenset({"encounter"})

@@ -34,14 +34,10 @@ class Treatment(Event):
     atc: Annotated[
         tuple[str, ...],
         Codes(
-            "atc",
-            "ATC codes, each with the classes under it",
-            required=True,
-            pattern=_ATC,
-            examples=("A10", "A10BA02"),
+            "atc", "ATC codes, each with the classes under it", required=True, pattern=_ATC, examples=("A10", "A10BA02")
         ),
     ]
-    via: Annotated[tuple[str, ...], SomeOf("via", "one or several ways; all without", options=VIA, default=VIA)] = VIA
+    via: Annotated[tuple[str, ...], SomeOf("via", "one or several ways; all without", choices=VIA, default=VIA)] = VIA
 
     def tables(self) -> frozenset[str]:
         return frozenset({"medication", *(f"medication_{way}" for way in self.via)})

@@ -47,7 +47,7 @@ class Within(Leaf):
     of: Annotated[Event, EventField("of", "the event that it is near", required=True)]
     days: Annotated[int, Whole("days", "greatest distance in days", required=True, low=0, high=36_500)]
     direction: Annotated[
-        str, OneOf("direction", "where `event` lies; `around` (either) without", options=DIRECTIONS, default="around")
+        str, OneOf("direction", "where `event` lies; `around` (either) without", choices=DIRECTIONS, default="around")
     ] = "around"
 
     def canonical(self) -> Self:
