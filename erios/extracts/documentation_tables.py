@@ -1,4 +1,4 @@
-"""The tables of the documentation that derive from declarations; tests compare them.
+"""The tables of the documentation that derive from declarations, and the schema of criteria; tests compare them.
 
 Write them anew with ``python -m erios.extracts.documentation_tables docs``: criteria, forms of a column,
 figures of risk.
@@ -6,17 +6,20 @@ figures of risk.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from erios.extracts.criteria import LEAVES
 from erios.extracts.criteria.model import field_types
+from erios.extracts.criteria.schema import json_schema
 from erios.extracts.generalisation.columns import FORMS
 from erios.extracts.generalisation.vocabulary import describe_level
 from erios.extracts.risk.metrics import METRICS
 
 START, END = "<!-- table -->", "<!-- /table -->"
+SCHEMA = "reference/criteria.schema.json"
 
 
 def criteria_table() -> str:
@@ -74,7 +77,13 @@ def with_table(page: str, table: str) -> str:
     return f"{before}{START}\n{table}\n{END}{rest.partition(END)[2]}"
 
 
+def schema_text() -> str:
+    """The JSON Schema of criteria as the file holds it."""
+    return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
+    (Path(sys.argv[1]) / SCHEMA).write_text(schema_text(), encoding="utf-8")
     for name, table in TABLES.items():
         page = Path(sys.argv[1]) / name
         page.write_text(with_table(page.read_text(encoding="utf-8"), table()), encoding="utf-8")

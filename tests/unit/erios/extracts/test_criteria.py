@@ -6,10 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from erios.errors import InputError
 from erios.extracts.criteria import DUCKDB, SPARK, canonical_json, cohort_query, describe, digest, dump, parse
+from erios.extracts.criteria.schema import json_schema
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "criteria.md"
 EXAMPLES = re.findall(r"```json\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -22,6 +24,25 @@ def test_example_of_the_documentation_is_read_and_written_back(text):
     assert parse(dump(criterion)) == criterion
     assert digest(parse(canonical_json(criterion))) == digest(criterion)
     assert describe(criterion, "fr") != describe(criterion, "en")
+    jsonschema.validate(json.loads(text), json_schema())
+
+
+def test_the_schema_is_one_and_refuses_what_has_another_form():
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    accepts = jsonschema.Draft202012Validator(json_schema()).is_valid
+    wrong = [
+        {},
+        {"height": {}},
+        {"sex": "f"},
+        {"sex": "male", "stay": {}},
+        {"and": [{"age": {"min": 3}}]},
+        {"age": {"min": 151, "at": "stay"}},
+        {"diagnosis": {"code": "E11"}},
+        {"or": []},
+        {"within": {"event": {"sex": "male"}, "days": 1, "of": {"stay": {}}}},
+    ]
+
+    assert [value for value in wrong if accepts(value)] == []
 
 
 def test_documentation_shows_every_kind_of_criterion():
