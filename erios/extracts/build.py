@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from erios.errors import InputError
-from erios.extracts.build_plan import DATA, BuildPlan, Built, Part, Slice
-from erios.extracts.criteria import Leaf, cohort_query, leaves
+from erios.extracts.build_plan import DATA, BuildPlan, Built, OutputFile, Slice
+from erios.extracts.criteria import cohort_query, leaves
 from erios.extracts.criteria.compile import tables as tables_of
 from erios.extracts.generalisation.columns import OTHER, column_sql
 from erios.extracts.images import chosen_series, copy_images, image_sql, note_images
@@ -54,7 +54,7 @@ def build(plan: BuildPlan, release: Release, runner: Runner, progress: Progress 
             copied = runner.run("copy images", partial(copy_images, plan), series, progress)
             note_images(plan, copied)
         runner.run("choose rows", partial(_deal, plan), slices, progress)
-        parts = sorted({Part(piece.table, n) for piece in slices for n in range(piece.parts)}, key=repr)
+        parts = sorted({OutputFile(piece.table, n) for piece in slices for n in range(piece.parts)}, key=repr)
         rows = runner.run("write extract", partial(_write, plan), parts, progress)
     counts = {table.name: 0 for table in plan.specification.tables}
     for part, count in zip(parts, rows, strict=True):
@@ -63,8 +63,7 @@ def build(plan: BuildPlan, release: Release, runner: Runner, progress: Progress 
 
 
 def _check_tables(plan: BuildPlan, release: Release) -> None:
-    found: set[Leaf] = set(leaves(plan.specification.cohort))
-    wanted = {table.name for table in plan.specification.tables} | tables_of(found)
+    wanted = {table.name for table in plan.specification.tables} | tables_of(leaves(plan.specification.cohort))
     if missing := sorted(wanted - set(release.names())):
         raise InputError(
             f"release {release.id} has no table {', '.join(missing)}: load such records first, or leave it out"
@@ -160,9 +159,9 @@ def _deal(plan: BuildPlan, piece: Slice) -> int:
 
 def _rows_in_form(plan: BuildPlan, piece: Slice) -> str:
     table = plan.tables[piece.table]
-    choice = next(one for one in plan.specification.tables if one.name == piece.table)
+    chosen = plan.specification.table(piece.table)
     order, group = _order(table), _group(table)
-    columns = [_column(plan, table, one) for one in choice.columns]
+    columns = [_column(plan, table, choice) for choice in chosen.columns]
     part = f"CAST(CAST('0x' || left({group}, 8) AS UBIGINT) % {piece.parts} AS INTEGER) AS _part"
     join = (
         f" JOIN read_parquet({literal(plan.cohort)}) m ON t.patient_key = m.patient_key" if _has_patient(table) else ""
@@ -172,7 +171,7 @@ def _rows_in_form(plan: BuildPlan, piece: Slice) -> str:
 
 
 def _column(plan: BuildPlan, table: WarehouseTable, choice: Choice) -> str:
-    column = next(one for one in table.view.columns if one.name == choice.name)
+    column = next(column for column in table.view.columns if column.name == choice.name)
     if choice.form == "rare":
         kept = f"(SELECT value FROM read_parquet({literal(plan.kept_values(table.name, choice.name))}))"
         value = f't."{choice.name}"'
@@ -200,13 +199,13 @@ def _order(table: WarehouseTable) -> str:
     return f"hash({row}, getvariable('erios_salt'))"
 
 
-def _write(plan: BuildPlan, part: Part) -> int:
+def _write(plan: BuildPlan, part: OutputFile) -> int:
     """One file of the extract, sorted; a table without rows still has its columns."""
-    choice = next(one for one in plan.specification.tables if one.name == part.table)
+    chosen = plan.specification.table(part.table)
     dealt = sorted(str(path) for path in (plan.folder / "work" / part.table).glob(f"*/_part={part.number}/*.parquet"))
     target = plan.folder / DATA / part.table / f"part-{part.number:05d}.parquet"
     target.parent.mkdir(exist_ok=True, mode=0o700)
-    names = ", ".join(f'"{choice.name}"' for choice in choice.columns)
+    names = ", ".join(f'"{choice.name}"' for choice in chosen.columns)
     rows = f"read_parquet({list_literal(dealt)})" if dealt else f"({_rows_in_form(plan, Slice(part.table, 0, (), 1))})"
     with _engine(plan) as connection:
         connection.execute("SET preserve_insertion_order = true")

@@ -58,7 +58,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Part:
+class OutputFile:
     """One file of the extract to be."""
 
     table: str

@@ -73,7 +73,7 @@ def profile_table(table: WarehouseTable, relation: Any, threshold: int) -> dict[
     who = f'"{PATIENT_KEY}"'
     if PATIENT_KEY not in table.column_types():
         relation, who = relation.project("*, row_number() OVER () AS _row"), "_row"
-    return {one.name: _profile(table.name, one, relation, who, threshold) for one in table.view.columns}
+    return {column.name: _profile(table.name, column, relation, who, threshold) for column in table.view.columns}
 
 
 def _profile(table: str, column: Column, rows: Any, who: str, threshold: int) -> ColumnProfile:
@@ -125,8 +125,8 @@ def _grouped(rows: Any, label: str, who: str, where: str) -> list[tuple[Any, int
 def _years(name: str, rows: Any, who: str, threshold: int) -> list[Cell]:
     """By year, or by decade where no year is many people's."""
     for digits in (4, 3):
-        found = _grouped(rows, f'left("{name}"::VARCHAR, {digits})', who, f'"{name}" IS NOT NULL')
-        cells = [Cell(f"{year:0<4}", f"{year:9<4}", n, patients) for year, n, patients in found]
+        groups = _grouped(rows, f'left("{name}"::VARCHAR, {digits})', who, f'"{name}" IS NOT NULL')
+        cells = [Cell(f"{year:0<4}", f"{year:9<4}", n, patients) for year, n, patients in groups]
         if len(absorbed(cells, threshold)) > 1:
             break
     return cells
@@ -142,10 +142,10 @@ def _bins(name: str, rows: Any, who: str, threshold: int) -> list[Cell]:
     if high <= low:
         return []
     step = (high - low) / BINS
-    place = f'least({BINS - 1}, greatest(0, floor(("{name}"::DOUBLE - {low}) / {step})))::INTEGER'
-    found = _grouped(rows, place, who, f'"{name}" IS NOT NULL')
+    bin_index = f'least({BINS - 1}, greatest(0, floor(("{name}"::DOUBLE - {low}) / {step})))::INTEGER'
+    groups = _grouped(rows, bin_index, who, f'"{name}" IS NOT NULL')
     edges = [f"{_figures(low + n * step, 3):g}" for n in range(BINS + 1)]
-    return [Cell(edges[n], edges[n + 1], rows_in, patients_in) for n, rows_in, patients_in in found]
+    return [Cell(edges[n], edges[n + 1], rows_in, patients_in) for n, rows_in, patients_in in groups]
 
 
 def _figures(value: float, digits: int = 2) -> float:
@@ -159,8 +159,8 @@ def _ends_open(cells: Sequence[Cell], threshold: int, step: int) -> tuple[Bar, .
     if len(groups) < 2:
         return ()
     first, last = groups[0], groups[-1]
-    labels = [f"≤ {first.high}", *(_between(one) for one in groups[1:-1]), f"≥ {last.low}"]
-    return _bars(labels, [one.rows for one in groups], step)
+    labels = [f"≤ {first.high}", *(_between(cell) for cell in groups[1:-1]), f"≥ {last.low}"]
+    return _bars(labels, [cell.rows for cell in groups], step)
 
 
 def _between(cell: Cell) -> str:
@@ -185,10 +185,12 @@ def _joined(before: Cell, cell: Cell) -> Cell:
 
 def _values(name: str, rows: Any, who: str, threshold: int, step: int) -> tuple[Bar, ...]:
     """The commonest values, and one bar for all others where they are many people's."""
-    found = _grouped(rows, f'"{name}"::VARCHAR', who, f'"{name}" IS NOT NULL')
-    common = sorted((one for one in found if one[2] >= threshold), key=lambda one: (-one[1], one[0]))[:VALUES]
+    groups = _grouped(rows, f'"{name}"::VARCHAR', who, f'"{name}" IS NOT NULL')
+    common = sorted((group for group in groups if group[2] >= threshold), key=lambda group: (-group[1], group[0]))[
+        :VALUES
+    ]
     named = {label for label, _rows, _patients in common}
-    rest = [one for one in found if one[0] not in named]
+    rest = [group for group in groups if group[0] not in named]
     labels, counts = [label for label, _rows, _patients in common], [n for _label, n, _patients in common]
     if labels and max((patients for _label, _rows, patients in rest), default=0) >= threshold:
         labels, counts = [*labels, "…"], [*counts, sum(n for _label, n, _patients in rest)]

@@ -110,13 +110,13 @@ class _Record:
 
     named: Named
     anchors: dict[int, Cell] = field(default_factory=dict)
-    """Own answers by the place of their group among the named ones."""
+    """Own answers by the index of their group among the named ones."""
     texts: list[str] = field(default_factory=list)
 
     def add(self, cell: Cell, who: Packed) -> None:
         self.texts.append(cell.canonical)
         if cell.fresh:
-            self.anchors.setdefault(self.named.place(who), cell)
+            self.anchors.setdefault(self.named.index(who), cell)
 
     def copy(self) -> _Record:
         return _Record(self.named.copy(), dict(self.anchors), list(self.texts))
@@ -128,7 +128,7 @@ class Engine(Protocol):
     def record_keys(self) -> Any:
         """Record keys of all patients, int64."""
 
-    def members(self, found: Sequence[Leaf]) -> tuple[Any, list[Any]]:
+    def members(self, wanted: Sequence[Leaf]) -> tuple[Any, list[Any]]:
         """Record keys of patients whom a leaf holds, and a flag a leaf for each."""
 
 
@@ -146,10 +146,10 @@ class DuckEngine:
     def record_keys(self) -> Any:
         return self._fetch(f"SELECT {DUCKDB.record_key.format(key='patient_key')} AS k FROM patient", ())["k"]
 
-    def members(self, found: Sequence[Leaf]) -> tuple[Any, list[Any]]:
-        query = leaves_query(found, DUCKDB)
+    def members(self, wanted: Sequence[Leaf]) -> tuple[Any, list[Any]]:
+        query = leaves_query(wanted, DUCKDB)
         columns = self._fetch(query.sql, query.parameters)
-        return columns["record_key"], [columns[f"leaf_{n}"] for n in range(len(found))]
+        return columns["record_key"], [columns[f"leaf_{n}"] for n in range(len(wanted))]
 
     def _fetch(self, sql: str, parameters: tuple[Any, ...]) -> dict[str, Any]:
         with self._connection.cursor() as cursor:
@@ -167,10 +167,10 @@ class SparkEngine:
     def record_keys(self) -> Any:
         return self._fetch(f"SELECT {SPARK.record_key.format(key='patient_key')} AS k FROM patient", ())["k"]
 
-    def members(self, found: Sequence[Leaf]) -> tuple[Any, list[Any]]:
-        query = leaves_query(found, SPARK)
+    def members(self, wanted: Sequence[Leaf]) -> tuple[Any, list[Any]]:
+        query = leaves_query(wanted, SPARK)
         columns = self._fetch(query.sql, query.parameters)
-        return columns["record_key"], [columns[f"leaf_{n}"] for n in range(len(found))]
+        return columns["record_key"], [columns[f"leaf_{n}"] for n in range(len(wanted))]
 
     def _fetch(self, sql: str, parameters: tuple[Any, ...]) -> dict[str, Any]:
         table = self._spark.sql(sql, args=list(parameters)).toArrow()
@@ -199,15 +199,15 @@ class Counter:
         """
         questions = [And(steps(criterion)[:n]) for n in range(len(steps(criterion)) + 1)]
         names = [digest(question) for question in questions]
-        known = {cell.digest: cell for cell in history if cell.release == self.release.id}
+        answered = {cell.digest: cell for cell in history if cell.release == self.release.id}
         free = {digest(EVERYBODY)}
-        price = disclosure.cost({cell.digest for cell in known.values()} | free, names)
+        price = disclosure.cost({cell.digest for cell in answered.values()} | free, names)
         used = len({(c.release, c.digest) for c in history if c.digest not in free}) if spent is None else spent
         disclosure.check_budget(used, price, self.parameters)
-        cells = self._cells(questions, list(known.values()))
+        cells = self._cells(questions, list(answered.values()))
         shown = [Shown(cell.value, self.parameters.threshold) for cell in cells]
         parts = tuple(Step(part, value) for part, value in zip(steps(criterion), shown[1:], strict=True))
-        fresh = tuple({cell.digest: cell for cell in cells if cell.digest not in known}.values())
+        fresh = tuple({cell.digest: cell for cell in cells if cell.digest not in answered}.values())
         return Feasibility(self.release.id, names[-1], shown[0], parts, shown[-1], price, fresh)
 
     def _cells(self, questions: Sequence[Criterion], history: list[Cell]) -> list[Cell]:
@@ -218,23 +218,23 @@ class Counter:
         record = self._replayed(history)
         texts = {digest(question): canonical_json(question) for question in questions}
         groups = self._groups(list(texts.values()))
-        found = []
+        cells = []
         for question in questions:
             name = digest(question)
             if name not in answered:
                 answered[name] = self._answer(question, texts[name], groups[texts[name]], record)
-            found.append(answered[name])
+            cells.append(answered[name])
         if sum(cell.fresh for cell in answered.values()) > sum(cell.fresh for cell in history):
             self._check_exposure(record)
         self._remember(record)
-        return found
+        return cells
 
     def _answer(self, question: Criterion, text: str, groups: _Groups, record: _Record) -> Cell:
         """What one question is answered with; the record goes on."""
         who = self._answered(groups, record)
         packed, value, fresh = np.packbits(who), None, False
         if min(int(np.count_nonzero(who)), groups.exact) >= self.parameters.threshold:
-            near = record.anchors.get(record.named.place(packed))
+            near = record.anchors.get(record.named.index(packed))
             fresh = near is None
             value = near.value if near else self._shown(who)
         cell = Cell(self.release.id, text, digest(question), value, fresh)
@@ -250,11 +250,11 @@ class Counter:
         """The record of a history, from the longest beginning of it that is remembered."""
         texts = tuple(cell.canonical for cell in history)
         with self._lock:
-            known = next((n for n in range(len(texts), 0, -1) if texts[:n] in self._records), 0)
-            start = self._records.get(texts[:known])
+            replayed = next((n for n in range(len(texts), 0, -1) if texts[:n] in self._records), 0)
+            start = self._records.get(texts[:replayed])
         record = start.copy() if start else _Record(Named(self.parameters.threshold, np.packbits(self._everybody)))
-        groups = self._groups(texts[known:])
-        for cell in history[known:]:
+        groups = self._groups(texts[replayed:])
+        for cell in history[replayed:]:
             record.add(cell, np.packbits(self._answered(groups[cell.canonical], record)))
         return record
 
@@ -271,26 +271,26 @@ class Counter:
     def _groups(self, texts: Sequence[str]) -> dict[str, _Groups]:
         """The groups of each canonical question; leaves that are not kept come with one query."""
         with self._lock:
-            found = {text: self._known[text] for text in texts if text in self._known}
-        missing = {text: parse(text) for text in texts if text not in found}
+            groups = {text: self._known[text] for text in texts if text in self._known}
+        missing = {text: parse(text) for text in texts if text not in groups}
         of = self._leaves(list(missing.values())) if missing else {}
-        found |= {text: self._cut(question, of) for text, question in missing.items()}
+        groups |= {text: self._cut(question, of) for text, question in missing.items()}
         with self._lock:
-            self._known.update(found)
+            self._known.update(groups)
             while len(self._known) * 4 * (len(self._keys) // 8 + 1) > CACHE_BYTES:
                 self._known.popitem(last=False)
-        return found
+        return groups
 
     def _cut(self, question: Criterion, of: dict[Leaf, Flags]) -> _Groups:
-        found = list(dict.fromkeys(leaves(question)))
-        if len(found) > MAX_LEAVES:
-            raise InputError(f"a question has at most {MAX_LEAVES} different criteria, this one {len(found)}")
-        small = {node: np.packbits(self._small_parts(node, found, of)) for node in nodes(question)}
-        packed = {leaf: np.packbits(of[leaf]) for leaf in found}
+        distinct = list(dict.fromkeys(leaves(question)))
+        if len(distinct) > MAX_LEAVES:
+            raise InputError(f"a question has at most {MAX_LEAVES} different criteria, this one {len(distinct)}")
+        small = {node: np.packbits(self._small_parts(node, distinct, of)) for node in nodes(question)}
+        packed = {leaf: np.packbits(of[leaf]) for leaf in distinct}
         return _Groups(question, packed, small, int(np.count_nonzero(evaluate(question, of, self._everybody))))
 
-    def _small_parts(self, node: Criterion, found: Sequence[Leaf], of: dict[Leaf, Flags]) -> Flags:
-        smooth = without_small_parts(node, found, of, self._everybody, self.parameters.threshold)
+    def _small_parts(self, node: Criterion, distinct: Sequence[Leaf], of: dict[Leaf, Flags]) -> Flags:
+        smooth = without_small_parts(node, distinct, of, self._everybody, self.parameters.threshold)
         return smooth ^ evaluate(node, of, self._everybody)
 
     def _check_exposure(self, record: _Record) -> None:
@@ -319,17 +319,17 @@ class Counter:
 
     def _ask(self, missing: Sequence[Leaf]) -> dict[Leaf, Flags]:
         keys, flags = self._engine.members(missing)
-        places = np.searchsorted(self._keys, np.asarray(keys, dtype=np.int64))
-        found = {}
+        rows = np.searchsorted(self._keys, np.asarray(keys, dtype=np.int64))
+        flags_of_leaf = {}
         for leaf, flag in zip(missing, flags, strict=True):
             who = np.zeros(len(self._keys), dtype=bool)
-            who[places[np.asarray(flag, dtype=bool)]] = True
-            found[leaf] = who
-        return found
+            who[rows[np.asarray(flag, dtype=bool)]] = True
+            flags_of_leaf[leaf] = who
+        return flags_of_leaf
 
-    def _keep(self, found: dict[Leaf, Flags]) -> None:
+    def _keep(self, flags_of_leaf: dict[Leaf, Flags]) -> None:
         with self._lock:
-            self._kept.update((leaf, np.packbits(who)) for leaf, who in found.items())
+            self._kept.update((leaf, np.packbits(who)) for leaf, who in flags_of_leaf.items())
             while len(self._kept) * (len(self._keys) // 8 + 1) > CACHE_BYTES:
                 self._kept.popitem(last=False)
 
@@ -381,5 +381,5 @@ def load_parameters(file: Path | None = None) -> Parameters:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{source} cannot be read: {error}") from None
     except TypeError:
-        known = ", ".join(Parameters.__dataclass_fields__)
-        raise UsageError(f"{source}: each setting is a number, known are {known}") from None
+        names = ", ".join(Parameters.__dataclass_fields__)
+        raise UsageError(f"{source}: each setting is a number, known are {names}") from None

@@ -60,7 +60,7 @@ def write_dictionary(
     """Write the three files; answers path → rows of every data file."""
     asked = [(table.name, choice) for table in specification.tables for choice in table.columns]
     described = runner.run("codebook", partial(_describe, folder, tables, threshold, memory_mb), asked)
-    codebook = {f"{table}.{choice.name}": said for (table, choice), said in zip(asked, described, strict=True)}
+    codebook = {f"{table}.{choice.name}": entry for (table, choice), entry in zip(asked, described, strict=True)}
     rows = _rows_of_files(folder, memory_mb)
     package = _package(folder, specification, tables, context, codebook, rows)
     _write_json(folder / PACKAGE, package)
@@ -84,19 +84,19 @@ def _describe(
 ) -> dict[str, Any]:
     """The codebook of one column."""
     table, choice = asked
-    column = next(one for one in tables[table].view.columns if one.name == choice.name)
+    column = next(column for column in tables[table].view.columns if column.name == choice.name)
     kind = kind_of(table, column)
     source = f"read_parquet({literal(folder / 'data' / table / '*.parquet')})"
     has_patient = PATIENT_KEY in tables[table].column_types()
     with connect(memory_mb) as connection:
         rows, filled = _row(connection, f'SELECT count(*), count("{choice.name}") FROM {source}')
-        said: dict[str, Any] = {"filled_percent": round(100 * filled / rows, 1) if rows else None}
+        entry: dict[str, Any] = {"filled_percent": round(100 * filled / rows, 1) if rows else None}
         if column.collection or kind in (Kind.KEY, Kind.IMAGES):
-            return said
+            return entry
         if kind in (Kind.NUMBER, Kind.AGE):
-            return said | _quantiles(connection, source, choice.name, filled, threshold)
+            return entry | _quantiles(connection, source, choice.name, filled, threshold)
         value = f'left("{choice.name}"::VARCHAR, 4)' if kind in (Kind.DATE, Kind.BIRTH) else f'"{choice.name}"::VARCHAR'
-        return said | _values(connection, source, value, threshold, by_patient=has_patient)
+        return entry | _values(connection, source, value, threshold, by_patient=has_patient)
 
 
 def _row(connection: DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
@@ -108,8 +108,8 @@ def _quantiles(connection: DuckDBPyConnection, source: str, name: str, filled: i
     wanted = [tail for tail in _TAILS if min(tail, 1 - tail) * filled >= threshold]
     if not wanted:
         return {}
-    found = _row(connection, f'SELECT approx_quantile("{name}", {wanted}) FROM {source}')[0]
-    return {"quantiles": {str(tail): float(value) for tail, value in zip(wanted, found, strict=True)}}
+    quantiles = _row(connection, f'SELECT approx_quantile("{name}", {wanted}) FROM {source}')[0]
+    return {"quantiles": {str(tail): float(value) for tail, value in zip(wanted, quantiles, strict=True)}}
 
 
 def _values(
@@ -142,7 +142,9 @@ def _package(
             "format": "parquet",
             "mediatype": "application/vnd.apache.parquet",
             "rows": sum(count for name, count in rows.items() if name.startswith(f"data/{table.name}/")),
-            "schema": {"fields": [_field(tables[table.name], one, specification, codebook) for one in table.columns]},
+            "schema": {
+                "fields": [_field(tables[table.name], choice, specification, codebook) for choice in table.columns]
+            },
         }
         for table in specification.tables
     ]
@@ -159,8 +161,8 @@ def _package(
 def _field(
     table: WarehouseTable, choice: Choice, specification: Specification, codebook: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    column = next(one for one in table.view.columns if one.name == choice.name)
-    said = {
+    column = next(column for column in table.view.columns if column.name == choice.name)
+    field = {
         "name": choice.name,
         "type": _type(column.sql_type),
         "title": column.tags.get("erios/title", choice.name),
@@ -169,7 +171,7 @@ def _field(
         "why": choice.why,
         **codebook[f"{table.name}.{choice.name}"],
     }
-    return {**said, **({"rdfType": column.tags["erios/system"]} if "erios/system" in column.tags else {})}
+    return {**field, **({"rdfType": column.tags["erios/system"]} if "erios/system" in column.tags else {})}
 
 
 def _type(sql_type: str) -> str:
@@ -188,7 +190,7 @@ th { background: #eef4f5; } code { background: #eef4f5; padding: 0 .25rem; } .so
 
 def _page(package: Mapping[str, Any], specification: Specification, context: Context) -> str:
     policy = "default-src 'none'; style-src 'unsafe-inline'"
-    tables = "".join(_table_html(one, specification, context.texts) for one in package["resources"])
+    tables = "".join(_table_html(resource, specification, context.texts) for resource in package["resources"])
     return (
         '<!DOCTYPE html><html lang="fr"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(context.extract)}</title>'

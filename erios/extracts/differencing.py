@@ -38,7 +38,7 @@ def evaluate(criterion: Criterion, of: Mapping[Leaf, Flags], everybody: Flags) -
 
 
 def without_small_parts(
-    criterion: Criterion, found: Sequence[Leaf], of: Mapping[Leaf, Flags], everybody: Flags, threshold: int
+    criterion: Criterion, distinct: Sequence[Leaf], of: Mapping[Leaf, Flags], everybody: Flags, threshold: int
 ) -> Flags:
     """Who meets the criterion, small parts left out.
 
@@ -48,31 +48,31 @@ def without_small_parts(
     asked: then they are no small group.
     """
     exact = evaluate(criterion, of, everybody)
-    codes = _codes(found, of, len(everybody))
-    sizes = np.bincount(codes, minlength=1 << len(found))
+    codes = _codes(distinct, of, len(everybody))
+    sizes = np.bincount(codes, minlength=1 << len(distinct))
     small = np.flatnonzero((sizes > 0) & (sizes < threshold))
     big = np.flatnonzero(sizes >= threshold)
     if not len(small) or not len(big):
         return exact
-    truth = _truth(criterion, found)
+    truth = _truth(criterion, distinct)
     smooth = truth.copy()
     smooth[small] = _as_neighbours(small, big, truth, sizes)
     answered = smooth[codes]
     return answered if np.count_nonzero(answered != exact) < threshold else exact
 
 
-def _codes(found: Sequence[Leaf], of: Mapping[Leaf, Flags], patients: int) -> NDArray[np.int64]:
+def _codes(distinct: Sequence[Leaf], of: Mapping[Leaf, Flags], patients: int) -> NDArray[np.int64]:
     """Each patient's part: bit n is leaf n."""
     codes = np.zeros(patients, dtype=np.int64)
-    for place, leaf in enumerate(found):
-        codes |= of[leaf].astype(np.int64) << place
+    for bit, leaf in enumerate(distinct):
+        codes |= of[leaf].astype(np.int64) << bit
     return codes
 
 
-def _truth(criterion: Criterion, found: Sequence[Leaf]) -> Flags:
+def _truth(criterion: Criterion, distinct: Sequence[Leaf]) -> Flags:
     """The criterion's answer for every part."""
-    parts = np.arange(1 << len(found))
-    of = {leaf: (parts >> place & 1).astype(bool) for place, leaf in enumerate(found)}
+    parts = np.arange(1 << len(distinct))
+    of = {leaf: (parts >> bit & 1).astype(bool) for bit, leaf in enumerate(distinct)}
     return evaluate(criterion, of, np.ones(len(parts), dtype=bool))
 
 
@@ -86,7 +86,7 @@ def _as_neighbours(small: NDArray[np.intp], big: NDArray[np.intp], truth: Flags,
 class Named:
     """The groups that a study has named so far, each once: one that is nearly another is taken for it.
 
-    ``shared`` says of any two, by their places, how many patients they have in common. It grows by a row a group: on a
+    ``shared`` says of any two, by their indices, how many patients they have in common. It grows by a row a group: on a
     large hospital, reckoning all of it anew is what would make a person wait.
     """
 
@@ -106,19 +106,19 @@ class Named:
             return who
         packed = np.packbits(who)
         overlaps = self._overlaps(packed)
-        found = np.flatnonzero(self._apart(overlaps) < self._threshold)
-        if len(found):
-            return np.unpackbits(self._table[found[0]], count=len(who)).view(bool)
+        alike = np.flatnonzero(self._apart(overlaps) < self._threshold)
+        if len(alike):
+            return np.unpackbits(self._table[alike[0]], count=len(who)).view(bool)
         self._name(packed, overlaps)
         return who
 
-    def place(self, packed: Packed) -> int:
-        """Where exactly this group stands, which is named from now on if it was not."""
+    def index(self, packed: Packed) -> int:
+        """The index of exactly this group, which is named from now on if it was not."""
         overlaps = self._overlaps(packed)
-        found = np.flatnonzero(self._apart(overlaps) == 0)
-        if not len(found):
+        same = np.flatnonzero(self._apart(overlaps) == 0)
+        if not len(same):
             self._name(packed, overlaps)
-        return int(found[0]) if len(found) else len(self._table) - 1
+        return int(same[0]) if len(same) else len(self._table) - 1
 
     def _overlaps(self, packed: Packed) -> NDArray[np.int64]:
         """How many patients the group has in common with each named one, and last with itself."""
@@ -182,14 +182,14 @@ def is_overexposed(shared: NDArray[np.int64], shown: Sequence[int], variance: fl
     """Would answers about the groups ``shown`` (each with noise of this variance) tell the size of a named group but
     everybody's, the first, better than ``looks`` independent answers about that group would?
 
-    ``shown`` are places in ``shared`` (``Named``). For one who holds each patient's presence uncertain with variance 1,
-    the best linear estimate of |X| has the variance |X| - g' (G + variance I)⁻¹ g, G the sizes of the intersections of
-    what was shown, g those with X (Gaussian process regression, the posterior variance).
+    ``shown`` are indices in ``shared`` (``Named``). Where each patient's presence is uncertain with variance 1, the
+    best linear estimate of |X| has the variance |X| - g' (G + variance I)⁻¹ g, G the sizes of the intersections of what
+    was shown, g those with X (Gaussian process regression, the posterior variance).
     """
-    places = np.array(shown)
-    seen = shared[places, 1:].astype(np.float64)
-    gram = shared[np.ix_(places, places)].astype(np.float64)
-    precision = np.linalg.solve(gram + variance * np.eye(len(places)), seen)
+    indices = np.array(shown)
+    seen = shared[indices, 1:].astype(np.float64)
+    gram = shared[np.ix_(indices, indices)].astype(np.float64)
+    precision = np.linalg.solve(gram + variance * np.eye(len(indices)), seen)
     sizes = shared.diagonal()[1:].astype(np.float64)
     left = sizes - np.einsum("ij,ij->j", seen, precision)
     return bool(np.any(left < 1 / (1 / sizes + looks / variance)))

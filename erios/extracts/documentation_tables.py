@@ -53,7 +53,7 @@ def _in_words(form: str) -> str:
 
 def metrics_table() -> str:
     """The figures of a risk report."""
-    rows = ([f"`{one.name}`", one.definition, one.formula, one.source] for one in METRICS)
+    rows = ([f"`{metric.name}`", metric.definition, metric.formula, metric.source] for metric in METRICS)
     return _table(["figure", "meaning", "formula", "source"], rows)
 
 

@@ -58,16 +58,16 @@ def chosen_series(plan: BuildPlan, release: Release) -> list[Copying]:
         FROM series JOIN read_parquet({literal(plan.cohort)}) m ON series.patient_key = m.patient_key
         WHERE face_present IS FALSE AND voxels_sha256 IS NOT NULL AND ({_KINDS[choice.form]}) ORDER BY 1"""
     with connect(plan.memory_mb) as connection:
-        found = connection.execute(query).fetchall()
+        series = connection.execute(query).fetchall()
     (plan.folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
     note_images(plan, [])
-    return [Copying(release.warehouse, group) for group in _groups(found)]
+    return [Copying(release.warehouse, group) for group in _groups(series)]
 
 
-def _groups(found: Sequence[tuple[str, str, int]]) -> list[tuple[tuple[str, str], ...]]:
+def _groups(series: Sequence[tuple[str, str, int]]) -> list[tuple[tuple[str, str], ...]]:
     groups: list[list[tuple[str, str]]] = []
     size = BYTES_OF_A_TASK
-    for digest, patient, weight in found:
+    for digest, patient, weight in series:
         if size + weight > BYTES_OF_A_TASK:
             groups.append([])
             size = 0

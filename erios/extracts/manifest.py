@@ -58,8 +58,8 @@ class Manifest:
 
 def list_files(folder: Path, rows: Mapping[str, int]) -> tuple[FileEntry, ...]:
     """Every file below a folder but manifest and signature, by path; ``rows``: path → rows."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (NAME, SIGNATURE))
-    return tuple(_entry(folder, path, rows) for path in found)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (NAME, SIGNATURE))
+    return tuple(_entry(folder, path, rows) for path in paths)
 
 
 def _entry(folder: Path, path: Path, rows: Mapping[str, int]) -> FileEntry:
@@ -162,13 +162,13 @@ def _check_signature(folder: Path, public: str) -> None:
 
 def problems(folder: Path, manifest: Manifest) -> Iterator[str]:
     """A sentence for each file that is missing, changed, or not in the manifest."""
-    known = {entry.path: entry for entry in manifest.files}
+    entries = {entry.path: entry for entry in manifest.files}
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    for path in sorted(known.keys() - there):
+    for path in sorted(entries.keys() - there):
         yield f"{folder.name}: the file {path} is missing; restore the extract, or build it again"
-    for path in sorted(there - known.keys() - {NAME, SIGNATURE}):
+    for path in sorted(there - entries.keys() - {NAME, SIGNATURE}):
         yield f"{folder.name}: the file {path} is not in the manifest; do not use it"
-    for path, entry in known.items():
+    for path, entry in entries.items():
         if path in there and not _is_same(folder / path, entry):
             yield f"{folder.name}: the file {path} was changed after it was signed; do not use it"
 

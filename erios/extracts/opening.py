@@ -60,12 +60,14 @@ class OpenedExtract:
         """The table's Parquet files; RefusedError for a table that was not cleared."""
         if table not in self.tables:
             raise RefusedError(f"extract {self.number} has no table '{table}'; tables: {', '.join(self.tables)}")
-        return [str(self.folder / one.path) for one in self.manifest.files if one.path.startswith(f"{DATA}/{table}/")]
+        return [
+            str(self.folder / entry.path) for entry in self.manifest.files if entry.path.startswith(f"{DATA}/{table}/")
+        ]
 
     def image(self, digest: str) -> Path:
         """The voxel file that a row of ``dicom_series`` names; RefusedError for one that was not cleared."""
         path = f"{IMAGES}/{digest}.zip"
-        if path not in {one.path for one in self.manifest.files}:
+        if path not in {entry.path for entry in self.manifest.files}:
             raise RefusedError(f"extract {self.number} has no such image; rows of dicom_series name those it has")
         return self.folder / path
 

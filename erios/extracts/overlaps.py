@@ -33,8 +33,8 @@ class Cohorts:
 
     def cross(self, new: Criterion, old: Criterion, threshold: int) -> dict[str, Any]:
         """``isolates``: are there patients in one and not in the other, but fewer than ``threshold``?"""
-        one, two = self._table(new), self._table(old)
-        more, fewer = self._without(one, two), self._without(two, one)
+        first, second = self._table(new), self._table(old)
+        more, fewer = self._without(first, second), self._without(second, first)
         return {
             "same": more == fewer == 0,
             "isolates": 0 < more < threshold or 0 < fewer < threshold,
@@ -50,5 +50,5 @@ class Cohorts:
             self._sql.execute(f"CREATE TEMP TABLE {self._known[text]} AS {query.sql}", list(query.parameters))
         return self._known[text]
 
-    def _without(self, one: str, two: str) -> int:
-        return scalar(self._sql, f"SELECT count(*) FROM {one} ANTI JOIN {two} USING (patient_key)")
+    def _without(self, first: str, second: str) -> int:
+        return scalar(self._sql, f"SELECT count(*) FROM {first} ANTI JOIN {second} USING (patient_key)")

@@ -55,6 +55,10 @@ class Specification:
     destination: str
     exceptional: tuple[str, ...] = ()
 
+    def table(self, name: str) -> TableChoice:
+        """The choice of this table, which is in it."""
+        return next(table for table in self.tables if table.name == name)
+
     def columns(self) -> dict[str, Choice]:
         """``table.column`` → choice."""
         return {f"{table.name}.{choice.name}": choice for table in self.tables for choice in table.columns}
@@ -79,12 +83,16 @@ def read_specification(raw: Any, views: Path) -> Specification:
         raise InputError(
             f"a specification has the fields {', '.join(sorted(_FIELDS))}; docs/extracts.md shows the form"
         )
-    known = warehouse_tables(views)
-    tables = tuple(_table(name, value, known) for name, value in _object(raw["tables"], "tables").items())
+    warehouse = warehouse_tables(views)
+    tables = tuple(_table(name, value, warehouse) for name, value in _object(raw["tables"], "tables").items())
     if not tables:
         raise InputError("tables: an extract needs at least one table")
     return Specification(
-        parse(raw["cohort"], at="cohort"), tables, _dates(raw), _destination(raw), tuple(_exceptional(tables, known))
+        parse(raw["cohort"], at="cohort"),
+        tables,
+        _dates(raw),
+        _destination(raw),
+        tuple(_exceptional(tables, warehouse)),
     )
 
 
@@ -108,11 +116,11 @@ def _destination(raw: Mapping[str, Any]) -> str:
     return text.strip()
 
 
-def _table(name: str, value: Any, known: Mapping[str, WarehouseTable]) -> TableChoice:
-    if name not in known:
-        raise InputError(f"tables: no table '{name[:40]}' in the warehouse; tables: {', '.join(sorted(known))}")
-    table = known[name]
-    choices = tuple(_choice(table, column, one) for column, one in _object(value, f"tables.{name}").items())
+def _table(name: str, value: Any, warehouse: Mapping[str, WarehouseTable]) -> TableChoice:
+    if name not in warehouse:
+        raise InputError(f"tables: no table '{name[:40]}' in the warehouse; tables: {', '.join(sorted(warehouse))}")
+    table = warehouse[name]
+    choices = tuple(_choice(table, column, entry) for column, entry in _object(value, f"tables.{name}").items())
     own = {column.name for column in table.view.columns}
     if PATIENT_KEY in own and PATIENT_KEY not in {choice.name for choice in choices}:
         choices = (Choice(PATIENT_KEY, "study-key", "relier les tables"), *choices)
@@ -125,13 +133,13 @@ def _check_twins(table: WarehouseTable, choices: tuple[Choice, ...]) -> None:
     paths = {column.name: column.path for column in table.view.columns}
     forms = {choice.name: choice.form for choice in choices}
     for name, form in forms.items():
-        twins = [one for one in forms if paths[one] == paths[name] and forms[one] != form]
+        twins = [other for other in forms if paths[other] == paths[name] and forms[other] != form]
         stem = name.removesuffix("_icd10").removesuffix("_atc")
-        told = [f"{stem}{ending}" for ending in _TELLING if stem != name and form != "keep"]
-        if found := [*twins, *(one for one in told if one in forms)]:
+        endings = [f"{stem}{ending}" for ending in _TELLING if stem != name and form != "keep"]
+        if telling := [*twins, *(other for other in endings if other in forms)]:
             raise InputError(
-                f"tables.{table.name}: {found[0]} tells what {name} as '{form}' hides: give both the same form, or"
-                f" leave {found[0]} out"
+                f"tables.{table.name}: {telling[0]} tells what {name} as '{form}' hides: give both the same form, or"
+                f" leave {telling[0]} out"
             )
 
 
@@ -140,20 +148,20 @@ _TELLING = ("", "_display", "_text", "_all", "_snomed", "_ucd")
 
 
 def _choice(table: WarehouseTable, name: str, value: Any) -> Choice:
-    found = next((column for column in table.view.columns if column.name == name), None)
+    column = next((column for column in table.view.columns if column.name == name), None)
     at = f"tables.{table.name}.{name[:60]}"
-    if found is None:
+    if column is None:
         raise InputError(f"{at}: no such column; docs/warehouse.md lists them")
-    said = _object({"why": value} if isinstance(value, str) else value, at)
-    why, form = said.get("why", ""), said.get("as", "")
-    if set(said) - {"why", "as"} or not isinstance(why, str) or not isinstance(form, str) or not why.strip():
+    given = _object({"why": value} if isinstance(value, str) else value, at)
+    why, form = given.get("why", ""), given.get("as", "")
+    if set(given) - {"why", "as"} or not isinstance(why, str) or not isinstance(form, str) or not why.strip():
         raise InputError(f"{at}: needs a 'why', and may have an 'as'")
-    return Choice(name, check_form(table, found, form), why.strip())
+    return Choice(name, check_form(table, column, form), why.strip())
 
 
-def _exceptional(tables: tuple[TableChoice, ...], known: Mapping[str, WarehouseTable]) -> Iterator[str]:
+def _exceptional(tables: tuple[TableChoice, ...], warehouse: Mapping[str, WarehouseTable]) -> Iterator[str]:
     for table in tables:
-        rules = {column.name: column.privacy for column in known[table.name].view.columns}
+        rules = {column.name: column.privacy for column in warehouse[table.name].view.columns}
         yield from (f"{table.name}.{name}" for name in table.names() if rules[name] == "drop-unless-extract")
 
 

@@ -21,7 +21,7 @@ from erios.extracts.criteria.words import label, option_label
 JSON = "json"
 KINDS = tuple(name for name in LEAVES if name != Within.NAME)
 """The leaves that a row can be about."""
-_WITHIN = {name: one for name, one in field_types(Within).items() if one.widget != "event"}
+_WITHIN = {name: field for name, field in field_types(Within).items() if field.widget != "event"}
 _EVENTS = {event.NAME for event in Event.__subclasses__()}
 _FIELD_NAME = re.compile(r"([0-9]{1,3}):([a-z]+)")
 
@@ -60,7 +60,7 @@ def rows_of(post: Mapping[str, Sequence[str]]) -> list[Row]:
 def new_row(kind: str) -> Row:
     """An empty row about a kind of criterion; a choice that is required starts at its first option."""
     types = field_types(LEAVES[kind if kind in KINDS else "diagnosis"])
-    first = {one.key: one.choices[0] for one in types.values() if one.required and one.choices}
+    first = {field.key: field.choices[0] for field in types.values() if field.required and field.choices}
     return Row({"kind": kind if kind in KINDS else "diagnosis", **first})
 
 
@@ -108,7 +108,7 @@ def _criterion(row: Row, number: int) -> dict[str, Any]:
 
 def _fields(types: Mapping[str, FieldType], row: Row, number: int) -> dict[str, Any]:
     try:
-        values = {one.key: one.from_form(row.get(one.key)) for one in types.values()}
+        values = {field.key: field.from_form(row.get(field.key)) for field in types.values()}
     except InputError as error:
         raise InputError(f"line {number}: {error.sentence}") from None
     return {key: value for key, value in values.items() if value is not None}
@@ -134,7 +134,7 @@ def _rows(part: Criterion, join: str) -> list[Row]:
     inner = part.criterion if isinstance(part, Not) else part
     match inner:
         case Within(event, of):
-            near = {one.key: one.to_form(getattr(inner, name)) for name, one in _WITHIN.items()}
+            near = {field.key: field.to_form(getattr(inner, name)) for name, field in _WITHIN.items()}
             return [Row({**_values(of), "join": join}), Row({**_values(event), **near, **negated, "join": "within"})]
         case Leaf():
             return [Row({**_values(inner), **negated, "join": join})]
@@ -143,7 +143,7 @@ def _rows(part: Criterion, join: str) -> list[Row]:
 
 def _values(leaf: Leaf) -> dict[str, str]:
     types = field_types(type(leaf))
-    return {"kind": leaf.NAME, **{one.key: one.to_form(getattr(leaf, name)) for name, one in types.items()}}
+    return {"kind": leaf.NAME, **{field.key: field.to_form(getattr(leaf, name)) for name, field in types.items()}}
 
 
 def shown(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ def _shown(row: Row, n: int) -> dict[str, Any]:
         "except": row.get("except"),
         "json": row.get(JSON),
         "words": _words(row) if kind == JSON else "",
-        "inputs": [_input(one, row) for one in [*types, *near]],
+        "inputs": [_input(field, row) for field in [*types, *near]],
     }
 
 
@@ -176,7 +176,7 @@ def _words(row: Row) -> str:
 def _input(field: FieldType, row: Row) -> Input:
     value = row.get(field.key)
     chosen = set((value or field.default_choice).split())
-    options = tuple((one, option_label(one), one in chosen) for one in field.choices)
+    options = tuple((choice, option_label(choice), choice in chosen) for choice in field.choices)
     if field.widget == "select" and not field.default_choice:
         options = (("", "–", not chosen), *options)
     return Input(field.key, label(field.key), field.widget, value, ", ".join(field.examples), options)

@@ -25,9 +25,9 @@ def figures(report: RiskReport) -> dict[str, Any]:
         "risk": _risk(report.risk),
         "classes": _class_bars(report),
         "contributions": _contribution_bars(report),
-        "proposals": [_proposal(one, report) for one in report.proposals[:6]],
-        "attacks": [_attack(one) for one in report.attacks],
-        "sensitive": [_sensitive(one) for one in report.sensitive],
+        "proposals": [_proposal(proposal, report) for proposal in report.proposals[:6]],
+        "attacks": [_attack(attack) for attack in report.attacks],
+        "sensitive": [_sensitive(column) for column in report.sensitive],
     }
 
 
@@ -61,7 +61,9 @@ def _class_bars(report: RiskReport) -> list[dict[str, Any]]:
     """Patients by the size of their class."""
     counts = [
         sum(
-            one.size * one.classes for one in report.histogram if one.size >= low and (high is None or one.size <= high)
+            group.size * group.classes
+            for group in report.histogram
+            if group.size >= low and (high is None or group.size <= high)
         )
         for low, high in _EDGES
     ]
@@ -72,34 +74,34 @@ def _class_bars(report: RiskReport) -> list[dict[str, Any]]:
             "patients": count,
             "width": round(_BAR * count / most, 1),
             "low": low < report.threshold,
-            "y": 26 * place,
+            "y": 26 * row,
         }
-        for place, ((low, high), count) in enumerate(zip(_EDGES, counts, strict=True))
+        for row, ((low, high), count) in enumerate(zip(_EDGES, counts, strict=True))
     ]
 
 
 def _contribution_bars(report: RiskReport) -> list[dict[str, Any]]:
     """Share of patients in too small classes once a quasi-identifier is left out, the most telling first."""
-    names = {one.name: gettext(one.fr) for one in report.quasi}
+    names = {quasi.name: gettext(quasi.fr) for quasi in report.quasi}
     now = report.risk.share_under
-    ordered = sorted(report.contributions, key=lambda one: one.without.share_under)
+    ordered = sorted(report.contributions, key=lambda contribution: contribution.without.share_under)
     return [
         {
-            "name": names.get(one.name, one.name),
-            "without": format_percent(one.without.share_under),
-            "alone": format_percent(one.alone.share_under),
-            "width": round(_BAR * one.without.share_under, 1),
-            "gain": format_percent(max(0.0, now - one.without.share_under)),
-            "y": 26 * place,
+            "name": names.get(contribution.name, contribution.name),
+            "without": format_percent(contribution.without.share_under),
+            "alone": format_percent(contribution.alone.share_under),
+            "width": round(_BAR * contribution.without.share_under, 1),
+            "gain": format_percent(max(0.0, now - contribution.without.share_under)),
+            "y": 26 * row,
         }
-        for place, one in enumerate(ordered)
+        for row, contribution in enumerate(ordered)
     ]
 
 
 def _proposal(proposal: Proposal, report: RiskReport) -> Mapping[str, Any]:
-    names = {one.name: gettext(one.fr) for one in report.quasi}
+    names = {quasi.name: gettext(quasi.fr) for quasi in report.quasi}
     return {
-        "changes": [_change(one, names) for one in proposal.changes],
+        "changes": [_change(change, names) for change in proposal.changes],
         "suppressed": proposal.suppressed,
         "loss": format_percent(proposal.loss),
         "before": format_percent(proposal.before.share_under),
@@ -113,8 +115,13 @@ def _change(change: Change, names: Mapping[str, str]) -> str:
     return f"{names.get(change.name, change.name)} : {before} → {after}"
 
 
-def _sensitive(one: SensitiveColumn) -> dict[str, str]:
-    return {"name": gettext(one.fr), "l": _count(one.distinct_l), "t": _percent(one.t), "c": _percent(one.confidence)}
+def _sensitive(column: SensitiveColumn) -> dict[str, str]:
+    return {
+        "name": gettext(column.fr),
+        "l": _count(column.distinct_l),
+        "t": _percent(column.t),
+        "c": _percent(column.confidence),
+    }
 
 
 def _attack(attack: Any) -> dict[str, Any]:

@@ -203,8 +203,8 @@ class Codes(FieldType):
         return str(value) if self.single else " ".join(value)
 
     def schema(self) -> dict[str, Any]:
-        one = {"type": "string", "examples": list(self.examples)}
-        return one if self.single else {"anyOf": [one, {"type": "array", "items": one, "maxItems": MAX_CODES}]}
+        code = {"type": "string", "examples": list(self.examples)}
+        return code if self.single else {"anyOf": [code, {"type": "array", "items": code, "maxItems": MAX_CODES}]}
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,13 @@ class Leaf:
         types = field_types(cls)
         if cls.BARE:
             return cls(**{cls.BARE: types[cls.BARE].parse(value, at)})
-        required = [one.key for one in types.values() if one.required]
-        given = check_object(value, at, [one.key for one in types.values()], required)
-        values = {name: one.parse(given[one.key], f"{at}.{one.key}") for name, one in types.items() if one.key in given}
+        required = [field.key for field in types.values() if field.required]
+        given = check_object(value, at, [field.key for field in types.values()], required)
+        values = {
+            name: field.parse(given[field.key], f"{at}.{field.key}")
+            for name, field in types.items()
+            if field.key in given
+        }
         leaf = cls(**values)
         leaf.check(at)
         return leaf
@@ -42,14 +46,14 @@ class Leaf:
 
     def dump(self) -> dict[str, Any]:
         """The JSON value, as ``parse`` reads it, under the leaf's name."""
-        values = {one.key: one.dump(getattr(self, name)) for name, one in field_types(type(self)).items()}
+        values = {field.key: field.dump(getattr(self, name)) for name, field in field_types(type(self)).items()}
         values = {key: value for key, value in values.items() if value is not None}
         return {self.NAME: next(iter(values.values())) if self.BARE else values}
 
     def canonical(self) -> Self:
         """The same for every leaf that means the same, as far as rearranging goes."""
         types = field_types(type(self))
-        return replace(self, **{name: one.canonical(getattr(self, name)) for name, one in types.items()})
+        return replace(self, **{name: field.canonical(getattr(self, name)) for name, field in types.items()})
 
     def describe(self, words: Mapping[str, str]) -> str:
         """In the words of a language, without capital or full stop."""
@@ -57,7 +61,7 @@ class Leaf:
 
     def phrases(self, words: Mapping[str, str]) -> dict[str, str]:
         """What the sentence of this leaf has a place for, by name."""
-        return {name: one.describe(getattr(self, name), words) for name, one in field_types(type(self)).items()}
+        return {name: field.describe(getattr(self, name), words) for name, field in field_types(type(self)).items()}
 
     def tables(self) -> frozenset[str]:
         """Names of the tables that are read besides ``patient``."""
@@ -125,8 +129,8 @@ def field_types(leaf: Any) -> Mapping[str, FieldType]:
 @cache
 def _field_types(leaf: Any) -> Mapping[str, FieldType]:
     hints = get_type_hints(leaf, include_extras=True)
-    ordered = sorted(fields(leaf), key=lambda one: bool(one.kw_only))
-    return {one.name: hints[one.name].__metadata__[0] for one in ordered}
+    ordered = sorted(fields(leaf), key=lambda field: bool(field.kw_only))
+    return {field.name: hints[field.name].__metadata__[0] for field in ordered}
 
 
 @dataclass(frozen=True)

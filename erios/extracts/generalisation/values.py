@@ -36,10 +36,10 @@ class Groupings:
     def parse(maps: Mapping[str, Any], ranges: Mapping[str, Any], at: str) -> Groupings:
         """Those of conf/hierarchies, and those of TOML: a map lists the values under each label; a range is the first
         and last category of a label. UsageError names the one that is not as it must be."""
-        known = standard_groupings()
+        standard = standard_groupings()
         labels = {name: _labels_by_value(groups, f"{at}: map {name}") for name, groups in maps.items()}
         bounds = {name: _bounds(of_label, f"{at}: ranges {name}") for name, of_label in ranges.items()}
-        return Groupings({**known.maps, **labels}, {**known.ranges, **bounds})
+        return Groupings({**standard.maps, **labels}, {**standard.ranges, **bounds})
 
 
 @cache
@@ -76,12 +76,12 @@ def check_level(level: Any, groupings: Groupings, at: str) -> None:
     """UsageError for a level that the risk search cannot put on a value."""
     generalisation, argument = split_level(str(level))
     name = generalisation.name if generalisation else ""
-    known = name in _SQL and (
+    is_known = name in _SQL and (
         (name != "steps" or _edges(argument) == sorted(_edges(argument)))
         and (name != "map" or argument in groupings.maps)
         and (name != "ranges" or argument in groupings.ranges)
     )
-    if not known:
+    if not is_known:
         raise UsageError(f"{at}: unknown generalisation '{level}'; known are {', '.join(map(_form, _SQL))}")
 
 
@@ -119,11 +119,11 @@ def _banded(value: str, width: int, number: str, single: str, band: str) -> str:
     low, high = (f"TRY_CAST(regexp_extract({value}, {literal(band)}, {group}) AS BIGINT)" for group in (1, 2))
     start = f"CAST(floor(TRY_CAST({{}} AS DOUBLE) / {width}) * {width} AS BIGINT)"
     label = f"{{0}} || '-' || ({{0}} + {width - 1})"
-    one = label.format(f"({start.format(number)})")
+    banded = label.format(f"({start.format(number)})")
     wider = label.format(f"({start.format(low)})")
     narrow = f"regexp_matches({value}, {literal(band)}) AND {high} - {low} + 1 < {width}"
     alone = f"regexp_matches({value}, {literal(single)})"
-    return f"CASE WHEN {alone} THEN {one} WHEN {narrow} THEN {wider} ELSE {value} END"
+    return f"CASE WHEN {alone} THEN {banded} WHEN {narrow} THEN {wider} ELSE {value} END"
 
 
 def _topped(value: str, top: int) -> str:

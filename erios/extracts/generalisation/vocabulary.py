@@ -25,8 +25,8 @@ class Generalisation:
 
 
 GENERALISATIONS: Mapping[str, Generalisation] = {
-    one.name: one
-    for one in (
+    generalisation.name: generalisation
+    for generalisation in (
         Generalisation("study-key", mark("pseudonyme propre à l'étude")),
         Generalisation(KEEP, mark("tel quel")),
         Generalisation("day", mark("jour")),

@@ -83,7 +83,7 @@ def _report(
         patients=patients,
         tables=_rows(extract),
         unweighed=_unweighed(extract, knowledge),
-        quasi=tuple(_quasi(extract, n, one, threshold) for n, one in enumerate(dimensions)),
+        quasi=tuple(_quasi(extract, n, dimension, threshold) for n, dimension in enumerate(dimensions)),
         risk=risk_of(sizes, threshold, population),
         histogram=sizes,
         sensitive=sensitive_columns(extract, knowledge, lattice, pairs),

@@ -101,7 +101,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _section(values: dict[str, Any], section: str, file: Path) -> dict[str, Any]:
     """Maps or ranges written in the file, or in other files that it names."""
     written = values.pop(section, {}).items()
-    return {name: _read(file.parent / one) if isinstance(one, str) else one for name, one in written}
+    return {name: _read(file.parent / value) if isinstance(value, str) else value for name, value in written}
 
 
 def _check_hierarchy(levels: Any, groupings: Groupings, at: str) -> None:
@@ -127,12 +127,12 @@ def _validated(values: Mapping[str, Any], file: Path) -> Knowledge:
 def _sentence(error: ValidationError) -> str:
     """One sentence for the first thing wrong."""
     first = error.errors(include_url=False)[0]
-    *place, name = first["loc"]
-    at = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in place)
+    *path, name = first["loc"]
+    at = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in path)
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        form: Any = {"quasi": Quasi, "sensitive": Sensitive}.get(str(place[0]) if place else "", Knowledge)
-        known = ", ".join(sorted({one.name for one in fields(form)} - {"groupings"}))
-        return f"{at + ': ' if at else ''}unknown field '{name}'; allowed are {known}"
+        form: Any = {"quasi": Quasi, "sensitive": Sensitive}.get(str(path[0]) if path else "", Knowledge)
+        allowed = ", ".join(sorted({field.name for field in fields(form)} - {"groupings"}))
+        return f"{at + ': ' if at else ''}unknown field '{name}'; allowed are {allowed}"
     problem = (
         f"field '{name}' is missing"
         if first["type"] == "missing"

@@ -32,26 +32,26 @@ def sensitive_columns(
     extract: Extract, knowledge: Knowledge, lattice: Lattice, pairs: Sequence[Pair]
 ) -> tuple[SensitiveColumn, ...]:
     """A line for each sensitive column that the extract has."""
-    found = present(extract, knowledge.sensitive) if lattice.patients else []
-    return tuple(_column(extract, one, lattice, _coded(extract, one, knowledge, pairs)) for one in found)
+    columns = present(extract, knowledge.sensitive) if lattice.patients else []
+    return tuple(_column(extract, column, lattice, _coded(extract, column, knowledge, pairs)) for column in columns)
 
 
-def _column(extract: Extract, one: Sensitive, lattice: Lattice, coded: str) -> SensitiveColumn:
-    _make_values(extract, one, coded)
-    besides = _besides(one, lattice)
+def _column(extract: Extract, column: Sensitive, lattice: Lattice, coded: str) -> SensitiveColumn:
+    _make_values(extract, column, coded)
+    besides = _besides(column, lattice)
     _make_classes(extract, lattice, besides)
     distinct, entropy, homogeneous = _diversity(extract)
     confidence = _confidence(extract)
-    distance = _ordered_distance(extract) if one.kind == "number" else _distance(extract)
+    distance = _ordered_distance(extract) if column.kind == "number" else _distance(extract)
     for table in ("classed", "member", "meaning", "total"):
         extract.run(f"DROP TABLE {table}")
     return SensitiveColumn(
-        name=one.name,
-        fr=one.fr,
-        en=one.en,
-        table=one.table,
-        columns=one.columns,
-        kind=one.kind,
+        name=column.name,
+        fr=column.fr,
+        en=column.en,
+        table=column.table,
+        columns=column.columns,
+        kind=column.kind,
         besides=tuple(lattice.dimensions[n].quasi.name for n in besides),
         distinct_l=distinct,
         entropy_l=rounded(entropy),
@@ -62,57 +62,60 @@ def _column(extract: Extract, one: Sensitive, lattice: Lattice, coded: str) -> S
     )
 
 
-def _besides(one: Sensitive, lattice: Lattice) -> list[int]:
+def _besides(sensitive: Sensitive, lattice: Lattice) -> list[int]:
     """Quasi-identifiers made of the same columns: what an attacker knows cannot be what is to be found out."""
     return [
         n
         for n, dimension in enumerate(lattice.dimensions)
-        if dimension.quasi.table == one.table and set(dimension.quasi.columns) & set(one.columns)
+        if dimension.quasi.table == sensitive.table and set(dimension.quasi.columns) & set(sensitive.columns)
     ]
 
 
-def _make_values(extract: Extract, one: Sensitive, coded: str) -> None:
+def _make_values(extract: Extract, sensitive: Sensitive, coded: str) -> None:
     """``meaning``: pid, v (a number in order of value), w (its part of the patient); 0 is null or nothing."""
-    extract.run(f"CREATE TABLE said AS {coded}")
-    parts = "SELECT pid, 1.0::DOUBLE / count(*) AS w FROM said GROUP BY pid"
-    shared = f"LEFT JOIN ({parts}) USING (pid)" if one.kind == "set" else ""
-    part = "coalesce(w, 1.0::DOUBLE)" if one.kind == "set" else "1.0::DOUBLE"
+    extract.run(f"CREATE TABLE patient_code AS {coded}")
+    parts = "SELECT pid, 1.0::DOUBLE / count(*) AS w FROM patient_code GROUP BY pid"
+    shared = f"LEFT JOIN ({parts}) USING (pid)" if sensitive.kind == "set" else ""
+    part = "coalesce(w, 1.0::DOUBLE)" if sensitive.kind == "set" else "1.0::DOUBLE"
     extract.run(
         f"CREATE TABLE meaning AS SELECT pid, coalesce(code, 0) AS v, {part} AS w"
-        f" FROM person LEFT JOIN said USING (pid) {shared}"
+        f" FROM person LEFT JOIN patient_code USING (pid) {shared}"
     )
-    extract.run("DROP TABLE said")
+    extract.run("DROP TABLE patient_code")
 
 
-def _coded(extract: Extract, one: Sensitive, knowledge: Knowledge, pairs: Sequence[Pair]) -> str:
+def _coded(extract: Extract, sensitive: Sensitive, knowledge: Knowledge, pairs: Sequence[Pair]) -> str:
     """SELECT of pid and code, from 1 on: each distinct value of a set, else one value of a patient."""
-    same = (pair for pair in pairs if pair.source.exact and pair.source.place == (one.table, one.columns))
-    pair = next(same, None) if one.kind == "set" else None
-    if pair is not None and one.at == KEEP:
+    column = (sensitive.table, sensitive.columns)
+    same = (pair for pair in pairs if pair.source.exact and (pair.source.table, (pair.source.column,)) == column)
+    pair = next(same, None) if sensitive.kind == "set" else None
+    if pair is not None and sensitive.at == KEEP:
         return f"SELECT pid, c AS code FROM {pair.table}"
     if pair is not None:
-        value = level_sql(one.at, "v", knowledge.groupings)
+        value = level_sql(sensitive.at, "v", knowledge.groupings)
         codes = f"SELECT c, CAST(dense_rank() OVER (ORDER BY {value}) AS INTEGER) AS code FROM {pair.words}"
         return f"SELECT DISTINCT pid, code FROM {pair.table} JOIN ({codes}) USING (c)"
-    number = "TRY_CAST(v AS DOUBLE)" if one.kind == "number" else "v"
-    said = _said(extract, one, knowledge)
+    number = "TRY_CAST(v AS DOUBLE)" if sensitive.kind == "number" else "v"
+    values = _values(extract, sensitive, knowledge)
     codes = (
         f"SELECT v, CAST(dense_rank() OVER (ORDER BY {number}) AS INTEGER) AS code"
-        f" FROM (SELECT DISTINCT v FROM ({said}) WHERE {number} IS NOT NULL)"
+        f" FROM (SELECT DISTINCT v FROM ({values}) WHERE {number} IS NOT NULL)"
     )
-    return f"SELECT pid, code FROM ({said}) JOIN person USING ({KEY}) JOIN ({codes}) USING (v)"
+    return f"SELECT pid, code FROM ({values}) JOIN person USING ({KEY}) JOIN ({codes}) USING (v)"
 
 
-def _said(extract: Extract, one: Sensitive, knowledge: Knowledge) -> str:
+def _values(extract: Extract, sensitive: Sensitive, knowledge: Knowledge) -> str:
     """SELECT of patient_key and v."""
-    table = extract.tables[one.table]
-    if one.kind == "set":
-        value = _joined([level_sql(one.at, table.text(column), knowledge.groupings) for column in one.columns])
+    table = extract.tables[sensitive.table]
+    if sensitive.kind == "set":
+        value = _joined(
+            [level_sql(sensitive.at, table.text(column), knowledge.groupings) for column in sensitive.columns]
+        )
         return f"SELECT DISTINCT {KEY}, {value} AS v FROM {table.view}"
-    value = _joined([value_sql(one, table, column) for column in one.columns])
-    value = "CAST(count(*) AS VARCHAR)" if one.how == "count" else value
+    value = _joined([value_sql(sensitive, table, column) for column in sensitive.columns])
+    value = "CAST(count(*) AS VARCHAR)" if sensitive.how == "count" else value
     rows = f"SELECT {KEY}, {value} AS v FROM {table.view} GROUP BY {KEY}"
-    return f"SELECT {KEY}, {level_sql(one.at, 'v', knowledge.groupings)} AS v FROM ({rows})"
+    return f"SELECT {KEY}, {level_sql(sensitive.at, 'v', knowledge.groupings)} AS v FROM ({rows})"
 
 
 def _joined(texts: Sequence[str]) -> str:
@@ -155,8 +158,8 @@ def _diversity(extract: Extract) -> tuple[int, float, int]:
 def _confidence(extract: Extract) -> float:
     """The greatest share of a class whose patients have one value (not: no value)."""
     sizes = "SELECT class, count(*) AS n FROM member GROUP BY class"
-    found = extract.scalar(f"SELECT max(p / n) FROM classed JOIN ({sizes}) USING (class) WHERE v > 0")
-    return float(found or 0.0)
+    greatest = extract.scalar(f"SELECT max(p / n) FROM classed JOIN ({sizes}) USING (class) WHERE v > 0")
+    return float(greatest or 0.0)
 
 
 def _distance(extract: Extract) -> _Distance:
@@ -201,10 +204,10 @@ def _ordered_distance(extract: Extract) -> _Distance:
     # the first values of everybody, before the first of the class: P is 0
     before = "SELECT class, any_value(n) AS n, min(area_start - q_start) AS gap FROM stretch GROUP BY class"
     gaps = f"SELECT class, any_value(n) AS n, sum(gap) / {values - 1} AS d FROM ({within} UNION ALL {before})"
-    found = _summed(extract, gaps + " GROUP BY class")
+    distance = _summed(extract, gaps + " GROUP BY class")
     for table in ("climb", "stretch"):
         extract.run(f"DROP TABLE {table}")
-    return found
+    return distance
 
 
 def _summed(extract: Extract, distances: str) -> _Distance:

@@ -1,7 +1,7 @@
 """Equivalence classes of any combination of levels: the lattice of generalisations, and its class sizes.
 
 Owns the table ``cell`` (one row a class of the extract as it is: its codes at every level, its patients) and ``placed``
-(pid, cell). A node of the lattice is a tuple of places in the hierarchies, one a quasi-identifier.
+(pid, cell). A node of the lattice is a tuple of indices in the hierarchies, one a quasi-identifier.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Lattice:
         """The nodes counted so far."""
         return dict(self._sizes)
 
-    def without(self, place: int) -> Node:
+    def without(self, index: int) -> Node:
         """The extract as it is, one quasi-identifier suppressed."""
-        return tuple(dimension.top if n == place else 0 for n, dimension in enumerate(self.dimensions))
+        return tuple(dimension.top if n == index else 0 for n, dimension in enumerate(self.dimensions))
 
-    def alone(self, place: int) -> Node:
+    def alone(self, index: int) -> Node:
         """One quasi-identifier as it is, all others suppressed."""
-        return tuple(0 if n == place else dimension.top for n, dimension in enumerate(self.dimensions))
+        return tuple(0 if n == index else dimension.top for n, dimension in enumerate(self.dimensions))
 
     def sizes(self, node: Node) -> tuple[ClassSize, ...]:
         """The class sizes on a node, smallest first."""
@@ -67,19 +67,19 @@ class Lattice:
     def columns(self, node: Node) -> str:
         """The columns of ``cell`` that tell the classes of a node apart; none when all is suppressed."""
         return ", ".join(
-            f"q{n}_{place}"
-            for n, (place, dimension) in enumerate(zip(node, self.dimensions, strict=True))
-            if place < dimension.top
+            f"q{n}_{level}"
+            for n, (level, dimension) in enumerate(zip(node, self.dimensions, strict=True))
+            if level < dimension.top
         )
 
     def ncp(self, node: Node) -> float:
         """Mean normalised certainty penalty of a node's levels."""
-        return self._mean([dimension.levels[place].ncp for dimension, place in zip(self.dimensions, node, strict=True)])
+        return self._mean([dimension.levels[level].ncp for dimension, level in zip(self.dimensions, node, strict=True)])
 
     def entropy_loss(self, node: Node) -> float:
         """Mean share of entropy that a node's levels lose."""
         return self._mean(
-            [dimension.levels[place].entropy for dimension, place in zip(self.dimensions, node, strict=True)]
+            [dimension.levels[level].entropy for dimension, level in zip(self.dimensions, node, strict=True)]
         )
 
     def _mean(self, losses: Sequence[float]) -> float:
@@ -87,15 +87,15 @@ class Lattice:
 
 
 def _make_cells(extract: Extract, dimensions: Sequence[Dimension]) -> None:
-    places = range(len(dimensions))
-    codes = "".join(f", c{n}" for n in places)
+    numbers = range(len(dimensions))
+    codes = "".join(f", c{n}" for n in numbers)
     extract.run(
         "CREATE TABLE grouped AS SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS cell, * FROM"
         f" (SELECT count(*) AS n{codes} FROM coded GROUP BY {codes[2:] or 'ALL'} HAVING count(*) > 0)"
     )
-    levels = "".join(f", d{n}.r{r} AS q{n}_{r}" for n in places for r in range(dimensions[n].top))
-    joins = " ".join(f"JOIN dim{n} d{n} ON d{n}.r0 = c{n}" for n in places)
+    levels = "".join(f", d{n}.r{r} AS q{n}_{r}" for n in numbers for r in range(dimensions[n].top))
+    joins = " ".join(f"JOIN dim{n} d{n} ON d{n}.r0 = c{n}" for n in numbers)
     extract.run(f"CREATE TABLE cell AS SELECT cell, grouped.n{levels} FROM grouped {joins}")
-    same = " AND ".join(f"g.c{n} = p.c{n}" for n in places) or "TRUE"
+    same = " AND ".join(f"g.c{n} = p.c{n}" for n in numbers) or "TRUE"
     extract.run(f"CREATE TABLE placed AS SELECT pid, cell FROM coded p JOIN grouped g ON {same}")
     extract.run("DROP TABLE grouped")

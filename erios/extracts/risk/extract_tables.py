@@ -72,7 +72,7 @@ def open_folder(
     folder: Path, tables: Mapping[str, Sequence[str]], memory_mb: int, scratch: Path | None
 ) -> Iterator[Extract]:
     """The extract in ``folder``; what it works with lies under ``scratch`` (default: the folder itself) and goes."""
-    with working_folder(scratch or folder) as place, _connect(place, memory_mb) as sql:
+    with working_folder(scratch or folder) as working, _connect(working, memory_mb) as sql:
         yield Extract(sql, {name: add_table(sql, folder, name, columns) for name, columns in tables.items()})
 
 
@@ -83,24 +83,24 @@ def working_folder(parent: Path) -> Iterator[Path]:
         holder = TemporaryDirectory(prefix=".risk-", dir=parent)
     except OSError as error:
         raise StorageError(f"cannot make a working folder in {parent}: {error.strerror}") from None
-    with holder as place:
-        yield Path(place)
+    with holder as working:
+        yield Path(working)
 
 
 @contextmanager
-def _connect(place: Path, memory_mb: int) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connect(working: Path, memory_mb: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database on disk. Its faults may quote values, so they come out as a sentence without any."""
     import duckdb
 
     limits: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{max(memory_mb, LEAST_MEMORY_MB)}MB",
-        "temp_directory": str(place / "spill"),
+        "temp_directory": str(working / "spill"),
         "preserve_insertion_order": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
     try:
-        with duckdb.connect(place / "risk.duckdb", config=limits) as connection:
+        with duckdb.connect(working / "risk.duckdb", config=limits) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")
             yield connection
@@ -126,8 +126,8 @@ def add_table(sql: duckdb.DuckDBPyConnection, folder: Path, name: str, columns: 
         sql.execute(f"CREATE VIEW {identifier(view)} AS SELECT * FROM {source}")
     except duckdb.Error:
         raise StorageError(f"a file of the extract's table {name} cannot be read; build the extract again") from None
-    found = sql.execute(f"DESCRIBE {identifier(view)}").fetchall()
-    types = {str(row[0]): str(row[1]) for row in found}
+    described = sql.execute(f"DESCRIBE {identifier(view)}").fetchall()
+    types = {str(row[0]): str(row[1]) for row in described}
     for column in columns:
         if column not in types:
             raise InputError(

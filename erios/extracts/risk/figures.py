@@ -31,17 +31,17 @@ class Classes:
 
     @property
     def patients(self) -> int:
-        return sum(one.size * one.classes for one in self.sizes)
+        return sum(group.size * group.classes for group in self.sizes)
 
     @property
     def count(self) -> int:
         """How many classes there are."""
-        return sum(one.classes for one in self.sizes)
+        return sum(group.classes for group in self.sizes)
 
     @property
     def smallest(self) -> int | None:
         """Patients of the smallest class; None without patients."""
-        return min((one.size for one in self.sizes), default=None)
+        return min((group.size for group in self.sizes), default=None)
 
     @property
     def fraction(self) -> float | None:
@@ -51,12 +51,12 @@ class Classes:
 
 def under_threshold(sizes: Sequence[ClassSize], threshold: int) -> int:
     """Patients in classes smaller than the threshold."""
-    return sum(one.size * one.classes for one in sizes if one.size < threshold)
+    return sum(group.size * group.classes for group in sizes if group.size < threshold)
 
 
 def uniques(classes: Classes) -> int:
     """Classes of one patient."""
-    return sum(one.classes for one in classes.sizes if one.size == 1)
+    return sum(group.classes for group in classes.sizes if group.size == 1)
 
 
 def share_of(count: float, whole: float) -> float:
@@ -89,7 +89,7 @@ def _population_marketer(classes: Classes) -> float | None:
     fraction = classes.fraction
     if fraction is None or not classes.patients:
         return None
-    total = sum(one.size * one.classes * expected_inverse(one.size, fraction) for one in classes.sizes)
+    total = sum(group.size * group.classes * expected_inverse(group.size, fraction) for group in classes.sizes)
     return total / classes.patients
 
 
@@ -103,17 +103,17 @@ def expected_inverse(size: int, fraction: float) -> float:
     if rest <= 0:
         return 1 / size
     if fraction < rest and size <= _RECURRED:
-        found = math.log(1 / fraction) / rest
-        for one in range(1, size):
-            found = (1 / one - fraction * found) / rest
-        return fraction * found
+        integral = math.log(1 / fraction) / rest
+        for f in range(1, size):
+            integral = (1 / f - fraction * integral) / rest
+        return fraction * integral
     return fraction * _series(size, rest)
 
 
 def _series(size: int, rest: float) -> float:
     term = total = 1 / size
-    for place in range(_TERMS):
-        term *= rest * (place + 1) / (place + size + 1)
+    for k in range(_TERMS):
+        term *= rest * (k + 1) / (k + size + 1)
         total += term
         if term < total * 1e-17:
             break
@@ -126,7 +126,7 @@ def population_uniques(classes: Classes) -> float | None:
         return None
     if not uniques(classes):
         return 0.0
-    likely = sum(one.classes * one.size * (1 - classes.fraction) ** (one.size - 1) for one in classes.sizes)
+    likely = sum(group.classes * group.size * (1 - classes.fraction) ** (group.size - 1) for group in classes.sizes)
     return rounded(uniques(classes) / likely)
 
 

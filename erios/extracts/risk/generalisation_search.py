@@ -60,8 +60,8 @@ def proposals(
         return (), Search(combinations, len(lattice.counted), True, limit)
     complete = _best_found(walk, 0.0)
     _best_found(walk, limit)
-    found = tuple(_proposal(lattice, walk, node, threshold, population) for node in _ranked(walk, limit))
-    return found, Search(combinations, len(lattice.counted), complete, limit)
+    proposed = tuple(_proposal(lattice, walk, node, threshold, population) for node in _ranked(walk, limit))
+    return proposed, Search(combinations, len(lattice.counted), complete, limit)
 
 
 def _best_found(walk: _Walk, share: float) -> bool:
@@ -70,7 +70,7 @@ def _best_found(walk: _Walk, share: float) -> bool:
 
 
 def _up(lattice: Lattice, node: Node) -> list[Node]:
-    return [(*node[:n], place + 1, *node[n + 1 :]) for n, place in enumerate(node) if place < lattice.dimensions[n].top]
+    return [(*node[:n], level + 1, *node[n + 1 :]) for n, level in enumerate(node) if level < lattice.dimensions[n].top]
 
 
 def _climbed(walk: _Walk, share: float) -> Node:
@@ -88,11 +88,11 @@ def _climbed(walk: _Walk, share: float) -> Node:
 def _lowered(walk: _Walk, node: Node, share: float) -> Node:
     """The same with every level that turned out to be needless taken back, dearest first."""
     while not walk.spent:
-        lower = [(*node[:n], place - 1, *node[n + 1 :]) for n, place in enumerate(node) if place]
-        enough = [one for one in lower if walk.left_out(one) <= walk.allowed(share)]
+        lower = [(*node[:n], level - 1, *node[n + 1 :]) for n, level in enumerate(node) if level]
+        enough = [candidate for candidate in lower if walk.left_out(candidate) <= walk.allowed(share)]
         if not enough:
             return node
-        node = min(enough, key=lambda one: (walk.loss(one), one))
+        node = min(enough, key=lambda candidate: (walk.loss(candidate), candidate))
     return node
 
 
@@ -118,14 +118,14 @@ def _exhausted(walk: _Walk, best: Node, share: float) -> bool:
         if under > walk.allowed(share):
             open_ &= (nodes > np.array(node)).any(axis=1)
     while open_.any():
-        place = int(np.flatnonzero(open_)[price[open_].argmax()])
-        node = tuple(int(level) for level in nodes[place])
+        row = int(np.flatnonzero(open_)[price[open_].argmax()])
+        node = tuple(int(level) for level in nodes[row])
         if walk.spent and node not in walk.under:
             return False
         if walk.left_out(node) > walk.allowed(share):
-            open_ &= (nodes > nodes[place]).any(axis=1)
+            open_ &= (nodes > nodes[row]).any(axis=1)
         else:
-            open_ &= price < price[place] - _SAME
+            open_ &= price < price[row] - _SAME
     return True
 
 
@@ -152,9 +152,9 @@ def _proposal(lattice: Lattice, walk: _Walk, node: Node, threshold: int, populat
     left_out = walk.left_out(node)
     kept = tuple(size for size in lattice.sizes(node) if size.size >= threshold)
     changes = tuple(
-        Change(dimension.quasi.name, dimension.levels[0].name, dimension.levels[place].name)
-        for dimension, place in zip(lattice.dimensions, node, strict=True)
-        if place
+        Change(dimension.quasi.name, dimension.levels[0].name, dimension.levels[level].name)
+        for dimension, level in zip(lattice.dimensions, node, strict=True)
+        if level
     )
     return Proposal(
         changes=changes,

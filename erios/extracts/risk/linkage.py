@@ -57,8 +57,8 @@ def link(
     a Parquet file of ``key_a`` and ``key_b``; it only judges the attacker's guesses. InputError for a bad file.
     """
     with open_folder(folder_a, tables_a, memory_mb, scratch) as a:
-        found = {name: add_table(a.sql, folder_b, name, columns, f"b_{name}") for name, columns in tables_b.items()}
-        return _link(a, Extract(a.sql, found), knowledge, truth, seed, targets)
+        tables = {name: add_table(a.sql, folder_b, name, columns, f"b_{name}") for name, columns in tables_b.items()}
+        return _link(a, Extract(a.sql, tables), knowledge, truth, seed, targets)
 
 
 def _link(a: Extract, b: Extract, knowledge: Knowledge, truth: Truth, seed: int, targets: int) -> Linkage:
@@ -70,7 +70,7 @@ def _link(a: Extract, b: Extract, knowledge: Knowledge, truth: Truth, seed: int,
     correct = _correct(a, seed) if drawn and shared else 0
     share = wilson(correct, drawn)
     chance = rounded(1 / patients_b) if patients_b else 0.0
-    names = tuple(one.label for one in shared)
+    names = tuple(fact.label for fact in shared)
     return Linkage(drawn, correct, *share, chance, patients_a, patients_b, names, shared_keys(a, b), seed)
 
 
@@ -104,32 +104,31 @@ def _ask_truth(a: Extract, truth: Callable[[str], str | None], seed: int, target
         "SELECT patient_key FROM person_a ORDER BY hash(patient_key || chr(31) || ?), pid LIMIT ?",
         [str(seed), 20 * targets],
     )
-    told = [[key, hers] for (key,) in rows if (hers := truth(key)) is not None]
-    if told:
-        a.sql.executemany("INSERT INTO truth VALUES (?, ?)", told)
+    pairs = [[key, hers] for (key,) in rows if (hers := truth(key)) is not None]
+    if pairs:
+        a.sql.executemany("INSERT INTO truth VALUES (?, ?)", pairs)
 
 
 def _shared(a: Extract, b: Extract, knowledge: Knowledge) -> list[_Shared]:
     """What both have and can compare; its pairs are on the level where they meet."""
     of_a = {source.name: source for source in sources(a, knowledge)}
     of_b = {source.name: source for source in sources(b, knowledge)}
-    found = []
-    for place, name in enumerate(name for name in of_a if name in of_b):
+    shared = []
+    for n, name in enumerate(name for name in of_a if name in of_b):
         both = [of_a[name], of_b[name]]
         pairs = [
-            make_pairs(a, [source], f"{side}{place}_", f"person_{side}")[0]
-            for side, source in zip("ab", both, strict=True)
+            make_pairs(a, [source], f"{side}{n}_", f"person_{side}")[0] for side, source in zip("ab", both, strict=True)
         ]
         if both[0].dated and both[1].dated and not both[0].single:
-            found.append(_intervals(a, both[0], pairs))
+            shared.append(_intervals(a, both[0], pairs))
         level = _meeting_level(a, both[0].hierarchy, pairs, knowledge)
         if level != SUPPRESS:
             for pair in pairs:
                 a.run(f"CREATE TABLE met_{pair.table} AS {_at_level(pair, both[0].hierarchy, level, knowledge)}")
             label = f"{both[0].table}.{both[0].column}" + (f" ({level})" if level != KEEP else "")
             met = (f"met_{pairs[0].table}", f"met_{pairs[1].table}")
-            found.append(_Shared(label, met, both[0].single and both[1].single))
-    return found
+            shared.append(_Shared(label, met, both[0].single and both[1].single))
+    return shared
 
 
 def _levels(hierarchy: Sequence[str]) -> list[str]:
@@ -174,9 +173,9 @@ def _intervals(a: Extract, source: Source, pairs: Sequence[Pair]) -> _Shared:
 
 def _make_facts(a: Extract, shared: Sequence[_Shared], patients_b: int) -> None:
     """``weight``: source, v, support in the second extract, and what it tells, ln(patients / support);
-    ``told``: each target's facts; ``mass``: what all facts of a patient of the second extract tell together."""
-    theirs = [f"SELECT {n} AS source, pid, v FROM {one.pairs[1]}" for n, one in enumerate(shared)]
-    ours = [f"SELECT {n} AS source, pid, v FROM {one.pairs[0]}" for n, one in enumerate(shared)]
+    ``target_fact``: each target's facts; ``mass``: what all facts of a patient of the second extract tell together."""
+    theirs = [f"SELECT {n} AS source, pid, v FROM {fact.pairs[1]}" for n, fact in enumerate(shared)]
+    ours = [f"SELECT {n} AS source, pid, v FROM {fact.pairs[0]}" for n, fact in enumerate(shared)]
     none = "SELECT 0 AS source, 0 AS pid, '' AS v LIMIT 0"
     a.run(f"CREATE VIEW theirs AS {' UNION ALL '.join(theirs) or none}")
     a.run(
@@ -184,9 +183,9 @@ def _make_facts(a: Extract, shared: Sequence[_Shared], patients_b: int) -> None:
         " FROM theirs GROUP BY source, v"
     )
     rows = " UNION ALL ".join(ours) or none
-    a.run(f"CREATE TABLE told AS SELECT source, pid, v FROM ({rows}) SEMI JOIN target USING (pid)")
-    single = ", ".join(str(n) for n, one in enumerate(shared) if one.single) or "-1"
-    for name, rows in (("our_profile", "told"), ("their_profile", "theirs")):
+    a.run(f"CREATE TABLE target_fact AS SELECT source, pid, v FROM ({rows}) SEMI JOIN target USING (pid)")
+    single = ", ".join(str(n) for n, fact in enumerate(shared) if fact.single) or "-1"
+    for name, rows in (("our_profile", "target_fact"), ("their_profile", "theirs")):
         a.run(
             f"CREATE TABLE {name} AS SELECT pid, string_agg(source || '=' || v, chr(31) ORDER BY source) AS v"
             f" FROM {rows} WHERE source IN ({single}) GROUP BY pid"
@@ -196,7 +195,7 @@ def _make_facts(a: Extract, shared: Sequence[_Shared], patients_b: int) -> None:
 def _make_candidates(a: Extract, seed: int) -> None:
     """``candidate``: target and pid, of those who have the target's rarest facts, or all of its single ones."""
     a.run(
-        "CREATE TABLE clue AS SELECT pid AS target, source, v, support FROM told JOIN weight USING (source, v)"
+        "CREATE TABLE clue AS SELECT pid AS target, source, v, support FROM target_fact JOIN weight USING (source, v)"
         " UNION ALL SELECT o.pid, -1, v, n FROM our_profile o"
         " JOIN (SELECT v, count(*) AS n FROM their_profile GROUP BY v) USING (v)"
     )
@@ -230,10 +229,11 @@ def _correct(a: Extract, seed: int) -> int:
     )
     a.run(
         "CREATE TABLE scored AS SELECT target, c.pid, sum(w) AS common FROM candidate c JOIN theirs t ON t.pid = c.pid"
-        " JOIN (SELECT pid AS target, source, v FROM told) o USING (target, source, v) JOIN weight USING (source, v)"
-        " GROUP BY target, c.pid"
+        " JOIN (SELECT pid AS target, source, v FROM target_fact) o USING (target, source, v)"
+        " JOIN weight USING (source, v) GROUP BY target, c.pid"
     )
-    ours = "SELECT pid AS target, sum(coalesce(w, 0)) AS w FROM told LEFT JOIN weight USING (source, v) GROUP BY pid"
+    rows = "target_fact LEFT JOIN weight USING (source, v)"
+    ours = f"SELECT pid AS target, sum(coalesce(w, 0)) AS w FROM {rows} GROUP BY pid"
     score = "round(common / greatest(o.w + m.w - common, 1e-9), 9)"
     best = (
         f"SELECT target, s.pid FROM scored s JOIN mass m ON m.pid = s.pid JOIN ({ours}) o USING (target)"

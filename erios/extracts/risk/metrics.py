@@ -205,5 +205,5 @@ METRICS: tuple[Metric, ...] = (
 def risk_of(sizes: Sequence[ClassSize], threshold: int, population: int | None = None) -> Risk:
     """The risk of classes of these sizes, for patients drawn from ``population`` people (None: not known)."""
     classes = Classes(sizes, threshold, population)
-    values: dict[str, Any] = {one.name: one.compute(classes) for one in METRICS if one.compute}
+    values: dict[str, Any] = {metric.name: metric.compute(classes) for metric in METRICS if metric.compute}
     return Risk(patients=classes.patients, classes=classes.count, **values)

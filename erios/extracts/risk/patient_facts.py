@@ -32,11 +32,6 @@ class Source:
     dated: bool
     exact: bool
 
-    @property
-    def place(self) -> tuple[str, tuple[str, ...]]:
-        """Table and columns, as an entry of conf/risk.toml has them."""
-        return self.table, (self.column,)
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -60,11 +55,11 @@ class Pair:
 def sources(extract: Extract, knowledge: Knowledge) -> list[Source]:
     """The columns that facts come from, each once; a column's twins are left out, since they say the same."""
     entries: list[Quasi | Sensitive] = [*present(extract, knowledge.quasi), *present(extract, knowledge.sensitive)]
-    found: dict[tuple[str, str], Source] = {}
+    by_column: dict[tuple[str, str], Source] = {}
     for entry in entries:
         source = _source(extract.tables[entry.table], entry, knowledge)
-        found.setdefault((source.table, source.column), source)
-    return list(found.values())
+        by_column.setdefault((source.table, source.column), source)
+    return list(by_column.values())
 
 
 def _source(table: Table, entry: Quasi | Sensitive, knowledge: Knowledge) -> Source:
@@ -90,9 +85,9 @@ def _source(table: Table, entry: Quasi | Sensitive, knowledge: Knowledge) -> Sou
     )
 
 
-def make_pairs(extract: Extract, found: Sequence[Source], prefix: str = "pair", person: str = "person") -> list[Pair]:
+def make_pairs(extract: Extract, columns: Sequence[Source], prefix: str = "pair", person: str = "person") -> list[Pair]:
     """The tables of each source; numbers, since making text distinct takes several times as long."""
-    pairs = [Pair(source, f"{prefix}{n}") for n, source in enumerate(found)]
+    pairs = [Pair(source, f"{prefix}{n}") for n, source in enumerate(columns)]
     for pair in pairs:
         extract.run(
             f"CREATE TABLE {pair.words} AS SELECT v, CAST(row_number() OVER (ORDER BY v) AS INTEGER) AS c"

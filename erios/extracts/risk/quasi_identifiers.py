@@ -45,7 +45,7 @@ class Dimension:
 
 def present(extract: Extract, entries: Sequence[Entry]) -> list[Entry]:
     """The entries whose columns the extract has, with only those columns."""
-    found: list[Entry] = []
+    kept: list[Entry] = []
     for entry in entries:
         table = extract.tables.get(entry.table)
         if table is None or not table.has_patients:
@@ -53,8 +53,8 @@ def present(extract: Extract, entries: Sequence[Entry]) -> list[Entry]:
         columns = tuple(column for column in entry.columns if column in table.types)
         if columns or entry.how == "count":
             order = tuple(column for column in entry.order if column in table.types)
-            found.append(replace(entry, columns=columns, order=order))
-    return found
+            kept.append(replace(entry, columns=columns, order=order))
+    return kept
 
 
 def make_persons(extract: Extract, person: str = "person") -> int:
@@ -84,28 +84,30 @@ def _placed(entry: Quasi | Sensitive, table: Table, text: str) -> str:
     if not entry.order:
         return f"{'min' if entry.how == 'first' else 'max'}({text})"
     when = ", ".join(table.text(column) for column in entry.order)
-    place = f"coalesce({when}, {missing}) || {_BETWEEN} || {text}"
-    return f"{choose}({text}, {place}) FILTER ({text} IS NOT NULL)"
+    order = f"coalesce({when}, {missing}) || {_BETWEEN} || {text}"
+    return f"{choose}({text}, {order}) FILTER ({text} IS NOT NULL)"
 
 
 def make_coded(extract: Extract, knowledge: Knowledge, patients: int) -> list[Dimension]:
     """The tables ``coded`` and ``dim<n>``; the quasi-identifiers in their order."""
-    found = present(extract, knowledge.quasi)
-    _make_values(extract, found)
-    dimensions = [_make_dimension(extract, n, quasi, knowledge.groupings, patients) for n, quasi in enumerate(found)]
-    codes = "".join(f", d{n}.r0 AS c{n}" for n in range(len(found)))
-    joins = " ".join(f"JOIN dim{n} d{n} ON d{n}.x = v.x{n}" for n in range(len(found)))
+    entries = present(extract, knowledge.quasi)
+    _make_values(extract, entries)
+    dimensions = [_make_dimension(extract, n, quasi, knowledge.groupings, patients) for n, quasi in enumerate(entries)]
+    codes = "".join(f", d{n}.r0 AS c{n}" for n in range(len(entries)))
+    joins = " ".join(f"JOIN dim{n} d{n} ON d{n}.x = v.x{n}" for n in range(len(entries)))
     extract.run(f"CREATE TABLE coded AS SELECT pid{codes} FROM valued v {joins}")
     extract.run("DROP TABLE valued")
     return dimensions
 
 
-def _make_values(extract: Extract, found: Sequence[Quasi]) -> None:
+def _make_values(extract: Extract, entries: Sequence[Quasi]) -> None:
     """``valued``: pid and the text x<n> of every quasi-identifier, never null."""
-    names = sorted({quasi.table for quasi in found})
+    names = sorted({quasi.table for quasi in entries})
     for name in names:
-        _aggregate(extract, extract.tables[name], [(n, quasi) for n, quasi in enumerate(found) if quasi.table == name])
-    texts = "".join(f", {_text(quasi, n)} AS x{n}" for n, quasi in enumerate(found))
+        _aggregate(
+            extract, extract.tables[name], [(n, quasi) for n, quasi in enumerate(entries) if quasi.table == name]
+        )
+    texts = "".join(f", {_text(quasi, n)} AS x{n}" for n, quasi in enumerate(entries))
     joins = " ".join(f"LEFT JOIN {identifier('of_' + name)} USING ({KEY})" for name in names)
     extract.run(f"CREATE TABLE valued AS SELECT pid{texts} FROM person {joins}")
     for name in names:
@@ -118,7 +120,7 @@ def _aggregate(extract: Extract, table: Table, wanted: Sequence[tuple[int, Quasi
         if quasi.how == "count":
             columns.append(f"CAST(count(*) AS VARCHAR) AS v{n}_0")
         else:
-            columns += [f"{value_sql(quasi, table, c)} AS v{n}_{place}" for place, c in enumerate(quasi.columns)]
+            columns += [f"{value_sql(quasi, table, c)} AS v{n}_{part}" for part, c in enumerate(quasi.columns)]
     extract.run(
         f"CREATE TABLE {identifier('of_' + table.name)} AS SELECT {', '.join(columns)} FROM {table.view} GROUP BY {KEY}"
     )
@@ -140,11 +142,11 @@ def _make_dimension(extract: Extract, n: int, quasi: Quasi, groupings: Groupings
     hierarchy = (KEEP, *(level for level in quasi.hierarchy if level not in (KEEP, SUPPRESS)), SUPPRESS)
     counted = f"SELECT x{n} AS x, count(*) AS n FROM valued GROUP BY x{n}"
     extract.run(f"CREATE TABLE hierarchy AS {_levels_sql(hierarchy, quasi, groupings, counted)}")
-    sizes = [int(extract.scalar(f"SELECT count(DISTINCT t{place}) FROM hierarchy")) for place in range(len(hierarchy))]
+    sizes = [int(extract.scalar(f"SELECT count(DISTINCT t{level}) FROM hierarchy")) for level in range(len(hierarchy))]
     kept = [p for p in range(len(hierarchy)) if p in (0, len(hierarchy) - 1) or sizes[p] < sizes[p - 1]]
-    levels = tuple(_level(extract, hierarchy[place], place, sizes[place], patients) for place in kept)
+    levels = tuple(_level(extract, hierarchy[level], level, sizes[level], patients) for level in kept)
     codes = ", ".join(
-        f"CAST(dense_rank() OVER (ORDER BY t{place}) AS INTEGER) AS r{new}" for new, place in enumerate(kept)
+        f"CAST(dense_rank() OVER (ORDER BY t{level}) AS INTEGER) AS r{new}" for new, level in enumerate(kept)
     )
     extract.run(f"CREATE TABLE dim{n} AS SELECT x, {codes}, n FROM hierarchy")
     extract.run("DROP TABLE hierarchy")
@@ -160,19 +162,19 @@ def _levels_sql(hierarchy: Sequence[str], quasi: Quasi, groupings: Groupings, co
     split = (f"split_part(x, {_BETWEEN}, {part + 1})" for part in parts)
     first = (f"CASE WHEN {e} = '' THEN NULL ELSE substr({e}, 2) END AS p0_{part}" for part, e in enumerate(split))
     select = f"SELECT x, n, {', '.join(first)} FROM ({counted})"
-    for place, level in enumerate(hierarchy[1:]):
-        higher = (f"{level_sql(level, f'p{place}_{part}', groupings)} AS p{place + 1}_{part}" for part in parts)
+    for n, level in enumerate(hierarchy[1:]):
+        higher = (f"{level_sql(level, f'p{n}_{part}', groupings)} AS p{n + 1}_{part}" for part in parts)
         select = f"SELECT *, {', '.join(higher)} FROM ({select})"
     texts = (
-        f" || {_BETWEEN} || ".join(f"coalesce('=' || p{place}_{part}, '')" for part in parts) + f" AS t{place}"
-        for place in range(len(hierarchy))
+        f" || {_BETWEEN} || ".join(f"coalesce('=' || p{n}_{part}, '')" for part in parts) + f" AS t{n}"
+        for n in range(len(hierarchy))
     )
     return f"SELECT x, n, {', '.join(texts)} FROM ({select})"
 
 
-def _level(extract: Extract, name: str, place: int, distinct: int, patients: int) -> Level:
+def _level(extract: Extract, name: str, n: int, distinct: int, patients: int) -> Level:
     """What a level loses: normalised certainty penalty, and the share of the entropy that is gone."""
-    groups = f"SELECT sum(n) AS n, count(*) AS m FROM hierarchy GROUP BY t{place}"
+    groups = f"SELECT sum(n) AS n, count(*) AS m FROM hierarchy GROUP BY t{n}"
     values, covered, left = extract.rows(
         f"SELECT sum(m), sum(n * (m - 1)), -sum(n / {patients}.0 * ln(n / {patients}.0)) FROM ({groups})"
     )[0]

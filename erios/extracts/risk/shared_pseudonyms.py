@@ -34,13 +34,13 @@ def shared_keys(a: Extract, b: Extract) -> tuple[SharedKey, ...]:
     columns = [(side, column) for side, extract in enumerate((a, b)) for column in _key_columns(extract)]
     if not columns:
         return ()
-    parts = (f"SELECT {side} AS side, {n} AS c, v FROM ({one.select})" for n, (side, one) in enumerate(columns))
+    parts = (f"SELECT {side} AS side, {n} AS c, v FROM ({column.select})" for n, (side, column) in enumerate(columns))
     a.run(
         f"CREATE TABLE key_value AS SELECT side, c, v, right(lower(regexp_replace(v, '[^0-9A-Za-z]', '', 'g')),"
         f" {_ENDING}) AS ending FROM ({' UNION ALL '.join(parts)})"
     )
     rows = a.rows(_matches("v = y.v", "equal") + " UNION ALL " + _matches(_ENDS, "ending") + " ORDER BY 1, 2, 3")
-    named = [one for _, one in columns]
+    named = [column for _, column in columns]
     return tuple(
         SharedKey(named[x].table, named[x].name, named[y].table, named[y].name, how, int(values))
         for x, y, how, values in rows
@@ -58,14 +58,14 @@ def _matches(same: str, how: str) -> str:
 
 
 def _key_columns(extract: Extract) -> list[_Column]:
-    found = []
+    columns = []
     for table in extract.tables.values():
         for name, kind in table.types.items():
             if kind in ("VARCHAR", "VARCHAR[]"):
                 column = _Column(table.name, name, _values(table, name, kind))
                 if _is_key(extract, table, column):
-                    found.append(column)
-    return found
+                    columns.append(column)
+    return columns
 
 
 def _values(table: Table, name: str, kind: str) -> str:

@@ -31,8 +31,8 @@ def attacks(
     _make_ranks(extract, seed)
     _make_bits(extract, pairs, patients, memory_mb)
     drawn = int(extract.scalar("SELECT count(*) FROM target"))
-    found = (_attack(extract, attacker, drawn, patients, threshold) for attacker in ("random", "worst"))
-    return tuple(attack for attacker in found for attack in attacker)
+    series = (_attack(extract, attacker, drawn, patients, threshold) for attacker in ("random", "worst"))
+    return tuple(attack for attacker in series for attack in attacker)
 
 
 def _make_target_facts(extract: Extract, pairs: Sequence[Pair], targets: int, seed: int) -> None:
@@ -43,10 +43,10 @@ def _make_target_facts(extract: Extract, pairs: Sequence[Pair], targets: int, se
     )
     theirs = [f"SELECT pid, {n} AS source, c FROM {p.table} SEMI JOIN target USING (pid)" for n, p in enumerate(pairs)]
     union = " UNION ALL ".join(theirs) or "SELECT 0 AS pid, 0 AS source, 0 AS c LIMIT 0"
-    extract.run(f"CREATE TABLE told AS {union}")
+    extract.run(f"CREATE TABLE target_code AS {union}")
     counts = [
         f"SELECT {n} AS source, c, count(*) AS support FROM {pair.table}"
-        f" SEMI JOIN (SELECT c FROM told WHERE source = {n}) USING (c) GROUP BY c"
+        f" SEMI JOIN (SELECT c FROM target_code WHERE source = {n}) USING (c) GROUP BY c"
         for n, pair in enumerate(pairs)
     ]
     supports = " UNION ALL ".join(counts) or "SELECT 0 AS source, 0 AS c, 0 AS support LIMIT 0"
@@ -54,7 +54,7 @@ def _make_target_facts(extract: Extract, pairs: Sequence[Pair], targets: int, se
         "CREATE TABLE fact AS SELECT CAST(row_number() OVER (ORDER BY source, c) - 1 AS INTEGER) AS f, source, c,"
         f" support FROM ({supports})"
     )
-    extract.run("CREATE TABLE holds AS SELECT pid, f, support FROM told JOIN fact USING (source, c)")
+    extract.run("CREATE TABLE holds AS SELECT pid, f, support FROM target_code JOIN fact USING (source, c)")
 
 
 def _make_ranks(extract: Extract, seed: int) -> None:
@@ -91,7 +91,7 @@ def _attack(extract: Extract, attacker: str, drawn: int, patients: int, threshol
     """A target with fewer facts than the attacker may know is attacked with all of them; one with none fits all."""
     extract.run("CREATE TABLE candidate (target INTEGER, block INTEGER, b BIT)")
     extract.run("CREATE TABLE taken (target INTEGER, f INTEGER, matches BIGINT)")
-    found = []
+    results = []
     for known in range(1, MOST_KNOWN + 1):
         _learn(extract, attacker, known)
         singled, under = extract.rows(
@@ -99,10 +99,10 @@ def _attack(extract: Extract, attacker: str, drawn: int, patients: int, threshol
             " FROM (SELECT coalesce(min(matches), ?) AS m FROM target LEFT JOIN taken ON target = pid GROUP BY pid)",
             [threshold, patients],
         )[0]
-        found.append(_result(attacker, known, drawn, int(singled), int(under)))
+        results.append(_result(attacker, known, drawn, int(singled), int(under)))
     for table in ("candidate", "taken"):
         extract.run(f"DROP TABLE {table}")
-    return found
+    return results
 
 
 def _result(attacker: str, known: int, drawn: int, singled: int, under: int) -> Attack:

@@ -35,7 +35,7 @@ def test_group_is_named_once_and_near_ones_are_taken_for_it(groups):
     near[:10] = ~near[:10]
 
     assert np.array_equal(named.nearest(near), groups[0])
-    assert named.place(np.packbits(groups[0])) == 1
+    assert named.index(np.packbits(groups[0])) == 1
     assert len(named.shared) == len(groups) + 1
 
 

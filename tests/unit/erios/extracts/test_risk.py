@@ -247,7 +247,7 @@ def test_a_broken_file_is_said_without_its_content(tmp_path, knowledge):
         ("suppress", None, "*"),
     ],
 )
-def test_a_value_on_a_rung(knowledge, level, value, expected):
+def test_a_value_on_a_level(knowledge, level, value, expected):
     import duckdb
 
     found = duckdb.execute(
@@ -326,7 +326,7 @@ def test_exact_dates_link_nearly_everybody(tmp_path, knowledge):
     assert Linkage.from_json(found.to_json()) == found
 
 
-def test_a_coarser_second_extract_is_met_on_its_rung(tmp_path, knowledge):
+def test_a_coarser_second_extract_is_met_on_its_level(tmp_path, knowledge):
     found = linked(tmp_path, knowledge, {"patient": hospital("b", birth=4)["patient"]})
 
     assert "patient.birth_date (year)" in found.columns
