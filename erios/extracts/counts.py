@@ -33,6 +33,7 @@ from erios.extracts.criteria import (
     steps,
 )
 from erios.extracts.criteria.compile import tables
+from erios.extracts.criteria.model import nodes
 from erios.extracts.differencing import (
     MAX_LEAVES,
     Flags,
@@ -41,7 +42,6 @@ from erios.extracts.differencing import (
     evaluate,
     evaluate_named,
     is_overexposed,
-    nodes,
     without_small_parts,
 )
 from erios.governance import disclosure

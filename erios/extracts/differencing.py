@@ -167,17 +167,6 @@ def _without(who: Flags, changed: Flags, exact: Flags) -> Flags:
     return np.where(changed, ~exact, who)
 
 
-def nodes(criterion: Criterion) -> list[Criterion]:
-    """The criterion and every criterion inside it."""
-    match criterion:
-        case And(parts) | Or(parts):
-            return [criterion, *(node for part in parts for node in nodes(part))]
-        case Not(inner):
-            return [criterion, *nodes(inner)]
-        case _:
-            return [criterion]
-
-
 def is_overexposed(shared: NDArray[np.int64], shown: Sequence[int], variance: float, looks: float) -> bool:
     """Would answers about the groups ``shown`` (each with noise of this variance) tell the size of a named group but
     everybody's, the first, better than ``looks`` independent answers about that group would?

@@ -157,16 +157,20 @@ class Not:
 Criterion = Leaf | And | Or | Not
 
 
-def leaves(criterion: Criterion) -> Iterator[Leaf]:
-    """Every leaf, left to right, as often as it is written."""
+def nodes(criterion: Criterion) -> Iterator[Criterion]:
+    """The criterion and every criterion inside it, left to right."""
+    yield criterion
     match criterion:
         case And(parts) | Or(parts):
             for part in parts:
-                yield from leaves(part)
+                yield from nodes(part)
         case Not(inner):
-            yield from leaves(inner)
-        case Leaf():
-            yield criterion
+            yield from nodes(inner)
+
+
+def leaves(criterion: Criterion) -> Iterator[Leaf]:
+    """Every leaf, left to right, as often as it is written."""
+    return (node for node in nodes(criterion) if isinstance(node, Leaf))
 
 
 def steps(criterion: Criterion) -> tuple[Criterion, ...]:

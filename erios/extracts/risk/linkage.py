@@ -7,7 +7,7 @@ level where their values meet, and the days between a patient's events, which a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,6 @@ TARGETS = 300
 CANDIDATES = 3000
 """So many patients of the second extract are weighed for each target, those with its rarest facts first."""
 _MEETING = 0.5
-Truth = Callable[[str], str | None] | Path
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def link(
     folder_b: Path,
     tables_b: Mapping[str, Sequence[str]],
     knowledge: Knowledge,
-    truth: Truth,
+    truth: Path,
     *,
     seed: int,
     targets: int = TARGETS,
@@ -53,15 +52,15 @@ def link(
 ) -> Linkage:
     """Success of the attack on at most ``targets`` patients that are in both extracts, drawn with ``seed``.
 
-    ``truth`` tells who is who: a function from a key of the first extract to that of the second (None: not there), or
-    a Parquet file of ``key_a`` and ``key_b``; it only judges the attacker's guesses. InputError for a bad file.
+    ``truth``: a Parquet file of ``key_a`` and ``key_b``, which says who is who; it only judges the attacker's guesses.
+    InputError for a bad file.
     """
     with open_folder(folder_a, tables_a, memory_mb, scratch) as a:
         tables = {name: add_table(a.sql, folder_b, name, columns, f"b_{name}") for name, columns in tables_b.items()}
         return _link(a, Extract(a.sql, tables), knowledge, truth, seed, targets)
 
 
-def _link(a: Extract, b: Extract, knowledge: Knowledge, truth: Truth, seed: int, targets: int) -> Linkage:
+def _link(a: Extract, b: Extract, knowledge: Knowledge, truth: Path, seed: int, targets: int) -> Linkage:
     patients_a, patients_b = make_persons(a, "person_a"), make_persons(b, "person_b")
     drawn = _draw(a, truth, seed, targets)
     shared = _shared(a, b, knowledge)
@@ -74,13 +73,9 @@ def _link(a: Extract, b: Extract, knowledge: Knowledge, truth: Truth, seed: int,
     return Linkage(drawn, correct, *share, chance, patients_a, patients_b, names, shared_keys(a, b), seed)
 
 
-def _draw(a: Extract, truth: Truth, seed: int, targets: int) -> int:
+def _draw(a: Extract, truth: Path, seed: int, targets: int) -> int:
     """``target``: pid (of the first extract) and hers of the second; how many there are."""
-    a.run("CREATE TABLE truth (key_a VARCHAR, key_b VARCHAR)")
-    if isinstance(truth, Path):
-        _read_truth(a, truth)
-    else:
-        _ask_truth(a, truth, seed, targets)
+    _read_truth(a, truth)
     a.run(
         "CREATE TABLE target AS SELECT a.pid, b.pid AS hers FROM truth JOIN person_a a ON a.patient_key = key_a"
         " JOIN person_b b ON b.patient_key = key_b ORDER BY hash(key_a || chr(31) || ?), a.pid LIMIT ?",
@@ -93,20 +88,9 @@ def _read_truth(a: Extract, file: Path) -> None:
     import duckdb
 
     try:
-        a.run("INSERT INTO truth SELECT DISTINCT key_a, key_b FROM read_parquet(?)", [str(file)])
+        a.run("CREATE TABLE truth AS SELECT DISTINCT key_a, key_b FROM read_parquet(?)", [str(file)])
     except (duckdb.IOException, duckdb.BinderException):
         raise InputError(f"{file.name} must be a Parquet file with the columns key_a and key_b") from None
-
-
-def _ask_truth(a: Extract, truth: Callable[[str], str | None], seed: int, targets: int) -> None:
-    """The function is asked of a bounded sample, enough where one patient in twenty is in both extracts."""
-    rows = a.rows(
-        "SELECT patient_key FROM person_a ORDER BY hash(patient_key || chr(31) || ?), pid LIMIT ?",
-        [str(seed), 20 * targets],
-    )
-    pairs = [[key, hers] for (key,) in rows if (hers := truth(key)) is not None]
-    if pairs:
-        a.sql.executemany("INSERT INTO truth VALUES (?, ?)", pairs)
 
 
 def _shared(a: Extract, b: Extract, knowledge: Knowledge) -> list[_Shared]:

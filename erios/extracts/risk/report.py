@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from erios.errors import InputError
 
 VERSION = "1"
-T = TypeVar("T")
 
 
 def _formerly(name: str, former: str) -> Any:
@@ -208,7 +207,10 @@ class RiskReport:
     @staticmethod
     def from_json(text: str | bytes) -> RiskReport:
         """From ``to_json``; InputError for anything else."""
-        return read_json(RiskReport, text, "risk report")
+        try:
+            return TypeAdapter(RiskReport).validate_json(text)
+        except ValidationError:
+            raise InputError("this is no risk report of this version; assess the extract again") from None
 
 
 @dataclass(frozen=True)
@@ -245,16 +247,3 @@ class Linkage:
     def to_json(self) -> str:
         """The result as JSON text."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1)
-
-    @staticmethod
-    def from_json(text: str | bytes) -> Linkage:
-        """From ``to_json``; InputError for anything else."""
-        return read_json(Linkage, text, "linkage result")
-
-
-def read_json(kind: type[T], text: str | bytes, what: str) -> T:
-    """A frozen value from its JSON."""
-    try:
-        return TypeAdapter(kind).validate_json(text)
-    except ValidationError:
-        raise InputError(f"this is no {what} of this version; assess the extract again") from None

