@@ -21,7 +21,7 @@ class Cohorts:
 
     def __init__(self, release: Release, memory_mb: int) -> None:
         self._sql = connect(memory_mb)
-        self._known: dict[str, str] = {}
+        self._tables: dict[str, str] = {}
         for name in release.names():
             release.duckdb(name, self._sql).create_view(name)
 
@@ -44,11 +44,11 @@ class Cohorts:
 
     def _table(self, criterion: Criterion) -> str:
         text = canonical_json(criterion)
-        if text not in self._known:
-            self._known[text] = f"cohort_{len(self._known)}"
+        if text not in self._tables:
+            self._tables[text] = f"cohort_{len(self._tables)}"
             query = cohort_query(criterion)
-            self._sql.execute(f"CREATE TEMP TABLE {self._known[text]} AS {query.sql}", list(query.parameters))
-        return self._known[text]
+            self._sql.execute(f"CREATE TEMP TABLE {self._tables[text]} AS {query.sql}", list(query.parameters))
+        return self._tables[text]
 
     def _without(self, first: str, second: str) -> int:
         return scalar(self._sql, f"SELECT count(*) FROM {first} ANTI JOIN {second} USING (patient_key)")

@@ -20,12 +20,13 @@ _BAR = 320.0
 
 def figures(report: RiskReport) -> dict[str, Any]:
     """What the page shows of a report."""
+    names = {quasi.name: gettext(quasi.fr) for quasi in report.quasi}
     return {
         "enough": report.enough,
         "risk": _risk(report.risk),
         "classes": _class_bars(report),
-        "contributions": _contribution_bars(report),
-        "proposals": [_proposal(proposal, report) for proposal in report.proposals[:6]],
+        "contributions": _contribution_bars(report, names),
+        "proposals": [_proposal(proposal, names) for proposal in report.proposals[:6]],
         "attacks": [_attack(attack) for attack in report.attacks],
         "sensitive": [_sensitive(column) for column in report.sensitive],
     }
@@ -80,9 +81,8 @@ def _class_bars(report: RiskReport) -> list[dict[str, Any]]:
     ]
 
 
-def _contribution_bars(report: RiskReport) -> list[dict[str, Any]]:
+def _contribution_bars(report: RiskReport, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Share of patients in too small classes once a quasi-identifier is left out, the most telling first."""
-    names = {quasi.name: gettext(quasi.fr) for quasi in report.quasi}
     now = report.risk.share_under
     ordered = sorted(report.contributions, key=lambda contribution: contribution.without.share_under)
     return [
@@ -98,8 +98,7 @@ def _contribution_bars(report: RiskReport) -> list[dict[str, Any]]:
     ]
 
 
-def _proposal(proposal: Proposal, report: RiskReport) -> Mapping[str, Any]:
-    names = {quasi.name: gettext(quasi.fr) for quasi in report.quasi}
+def _proposal(proposal: Proposal, names: Mapping[str, str]) -> Mapping[str, Any]:
     return {
         "changes": [_change(change, names) for change in proposal.changes],
         "suppressed": proposal.suppressed,

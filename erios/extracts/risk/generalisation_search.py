@@ -22,8 +22,8 @@ _SAME = 1e-12
 class _Walk:
     """Nodes counted so far and how many more may be."""
 
-    def __init__(self, lattice: Lattice, threshold: int, limit: float) -> None:
-        self.lattice, self.threshold, self.limit = lattice, threshold, limit
+    def __init__(self, lattice: Lattice, threshold: int) -> None:
+        self.lattice, self.threshold = lattice, threshold
         self._budget = max(_LEAST, min(_MOST, _WORK // max(1, lattice.cells)))
         self._start = len(lattice.counted)
         self.under: dict[Node, int] = {}
@@ -55,12 +55,12 @@ def proposals(
     """Proposals in order of loss (at most ``MOST_PROPOSALS``, the best without suppression among them); none where
     none is needed, and none where the extract has fewer patients than the threshold."""
     combinations = prod(dimension.top + 1 for dimension in lattice.dimensions)
-    walk = _Walk(lattice, threshold, limit)
+    walk = _Walk(lattice, threshold)
     if lattice.patients < threshold or not walk.left_out(lattice.bottom):
         return (), Search(combinations, len(lattice.counted), True, limit)
     complete = _best_found(walk, 0.0)
     _best_found(walk, limit)
-    proposed = tuple(_proposal(lattice, walk, node, threshold, population) for node in _ranked(walk, limit))
+    proposed = tuple(_proposal(walk, node, population) for node in _ranked(walk, limit))
     return proposed, Search(combinations, len(lattice.counted), complete, limit)
 
 
@@ -148,8 +148,8 @@ def _below(node: Node, other: Node) -> bool:
     return all(a <= b for a, b in zip(node, other, strict=True))
 
 
-def _proposal(lattice: Lattice, walk: _Walk, node: Node, threshold: int, population: int | None) -> Proposal:
-    left_out = walk.left_out(node)
+def _proposal(walk: _Walk, node: Node, population: int | None) -> Proposal:
+    lattice, threshold, left_out = walk.lattice, walk.threshold, walk.left_out(node)
     kept = tuple(size for size in lattice.sizes(node) if size.size >= threshold)
     changes = tuple(
         Change(dimension.quasi.name, dimension.levels[0].name, dimension.levels[level].name)

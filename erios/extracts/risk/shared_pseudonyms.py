@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from erios.extracts.risk.extract_tables import Extract, Table
+from erios.extracts.risk.extract_tables import Extract
 from erios.extracts.risk.report import SharedKey
 from etl.sql import identifier, literal
 
@@ -62,23 +62,17 @@ def _key_columns(extract: Extract) -> list[_Column]:
     for table in extract.tables.values():
         for name, kind in table.types.items():
             if kind in ("VARCHAR", "VARCHAR[]"):
-                column = _Column(table.name, name, _values(table, name, kind))
-                if _is_key(extract, table, column):
-                    columns.append(column)
+                value = f"unnest({identifier(name)})" if kind.endswith("[]") else identifier(name)
+                values = f"FROM (SELECT {value} AS v FROM {table.view}) WHERE v IS NOT NULL"
+                if _is_key(extract, name, values):
+                    columns.append(_Column(table.name, name, f"SELECT DISTINCT v {values} AND v <> ''"))
     return columns
 
 
-def _values(table: Table, name: str, kind: str) -> str:
-    value = f"unnest({identifier(name)})" if kind.endswith("[]") else identifier(name)
-    return f"SELECT DISTINCT v FROM (SELECT {value} AS v FROM {table.view}) WHERE v IS NOT NULL AND v <> ''"
-
-
-def _is_key(extract: Extract, table: Table, column: _Column) -> bool:
+def _is_key(extract: Extract, name: str, values: str) -> bool:
     """By its name, or by the form and variety of a bounded sample of its rows."""
-    named = f"regexp_matches({literal(column.name)}, '{_NAMED}')"
-    kind = table.types[column.name]
-    value = f"unnest({identifier(column.name)})" if kind.endswith("[]") else identifier(column.name)
-    rows = f"SELECT v FROM (SELECT {value} AS v FROM {table.view}) WHERE v IS NOT NULL LIMIT {_SAMPLE}"
+    named = f"regexp_matches({literal(name)}, '{_NAMED}')"
+    rows = f"SELECT v {values} LIMIT {_SAMPLE}"
     formed = f"regexp_full_match(v, '{_FORM}') AND regexp_matches(v, '[0-9]') AND NOT regexp_matches(v, '{_DAY}')"
     return bool(
         extract.scalar(
