@@ -14,7 +14,7 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
 from erios.extracts.criteria.fields import Day, FieldType, check_object, fail
-from erios.extracts.criteria.sql import Dialect, Query, all_of, join, touches
+from erios.extracts.criteria.sql import DUCKDB, Dialect, Query, all_of, join, touches
 
 
 @dataclass(frozen=True)
@@ -78,18 +78,18 @@ class Leaf:
 
 @dataclass(frozen=True)
 class EventRows:
-    """Where the rows of an event are: table (an SQL name), first and last day (SQL), and which rows count."""
+    """Where the rows of an event are: table, first and last day (SQL), and which rows count."""
 
     table: str
     first_day: str
     last_day: str
     condition: Query
 
-    def select(self, start: date | None, end: date | None, *, dated: bool) -> Query:
+    def select(self, start: date | None, end: date | None, dialect: Dialect, *, dated: bool) -> Query:
         """SELECT of patient_key, and the first and last day where they are asked for."""
         condition = all_of(self.condition, touches(start, end, self.first_day, self.last_day))
         days = f", {self.first_day} AS first_day, {self.last_day} AS last_day" if dated else ""
-        return f"SELECT patient_key{days} FROM {self.table} WHERE " + condition
+        return f"SELECT patient_key{days} FROM {dialect.column(self.table)} WHERE " + condition
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,10 @@ class Event(Leaf):
     def rows(self, dialect: Dialect, *, dated: bool) -> Query:
         """SELECT of the rows: patient_key, and first_day and last_day where they are asked for."""
         tables = self.rows_of_tables(dialect)
-        return join(" UNION ALL ", (table.select(self.start, self.end, dated=dated) for table in tables))
+        return join(" UNION ALL ", (table.select(self.start, self.end, dialect, dated=dated) for table in tables))
+
+    def tables(self) -> frozenset[str]:
+        return frozenset(rows.table for rows in self.rows_of_tables(DUCKDB))
 
     def members(self, dialect: Dialect) -> Query:
         return "SELECT DISTINCT patient_key FROM (" + self.rows(dialect, dated=False) + ") rows_of_patient"

@@ -31,10 +31,7 @@ class Diagnosis(Event):
         ),
     ]
 
-    def tables(self) -> frozenset[str]:
-        return frozenset({"condition"})
-
     def rows_of_tables(self, dialect: Dialect) -> list[EventRows]:
         confirmed = status_not("verification_status", "refuted", "entered-in-error")
         condition = all_of(confirmed, is_under(self.codes, "code_icd10"))
-        return [EventRows(dialect.column("condition"), _DAY, _DAY, condition)]
+        return [EventRows("condition", _DAY, _DAY, condition)]

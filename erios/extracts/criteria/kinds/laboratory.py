@@ -41,13 +41,10 @@ class Laboratory(Event):
         )
         return {**super().phrases(words), "compared": compared}
 
-    def tables(self) -> frozenset[str]:
-        return frozenset({"observation"})
-
     def rows_of_tables(self, dialect: Dialect) -> list[EventRows]:
         made = status_not("status", "cancelled", "entered-in-error", "registered")
         condition = all_of(Query("code_loinc = ?", (self.loinc,)), made, self._compared())
-        return [EventRows(dialect.column("observation"), _DAY, _DAY, condition)]
+        return [EventRows("observation", _DAY, _DAY, condition)]
 
     def _compared(self) -> Query:
         """A value that is itself a bound ("<5") meets a comparison of the same direction only."""

@@ -24,9 +24,6 @@ class Procedure(Event):
         Codes("ccam", "CCAM codes or their first letters", required=True, pattern=_CCAM, examples=("HHFA016", "HHFA")),
     ]
 
-    def tables(self) -> frozenset[str]:
-        return frozenset({"procedure"})
-
     def rows_of_tables(self, dialect: Dialect) -> list[EventRows]:
         done = status_not("status", "not-done", "entered-in-error", "preparation")
-        return [EventRows(dialect.column("procedure"), _DAY, _DAY, all_of(done, is_under(self.ccam, "code_ccam")))]
+        return [EventRows("procedure", _DAY, _DAY, all_of(done, is_under(self.ccam, "code_ccam")))]

@@ -22,10 +22,7 @@ class Stay(Event):
 
     classes: Annotated[tuple[str, ...], SomeOf("class", "one or several classes; any without", choices=CLASSES)] = ()
 
-    def tables(self) -> frozenset[str]:
-        return frozenset({"encounter"})
-
     def rows_of_tables(self, dialect: Dialect) -> list[EventRows]:
         of_class = is_in(self.classes, dialect.column("class")) if self.classes else Query("")
         condition = all_of(status_not("status", "planned", "cancelled", "entered-in-error"), of_class)
-        return [EventRows(dialect.column("encounter"), _START, _END, condition)]
+        return [EventRows("encounter", _START, _END, condition)]

@@ -40,7 +40,7 @@ class Treatment(Event):
     via: Annotated[tuple[str, ...], SomeOf("via", "one or several ways; all without", choices=VIA, default=VIA)] = VIA
 
     def tables(self) -> frozenset[str]:
-        return frozenset({"medication", *(f"medication_{way}" for way in self.via)})
+        return super().tables() | {"medication"}
 
     def rows_of_tables(self, dialect: Dialect) -> list[EventRows]:
         return [self._rows_of(way) for way in self.via]
