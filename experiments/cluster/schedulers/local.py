@@ -121,7 +121,7 @@ class LocalKind:
         return ""
 
     def read_rank(self, environ: Mapping[str, str]) -> RankInfo | None:
-        """See ``scheduler_kinds.SchedulerKind``. The rank itself is in the variables that torchrun sets too (``rank``)."""
+        """See ``scheduler_kinds.SchedulerKind``. The rank is in the variables that torchrun sets too (``rank``)."""
         if MARK not in environ:
             return None
         restart, gpus = read_number(environ, RESTART, 0), read_number(environ, GPUS, 0)
