@@ -21,6 +21,8 @@ from etl.errors import PrivacyError
 EDITION = "dicomfields_2026c"
 VOLUME, RADIOGRAPH, LABELS = "volume", "radiograph", "labels"
 _REPLACED = "U_TAGS"
+_RULES = 2
+"""Grows with each change of what the code does to a series, so that a load asks for the table to be rebuilt."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def _profile(data: Mapping[str, Any]) -> Profile:
         sequences=_tags(keep["sequences"]),
         faceless=frozenset(data["faces"]["without"]),
         face_words=tuple(str(word).casefold() for word in data["faces"]["words"]),
-        digest=hashlib.sha256(json.dumps([EDITION, data], sort_keys=True).encode()).hexdigest()[:16],
+        digest=hashlib.sha256(json.dumps([EDITION, _RULES, data], sort_keys=True).encode()).hexdigest()[:16],
     )
     _check(profile)
     return profile

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels.utils import pack_bits
@@ -26,9 +26,9 @@ from pydicom.valuerep import format_number_as_ds
 
 from etl.dicom.confidentiality_profile import LABELS, RADIOGRAPH, Profile
 from etl.dicom.errors import SeriesRefusedError, refuse_on_error
+from etl.dicom.standard_uids import is_sop_class
 
 NewUid = Callable[[str], str]
-STANDARD = "1.2.840.10008."
 IMPLEMENTATION = UID("2.25.167350962098711127513927165137226413411")
 _METHOD = "PS3.15 Basic Profile as an allow-list; pixels decoded anew"
 _EMPTY = ("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID")
@@ -134,10 +134,15 @@ def _allowed_value(dataset: Dataset, tag: int, profile: Profile, new_uid: NewUid
     if tag in profile.uids:
         return _one_or_list([new_uid(uid) for uid in map(str, _values(dataset[tag].value)) if uid])
     if tag in profile.standard_uids:
-        return _one_or_list([uid for uid in map(str, _values(dataset[tag].value)) if uid.startswith(STANDARD)])
+        return _one_or_list([_class_uid(uid, new_uid) for uid in map(str, _values(dataset[tag].value)) if uid])
     if tag in profile.pointers:
-        return _one_or_list([int(at) for at in _values(dataset[tag].value) if int(at) >> 16 & 1 == 0])
+        return _one_or_list([int(at) for at in _values(dataset[tag].value) if dictionary_has_tag(int(at))])
     return None
+
+
+def _class_uid(uid: str, new_uid: NewUid) -> str:
+    """A class that the standard lists; anything else, such as an identifier below its root, is replaced."""
+    return uid if is_sop_class(uid) else new_uid(uid)
 
 
 def _values(value: Any) -> list[Any]:

@@ -13,9 +13,9 @@ from typing import Any
 from pydicom import Dataset, dcmread
 
 from etl.dicom.archive import members, store_series
-from etl.dicom.deidentification import STANDARD
 from etl.dicom.errors import SeriesRefusedError
 from etl.dicom.series import to_bytes, uid_of
+from etl.dicom.standard_uids import is_standard
 from etl.privacy import PseudonymKey, pseudonym
 
 _PSEUDONYM_ROOT = "2.25."
@@ -56,8 +56,8 @@ def _replaced(value: Any, key: PseudonymKey) -> Any:
 
 
 def _new_uid(uid: str, key: PseudonymKey) -> str:
-    """The study's UID for a UID of the warehouse; UIDs of the standard are kept."""
-    if uid.startswith(STANDARD):
+    """The study's UID for a UID of the warehouse; UIDs that the standard lists are kept."""
+    if is_standard(uid):
         return uid
     if not uid.startswith(_PSEUDONYM_ROOT):
         raise SeriesRefusedError("it has a UID that is none of the warehouse's")

@@ -174,7 +174,9 @@ def plant(image):
     deep.TextValue, deep.PersonName = "185027512345678 Zéphyrine", "Kervadec"
     deep.add_new(0x00990010, "LO", "Kervadec")
     inner.ContentSequence, inner.CodeMeaning = Sequence([deep]), "Dr Quintrec"
-    inner.PixelSpacing, inner.ReferencedSOPInstanceUID = [1, 1], "1.2.3"
+    inner.PixelSpacing, inner.ReferencedSOPInstanceUID = [1, 1], "1.2.840.10008.185027512345678"
+    inner.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.185027512345678"
+    image.FrameOfReferenceUID = "1.2.840.10008.1.4.1.185027512345678"
     for name in ("RequestAttributesSequence", "PixelMeasuresSequence", "ReferencedInstanceSequence"):
         setattr(image, name, Sequence([inner]))
     block = image.private_block(0x0029, "Kervadec", create=True)
