@@ -5,7 +5,8 @@ Below the standard's root anybody can write an identifier as the last arc; such 
 
 from __future__ import annotations
 
-from pydicom.uid import UID, UID_dictionary
+from pydicom._uid_dict import UID_dictionary
+from pydicom.uid import UID
 
 
 def is_standard(uid: str) -> bool:
