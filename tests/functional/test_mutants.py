@@ -24,8 +24,8 @@ def mutants(*options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_nine_mutants_of_ten_of_a_sample_are_killed() -> None:
-    """The mutants made by hand, all of them, and two of each module: the same ones until the code changes."""
-    run = mutants("--sample", "2", "--least", "90")
+    """The mutants made by hand, all of them, and one of each module: the same ones until the code changes."""
+    run = mutants("--sample", "1", "--least", "90")
 
     by_hand = [mutant.title for mutant in NAMED if f"{mutant.title}\n" in run.stdout]
     assert by_hand == [], run.stdout

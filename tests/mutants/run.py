@@ -25,6 +25,10 @@ PRELOADED = (
     "pyarrow",
     "cryptography.hazmat.primitives.ciphers.aead",
     "_pytest.doctest",
+    "django.core.management",
+    "django.db.models",
+    "django.test.client",
+    "pydantic_settings",
 )
 
 
