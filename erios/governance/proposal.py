@@ -76,8 +76,8 @@ _MINIMUM = {"summary": 200, "question": 80, "method": 150, "interest": 80, "info
 
 def lint(content: Mapping[str, Any], *, routes: Sequence[LegalRoute], team: int, today: str) -> list[Finding]:
     """Everything to mend in a proposal, what stops it first."""
-    found = [*_blocking(content, routes, today), *_advice(content, team)]
-    return sorted(found, key=lambda finding: not finding.blocks)
+    findings = [*_blocking(content, routes, today), *_advice(content, team)]
+    return sorted(findings, key=lambda finding: not finding.blocks)
 
 
 def _blocking(content: Mapping[str, Any], routes: Sequence[LegalRoute], today: str) -> Iterator[Finding]:
@@ -149,14 +149,14 @@ def abbreviations(text: str) -> list[str]:
 
 def declarations(content: Mapping[str, Any]) -> tuple[Declaration, ...]:
     """What the proposal says of each forbidden purpose."""
-    said = content.get("purposes") or {}
+    answers = content.get("purposes") or {}
     mentioned = set(mentions(str(content.get(name) or "") for name in TEXTS))
     return tuple(
         Declaration(
             purpose.code,
-            declared=bool((said.get(purpose.code) or {}).get("declared")),
+            declared=bool((answers.get(purpose.code) or {}).get("declared")),
             mentioned=purpose.code in mentioned,
-            explanation=str((said.get(purpose.code) or {}).get("explanation") or ""),
+            explanation=str((answers.get(purpose.code) or {}).get("explanation") or ""),
         )
         for purpose in FORBIDDEN
     )

@@ -124,7 +124,7 @@ def _complete(facts: Facts, _: Person) -> Refusal | None:
 
 
 def _lawful(facts: Facts, _: Person) -> Refusal | None:
-    return next((refusal for one in facts.declarations if (refusal := forbidden(one))), None)
+    return next((refusal for answer in facts.declarations if (refusal := forbidden(answer))), None)
 
 
 def _answered(facts: Facts, _: Person) -> Refusal | None:

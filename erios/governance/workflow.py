@@ -72,12 +72,12 @@ class Workflow(Generic[F, A, S]):
             return Refusal("not-now", {"action": action, "state": facts.state})
         if not _is_entitled(row, facts, person):
             return Refusal("not-yours", {"action": action, "who": self.names(row)})
-        return next((found for rule in row.rules if (found := rule(facts, person))), None)
+        return next((refusal for rule in row.rules if (refusal := rule(facts, person))), None)
 
     def check(self, facts: F, action: A, person: Person) -> Transition[F, A, S]:
         """The row to apply; RuleBroken with the refusal."""
-        if found := self.refusal(facts, action, person):
-            raise RuleBroken(found)
+        if refusal := self.refusal(facts, action, person):
+            raise RuleBroken(refusal)
         row = self.row(facts.state, action)
         assert row is not None
         return row

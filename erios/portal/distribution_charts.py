@@ -26,8 +26,8 @@ def column_picture(profile: ColumnProfile) -> dict[str, Any]:
         for bar in profile.bars
     ]
     words = ", ".join(f"{bar['label']} : {bar['said']}" for bar in bars)
-    known = {"filled": _filled(profile), "fill": float(profile.filled or 0), "ordered": profile.ordered, "words": words}
-    return {**known, "bars": _upright(bars) if profile.ordered else _lying(bars)}
+    facts = {"filled": _filled(profile), "fill": float(profile.filled or 0), "ordered": profile.ordered, "words": words}
+    return {**facts, "bars": _upright(bars) if profile.ordered else _lying(bars)}
 
 
 def _label(label: str) -> str:
@@ -69,9 +69,9 @@ def _lying(bars: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def quality_over_time(releases: Sequence[Release]) -> dict[str, Any]:
     """Two small pictures, oldest release first: the share that went to quarantine, and expectations that warn."""
-    refused = [_refused_percent(one.totals) for one in releases]
+    refused = [_refused_percent(release.totals) for release in releases]
     warned = [float(failed_count(release.validation, Severity.WARN)) for release in releases]
-    names = [one.id for one in releases]
+    names = [release.id for release in releases]
     return {
         "refused": _series(names, refused, [f"{value:.1f}".replace(".", ",") + " %" for value in refused]),
         "warned": _series(names, warned, [f"{value:.0f}" for value in warned]),

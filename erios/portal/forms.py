@@ -125,20 +125,20 @@ class Purposes(Section):
             )
 
     def changes(self) -> dict[str, Any]:
-        said = {
+        answers = {
             purpose.code: {
                 "declared": self.cleaned_data[purpose.code],
                 "explanation": self.cleaned_data[f"{purpose.code}:why"],
             }
             for purpose in FORBIDDEN
         }
-        return {"purposes": said}
+        return {"purposes": answers}
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> dict[str, Any]:
-        said = content.get("purposes") or {}
-        known = {code: answer.get("declared") for code, answer in said.items()}
-        return known | {f"{code}:why": answer.get("explanation") for code, answer in said.items()}
+        answers = content.get("purposes") or {}
+        declared = {code: answer.get("declared") for code, answer in answers.items()}
+        return declared | {f"{code}:why": answer.get("explanation") for code, answer in answers.items()}
 
 
 SECTIONS: Mapping[str, type[Section]] = {

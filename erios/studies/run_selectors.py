@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 def find_run(number: str) -> Run:
     """The run of a number; UsageError when there is none."""
-    found = Run.objects.filter(number=number).select_related("extract__study", "by").first()
-    if found is None:
+    run = Run.objects.filter(number=number).select_related("extract__study", "by").first()
+    if run is None:
         raise UsageError(f"no run '{number}'; `erios runs list` shows those that you may see")
-    return found
+    return run
 
 
 def visible_runs(user: User) -> QuerySet[Run]:

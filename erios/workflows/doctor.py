@@ -89,8 +89,8 @@ def _machine(_settings: Settings) -> Iterator[Finding]:
     yield _java()
     yield _packages()
     yield _torch()
-    found = [name for name in ("sbatch", "squeue", "srun") if shutil.which(name)]
-    if len(found) == 3:
+    commands = [name for name in ("sbatch", "squeue", "srun") if shutil.which(name)]
+    if len(commands) == 3:
         yield _well("Slurm", "sbatch, squeue and srun are there")
     else:
         yield _well("Slurm", "not on this machine; the cluster `local` trains here")
@@ -102,8 +102,8 @@ def _java() -> Finding:
     mend = "apt-get install openjdk-17-jre-headless, or set JAVA_HOME to a Java 17"
     if program is None:
         return _ill("Java", "not found, and Spark needs Java 17", mend)
-    told = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
-    number = re.search(r'version "(\d+)', told)
+    version = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
+    number = re.search(r'version "(\d+)', version)
     if number is None or int(number[1]) < 17:
         return _ill("Java", f"{program} is no Java 17 or newer", mend)
     return _well("Java", f"{number[1]}, {program}")

@@ -26,16 +26,16 @@ def accounts(request: StaffRequest) -> HttpResponse:
     """All accounts, and a form for a new one."""
     form = Account(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        said = form.cleaned_data
-        user = actions.make_account(by=request.user, **{**said, "roles": [Role(name) for name in said["roles"]]})
+        entered = form.cleaned_data
+        user = actions.make_account(by=request.user, **{**entered, "roles": [Role(name) for name in entered["roles"]]})
         messages.success(request, _("Compte créé. Lien à remettre : %s") % _link(request, user))
         return redirect("accounts")
-    known = {
+    context = {
         "accounts": User.objects.order_by("-is_active", "username").prefetch_related("held_roles"),
         "form": form,
         "roles": list(Role),
     }
-    return render(request, "portal/accounts.html", known)
+    return render(request, "portal/accounts.html", context)
 
 
 def _link(request: StaffRequest, user: User) -> str:

@@ -27,13 +27,13 @@ def studies(request: HttpRequest) -> HttpResponse:
 @require_safe
 def study(request: HttpRequest, number: str) -> HttpResponse:
     """One study, in plain French."""
-    found = next((study for study in register() if study.number == number), None)
-    if found is None:
+    shown = next((study for study in register() if study.number == number), None)
+    if shown is None:
         raise Http404
     titles = {table.name: table.title for table in tables()}
-    route = next((route for route in legal_routes() if route.code == found.route), None)
-    known = {"study": found, "tables": [titles.get(name, name) for name in found.tables], "route": route}
-    return render(request, "portal/register_study.html", known)
+    route = next((route for route in legal_routes() if route.code == shown.route), None)
+    context = {"study": shown, "tables": [titles.get(name, name) for name in shown.tables], "route": route}
+    return render(request, "portal/register_study.html", context)
 
 
 @public

@@ -25,10 +25,10 @@ def _run(request: StaffRequest, number: str) -> Run:
 @require_safe
 def run(request: StaffRequest, number: str) -> HttpResponse:
     """A run on one page: its state, curve, figures by subgroup, pictures and energy."""
-    found = _run(request, number)
-    may_stop = State(found.state).is_live and not stopping(request.user.person, team_of(found.extract.study))
-    known = {"run": found, "may_stop": may_stop, **run_figures.figures(summary_of(found))}
-    return render(request, "portal/run.html", known)
+    shown = _run(request, number)
+    may_stop = State(shown.state).is_live and not stopping(request.user.person, team_of(shown.extract.study))
+    context = {"run": shown, "may_stop": may_stop, **run_figures.figures(summary_of(shown))}
+    return render(request, "portal/run.html", context)
 
 
 @staff

@@ -62,7 +62,7 @@ def dossier(request: StaffRequest, number: str, version: int | None = None) -> H
         raise Http404
     facts = selectors.facts_of(proposal)
     reviews = [PartKind.VOTE, PartKind.VISA, PartKind.DECISION]
-    known = {
+    context = {
         "study": study,
         "proposal": proposal,
         "facts": facts,
@@ -77,7 +77,7 @@ def dossier(request: StaffRequest, number: str, version: int | None = None) -> H
         "ai_class": Ai.LABELS.get((proposal.content.get("ai") or {}).get("class", ""), ""),
         "route": next((r for r in selectors.legal_routes() if r.code == proposal.content.get("route")), None),
     }
-    return render(request, "portal/dossier.html", known)
+    return render(request, "portal/dossier.html", context)
 
 
 def _cohort(proposal: Proposal) -> list[str]:
@@ -155,7 +155,7 @@ def _saved(request: StaffRequest, proposal: Proposal, section: str) -> HttpRespo
 def _data(request: StaffRequest, proposal: Proposal) -> HttpResponse:
     """Tables and columns, each with why."""
     if request.method == "POST":
-        wanted = [found for table in tables() if (found := _wanted(request, table))]
+        wanted = [choice for table in tables() if (choice := _wanted(request, table))]
         actions.save_content(proposal=proposal, by=request.user, changes={"data": wanted})
         return _saved(request, proposal, "donnees")
     asked = {

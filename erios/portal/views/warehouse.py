@@ -33,8 +33,8 @@ def catalogue(request: StaffRequest) -> HttpResponse:
     from etl.warehouse.release import latest
 
     release = latest(load_settings().warehouse)
-    known = [{"table": table, "rows": _rows(release, table.name)} for table in tables()]
-    return render(request, "portal/catalogue.html", {"tables": known, "release": release})
+    rows = [{"table": table, "rows": _rows(release, table.name)} for table in tables()]
+    return render(request, "portal/catalogue.html", {"tables": rows, "release": release})
 
 
 def _rows(release: Release | None, name: str) -> str:
@@ -51,8 +51,8 @@ def table(request: StaffRequest, name: str) -> HttpResponse:
     """One table: its columns, their privacy rules, how full each is in the last release and what lies in it."""
     from etl.warehouse.release import latest
 
-    found = next((table for table in tables() if table.name == name), None)
-    if found is None:
+    shown = next((table for table in tables() if table.name == name), None)
+    if shown is None:
         raise Http404
     settings = load_settings()
     release = latest(settings.warehouse)
@@ -61,11 +61,14 @@ def table(request: StaffRequest, name: str) -> HttpResponse:
     else:
         profile = table_profile(settings, release.id, name, request.user.username)
     columns = [
-        {"column": one, "picture": column_picture(profile.columns[one.name]) if one.name in profile.columns else None}
-        for one in found.columns
+        {
+            "column": column,
+            "picture": column_picture(profile.columns[column.name]) if column.name in profile.columns else None,
+        }
+        for column in shown.columns
     ]
-    known = {"table": found, "columns": columns, "release": release, "rows": _rows(release, name)}
-    return render(request, "portal/table.html", {**known, "sampled": profile.sampled})
+    context = {"table": shown, "columns": columns, "release": release, "rows": _rows(release, name)}
+    return render(request, "portal/table.html", {**context, "sampled": profile.sampled})
 
 
 @needs(Permission.QUALITY)
@@ -77,34 +80,34 @@ def releases(request: StaffRequest) -> HttpResponse:
     settings = load_settings()
     kept = [open_release(settings.warehouse, name) for name in release_ids(settings.warehouse)]
     waiting = quarantine_figures(settings)
-    known = {
+    context = {
         "lines": [{"release": release, **_quality(release)} for release in reversed(kept)],
         "pictures": quality_over_time(kept[-24:]),
         "waiting": waiting[:50],
         "left": len(waiting[50:]),
         "total": sum(texts for _kind, _reason, texts in waiting),
     }
-    return render(request, "portal/releases.html", known)
+    return render(request, "portal/releases.html", context)
 
 
 def _quality(release: Release) -> dict[str, Any]:
     """What validation said; of a failure its table and its sentence, never the keys of rows."""
-    said = release.validation
+    validation = release.validation
     docs = load_settings().warehouse / "validation" / release.batch / "index.html"
     return {
-        "checks": said.get("expectations", 0),
-        "warnings": failed_count(said, Severity.WARN),
-        "failures": [_failure(one) for one in said.get("failures", ())],
+        "checks": validation.get("expectations", 0),
+        "warnings": failed_count(validation, Severity.WARN),
+        "failures": [_failure(failure) for failure in validation.get("failures", ())],
         "has_docs": docs.is_file(),
         "totals": release.totals,
         "published": parse_datetime(release.created),
     }
 
 
-def _failure(found: Mapping[str, Any]) -> str:
+def _failure(failure: Mapping[str, Any]) -> str:
     """A failure's table and sentence without the numbers in it that are counts of rows: few rows are few patients."""
-    counts = "|".join(rf"{n:,}|{n}" for n in {found["unexpected"], found["evaluated"]})
-    return f"{found['table']} : " + re.sub(rf"(?<![\d,.])({counts})(?![\d,]|\.\d)", "…", found["sentence"]).replace(
+    counts = "|".join(rf"{n:,}|{n}" for n in {failure["unexpected"], failure["evaluated"]})
+    return f"{failure['table']} : " + re.sub(rf"(?<![\d,.])({counts})(?![\d,]|\.\d)", "…", failure["sentence"]).replace(
         "….", "…"
     )
 
