@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from erios.errors import InputError
 from erios.extracts.criteria import Criterion, canonical_json, describe, dump, parse
-from erios.extracts.generalisation.columns import DatePolicy, check_form, say_form
+from erios.extracts.generalisation.columns import check_form, say_form
+from erios.extracts.generalisation.dates import ClockPrecision, DatePolicy
+from erios.extracts.generalisation.vocabulary import describe_level
 from erios.translation import gettext, mark, using
 
 if TYPE_CHECKING:
     from etl.tables import WarehouseTable
 
 PATIENT_KEY = "patient_key"
-_FIELDS = {"cohort", "tables", "dates", "destination"}
+_FIELDS = {"cohort", "tables", "dates", "clock", "destination"}
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,16 @@ class TableChoice:
 
 @dataclass(frozen=True)
 class Specification:
-    """What an extract is to hold; ``exceptional``: columns that leave on the DPO's explicit decision only."""
+    """What an extract is to hold; ``clock``: what shifted instants keep of the time of day, and ``clock_why`` what for;
+    ``exceptional``: columns that leave on the DPO's explicit decision only."""
 
     cohort: Criterion
     tables: tuple[TableChoice, ...]
     dates: DatePolicy
     destination: str
     exceptional: tuple[str, ...] = ()
+    clock: ClockPrecision = ClockPrecision.DAY
+    clock_why: str = ""
 
     def table(self, name: str) -> TableChoice:
         """The choice of this table, which is in it."""
@@ -93,6 +98,7 @@ def read_specification(raw: Any, views: Path) -> Specification:
         _dates(raw),
         _destination(raw),
         tuple(_exceptional(tables, warehouse)),
+        *_clock(raw),
     )
 
 
@@ -107,6 +113,18 @@ def _dates(raw: Mapping[str, Any]) -> DatePolicy:
     if wanted not in list(DatePolicy):
         raise InputError(f"dates: one of {', '.join(DatePolicy)}")
     return DatePolicy(wanted)
+
+
+def _clock(raw: Mapping[str, Any]) -> tuple[ClockPrecision, str]:
+    """What shifted instants keep, and why; the hour takes a reason."""
+    given = raw.get("clock", ClockPrecision.DAY)
+    given = {"as": given} if isinstance(given, str) else _object(given, "clock")
+    precision, why = given.get("as", ClockPrecision.DAY), given.get("why", "")
+    if set(given) - {"as", "why"} or precision not in list(ClockPrecision) or not isinstance(why, str):
+        raise InputError(f"clock: one of {', '.join(ClockPrecision)}, or an 'as' with its 'why'")
+    if precision == ClockPrecision.HOUR and not why.strip():
+        raise InputError("clock: the hour of an event leaves only with its 'why'; 'day' and 'part' need none")
+    return ClockPrecision(precision), why.strip()
 
 
 def _destination(raw: Mapping[str, Any]) -> str:
@@ -170,6 +188,7 @@ def dump_specification(specification: Specification) -> dict[str, Any]:
     return {
         "cohort": dump(specification.cohort),
         "dates": str(specification.dates),
+        "clock": {"as": str(specification.clock), "why": specification.clock_why},
         "destination": specification.destination,
         "tables": {
             table.name: {choice.name: {"why": choice.why, "as": choice.form} for choice in table.columns}
@@ -202,12 +221,15 @@ def difference(old: Specification | None, new: Specification, language: str = "f
     if old is None:
         return []
     with using(language):
-        cohort, dates, destination = map(gettext, _PARTS)
+        cohort, dates, destination, clock = map(gettext, _PARTS)
     lines = []
     if canonical_json(old.cohort) != canonical_json(new.cohort):
         lines.append(f"{cohort}: {describe(old.cohort, language)} → {describe(new.cohort, language)}")
     if old.dates != new.dates:
         lines.append(f"{dates}: {_form('policy', old, language)} → {_form('policy', new, language)}")
+    if old.clock != new.clock:
+        old_clock, new_clock = (describe_level(f"clock:{one.clock}", language) for one in (old, new))
+        lines.append(f"{clock}: {old_clock} → {new_clock}")
     if old.destination != new.destination:
         lines.append(f"{destination}: {old.destination} → {new.destination}")
     return [*lines, *_columns_changed(old, new, language)]
@@ -230,4 +252,4 @@ def _form(form: str, specification: Specification, language: str) -> str:
     return say_form(form, specification.dates, language)
 
 
-_PARTS = (mark("cohorte"), mark("dates"), mark("destination"))
+_PARTS = (mark("cohorte"), mark("dates"), mark("destination"), mark("heures"))

@@ -128,7 +128,7 @@ def _build(
     tables, threshold = warehouse_tables(settings.views_dir), load_parameters().threshold
     memory = settings.load.task_memory_mb
     key = partial(study_key, settings.keyring, extract.study.number, release.key_id)
-    terms = Terms(specification.dates, datetime.fromisoformat(release.created).year)
+    terms = Terms(specification.dates, datetime.fromisoformat(release.created).year, specification.clock)
     done = build(BuildPlan(draft, specification, tables, terms, threshold, memory, key), release, runner, progress)
     context = _context(extract, release, settings)
     rows = write_dictionary(draft, specification, tables, context, runner, threshold=threshold, memory_mb=memory)

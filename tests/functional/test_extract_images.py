@@ -15,7 +15,8 @@ from erios.checkout import PROJECT
 from erios.errors import InputError, RefusedError
 from erios.extracts.build import build
 from erios.extracts.build_plan import BuildPlan
-from erios.extracts.generalisation.columns import DatePolicy, Terms
+from erios.extracts.generalisation.columns import Terms
+from erios.extracts.generalisation.dates import DatePolicy
 from erios.extracts.manifest import Manifest, list_files, public_key, root_of, write_manifest
 from erios.extracts.opening import Clearance, open_verified
 from erios.extracts.specification import dump_specification, read_specification

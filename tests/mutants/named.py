@@ -139,7 +139,7 @@ NAMED = (
     ),
     Named(
         "a text date of the month keeps the day",
-        "erios/extracts/generalisation/columns.py",
+        "erios/extracts/generalisation/dates.py",
         "{7 if policy is DatePolicy.MONTH else 4}",
         "{10 if policy is DatePolicy.MONTH else 4}",
         (f"{_UNIT}/extracts/generalisation/test_columns.py",),

@@ -17,7 +17,8 @@ import pytest
 from erios.checkout import PROJECT
 from erios.extracts.build import build
 from erios.extracts.build_plan import BuildPlan
-from erios.extracts.generalisation.columns import DatePolicy, Terms
+from erios.extracts.generalisation.columns import Terms
+from erios.extracts.generalisation.dates import DatePolicy
 from erios.extracts.specification import read_specification
 from etl.privacy import PseudonymKey
 from etl.synthetic import generate

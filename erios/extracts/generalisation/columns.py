@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from erios.errors import InputError
+from erios.extracts.generalisation.dates import ClockPrecision, DatePolicy, date_sql
 from erios.extracts.generalisation.values import standard_groupings
 from erios.extracts.generalisation.vocabulary import describe_level
 from etl.sql import literal
@@ -27,16 +28,7 @@ OTHER = "autre"
 """What stands for values that too few patients share."""
 IMAGES = (TABLE, DIGEST)
 """The column whose values name voxel files: it leaves only with the files themselves, under the study's pseudonyms."""
-_DATES = {"date", "dateTime", "instant"}
-
-
-class DatePolicy(StrEnum):
-    """What the dates of an extract keep; ``SHIFTED``: moved by a constant of the patient's, so intervals stay."""
-
-    EXACT = "exact"
-    SHIFTED = "shifted"
-    MONTH = "month"
-    YEAR = "year"
+_DATES = {"date", "dateTime", "instant", "time"}
 
 
 class Kind(StrEnum):
@@ -75,10 +67,12 @@ FORMS: Mapping[Kind, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Terms:
-    """What a form depends on besides its column: the date policy, and the year of the release, for ages."""
+    """What a form depends on besides its column: the date policy, the year of the release, for ages, and what shifted
+    instants keep of the clock."""
 
     dates: DatePolicy
     year: int
+    clock: ClockPrecision = ClockPrecision.DAY
 
 
 def kind_of(table: str, column: Column) -> Kind:
@@ -147,7 +141,8 @@ def _scalar(kind: Kind, column: Column, form: str, terms: Terms) -> Callable[[st
             return lambda value: _birth(value, form, terms.year, is_text=is_text)
         case Kind.DATE:
             policy = terms.dates if form == "policy" else DatePolicy(form)
-            return lambda value: _date(value, policy, column.sql_type.removesuffix("[]"))
+            sql_type = column.sql_type.removesuffix("[]")
+            return lambda value: date_sql(value, policy, terms.clock, sql_type, column.fhir_type)
         case Kind.AGE:
             return lambda value: _number(f"least({value}, {OLD_AGE})", form)
         case Kind.NUMBER:
@@ -159,30 +154,6 @@ def _scalar(kind: Kind, column: Column, form: str, terms: Terms) -> Callable[[st
         case Kind.TREATMENT if form.startswith("atc:"):
             return lambda value: f"left({value}, {form.removeprefix('atc:')})"
     return lambda value: value
-
-
-def _date(value: str, policy: DatePolicy, sql_type: str) -> str:
-    if sql_type == "VARCHAR":
-        return _text_date(value, policy)
-    match policy:
-        case DatePolicy.EXACT:
-            return value
-        case DatePolicy.SHIFTED:
-            return f"CAST({value} + to_days(m.shift) AS {sql_type})"
-    return f"CAST(date_trunc('{policy}', {value}) AS {sql_type})"
-
-
-def _text_date(value: str, policy: DatePolicy) -> str:
-    """FHIR date text keeps its precision; a partial date is moved from its middle."""
-    match policy:
-        case DatePolicy.EXACT:
-            return value
-        case DatePolicy.MONTH | DatePolicy.YEAR:
-            return f"left({value}, {7 if policy is DatePolicy.MONTH else 4})"
-    whole = f"strftime(TRY_CAST(left({value}, 10) AS DATE) + to_days(m.shift), '%Y-%m-%d') || substr({value}, 11)"
-    month = f"strftime(TRY_CAST({value} || '-15' AS DATE) + to_days(m.shift), '%Y-%m')"
-    year = f"strftime(TRY_CAST({value} || '-07-02' AS DATE) + to_days(m.shift), '%Y')"
-    return f"CASE length({value}) WHEN 4 THEN {year} WHEN 7 THEN {month} ELSE {whole} END"
 
 
 def _birth(value: str, form: str, year: int, *, is_text: bool) -> str:

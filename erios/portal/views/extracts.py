@@ -15,7 +15,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from erios.errors import InputError
 from erios.extracts.criteria import describe
-from erios.extracts.generalisation.columns import FORMS, DatePolicy, Terms, kind_of, say_form
+from erios.extracts.generalisation.columns import FORMS, Terms, kind_of, say_form
+from erios.extracts.generalisation.dates import ClockPrecision, DatePolicy
+from erios.extracts.generalisation.vocabulary import describe_level
 from erios.extracts.invented_sample import sample_of
 from erios.extracts.risk import RiskReport
 from erios.extracts.specification import PATIENT_KEY, dump_specification, warehouse_tables
@@ -81,7 +83,8 @@ def _text(report: Mapping[str, Any]) -> str:
 
 def _tables(specification: Any) -> list[dict[str, Any]]:
     """Each column with its form, its reason, and what it would look like of an invented person."""
-    known, terms = warehouse_tables(load_settings().views_dir), Terms(specification.dates, timezone.localdate().year)
+    known = warehouse_tables(load_settings().views_dir)
+    terms = Terms(specification.dates, timezone.localdate().year, specification.clock)
 
     def column(table: str, choice: Any) -> dict[str, str]:
         found = next(one for one in known[table].view.columns if one.name == choice.name)
@@ -110,6 +113,7 @@ def specification(request: StaffRequest, number: str) -> HttpResponse:
         except InputError as error:
             messages.error(request, str(error))
     known = {"extract": found, "content": content, "tables": _choices(content), "policies": _policies()}
+    known["clocks"] = [(clock, describe_level(f"clock:{clock}", language())) for clock in ClockPrecision]
     return render(request, "portal/specification.html", known)
 
 
@@ -124,7 +128,8 @@ def _filled(request: StaffRequest, content: Mapping[str, Any]) -> dict[str, Any]
     }
     kept = {table: columns for table, columns in tables.items() if set(columns) - {PATIENT_KEY}}
     dates, destination = request.POST.get("dates", ""), request.POST.get("destination", "")[:200]
-    return {**content, "tables": kept, "dates": dates, "destination": destination}
+    clock = {"as": request.POST.get("clock", content["clock"]["as"]), "why": request.POST.get("clock_why", "")[:200]}
+    return {**content, "tables": kept, "dates": dates, "clock": clock, "destination": destination}
 
 
 def _policies() -> list[tuple[str, str]]:

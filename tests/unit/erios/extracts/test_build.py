@@ -13,7 +13,8 @@ from erios.errors import InputError
 from erios.extracts.build import SHIFT_DAYS, _choose_cohort, build
 from erios.extracts.build_plan import BuildPlan
 from erios.extracts.criteria import And, Criterion, Sex
-from erios.extracts.generalisation.columns import DatePolicy, Terms
+from erios.extracts.generalisation.columns import Terms
+from erios.extracts.generalisation.dates import DatePolicy
 from erios.extracts.specification import Choice, Specification, TableChoice, warehouse_tables
 from etl.privacy import PseudonymKey
 from etl.sql import identifier

@@ -11,7 +11,8 @@ import pytest
 from erios.checkout import PROJECT
 from erios.extracts.build_plan import BuildPlan
 from erios.extracts.criteria import And
-from erios.extracts.generalisation.columns import FORMS, DatePolicy, Kind, Terms
+from erios.extracts.generalisation.columns import FORMS, Kind, Terms
+from erios.extracts.generalisation.dates import DatePolicy
 from erios.extracts.images import _KINDS, BYTES_OF_A_TASK, _groups, chosen_series, image_sql, note_images
 from erios.extracts.specification import Choice, Specification, TableChoice, warehouse_tables
 from etl.privacy import PseudonymKey

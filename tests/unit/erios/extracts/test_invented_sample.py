@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from erios.checkout import PROJECT
-from erios.extracts.generalisation.columns import FORMS, DatePolicy, Terms, kind_of
+from erios.extracts.generalisation.columns import FORMS, Terms, kind_of
+from erios.extracts.generalisation.dates import DatePolicy
 from erios.extracts.invented_sample import STUDY_KEY, sample_of
 from etl.tables import WarehouseTable, load_tables
 

@@ -8,7 +8,8 @@ import duckdb
 import pytest
 
 from erios.checkout import PROJECT
-from erios.extracts.generalisation.columns import FORMS, DatePolicy, Terms, check_form, column_sql, kind_of
+from erios.extracts.generalisation.columns import FORMS, Terms, check_form, column_sql, kind_of
+from erios.extracts.generalisation.dates import ClockPrecision, DatePolicy
 from erios.extracts.generalisation.vocabulary import split_level
 from erios.extracts.specification import warehouse_tables
 from etl.sql import identifier
@@ -23,12 +24,20 @@ def column_of(table: str, name: str) -> Column:
     return next(one for one in TABLES[table].view.columns if one.name == name)
 
 
-def written(table: str, name: str, form: str, value: str, dates: DatePolicy = DatePolicy.MONTH) -> Any:
+def written(
+    table: str,
+    name: str,
+    form: str,
+    value: str,
+    dates: DatePolicy = DatePolicy.MONTH,
+    clock: ClockPrecision = ClockPrecision.DAY,
+) -> Any:
     """What the build writes for a value of a column; the patient's dates are moved by a week."""
     column = column_of(table, name)
-    sql = column_sql(table, column, form, Terms(dates, YEAR))
+    sql = column_sql(table, column, form, Terms(dates, YEAR, clock))
     source = f"(SELECT CAST(? AS {column.sql_type}) AS {identifier(name)}) t, (SELECT 'k' AS study_key, 7 AS shift) m"
     with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         ((answer,),) = connection.execute(f"SELECT CAST({sql} AS VARCHAR) FROM {source}", [value]).fetchall()
     return answer
 
@@ -76,6 +85,28 @@ def test_the_oldest_share_one_age(form: str, age: int, shown: int) -> None:
 )
 def test_a_date_keeps_what_its_policy_says(dates: DatePolicy, shown: str) -> None:
     assert written("encounter", "period_start", "policy", "2024-01-30", dates) == shown
+
+
+@pytest.mark.parametrize(
+    ("clock", "text", "typed"),
+    [
+        (ClockPrecision.DAY, "2024-02-07", "2024-02-07 00:00:00+00"),
+        (ClockPrecision.PART, "2024-02-07T00:00", "2024-02-07 00:00:00+00"),
+        (ClockPrecision.HOUR, "2024-02-07T02:00", "2024-02-07 02:00:00+00"),
+    ],
+)
+def test_a_shifted_instant_is_cut_on_the_hospitals_clock(clock: ClockPrecision, text: str, typed: str) -> None:
+    """01:45 UTC of 31 January is 02:45 in France: text and typed twin say no more than the specification."""
+    for written_as in ("2024-01-31T01:45:10.5Z", "2024-01-31T02:45:10.5+01:00", "2024-01-30T20:45:10.5-05:00"):
+        assert written("encounter", "period_start", "policy", written_as, DatePolicy.SHIFTED, clock) == text
+        assert written("encounter", "period_start_at", "policy", written_as, DatePolicy.SHIFTED, clock) == typed
+
+
+@pytest.mark.parametrize(
+    ("clock", "shown"), [(ClockPrecision.DAY, None), (ClockPrecision.PART, "12:00"), (ClockPrecision.HOUR, "14:00")]
+)
+def test_a_time_of_day_says_no_more_than_an_instant(clock: ClockPrecision, shown: str | None) -> None:
+    assert written("observation", "value_time", "policy", "14:37:05", DatePolicy.SHIFTED, clock) == shown
 
 
 @pytest.mark.parametrize(("form", "shown"), [("month", "2024-01-01"), ("year", "2024-01-01")])
