@@ -6,7 +6,7 @@ from erios.compliance.registry import check
 from erios.extracts.counts import load_parameters
 from erios.governance.compliance import Finding, met, not_applicable, not_met
 from erios.settings import Settings
-from erios.studies.models import ShownCount
+from erios.studies.models import LedgerAnswer, LedgerReading
 from erios.translation import mark
 from erios.workflows.extract_objections import objections_after
 from etl.tables import load_tables
@@ -96,16 +96,16 @@ def objections_are_followed(settings: Settings) -> Finding:
 
 @check
 def counts_are_masked(_settings: Settings) -> Finding:
-    """Counts are masked and noisy, as conf/disclosure.toml says, and none that a study was shown is a small one."""
+    """Counts are masked and noisy, as conf/disclosure.toml says, and no answer that was given is a small one."""
     parameters = load_parameters()
-    small = ShownCount.objects.filter(value__lt=parameters.threshold).order_by("study__number")
+    small = LedgerReading.objects.filter(answer__value__lt=parameters.threshold)
     if wrong := sorted(set(small.values_list("study__number", flat=True))):
         return not_met(
             mark("Effectif sous {threshold} montré à : {names}."),
             threshold=parameters.threshold,
             names=", ".join(wrong[:5]),
         )
-    shown = ShownCount.objects.count()
+    shown = LedgerAnswer.objects.count()
     return met(
         mark(
             "{shown} réponse(s) données, aucune sous {threshold} ; bruit de variance {variance:g}, {budget}"

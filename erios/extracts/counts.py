@@ -9,12 +9,14 @@ from __future__ import annotations
 import tomllib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from erios.checkout import PROJECT
 from erios.errors import InputError, RefusedError, UsageError
@@ -29,7 +31,6 @@ from erios.extracts.criteria import (
     digest,
     leaves,
     leaves_query,
-    parse,
     steps,
 )
 from erios.extracts.criteria.compile import tables
@@ -37,13 +38,16 @@ from erios.extracts.criteria.model import nodes
 from erios.extracts.differencing import (
     MAX_LEAVES,
     Flags,
-    Named,
+    Groups,
+    Naming,
     Packed,
     evaluate,
     evaluate_named,
-    is_overexposed,
+    pack,
+    unpack,
     without_small_parts,
 )
+from erios.extracts.ledger import Answer, Digests, Entry, Key, Ledger, Reader, Roster, patient_digests
 from erios.governance import disclosure
 from erios.governance.disclosure import Parameters, Shown
 from erios.keys import derive_key
@@ -55,22 +59,11 @@ if TYPE_CHECKING:
 
 PURPOSE = b"erios disclosure noise"
 CACHE_BYTES = 256 * 2**20
-_KEPT_RELEASES, _KEPT_RECORDS = 2, 64
+_KEPT_RELEASES = 2
 _LOW = np.int64(2**30 - 1)
 EVERYBODY = And(())
-_EVERYBODY_TEXT = canonical_json(EVERYBODY)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One count that a study was shown, as the caller keeps it and hands it back: ``value`` None is masked, ``fresh``
-    tells an answer of its own from one borrowed of a cohort nearly the same."""
-
-    release: str
-    canonical: str
-    digest: str
-    value: int | None
-    fresh: bool
+EVERYBODY_DIGEST = digest(EVERYBODY)
+"""Of the question whose answer is public: it costs nothing and is no secret."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +76,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Feasibility:
-    """The answer to a question. ``cost``: new counts in it; ``cells``: what the caller adds to the study's history."""
+    """The answer to a question. ``cost``: new counts in it; ``shown_keys``: answers of the ledger that it shows, in
+    order; ``entry``: what the caller appends to the ledger."""
 
     release: str
     digest: str
@@ -91,35 +85,8 @@ class Feasibility:
     steps: tuple[Step, ...]
     total: Shown
     cost: int
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class _Groups:
-    """Of one question: who meets each leaf, who is in the small parts left out of each node, how many meet it all."""
-
-    question: Criterion
-    leaves: dict[Leaf, Packed]
-    small_parts: dict[Criterion, Packed]
-    exact: int
-
-
-@dataclass
-class _Record:
-    """What a study has been told of a release: the groups it named, and its own answers with whom they are about."""
-
-    named: Named
-    anchors: dict[int, Cell] = field(default_factory=dict)
-    """Own answers by the index of their group among the named ones."""
-    texts: list[str] = field(default_factory=list)
-
-    def add(self, cell: Cell, who: Packed) -> None:
-        self.texts.append(cell.canonical)
-        if cell.fresh:
-            self.anchors.setdefault(self.named.index(who), cell)
-
-    def copy(self) -> _Record:
-        return _Record(self.named.copy(), dict(self.anchors), list(self.texts))
+    shown_keys: tuple[Key, ...]
+    entry: Entry
 
 
 class Engine(Protocol):
@@ -184,138 +151,130 @@ class Counter:
         self.release, self.parameters = release, parameters
         self._engine, self._secret = engine, secret
         self._keys = np.sort(np.asarray(engine.record_keys(), dtype=np.int64))
-        self._everybody: Flags = np.ones(len(self._keys), dtype=bool)
+        self.patients = patient_digests(secret, self._keys.tolist())
+        """Digests of the release's patients: a ledger that answers about it has them all in its roster."""
+        self._places: tuple[Roster | None, NDArray[np.intp]] = (None, np.empty(0, dtype=np.intp))
         self._kept: OrderedDict[Leaf, Packed] = OrderedDict()
-        self._known: OrderedDict[str, _Groups] = OrderedDict()
-        self._records: OrderedDict[tuple[str, ...], _Record] = OrderedDict()
         self._lock = Lock()
 
-    def count(self, criterion: Criterion, history: Sequence[Cell] = (), spent: int | None = None) -> Feasibility:
-        """What may be shown of a question, given all that the study was shown before (oldest first).
+    def prepare(self, criterion: Criterion) -> None:
+        """Find who meets each leaf of a question, which may take long, so that ``count`` need not.
 
-        ``spent`` is what of the budget is used (default: one for each count in the history but everybody's).
-        Raises InputError for tables the release lacks or too many criteria, RefusedError when the budget is used up
-        or the answers together would tell too much of one group.
+        Raises InputError for tables that the release lacks, or too many criteria.
+        """
+        self._leaves(criterion)
+
+    def count(self, criterion: Criterion, ledger: Ledger, reader: Reader) -> Feasibility:
+        """What may be shown of a question, given all that the hospital answered before, and to whom.
+
+        Raises InputError as ``prepare``, RefusedError when a budget is used up or the answers together would tell too
+        much of one group. Nothing is written: ``entry`` is what the answer adds to the ledger.
         """
         questions = [And(steps(criterion)[:n]) for n in range(len(steps(criterion)) + 1)]
-        names = [digest(question) for question in questions]
-        answered = {cell.digest: cell for cell in history if cell.release == self.release.id}
-        free = {digest(EVERYBODY)}
-        price = disclosure.cost({cell.digest for cell in answered.values()} | free, names)
-        used = len({(c.release, c.digest) for c in history if c.digest not in free}) if spent is None else spent
-        disclosure.check_budget(used, price, self.parameters)
-        cells = self._cells(questions, list(answered.values()))
-        shown = [Shown(cell.value, self.parameters.threshold) for cell in cells]
+        keys = [(self.release.id, digest(question)) for question in questions]
+        cost = disclosure.check_budget(reader.accounts, set(keys) - {self._everybody_key}, self.parameters)
+        self.prepare(criterion)
+        answers, entry, layer = self._answers(questions, ledger)
+        self._check_exposure(ledger, reader, answers, layer)
+        shown = [Shown(answer.value, self.parameters.threshold) for answer in answers]
         parts = tuple(Step(part, value) for part, value in zip(steps(criterion), shown[1:], strict=True))
-        fresh = tuple({cell.digest: cell for cell in cells if cell.digest not in answered}.values())
-        return Feasibility(self.release.id, names[-1], shown[0], parts, shown[-1], price, fresh)
+        return Feasibility(self.release.id, keys[-1][1], shown[0], parts, shown[-1], cost, tuple(keys), entry)
 
-    def _cells(self, questions: Sequence[Criterion], history: list[Cell]) -> list[Cell]:
-        """A cell for each question, in order; each counts as history for the next."""
-        answered = {cell.digest: cell for cell in history}
-        if all(digest(question) in answered for question in questions):
-            return [answered[digest(question)] for question in questions]
-        record = self._replayed(history)
-        texts = {digest(question): canonical_json(question) for question in questions}
-        groups = self._groups(list(texts.values()))
-        cells = []
+    @property
+    def _everybody_key(self) -> Key:
+        return self.release.id, EVERYBODY_DIGEST
+
+    def _answers(self, questions: Sequence[Criterion], ledger: Ledger) -> tuple[list[Answer], Entry, Groups]:
+        """An answer to each question, in order, what they add to the ledger, and its groups with theirs."""
+        layer, values = Groups(self.parameters.threshold, ledger.groups), dict(ledger.values)
+        answers: dict[Key, Answer] = {}
+        new = []
         for question in questions:
-            name = digest(question)
-            if name not in answered:
-                answered[name] = self._answer(question, texts[name], groups[texts[name]], record)
-            cells.append(answered[name])
-        if sum(cell.fresh for cell in answered.values()) > sum(cell.fresh for cell in history):
-            self._check_exposure(record)
-        self._remember(record)
-        return cells
+            key = (self.release.id, digest(question))
+            if key not in answers:
+                known = ledger.answers.get(key)
+                answers[key] = known or self._answer(question, ledger, layer, values)
+                new += [] if known else [answers[key]]
+        ordered = [answers[self.release.id, digest(question)] for question in questions]
+        return ordered, Entry(layer.added(), tuple(new)), layer
 
-    def _answer(self, question: Criterion, text: str, groups: _Groups, record: _Record) -> Cell:
-        """What one question is answered with; the record goes on."""
-        who = self._answered(groups, record)
-        packed, value, fresh = np.packbits(who), None, False
-        if min(int(np.count_nonzero(who)), groups.exact) >= self.parameters.threshold:
-            near = record.anchors.get(record.named.index(packed))
-            fresh = near is None
-            value = near.value if near else self._shown(who)
-        cell = Cell(self.release.id, text, digest(question), value, fresh)
-        record.add(cell, packed)
-        return cell
+    def _answer(self, question: Criterion, ledger: Ledger, layer: Groups, values: dict[int, int | None]) -> Answer:
+        """What one question is answered with; the layer and the values go on."""
+        naming = Naming(layer)
+        who, exact = self._answered(question, ledger, naming)
+        size, least = int(np.count_nonzero(who)), self.parameters.threshold
+        group, value, fresh = None, None, False
+        if size >= least:
+            group = naming.place(who)
+            self._name_changes(question, group, ledger, naming)
+        if group is not None and size - naming.drift >= least:
+            fresh = group not in values
+            if fresh:
+                values[group] = self._shown(who, ledger.roster) if exact >= least else None
+            value = values[group] if exact >= least else None
+        text = canonical_json(question)
+        return Answer(self.release.id, text, digest(question), value, group, tuple(naming.named), fresh)
 
-    def _answered(self, groups: _Groups, record: _Record) -> Flags:
-        """Whom the answer is about: groups taken for those they nearly are, small parts left out."""
-        of = {leaf: self._unpack(who) for leaf, who in groups.leaves.items()}
-        return evaluate_named(groups.question, of, groups.small_parts, self._everybody, record.named)
+    def _answered(self, question: Criterion, ledger: Ledger, naming: Naming) -> tuple[Flags, int]:
+        """Whom the answer is about, and how many meet the question exactly.
 
-    def _replayed(self, history: Sequence[Cell]) -> _Record:
-        """The record of a history, from the longest beginning of it that is remembered."""
-        texts = tuple(cell.canonical for cell in history)
-        with self._lock:
-            replayed = next((n for n in range(len(texts), 0, -1) if texts[:n] in self._records), 0)
-            start = self._records.get(texts[:replayed])
-        record = start.copy() if start else _Record(Named(self.parameters.threshold, np.packbits(self._everybody)))
-        groups = self._groups(texts[replayed:])
-        for cell in history[replayed:]:
-            record.add(cell, np.packbits(self._answered(groups[cell.canonical], record)))
-        return record
+        Each leaf is taken for the group that it nearly is first, so that nothing after can tell it from that group.
+        """
+        exact_of = {leaf: self._wide(who, ledger.roster) for leaf, who in self._leaves(question).items()}
+        patients = self._wide(np.ones(len(self._keys), dtype=bool), ledger.roster)
+        exact = int(np.count_nonzero(evaluate(question, exact_of, patients)))
+        of = {leaf: naming.nearest_leaf(who) for leaf, who in exact_of.items()}
+        everybody = reduce(np.logical_or, of.values(), naming.nearest(patients))
+        small = {part: self._small_parts(part, of, everybody) for part in nodes(question)}
+        return evaluate_named(question, of, small, everybody, naming), exact
 
-    def _remember(self, record: _Record) -> None:
-        with self._lock:
-            self._records[tuple(record.texts)] = record
-            while len(self._records) > _KEPT_RECORDS:
-                self._records.popitem(last=False)
+    def _small_parts(self, node: Criterion, of: dict[Leaf, Flags], everybody: Flags) -> Flags:
+        smooth = without_small_parts(node, list(of), of, everybody, self.parameters.threshold)
+        return smooth ^ evaluate(node, of, everybody)
 
-    def _shown(self, who: Flags) -> int | None:
-        size = int(np.count_nonzero(who))
-        return disclosure.show(self._secret, size, self._key_sum(who), self.parameters).value
+    def _name_changes(self, question: Criterion, group: int, ledger: Ledger, naming: Naming) -> None:
+        """Who came and who went since a question was answered of another release are groups too."""
+        places = len(ledger.roster)
+        now = unpack(naming.layer.packed(group), places)
+        for place in dict.fromkeys(ledger.groups_of(digest(question))):
+            before = unpack(ledger.groups.packed(place), places)
+            for changed in (now & ~before, before & ~now):
+                naming.nearest(changed)
 
-    def _groups(self, texts: Sequence[str]) -> dict[str, _Groups]:
-        """The groups of each canonical question; leaves that are not kept come with one query."""
-        with self._lock:
-            groups = {text: self._known[text] for text in texts if text in self._known}
-        missing = {text: parse(text) for text in texts if text not in groups}
-        of = self._leaves(list(missing.values())) if missing else {}
-        groups |= {text: self._cut(question, of) for text, question in missing.items()}
-        with self._lock:
-            self._known.update(groups)
-            while len(self._known) * 4 * (len(self._keys) // 8 + 1) > CACHE_BYTES:
-                self._known.popitem(last=False)
-        return groups
-
-    def _cut(self, question: Criterion, of: dict[Leaf, Flags]) -> _Groups:
-        distinct = list(dict.fromkeys(leaves(question)))
-        if len(distinct) > MAX_LEAVES:
-            raise InputError(f"a question has at most {MAX_LEAVES} different criteria, this one {len(distinct)}")
-        small = {node: np.packbits(self._small_parts(node, distinct, of)) for node in nodes(question)}
-        packed = {leaf: np.packbits(of[leaf]) for leaf in distinct}
-        return _Groups(question, packed, small, int(np.count_nonzero(evaluate(question, of, self._everybody))))
-
-    def _small_parts(self, node: Criterion, distinct: Sequence[Leaf], of: dict[Leaf, Flags]) -> Flags:
-        smooth = without_small_parts(node, distinct, of, self._everybody, self.parameters.threshold)
-        return smooth ^ evaluate(node, of, self._everybody)
-
-    def _check_exposure(self, record: _Record) -> None:
-        shared, (variance, looks) = record.named.shared, (self.parameters.variance, self.parameters.looks)
-        if len(shared) > 1 and is_overexposed(shared, list(record.anchors), variance, looks):
+    def _check_exposure(self, ledger: Ledger, reader: Reader, answers: Sequence[Answer], layer: Groups) -> None:
+        new = [answer for answer in answers if answer.key not in reader.circle and answer.group is not None]
+        if all(answer.digest == EVERYBODY_DIGEST for answer in new):
+            return
+        if ledger.is_overexposed(reader, new, layer, EVERYBODY_DIGEST, self.parameters):
             raise RefusedError(
-                "this count, crossed with those the study was shown already, would say too precisely how many patients"
-                " one of its groups has; keep to the questions already asked, or ask the DPO"
+                "this count, crossed with those that you and your teams were shown already, would say too precisely how"
+                " many patients one of its groups has; keep to the questions already asked, or ask the DPO"
             )
 
-    def _key_sum(self, who: Flags) -> int:
-        """Exact sum of the record keys (60 bits each) of a set."""
-        keys = self._keys[who]
-        return (int((keys >> 30).sum()) << 30) + int((keys & _LOW).sum())
+    def _wide(self, who: Flags, roster: Roster) -> Flags:
+        """Flags of the release's patients as flags of the roster's places."""
+        if self._places[0] is not roster:
+            self._places = (roster, roster.places(self.patients))
+        wide = np.zeros(len(roster), dtype=bool)
+        wide[self._places[1]] = who
+        return wide
 
-    def _leaves(self, questions: Sequence[Criterion]) -> dict[Leaf, Flags]:
-        """Who meets each leaf of the questions; one query for those not kept."""
-        wanted = list(dict.fromkeys(leaf for question in questions for leaf in leaves(canonical(question))))
+    def _shown(self, who: Flags, roster: Roster) -> int | None:
+        size = int(np.count_nonzero(who))
+        return disclosure.show(self._secret, size, _key_sum(roster.digests[who]), self.parameters).value
+
+    def _leaves(self, criterion: Criterion) -> dict[Leaf, Flags]:
+        """Who meets each leaf of a question; one query for those not kept."""
+        wanted = list(dict.fromkeys(leaves(canonical(criterion))))
+        if len(wanted) > MAX_LEAVES:
+            raise InputError(f"a question has at most {MAX_LEAVES} different criteria, this one {len(wanted)}")
         with self._lock:
             kept = {leaf: self._kept[leaf] for leaf in wanted if leaf in self._kept}
         missing = [leaf for leaf in wanted if leaf not in kept]
         self._check_tables(missing)
         asked = self._ask(missing) if missing else {}
         self._keep(asked)
-        return {leaf: asked[leaf] if leaf in asked else self._unpack(kept[leaf]) for leaf in wanted}
+        return {leaf: asked[leaf] if leaf in asked else unpack(kept[leaf], len(self._keys)) for leaf in wanted}
 
     def _ask(self, missing: Sequence[Leaf]) -> dict[Leaf, Flags]:
         keys, flags = self._engine.members(missing)
@@ -329,12 +288,9 @@ class Counter:
 
     def _keep(self, flags_of_leaf: dict[Leaf, Flags]) -> None:
         with self._lock:
-            self._kept.update((leaf, np.packbits(who)) for leaf, who in flags_of_leaf.items())
+            self._kept.update((leaf, pack(who)) for leaf, who in flags_of_leaf.items())
             while len(self._kept) * (len(self._keys) // 8 + 1) > CACHE_BYTES:
                 self._kept.popitem(last=False)
-
-    def _unpack(self, packed: Packed) -> Flags:
-        return np.unpackbits(packed, count=len(self._keys)).view(bool)
 
     def _check_tables(self, missing: Sequence[Leaf]) -> None:
         lacking = tables(missing) - set(self.release.names())
@@ -344,7 +300,12 @@ class Counter:
             )
 
 
-_open: OrderedDict[tuple[str, str, int, Parameters], Counter] = OrderedDict()
+def _key_sum(digests: Digests) -> int:
+    """Exact sum of digests of 60 bits."""
+    return (int((digests >> 30).sum()) << 30) + int((digests & _LOW).sum())
+
+
+_open: OrderedDict[tuple[str, str, int, int, Parameters], Counter] = OrderedDict()
 _open_lock = Lock()
 
 
@@ -361,7 +322,8 @@ def open_counter(
     """
     parameters = parameters or load_parameters()
     release = open_release(settings.warehouse, release_id)
-    name = (str(settings.warehouse), release.id, id(spark), parameters)
+    version = release.tables["patient"].version if "patient" in release.tables else 0  # an erasure pins a release again
+    name = (str(settings.warehouse), release.id, version, id(spark), parameters)
     with _open_lock:
         if name not in _open:
             secret = derive_key(settings.keyring, PURPOSE).secret

@@ -1,16 +1,16 @@
-"""What a study's answers, taken together, would give away: pure algebra over sets of patients (NumPy arrays of flags).
+"""What answers, taken together, would give away: pure algebra over sets of patients (NumPy arrays of flags).
 
 Owns three rules beyond masking and noise. A part of a question that concerns fewer than ``threshold`` patients is
-left out of it; a group that differs from one already named by fewer than ``threshold`` is taken for that one,
-whether it is a whole cohort or a part of its criteria; and no group may come to be known, by crossing answers, better
-than ``looks`` fresh answers would tell. It must never decide by the size of a group under the threshold: none of
-0 … threshold - 1 may be told from another.
+left out of it; a group that differs by fewer than ``threshold`` from one that anybody in the hospital named before is
+taken for that one, whether it is a whole cohort or a part of its criteria; and no group may come to be known, by
+crossing answers, better than ``looks`` fresh answers would tell. It must never decide by the size of a group under the
+threshold: none of 0 … threshold - 1 may be told from another.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
-from copy import copy
 from functools import reduce
 from typing import TypeAlias
 
@@ -32,7 +32,7 @@ def evaluate(criterion: Criterion, of: Mapping[Leaf, Flags], everybody: Flags) -
         case Or(parts):
             return reduce(np.logical_or, (evaluate(part, of, everybody) for part in parts))
         case Not(inner):
-            return ~evaluate(inner, of, everybody)
+            return everybody & ~evaluate(inner, of, everybody)
         case _:
             return of[criterion]
 
@@ -83,70 +83,153 @@ def _as_neighbours(small: NDArray[np.intp], big: NDArray[np.intp], truth: Flags,
     return votes > 0
 
 
-class Named:
-    """The groups that a study has named so far, each once: one that is nearly another is taken for it.
+class Groups:
+    """The groups that were named so far, each once, in order: one that is nearly another is taken for it.
 
-    ``shared`` says of any two, by their indices, how many patients they have in common. It grows by a row a group: on a
-    large hospital, reckoning all of it anew is what would make a person wait.
+    A group is a set of places of the hospital's roster (``erios.extracts.ledger``), one bit a place, so that groups of
+    two releases compare. ``below`` are groups that come first and do not change here: what one question names is a
+    layer over what the hospital named.
     """
 
-    def __init__(self, threshold: int, everybody: Packed) -> None:
-        self._threshold = threshold
-        self._table = np.empty((0, len(everybody)), dtype=np.uint8)
-        self.shared = np.empty((0, 0), dtype=np.int64)
-        self._name(everybody, self._overlaps(everybody))
+    def __init__(self, threshold: int, below: Groups | None = None) -> None:
+        self.threshold = threshold
+        self._below = below
+        self._first = len(below) if below else 0
+        self._packed: list[bytes] = []
+        self._sizes: list[int] = []
 
-    def copy(self) -> Named:
-        """The same, to go on from."""
-        return copy(self)  # arrays are replaced when they grow, never changed
+    def __len__(self) -> int:
+        return self._first + len(self._packed)
+
+    def add(self, packed: Packed) -> int:
+        """Name a group; its place."""
+        self._sizes.append(count_bits(packed))
+        self._packed.append(zlib.compress(packed.tobytes(), 1))
+        return len(self) - 1
+
+    def packed(self, place: int) -> Packed:
+        """The bits of a group, without empty places after its last."""
+        if self._below and place < self._first:
+            return self._below.packed(place)
+        return np.frombuffer(zlib.decompress(self._packed[place - self._first]), dtype=np.uint8)
+
+    def added(self) -> tuple[Packed, ...]:
+        """The groups of this layer."""
+        return tuple(self.packed(self._first + n) for n in range(len(self._packed)))
+
+    def near(self, packed: Packed, within: int) -> int | None:
+        """The place of the earliest group that differs from this one by fewer than ``within`` patients."""
+        earlier = self._below.near(packed, within) if self._below else None
+        if earlier is not None or not self._sizes:
+            return earlier
+        apart = np.abs(np.array(self._sizes) - count_bits(packed))
+        places = (self._first + int(n) for n in np.flatnonzero(apart < within))
+        return next((place for place in places if count_apart(self.packed(place), packed) < within), None)
+
+
+class Naming:
+    """What one question names: in ``layer``, over the hospital's groups; ``named``: the places of all its groups.
+
+    ``drift`` is by how many patients its leaves differ from the groups that they were taken for.
+    """
+
+    def __init__(self, layer: Groups) -> None:
+        self.layer = layer
+        self.named: dict[int, None] = {}
+        self.drift = 0
 
     def nearest(self, who: Flags) -> Flags:
         """The earliest named group that differs by fewer than the threshold, else this one, named from now on."""
-        if np.count_nonzero(who) < self._threshold:
+        if np.count_nonzero(who) < self.layer.threshold:
             return who
-        packed = np.packbits(who)
-        overlaps = self._overlaps(packed)
-        alike = np.flatnonzero(self._apart(overlaps) < self._threshold)
-        if len(alike):
-            return np.unpackbits(self._table[alike[0]], count=len(who)).view(bool)
-        self._name(packed, overlaps)
-        return who
+        packed = pack(who)
+        place = self.layer.near(packed, self.layer.threshold)
+        place = self.layer.add(packed) if place is None else place
+        self.named[place] = None
+        return unpack(self.layer.packed(place), len(who))
 
-    def index(self, packed: Packed) -> int:
-        """The index of exactly this group, which is named from now on if it was not."""
-        overlaps = self._overlaps(packed)
-        same = np.flatnonzero(self._apart(overlaps) == 0)
-        if not len(same):
-            self._name(packed, overlaps)
-        return int(same[0]) if len(same) else len(self._table) - 1
+    def nearest_leaf(self, who: Flags) -> Flags:
+        """``nearest`` of a leaf, whose distance is kept."""
+        taken = self.nearest(who)
+        self.drift += int(np.count_nonzero(taken != who))
+        return taken
 
-    def _overlaps(self, packed: Packed) -> NDArray[np.int64]:
-        """How many patients the group has in common with each named one, and last with itself."""
-        common = np.bitwise_count(np.vstack([self._table & packed, packed]))
-        counted: NDArray[np.int64] = common.sum(axis=1, dtype=np.int64)
-        return counted
+    def place(self, who: Flags) -> int:
+        """Where exactly this group stands, which is named from now on if it was not."""
+        packed = pack(who)
+        place = self.layer.near(packed, 1)
+        place = self.layer.add(packed) if place is None else place
+        self.named[place] = None
+        return place
 
-    def _apart(self, overlaps: NDArray[np.int64]) -> NDArray[np.int64]:
-        """In how many patients each named group and the one of these overlaps differ."""
-        apart: NDArray[np.int64] = self.shared.diagonal() + overlaps[-1] - 2 * overlaps[:-1]
-        return apart
 
-    def _name(self, packed: Packed, overlaps: NDArray[np.int64]) -> None:
-        self._table = np.vstack([self._table, packed])
-        self.shared = np.block([[self.shared, overlaps[:-1, None]], [overlaps[None]]])
+def pack(who: Flags) -> Packed:
+    """One bit a place, without the empty bytes at the end: a longer roster changes no group."""
+    return np.trim_zeros(np.packbits(who), "b")
+
+
+def unpack(packed: Packed, places: int) -> Flags:
+    """Flags of so many places."""
+    who = np.zeros(places, dtype=bool)  # unpackbits leaves what an empty array does not fill as it lay in memory
+    some = np.unpackbits(packed)[:places]
+    who[: len(some)] = some
+    return who
+
+
+def count_bits(packed: Packed) -> int:
+    return int(np.bitwise_count(packed).sum(dtype=np.int64))
+
+
+def count_apart(one: Packed, other: Packed) -> int:
+    """In how many patients two groups differ."""
+    both = min(len(one), len(other))
+    return count_bits(one[:both] ^ other[:both]) + count_bits(one[both:]) + count_bits(other[both:])
+
+
+class Overlaps:
+    """How many patients any two of some groups have in common: ``shared``, in the order of ``places``.
+
+    It grows by a row a group: reckoning all of it anew is what would make a person wait on a large hospital.
+    """
+
+    def __init__(self) -> None:
+        self.places: list[int] = []
+        self.shared = np.empty((0, 0), dtype=np.int64)
+        self._table = np.empty((0, 0), dtype=np.uint8)
+
+    def extend(self, groups: Mapping[int, Packed]) -> None:
+        """Add groups by their places."""
+        grown = self.extended(groups)
+        self.places, self.shared, self._table = grown.places, grown.shared, grown._table
+
+    def extended(self, groups: Mapping[int, Packed]) -> Overlaps:
+        """These and more groups; this one stays as it is."""
+        before, wide = len(self.places), max([self._table.shape[1], *map(len, groups.values())])
+        grown = Overlaps()
+        grown.places = [*self.places, *groups]
+        grown._table = np.zeros((len(grown.places), wide), dtype=np.uint8)
+        grown._table[:before, : self._table.shape[1]] = self._table
+        for row, group in enumerate(groups.values(), before):
+            grown._table[row, : len(group)] = group
+        grown.shared = np.zeros((len(grown.places),) * 2, dtype=np.int64)
+        grown.shared[:before, :before] = self.shared
+        for row in range(before, len(grown.places)):
+            common = np.bitwise_count(grown._table[: row + 1] & grown._table[row]).sum(axis=1, dtype=np.int64)
+            grown.shared[row, : row + 1] = grown.shared[: row + 1, row] = common
+        return grown
 
 
 def evaluate_named(
     criterion: Criterion,
     of: Mapping[Leaf, Flags],
-    small_parts: Mapping[Criterion, Packed],
+    small_parts: Mapping[Criterion, Flags],
     everybody: Flags,
-    named: Named,
+    naming: Naming,
 ) -> Flags:
     """``evaluate``, each group inside without its small parts and taken for the earlier one that it nearly is."""
 
     def inner(part: Criterion) -> Flags:
-        return evaluate_named(part, of, small_parts, everybody, named)
+        return evaluate_named(part, of, small_parts, everybody, naming)
 
     match criterion:
         case And(parts):
@@ -154,12 +237,11 @@ def evaluate_named(
         case Or(parts):
             who = reduce(np.logical_or, map(inner, parts))
         case Not(part):
-            who = ~inner(part)
+            who = everybody & ~inner(part)
         case _:
             who = of[criterion]
-    changed = np.unpackbits(small_parts[criterion], count=len(everybody)).view(bool)
     # A part inside has lost its small parts already; what is left to change is where it still meets the question.
-    return named.nearest(_without(who, changed, evaluate(criterion, of, everybody)))
+    return naming.nearest(_without(who, small_parts[criterion], evaluate(criterion, of, everybody)))
 
 
 def _without(who: Flags, changed: Flags, exact: Flags) -> Flags:
@@ -167,18 +249,19 @@ def _without(who: Flags, changed: Flags, exact: Flags) -> Flags:
     return np.where(changed, ~exact, who)
 
 
-def is_overexposed(shared: NDArray[np.int64], shown: Sequence[int], variance: float, looks: float) -> bool:
-    """Would answers about the groups ``shown`` (each with noise of this variance) tell the size of a named group but
-    everybody's, the first, better than ``looks`` independent answers about that group would?
+def is_overexposed(
+    shared: NDArray[np.int64], shown: Sequence[int], secret: Sequence[int], variance: float, looks: float
+) -> bool:
+    """Would answers about the groups ``shown`` (each with noise of this variance) tell the size of one of ``secret``
+    better than ``looks`` independent answers about that group would?
 
-    ``shown`` are indices in ``shared`` (``Named``). Where each patient's presence is uncertain with variance 1, the
-    best linear estimate of |X| has the variance |X| - g' (G + variance I)⁻¹ g, G the sizes of the intersections of what
-    was shown, g those with X (Gaussian process regression, the posterior variance).
+    Both are indices of ``shared`` (``Overlaps``). For one who holds each patient's presence uncertain with variance 1,
+    the best linear estimate of |X| has the variance |X| - g' (G + variance I)⁻¹ g, G the sizes of the intersections of
+    what was shown, g those with X (Gaussian process regression, the posterior variance).
     """
-    indices = np.array(shown)
-    seen = shared[indices, 1:].astype(np.float64)
-    gram = shared[np.ix_(indices, indices)].astype(np.float64)
-    precision = np.linalg.solve(gram + variance * np.eye(len(indices)), seen)
-    sizes = shared.diagonal()[1:].astype(np.float64)
+    seen = shared[np.ix_(shown, secret)].astype(np.float64)
+    gram = shared[np.ix_(shown, shown)].astype(np.float64)
+    precision = np.linalg.solve(gram + variance * np.eye(len(shown)), seen)
+    sizes = shared.diagonal()[np.asarray(secret)].astype(np.float64)
     left = sizes - np.einsum("ij,ij->j", seen, precision)
     return bool(np.any(left < 1 / (1 / sizes + looks / variance)))

@@ -24,16 +24,20 @@ _FEWER = mark("moins de {count}")
 
 @dataclass(frozen=True)
 class Parameters:
-    """``variance`` (patients²) and ``bound`` (patients) of the noise; ``budget``: counts a study may be shown.
+    """``variance`` (patients²) and ``bound`` (patients) of the noise; counts that may be shown: ``budget`` to a study,
+    ``person`` to one person in ``days`` days over all studies, ``before_submission`` of these for drafts.
 
-    ``looks`` says how precisely a study may come to know one group by crossing its answers: never better than the
-    mean of that many fresh answers. The threshold may be raised and never lowered.
+    ``looks`` says how precisely people of one circle may come to know one group by crossing their answers: never better
+    than the mean of that many fresh answers. The threshold may be raised and never lowered.
     """
 
     threshold: int = THRESHOLD
     variance: float = 100.0
     bound: int = 30
     budget: int = 200
+    person: int = 400
+    before_submission: int = 100
+    days: int = 365
     looks: float = 4.0
 
     def __post_init__(self) -> None:
@@ -42,8 +46,8 @@ class Parameters:
             raise UsageError(f"disclosure threshold {self.threshold}: {THRESHOLD} is the least allowed")
         if self.bound < 1 or not 0 < self.variance <= self.bound**2 / 3:
             raise UsageError("disclosure noise: bound is 1 or more, variance is above 0 and at most bound²/3")
-        if self.budget < 1 or self.looks < 1:
-            raise UsageError("disclosure budget and looks: each is 1 or more")
+        if min(self.budget, self.person, self.before_submission, self.days, self.looks) < 1:
+            raise UsageError("disclosure budget, person, before_submission, days and looks: each is 1 or more")
 
 
 @dataclass(frozen=True)
@@ -144,20 +148,45 @@ def protect_series(counts: Sequence[int], threshold: int = THRESHOLD) -> tuple[i
     return tuple(None if count < threshold else count for count in kept)
 
 
-def cost(asked: Collection[str], wanted: Iterable[str]) -> int:
-    """How many counts of a question are new: a canonical form that the study was shown already costs nothing."""
-    return len(set(wanted) - set(asked))
+_ACCOUNTS = {
+    "study": "of the study's {limit}",
+    "person": "of your {limit} in {days} days, over all studies,",
+    "drafts": "of your {limit} in {days} days for studies that were never submitted",
+}
 
 
-def left(spent: int, parameters: Parameters) -> int:
-    """Counts that a study may still be shown."""
-    return max(0, parameters.budget - spent)
+@dataclass(frozen=True)
+class Account:
+    """Who pays for new counts: a study, a person, or the same person's drafts; ``shown``: answers that are free to it.
+
+    An answer's key is its release and the digest of its question.
+    """
+
+    kind: str
+    limit: int
+    spent: int = 0
+    shown: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def left(self) -> int:
+        """Counts that may still be shown."""
+        return max(0, self.limit - self.spent)
+
+    def price(self, wanted: Iterable[tuple[str, str]]) -> int:
+        """How many of these answers are new to it."""
+        return len(set(wanted) - self.shown)
 
 
-def check_budget(spent: int, price: int, parameters: Parameters) -> None:
-    """RefusedError when a question costs more than is left."""
-    if price > left(spent, parameters):
-        raise RefusedError(
-            f"this question would show {price} new counts and {left(spent, parameters)} of the study's"
-            f" {parameters.budget} are left; questions already asked stay free, and the DPO may grant more"
-        )
+def check_budget(accounts: Iterable[Account], wanted: Collection[tuple[str, str]], parameters: Parameters) -> int:
+    """The most that any account pays; RefusedError when it costs one more than it has left."""
+    most = 0
+    for account in accounts:
+        price = account.price(wanted)
+        most = max(most, price)
+        if price > account.left:
+            limit = _ACCOUNTS[account.kind].format(limit=account.limit, days=parameters.days)
+            raise RefusedError(
+                f"this question would show {price} new counts and {account.left} {limit} are left;"
+                " questions already asked stay free"
+            )
+    return most

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from erios.accounts.audit_events import record
 from erios.accounts.models import User
 from erios.audit import Draft
 from erios.errors import InputError
-from erios.extracts.counts import Cell, Feasibility, open_counter
+from erios.extracts.counts import Feasibility, open_counter
 from erios.extracts.criteria import parse
 from erios.governance.proposal import declarations
 from erios.governance.roles import Permission, Role
@@ -32,6 +31,7 @@ from erios.governance.study import Action, Opinion, State, check, target, transi
 from erios.governance.words import Refusal, RuleBroken
 from erios.governance.workflow import SYSTEM
 from erios.settings import load_settings
+from erios.studies import ledger as ledgers
 from erios.studies.emails import send_letters
 from erios.studies.models import (
     Agreement,
@@ -42,7 +42,6 @@ from erios.studies.models import (
     PartKind,
     Point,
     Proposal,
-    ShownCount,
     Study,
 )
 from erios.studies.selectors import blocking_fields, facts_of, watchers
@@ -299,35 +298,25 @@ def publish_results(*, study: Study, by: User, text: str) -> Study:
 
 
 def ask_count(*, study: Study, by: User, criteria: Any, spark: SparkSession | None = None) -> Feasibility:
-    """Count patients for a study: what may be shown, paid for from its budget, and on the record.
+    """Count patients for a study: what may be shown, given all that the hospital answered before; charged to the study
+    and the person, and on the record.
 
-    With a session Spark counts, else DuckDB, with the same answer.
-
-    The count is made outside the transaction; where somebody of the team asked at the same instant, it is made again
-    with what they were shown.
+    With a session Spark counts, else DuckDB, with the same answer. Who meets the criteria is found before the ledger is
+    held, for that may take long.
     """
     if not by.person.may(Permission.COUNT):
         raise RuleBroken(Refusal("not-yours", {"action": "count", "who": (Role.CLINICIAN, Role.DATA_MANAGER)}))
     criterion = parse(criteria)
     counter = open_counter(load_settings(), spark=spark)
-    while True:
-        history = [_cell(shown) for shown in study.counts.all()]
-        answer = counter.count(criterion, history)
-        with transaction.atomic():
-            Study.objects.select_for_update(no_key=True).get(pk=study.pk)
-            if study.counts.count() == len(history):
-                _keep_answer(study, by, answer)
-                return answer
-
-
-def _cell(shown: ShownCount) -> Cell:
-    return Cell(shown.release, shown.canonical, shown.digest, shown.value, shown.fresh)
-
-
-def _keep_answer(study: Study, by: User, answer: Feasibility) -> None:
-    ShownCount.objects.bulk_create(ShownCount(study=study, asked_by=by, **asdict(cell)) for cell in answer.cells)
-    details = {"digest": answer.digest, "release": answer.release, "cost": answer.cost}
-    record([Draft("study.count", study.number, details=details)], by=by)
+    counter.prepare(criterion)
+    ledgers.enrol(counter)
+    with ledgers.open_ledger() as ledger:
+        answer = counter.count(criterion, ledger, ledgers.reader_of(study, by, counter.parameters))
+        ledgers.keep(answer.entry, ledger)
+        ledgers.charge(answer, study, by)
+        details = {"digest": answer.digest, "release": answer.release, "cost": answer.cost}
+        record([Draft("study.count", study.number, details=details)], by=by)
+    return answer
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from erios.governance.extract import BUILT_STATES, WORKFLOW, Action, Facts, Stat
 from erios.governance.roles import Role
 from erios.governance.study import State as StudyState
 from erios.settings import Settings, load_settings
+from erios.studies.ledger import shown_to
 from erios.studies.models import Extract, ExtractPartKind, ExtractVersion, PartKind, Proposal, Study
 from erios.studies.selectors import visible_studies
 from erios.translation import language
@@ -155,15 +156,14 @@ def extracts_with_data() -> QuerySet[Extract]:
 
 def earlier_cohorts(extract: Extract) -> Iterator[tuple[str, str, Criterion]]:
     """Name, kind and cohort of what was told before: extracts of the study or of somebody on its team that were once
-    released, and the counts that the study was shown."""
+    released, and the counts that the study and its people were shown."""
     views = load_settings().views_dir
     people = User.objects.filter(username__in=team_of(extract.study))
     studies = Study.objects.filter(Q(pk=extract.study.pk) | Q(proposals__parts__person__in=people)).distinct()
     released = Extract.objects.filter(study__in=studies, parts__kind=ExtractPartKind.RELEASER).exclude(pk=extract.pk)
     for other in released.order_by("pk").distinct():
         yield other.number, "extract", read_specification(_last_version(other).content, views).cohort
-    shown = extract.study.counts.exclude(value=None).filter(fresh=True)
-    for text in dict.fromkeys(shown.order_by("pk").values_list("canonical", flat=True)):
+    for text in shown_to(extract.study):
         yield f"count {digest(parse(text))[:8]}", "count", parse(text)
 
 

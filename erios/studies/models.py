@@ -195,27 +195,78 @@ class Notification(models.Model):
         return f"{self.person}: {self.action} {self.proposal}"
 
 
-class ShownCount(models.Model):
-    """A count that a study was shown of a release: what its budget has paid for, and must stay consistent with.
+class LedgerPatients(models.Model):
+    """Patients who came into the disclosure ledger's roster together: their keyed digests, eight bytes each, in order.
 
-    ``value`` None is a masked one; ``fresh`` as in ``erios.extracts.counts.Cell``.
+    The first row is the lock of the ledger: whoever appends holds it.
     """
 
-    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="counts")
-    release = models.CharField(max_length=32)
-    digest = models.CharField(max_length=64)
-    canonical = models.TextField()
-    value = models.BigIntegerField(null=True)
-    fresh = models.BooleanField()
-    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    digests = models.BinaryField()
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ("pk",)
-        constraints = (models.UniqueConstraint(fields=["study", "release", "digest"], name="one_answer_a_question"),)
 
     def __str__(self) -> str:
-        return f"{self.study}: count {self.digest[:8]}"
+        return f"{len(self.digests) // 8} patients"
+
+
+class LedgerGroup(models.Model):
+    """A set of patients that somebody's question named: places in the roster, one bit each, compressed by zlib."""
+
+    bits = models.BinaryField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return f"group {self.pk}"
+
+
+class LedgerAnswer(models.Model):
+    """What the hospital answers to a question about a release, whoever asks (``erios.extracts.ledger.Answer``).
+
+    ``value`` None is masked; ``named``: the groups that the question named.
+    """
+
+    release = models.CharField(max_length=32)
+    digest = models.CharField(max_length=64)
+    canonical = models.TextField()
+    value = models.BigIntegerField(null=True)
+    group = models.ForeignKey(LedgerGroup, on_delete=models.PROTECT, related_name="answers", null=True)
+    named = models.JSONField(default=list)
+    fresh = models.BooleanField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = (models.UniqueConstraint(fields=["release", "digest"], name="one_answer_a_question_release"),)
+
+    def __str__(self) -> str:
+        return f"{self.release}: count {self.digest[:8]}"
+
+
+class LedgerReading(models.Model):
+    """That a person was shown an answer for a study: what both have paid for.
+
+    ``draft``: the study had never been submitted.
+    """
+
+    answer = models.ForeignKey(LedgerAnswer, on_delete=models.PROTECT, related_name="readings")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="readings")
+    study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="readings")
+    draft = models.BooleanField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = (
+            models.UniqueConstraint(fields=["answer", "person", "study"], name="one_reading_an_answer_person_study"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.study}: {self.answer}"
 
 
 class Extract(models.Model):

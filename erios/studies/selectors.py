@@ -12,8 +12,6 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from erios.accounts.models import User, holding
-from erios.extracts.counts import EVERYBODY
-from erios.extracts.criteria import digest
 from erios.governance.proposal import FINDINGS, Finding, LegalRoute, lint
 from erios.governance.purposes import Declaration
 from erios.governance.roles import Permission, Role
@@ -89,12 +87,6 @@ def visible_studies(user: User) -> QuerySet[Study]:
 def own_studies(user: User) -> QuerySet[Study]:
     kinds = [PartKind.PROPOSER, PartKind.TEAM]
     return Study.objects.filter(proposals__parts__person=user, proposals__parts__kind__in=kinds).distinct()
-
-
-def spent(study: Study) -> int:
-    """Counts that the study was shown, but everybody's, of its budget."""
-    everybody = digest(EVERYBODY)
-    return study.counts.exclude(digest=everybody).values("release", "digest").distinct().count()
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from etl.erasure import Erasure, erase
 from etl.maintenance import Compacted, Vacuumed, compact, keep, vacuum
 from etl.sealing import write_private
 from etl.task_runner import Progress, SparkRunner
+from etl.warehouse.release import latest
 
 
 def pinned_releases(settings: Settings) -> dict[str, str]:
@@ -78,9 +79,19 @@ def erase_patient(settings: Settings, patients: Sequence[str], reason: str, *, l
 
     folders = [folder for folder in candidates if folder.exists()]
     erasure = erase(config, references, folders, landing=landing, done=record)
+    _forget_in_ledger(settings)
     if erasure.after is None or erasure.after.occurrences:
         raise InternalError(f"the scan after the erasure still finds the patient: see {reports[0]}")
     return erasure, reports[0]
+
+
+def _forget_in_ledger(settings: Settings) -> None:
+    """Take whoever is in no release any more out of the disclosure ledger's roster."""
+    open_database()
+    from erios.extracts.counts import open_counter
+    from erios.studies.ledger import forget_absent  # Django's models, once it is set up
+
+    forget_absent(open_counter(settings) if latest(settings.warehouse) else None)
 
 
 def _write_report(settings: Settings, erasure: Erasure, reason: str, *, landing: bool) -> Path:

@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 
 from erios.errors import RefusedError
-from erios.extracts.counts import Cell, Counter
+from erios.extracts.counts import Counter
 from erios.extracts.criteria import And, Criterion, Diagnosis, Leaf, Not, Or
 from erios.governance.disclosure import Parameters
+from tests.desk import Desk
 
 SIZES = 11
 BANDS, BAND = 40, 50
@@ -178,19 +179,18 @@ def estimate(attack: str, size: int, seed: int, parameters: Parameters) -> tuple
     """The attacker's estimate of |T| with a whole budget, the counts shown, and the questions refused."""
     secret = random.Random(f"secret {seed}").randbytes(32)
     counter = Counter(_Made(), Hospital(size, seed), secret, parameters)  # type: ignore[arg-type]
-    history: list[Cell] = []
+    desk = Desk(parameters)
     rows: list[tuple[dict[Leaf, float], int]] = []
     refused = 0
     for question, known in islice(ATTACKS[attack](random.Random(f"{attack} {seed}")), parameters.budget):
         try:
-            answer = counter.count(question, history)
+            answer = desk.ask(counter, question)
         except RefusedError:
             refused += 1
             continue
-        history += answer.cells
         if answer.total.value is not None:
             rows.append((known, answer.total.value))
-    return _least_squares(rows, parameters), len(history), refused
+    return _least_squares(rows, parameters), desk.shown_to("ada"), refused
 
 
 class _Made:

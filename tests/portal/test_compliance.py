@@ -170,12 +170,11 @@ def past_the_directory(settings: Settings, _patch: pytest.MonkeyPatch) -> Settin
 
 
 def small_count(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
-    from erios.studies.models import ShownCount
+    from erios.studies.models import LedgerAnswer, LedgerReading
 
     study = at(State.ACTIVE).study
-    ShownCount.objects.create(
-        study=study, release="r000001", digest="0" * 64, canonical="{}", value=10, fresh=True, asked_by=who("ada")
-    )
+    answer = LedgerAnswer.objects.create(release="r000001", digest="0" * 64, canonical="{}", value=10, fresh=True)
+    LedgerReading.objects.create(answer=answer, study=study, person=who("ada"), draft=False)
     return settings
 
 

@@ -174,7 +174,7 @@ def test_fifty_people_at_once_meet_no_fault_and_lose_nothing(counted: Settings, 
     for study in studies:
         content = study.proposals.get().content
         assert (content["question"], content["information"]) == ("methode", "cadre")
-        assert (study.comments.count(), study.counts.count()) == (1, 2)
+        assert (study.comments.count(), study.readings.count()) == (1, 2)
     events = Counter(event.action for event in read_events(counted))
     kinds = [events[f"study.{kind}"] for kind in ("start", "edit", "count", "comment")]
     assert kinds == [2 * PAIRS, 2 * PAIRS, 2 * PAIRS, PAIRS]

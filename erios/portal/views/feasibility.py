@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from erios.errors import EriosError, InputError
-from erios.extracts.counts import Feasibility, load_parameters
+from erios.extracts.counts import Feasibility
 from erios.extracts.criteria import describe
 from erios.extracts.criteria.words import label
 from erios.governance.roles import Permission
@@ -20,6 +20,7 @@ from erios.portal.access import StaffRequest, needs
 from erios.portal.criteria_form import KINDS, criteria_of, new_row, rows_from, rows_of, shown
 from erios.portal.views.studies import wizard_page
 from erios.studies import actions, selectors
+from erios.studies.ledger import left
 from erios.studies.models import Proposal
 from erios.workflows.count import count_patients
 from etl.errors import EtlError
@@ -54,7 +55,7 @@ def feasibility(request: StaffRequest, number: str, version: int) -> HttpRespons
     values = {
         "rows": shown(rows),
         "kinds": {kind: label(kind) for kind in KINDS},
-        "left": load_parameters().budget - selectors.spent(proposal.study),
+        "left": left(proposal.study, request.user),
     }
     return render(request, "portal/feasibility.html", wizard_page(proposal, "cohorte", None, **values))
 
@@ -68,8 +69,8 @@ def count(request: StaffRequest, number: str, version: int) -> HttpResponse:
         answer = count_patients(study=proposal.study, by=request.user, criteria=_criteria(request))
     except (EriosError, EtlError) as error:
         return render(request, "portal/count.html", {"fault": str(error)})
-    left = load_parameters().budget - selectors.spent(proposal.study)
-    return render(request, "portal/count.html", {"answer": answer, "left": left, **_shown(answer)})
+    known = {"answer": answer, "left": left(proposal.study, request.user)}
+    return render(request, "portal/count.html", {**known, **_shown(answer)})
 
 
 def _criteria(request: StaffRequest) -> Any:

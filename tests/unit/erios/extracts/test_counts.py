@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from erios.errors import InputError, RefusedError, UsageError
-from erios.extracts.counts import Cell, Counter, load_parameters
-from erios.extracts.criteria import And, Criterion, Diagnosis, Leaf, Not, Or, canonical_json, parse
+from erios.extracts.counts import Counter, Feasibility, load_parameters
+from erios.extracts.criteria import And, Criterion, Diagnosis, Leaf, Not, Or, parse
+from erios.extracts.differencing import count_bits
 from erios.governance.disclosure import Parameters
+from tests.desk import Desk
 
 SECRET = b"a secret of thirty-two bytes ....."
 PATIENTS = 2000
@@ -39,8 +40,16 @@ class Groups:
         return flags
 
 
+class Shifted(Groups):
+    """The same the year after: each group has lost its first fifty patients, and fifty others have come."""
+
+    def _flags(self, leaf: Leaf) -> Any:
+        return np.roll(super()._flags(leaf), 50)
+
+
 class Release:
-    id = "r1"
+    def __init__(self, name: str = "r1") -> None:
+        self.id = name
 
     def names(self) -> list[str]:
         return ["patient", "condition"]
@@ -50,9 +59,13 @@ def _counter(**parameters: Any) -> Counter:
     return Counter(Release(), Groups(), SECRET, Parameters(**parameters))  # type: ignore[arg-type]
 
 
-def _ask_all(counter: Counter, questions: Sequence[Criterion], history: list[Cell]) -> None:
-    for question in questions:
-        history += counter.count(question, history).cells
+def _ask(question: Criterion, **parameters: Any) -> Feasibility:
+    return Desk().ask(_counter(**parameters), question)
+
+
+def _ask_in_a_draft_each(desk: Desk, counter: Counter, questions: Sequence[Criterion]) -> None:
+    for n, question in enumerate(questions):
+        desk.ask(counter, question, study=f"draft {n}")
 
 
 def _tens(low: int, high: int) -> Diagnosis:
@@ -63,7 +76,7 @@ def test_same_cohort_has_one_answer_however_it_is_asked():
     whole, parts = _tens(0, 60), Or((_tens(0, 20), _tens(20, 60)))
     cut = And((_tens(0, 80), Not(_tens(60, 80))))
 
-    answers = {_counter().count(question).total for question in (whole, parts, cut)}
+    answers = {_ask(question).total for question in (whole, parts, cut)}
 
     assert len(answers) == 1
     assert abs((answers.pop().value or 0) - 600) <= Parameters().bound
@@ -71,81 +84,115 @@ def test_same_cohort_has_one_answer_however_it_is_asked():
 
 @pytest.mark.parametrize("group", [_tens(5, 5), _tens(5, 6)], ids=["nobody", "ten"])
 def test_small_group_is_masked_and_leaves_no_trace_beside_another(group):
-    counter = _counter()
     base: Criterion = _tens(20, 50)
 
-    assert str(counter.count(group).total) == "fewer than 11"
-    plain = counter.count(base).total
+    assert str(_ask(group).total) == "fewer than 11"
+    plain = _ask(base).total
     for question in (Or((base, group)), And((base, Not(group))), And((Or((base, group)), Not(And((base, group)))))):
-        assert counter.count(question).total == plain
+        assert _ask(question).total == plain
 
 
 @pytest.mark.parametrize(("exact", "shown"), [(10, False), (11, True)])
-def test_what_fewer_than_eleven_meet_exactly_is_masked_whatever_the_group_that_answers(exact, shown):
-    counter, question = _counter(), And((_tens(20, 50),))
-    text = canonical_json(question)
-    groups = replace(counter._groups([text])[text], exact=exact)
+def test_what_fewer_than_eleven_meet_exactly_is_masked_whatever_the_group_that_answers(exact, shown, monkeypatch):
+    counter = _counter()
+    answered = counter._answered
+    monkeypatch.setattr(counter, "_answered", lambda *asked: (answered(*asked)[0], exact))
 
-    cell = counter._answer(question, text, groups, counter._replayed([]))
-
-    assert (cell.value is not None) == shown
+    assert (Desk().ask(counter, _tens(20, 50)).total.value is not None) == shown
 
 
 def test_group_of_eleven_and_more_is_counted_beside_another():
-    counter = _counter()
-
-    assert counter.count(Or((_tens(20, 50), _tens(5, 15)))).total != counter.count(_tens(20, 50)).total
+    assert _ask(Or((_tens(20, 50), _tens(5, 15)))).total != _ask(_tens(20, 50)).total
 
 
 def test_nearly_the_same_cohort_borrows_the_answer_of_the_earlier_one():
-    counter = _counter()
-    first = counter.count(_tens(20, 50))
-
-    second = counter.count(_tens(20, 51), first.cells)
+    desk, counter = Desk(), _counter()
+    first = desk.ask(counter, _tens(20, 50))
+    second = desk.ask(counter, _tens(20, 51))
 
     assert second.total == first.total
-    assert not second.cells[-1].fresh
-    assert counter.count(_tens(20, 53), first.cells).cells[-1].fresh
+    assert not second.entry.answers[-1].fresh
+    assert desk.ask(counter, _tens(20, 53)).entry.answers[-1].fresh
+
+
+def test_another_person_in_another_study_is_given_the_same_answers():
+    desk, counter = Desk(), _counter()
+    first = desk.ask(counter, _tens(20, 50), "ada", "draft 1")
+
+    assert desk.ask(counter, _tens(20, 51), "bob", "draft 2").total == first.total
+    assert desk.ask(counter, _tens(20, 50), "bob", "draft 2").entry.answers == ()
+
+
+def test_group_of_the_next_release_is_taken_for_that_of_the_release_before():
+    desk, counter, tomorrow = Desk(), _counter(), Counter(Release("r2"), Groups(), SECRET, Parameters())  # type: ignore[arg-type]
+    first = desk.ask(counter, _tens(20, 50))
+    second = desk.ask(tomorrow, _tens(20, 51))
+
+    assert (second.total, second.everybody) == (first.total, first.everybody)
+    assert second.cost == 1
+
+
+def test_what_changed_between_two_releases_is_a_group_that_is_not_counted_better_than_another():
+    desk, question = Desk(), _tens(20, 50)
+    desk.ask(_counter(), question)
+    moved = Counter(Release("r2"), Shifted(), SECRET, Parameters())  # type: ignore[arg-type]
+    answer = desk.ask(moved, question).entry.answers[-1]
+
+    sizes = sorted(count_bits(desk.ledger.groups.packed(place)) for place in answer.named)
+    assert sizes == [50, 50, 300, PATIENTS]
 
 
 def test_question_asked_again_is_free_and_the_same():
-    counter = _counter(budget=3)
+    desk, counter = Desk(Parameters(budget=3)), _counter()
     question = And((_tens(0, 90), _tens(30, 99)))
-    first = counter.count(question)
-    again = counter.count(And((_tens(0, 90), _tens(30, 99))), first.cells)
+    first = desk.ask(counter, question)
+    again = desk.ask(counter, And((_tens(0, 90), _tens(30, 99))))
 
-    assert (first.cost, again.cost, again.cells) == (2, 0, ())
+    assert (first.cost, again.cost, again.entry.answers) == (2, 0, ())
     assert again.steps == first.steps
 
 
-def test_budget_refuses_what_is_left_over():
-    counter = _counter(budget=1)
-    history = counter.count(_tens(0, 40)).cells
+def test_budget_of_a_study_refuses_what_is_left_over():
+    desk, counter = Desk(Parameters(budget=1)), _counter()
+    desk.ask(counter, _tens(0, 40), "ada", "S1")
 
     with pytest.raises(RefusedError, match="1 new counts and 0 of the study's 1 are left"):
-        counter.count(_tens(40, 90), history)
-    assert counter.count(_tens(40, 90), history, spent=0).cost == 1
+        desk.ask(counter, _tens(40, 90), "bob", "S1")
+    assert desk.ask(counter, _tens(40, 90), "bob", "S2").cost == 1
 
 
-def test_history_of_another_release_spends_and_answers_nothing():
-    counter = _counter()
-    old = [cell.__class__(**{**cell.__dict__, "release": "r0"}) for cell in counter.count(_tens(0, 40)).cells]
+def test_budget_of_a_person_does_not_grow_by_opening_studies():
+    desk, counter = Desk(Parameters(person=3, before_submission=2)), _counter()
+    desk.ask(counter, _tens(0, 40), "ada", "draft 1")
+    desk.ask(counter, _tens(10, 50), "ada", "draft 2")
 
-    assert counter.count(_tens(0, 40), old).cost == 1
+    with pytest.raises(RefusedError, match="0 of your 2 in 365 days for studies that were never submitted are left"):
+        desk.ask(counter, _tens(20, 60), "ada", "draft 3")
+    assert desk.ask(counter, _tens(0, 40), "ada", "draft 3").cost == 1  # the new study's account alone pays
+    desk.ask(counter, _tens(20, 60), "ada", "S1")
+    with pytest.raises(RefusedError, match="0 of your 3 in 365 days, over all studies, are left"):
+        desk.ask(counter, _tens(40, 90), "ada", "S1")
+
+
+def test_release_of_tomorrow_costs_anew():
+    desk, question = Desk(), _tens(0, 40)
+    desk.ask(_counter(), question)
+
+    assert desk.ask(Counter(Release("r2"), Groups(), SECRET, Parameters()), question).cost == 1  # type: ignore[arg-type]
 
 
 def test_crossing_answers_about_one_group_is_refused():
-    counter = _counter()
-    history = list(counter.count(_tens(80, 99)).cells)
+    desk, counter = Desk(), _counter()
+    desk.ask(counter, _tens(80, 99))
     bands = [_tens(n, n + 2) for n in range(0, 80, 2)]
 
     with pytest.raises(RefusedError, match="too precisely"):
-        _ask_all(counter, [question for band in bands for question in (band, Or((band, _tens(80, 99))))], history)
-    assert 5 < len(history) < 40
+        _ask_in_a_draft_each(desk, counter, [q for band in bands for q in (band, Or((band, _tens(80, 99))))])
+    assert 5 < desk.shown_to("ada") < 40
 
 
 def test_attrition_has_a_count_for_each_step_in_the_order_asked():
-    answer = _counter().count(And((_tens(0, 90), _tens(30, 99), _tens(40, 41))))
+    answer = _ask(And((_tens(0, 90), _tens(30, 99), _tens(40, 41))))
 
     assert [step.criterion for step in answer.steps] == [_tens(0, 90), _tens(30, 99), _tens(40, 41)]
     assert [step.shown.value is None for step in answer.steps] == [False, False, True]
@@ -153,21 +200,21 @@ def test_attrition_has_a_count_for_each_step_in_the_order_asked():
 
 
 def test_leaves_are_asked_of_the_engine_once():
-    counter = _counter()
-    counter.count(And((_tens(0, 90), _tens(30, 99))))
-    counter.count(And((_tens(30, 99), _tens(0, 90))))
+    desk, counter = Desk(), _counter()
+    desk.ask(counter, And((_tens(0, 90), _tens(30, 99))))
+    desk.ask(counter, And((_tens(30, 99), _tens(0, 90))))
 
     assert counter._engine.asked == 1  # type: ignore[attr-defined]
 
 
 def test_table_that_the_release_lacks_is_named():
     with pytest.raises(InputError, match="release r1 has no table observation"):
-        _counter().count(parse({"laboratory": {"loinc": "718-7"}}))
+        _ask(parse({"laboratory": {"loinc": "718-7"}}))
 
 
 def test_question_of_too_many_criteria_is_refused():
     with pytest.raises(InputError, match="at most 12 different criteria, this one 13"):
-        _counter().count(Or(tuple(_tens(n, n + 5) for n in range(13))))
+        _ask(Or(tuple(_tens(n, n + 5) for n in range(13))))
 
 
 def test_parameters_of_the_repository_are_the_defaults():

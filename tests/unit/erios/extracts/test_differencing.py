@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from erios.extracts.differencing import Named, is_overexposed
+from erios.extracts.differencing import Groups, Naming, Overlaps, count_apart, is_overexposed, pack, unpack
 
 PATIENTS, THRESHOLD = 500, 11
 
 
-def _named(groups: list[np.ndarray]) -> Named:
-    named = Named(THRESHOLD, np.packbits(np.ones(PATIENTS, dtype=bool)))
-    for group in groups:
-        named.nearest(group)
-    return named
+def _overlaps(groups: list[np.ndarray]) -> Overlaps:
+    overlaps = Overlaps()
+    for place, group in enumerate(groups):
+        overlaps.extend({place: pack(group)})
+    return overlaps
 
 
 @pytest.fixture
@@ -24,27 +24,49 @@ def groups() -> list[np.ndarray]:
 
 
 def test_shared_patients_are_those_of_plain_counting(groups):
-    everybody = np.ones(PATIENTS, dtype=bool)
-    of = [everybody, *groups]
+    expected = [[int((a & b).sum()) for a in groups] for b in groups]
 
-    assert _named(groups).shared.tolist() == [[int((a & b).sum()) for a in of] for b in of]
+    assert _overlaps(groups).shared.tolist() == expected
+    assert Overlaps().extended(dict(enumerate(map(pack, groups)))).shared.tolist() == expected
 
 
 def test_group_is_named_once_and_near_ones_are_taken_for_it(groups):
-    named, near = _named(groups), groups[0].copy()
+    naming = Naming(Groups(THRESHOLD))
+    for group in groups:
+        naming.nearest(group)
+    near = groups[0].copy()
     near[:10] = ~near[:10]
 
-    assert np.array_equal(named.nearest(near), groups[0])
-    assert named.index(np.packbits(groups[0])) == 1
-    assert len(named.shared) == len(groups) + 1
+    assert np.array_equal(naming.nearest(near), groups[0])
+    assert naming.place(groups[0]) == 0
+    assert len(naming.layer) == len(groups)
 
 
-def test_copy_goes_on_without_its_original(groups):
-    named = _named(groups[:3])
-    other = named.copy()
-    other.nearest(groups[3])
+def test_layer_sees_what_is_below_and_leaves_it_as_it_is(groups):
+    below = Groups(THRESHOLD)
+    below.add(pack(groups[0]))
+    naming = Naming(Groups(THRESHOLD, below))
 
-    assert (len(named.shared), len(other.shared)) == (4, 5)
+    assert [naming.place(groups[0]), naming.place(groups[1])] == [0, 1]
+    assert (len(below), len(naming.layer)) == (1, 2)
+    assert np.array_equal(unpack(naming.layer.packed(1), PATIENTS), groups[1])
+
+
+def test_drift_is_how_far_leaves_are_from_the_groups_they_are_taken_for(groups):
+    naming, near = Naming(Groups(THRESHOLD)), groups[0].copy()
+    near[:7] = ~near[:7]
+    naming.nearest_leaf(groups[0])
+    naming.nearest_leaf(near)
+
+    assert naming.drift == 7
+
+
+def test_longer_roster_changes_no_group(groups):
+    longer = np.concatenate([groups[0], np.zeros(100, dtype=bool)])
+
+    assert count_apart(pack(longer), pack(groups[0])) == 0
+    longer[-3:] = True
+    assert count_apart(pack(longer), pack(groups[0])) == count_apart(pack(groups[0]), pack(longer)) == 3
 
 
 @pytest.mark.parametrize("answers", [1, 2, 4])
@@ -57,4 +79,4 @@ def test_exposure_is_that_of_plain_linear_algebra(groups, answers):
 
     for looks in (0.5, 0.9, 1.5, 4.0):
         expected = any(v < 1 / (1 / g.sum() + looks / 100) for v, g in zip(left, groups, strict=True))
-        assert is_overexposed(_named(groups).shared, range(1, answers + 1), 100.0, looks) == expected
+        assert is_overexposed(_overlaps(groups).shared, range(answers), range(len(groups)), 100.0, looks) == expected

@@ -9,7 +9,7 @@ import pytest
 
 from erios.errors import RefusedError, UsageError
 from erios.governance import disclosure
-from erios.governance.disclosure import Parameters, Shown
+from erios.governance.disclosure import Account, Parameters, Shown
 from erios.translation import using
 
 SECRET = b"a secret of thirty-two bytes ....."
@@ -94,15 +94,27 @@ def test_series_repeats_the_count_before_a_small_step():
     assert disclosure.protect_series((500, 495, 480, 470, 8)) == (500, 500, 480, 480, None)
 
 
-def test_question_already_asked_is_free():
-    assert disclosure.cost({"a", "b"}, ["a", "c", "c"]) == 1
-    assert disclosure.cost({"a"}, ["a"]) == 0
+def test_question_already_asked_is_free_to_the_account_that_was_shown_it():
+    shown = Account("study", 3, 1, frozenset({("r1", "a")}))
+    fresh = Account("person", 3)
+
+    assert [account.price([("r1", "a"), ("r1", "c"), ("r1", "c")]) for account in (shown, fresh)] == [1, 2]
+    assert disclosure.check_budget((shown, fresh), [("r1", "a"), ("r1", "c")], DEFAULTS) == 2
+    assert disclosure.check_budget((shown,), [("r1", "a")], DEFAULTS) == 0
 
 
-def test_budget_refuses_what_is_not_left():
-    small = Parameters(budget=3)
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("study", "2 new counts and 1 of the study's 3 are left"),
+        ("person", "1 of your 3 in 365 days, over all studies, are left"),
+        ("drafts", "1 of your 3 in 365 days for studies that were never submitted are left"),
+    ],
+)
+def test_budget_refuses_what_is_not_left(kind, sentence):
+    paid = Account(kind, 3, 2)
 
-    disclosure.check_budget(2, 1, small)
-    with pytest.raises(RefusedError, match="1 of the study's 3 are left"):
-        disclosure.check_budget(2, 2, small)
-    assert disclosure.left(9, small) == 0
+    disclosure.check_budget([paid], [("r1", "a")], DEFAULTS)
+    with pytest.raises(RefusedError, match=sentence):
+        disclosure.check_budget([Account("study", 9), paid], [("r1", "a"), ("r1", "b")], DEFAULTS)
+    assert Account(kind, 3, 9).left == 0

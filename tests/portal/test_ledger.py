@@ -1,0 +1,103 @@
+"""The hospital's disclosure ledger in the database: one answer for everybody, charged to person and study."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from erios.accounts.models import User
+from erios.errors import RefusedError
+from erios.extracts.counts import Feasibility, load_parameters, open_counter
+from erios.governance.study import State
+from erios.settings import Settings
+from erios.studies import ledger as ledgers
+from erios.studies.actions import ask_count, start_study
+from erios.studies.models import LedgerAnswer, LedgerGroup, LedgerPatients, LedgerReading, Study
+from tests.portal.stories import at, who
+
+ADULTS: Any = {"age": {"min": 40, "at": "2026-01-01"}}
+NEARLY: Any = {"age": {"min": 41, "at": "2026-01-01"}}
+
+
+def _ask(study: Study, by: User, criteria: Any) -> Feasibility:
+    return ask_count(study=study, by=by, criteria=criteria)
+
+
+@pytest.fixture
+def draft(counted: Settings) -> Study:
+    return start_study(by=who("ada")).study
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Budgets of a few counts."""
+    from dataclasses import replace
+
+    small = replace(load_parameters(), person=3, before_submission=2)
+    monkeypatch.setattr("erios.extracts.counts.load_parameters", lambda: small)
+    monkeypatch.setattr("erios.studies.ledger.load_parameters", lambda: small)
+
+
+def test_a_question_has_one_answer_in_the_hospital_and_each_who_reads_it_is_charged(draft: Study) -> None:
+    other = at(State.ACTIVE).study
+    first, second = _ask(draft, who("ada"), ADULTS), _ask(other, who("dan"), ADULTS)
+
+    assert second.steps == first.steps
+    assert (first.cost, second.cost) == (1, 1)
+    assert LedgerAnswer.objects.count() == 2  # everybody, and the adults
+    readings = LedgerReading.objects.values_list("person__username", "study__number", "draft").distinct()
+    assert set(readings) == {("ada", draft.number, True), ("dan", other.number, False)}
+
+
+def test_near_groups_are_recognised_over_people_and_studies(draft: Study) -> None:
+    first = _ask(draft, who("ada"), ADULTS)
+    second = _ask(start_study(by=who("bob")).study, who("dan"), NEARLY)
+
+    assert second.total == first.total
+    assert not second.entry.answers[-1].fresh
+
+
+def test_ledger_read_anew_is_the_one_that_was_kept(draft: Study) -> None:
+    _ask(draft, who("ada"), {"and": [ADULTS, {"sex": "female"}]})
+    with ledgers.open_ledger() as kept:
+        answers, groups = dict(kept.answers), len(kept.groups)
+    ledgers._reading.begin()
+
+    with ledgers.open_ledger() as anew:
+        assert (anew.answers, len(anew.groups)) == (answers, groups)
+        assert groups == LedgerGroup.objects.count() > 2
+
+
+def test_opening_studies_gives_no_more_counts(draft: Study, tight: None) -> None:
+    _ask(draft, who("ada"), {"sex": "female"})
+    _ask(start_study(by=who("ada")).study, who("ada"), {"sex": "male"})
+    third, active = start_study(by=who("ada")).study, at(State.ACTIVE).study
+
+    assert (ledgers.left(third, who("ada")), ledgers.left(third, who("dan"))) == (0, 2)
+    with pytest.raises(RefusedError, match="0 of your 2 in 365 days for studies that were never submitted"):
+        _ask(third, who("ada"), ADULTS)
+    _ask(active, who("ada"), ADULTS)
+    with pytest.raises(RefusedError, match="0 of your 3 in 365 days, over all studies"):
+        _ask(active, who("ada"), {"age": {"max": 30, "at": "2026-01-01"}})
+
+
+def test_refused_question_leaves_nothing_in_the_ledger(draft: Study, tight: None) -> None:
+    before = LedgerAnswer.objects.count(), LedgerGroup.objects.count(), LedgerReading.objects.count()
+
+    with pytest.raises(RefusedError, match="3 new counts"):
+        _ask(draft, who("ada"), {"and": [{"sex": "female"}, ADULTS, {"age": {"max": 90, "at": "2026-01-01"}}]})
+    assert (LedgerAnswer.objects.count(), LedgerGroup.objects.count(), LedgerReading.objects.count()) == before
+
+
+def test_roster_holds_no_record_key_and_forgets_who_is_erased(draft: Study, counted: Settings) -> None:
+    _ask(draft, who("ada"), ADULTS)
+    counter = open_counter(counted)
+    stored = b"".join(bytes(row.digests) for row in LedgerPatients.objects.all())
+
+    assert len(stored) == 8 * len(counter.patients)
+    assert not any(int(key).to_bytes(8, "little") in stored for key in counter._keys)
+    ledgers.forget_absent(cast(Any, SimpleNamespace(patients=counter.patients[1:])))
+    with ledgers.open_ledger() as ledger:
+        assert list(ledger.roster.missing(counter.patients)) == list(counter.patients[:1])
