@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RUN_FILE, SENT, ENDED = "mlflow_run", "shipped", "ended"
 SILENT = "the training process ended without a word: it was killed, or its machine failed"
+CLOSED_ELSEWHERE = "its record was ended at the tracking by somebody else: what came after that is not in it"
 EVERY = 1.0
 """Seconds between two transfers."""
 _STATUS = {Outcome.DONE: "FINISHED", Outcome.FAILED: "FAILED", Outcome.STOPPED: "KILLED"}
@@ -159,13 +160,19 @@ def _pieces(entries: list[Any], most: int) -> Iterable[list[Any]]:
 
 
 def end_run(client: MlflowClient, run_id: str, folder: Path, outcome: Outcome, reason: str) -> None:
-    """Close the MLflow run with its reason; a closed run is never written to again."""
+    """Close the MLflow run with its reason, once; a closed run is never written to again."""
     if (folder / ENDED).exists():
         return
-    if reason:
-        client.set_tag(run_id, "erios.reason", reason)
-    client.set_terminated(run_id, _STATUS[outcome])
+    if not has_ended(client, run_id):
+        if reason:
+            client.set_tag(run_id, "erios.reason", reason)
+        client.set_terminated(run_id, _STATUS[outcome])
     write_whole(folder / ENDED, json.dumps({"status": outcome, "reason": reason}).encode())
+
+
+def has_ended(client: MlflowClient, run_id: str) -> bool:
+    """Is the MLflow run read-only from now on?"""
+    return client.get_run(run_id).info.status in _STATUS.values()
 
 
 def read_end(folder: Path) -> tuple[Outcome, str] | None:
@@ -184,8 +191,18 @@ def close_lost(spec: RunSpec, attempt: int, reason: str = SILENT) -> bool:
         return False
     client = make_client(spec)
     run_id = open_run(client, spec, attempt)
-    end_run(client, run_id, folder, *(send(client, run_id, folder) or (Outcome.FAILED, reason)))
+    if has_ended(client, run_id):
+        end = _last_end(folder) or (Outcome.FAILED, CLOSED_ELSEWHERE)
+    else:
+        end = send(client, run_id, folder) or (Outcome.FAILED, reason)
+    end_run(client, run_id, folder, *end)
     return True
+
+
+def _last_end(folder: Path) -> tuple[Outcome, str] | None:
+    """The end that the attempt logged, where all of its events were sent before the run was closed."""
+    events = [event for event, offset in read_events(folder) if "end" in event and offset <= sent_until(folder)]
+    return (Outcome(events[-1]["end"]), events[-1]["reason"]) if events else None
 
 
 def make_client(spec: RunSpec) -> MlflowClient:

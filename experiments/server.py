@@ -7,7 +7,10 @@ by the roof. Passwords are drawn here, stored as MLflow's hash, and returned onc
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.closed_runs import protect_ended_runs
 from experiments.recorder import silence
 
 if TYPE_CHECKING:
@@ -29,6 +33,12 @@ database_uri = {accounts}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 admin_username = {administrator}
 """
+_INHERITED_NEVER = re.compile(
+    r"_?MLFLOW_(?!SERVER_(?:ALLOWED_HOSTS|CORS_ALLOWED_ORIGINS)$)|OTEL_|(?:https?|all|no)_proxy$|prometheus_", re.I
+)
+"""Variables of the caller that the server does not get: of MLflow's, all but those that say who may ask."""
+_WITHOUT_NETWORK = ("unshare", "--user", "--map-current-user", "--net", "--")
+"""Runs a command in a network namespace of its own, where no interface is up; a socket that it inherits is usable."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ def make_ready(server: Server) -> None:
     """
     with _alone(server):
         store = _store(server)
-        _records(server)
+        protect_ended_runs(_records(server).engine)
         if not store.has_user(ADMINISTRATOR):
             store.create_user(ADMINISTRATOR, secrets.token_urlsafe(32), is_admin=True)
         text = _SETTINGS.format(accounts=server.accounts.replace("%", "%%"), administrator=ADMINISTRATOR)
@@ -154,19 +164,55 @@ def _store(server: Server) -> SqlAlchemyStore:
     return store  # type: ignore[no-any-return]
 
 
-def command(server: Server, host: str, port: int, workers: int) -> list[str]:
-    """The server as a process in the foreground."""
-    where = ["--host", host, "--port", str(port), "--workers", str(workers)]
-    kept = ["--backend-store-uri", server.records, "--artifacts-destination", str(server.folder / "artifacts")]
-    return [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", *where, *kept]
+def command(listening: int, workers: int, *, isolated: bool) -> list[str]:
+    """The server as a process in the foreground. ``listening``: the descriptor of a socket that listens, inherited;
+    ``isolated``: in a network namespace of its own."""
+    program = [sys.executable, "-m", "experiments.tracking_app", str(listening), str(workers)]
+    return [*_WITHOUT_NETWORK, *program] if isolated else program
+
+
+def can_isolate(server: Server) -> bool:
+    """Can the server's process do without a network: is its database no other machine's, and may this account do it?"""
+    from sqlalchemy.engine import make_url
+
+    url = make_url(server.records)
+    host = str(url.host or url.query.get("host", ""))
+    return host[:1] in ("", "/") and shutil.which("unshare") is not None and _may_unshare()
+
+
+def _may_unshare() -> bool:
+    return subprocess.run([*_WITHOUT_NETWORK, "true"], capture_output=True, check=False).returncode == 0
 
 
 def environment(server: Server, key: str) -> dict[str, str]:
-    """The process's variables; ``key`` signs its forms."""
+    """The process's variables; ``key`` signs its forms. Nothing of MLflow's own, and no proxy, is inherited."""
     silence()
+    inherited = {name: value for name, value in os.environ.items() if not _INHERITED_NEVER.match(name)}
     return {
-        **os.environ,
+        **inherited,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_AUTH_CONFIG_PATH": str(server.settings),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": key,
+        "MLFLOW_ENABLE_AI_GATEWAY": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS": "false",
+        "MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS": "false",
+        "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false",
+        "MLFLOW_ENABLE_OTLP_EXPORTER": "false",
+        "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
+        **serving_environment(server),
+    }
+
+
+def serving_environment(server: Server) -> dict[str, str]:
+    """What ``mlflow server`` hands its processes by variables: where records and files are, and how it is served."""
+    return {
+        "_MLFLOW_SERVER_FILE_STORE": server.records,
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(server.folder / "artifacts"),
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "_MLFLOW_SGI_NAME": "uvicorn",
+        "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED": "true",
+        "_MLFLOW_IN_JOB_EXECUTOR": "false",
+        "_MLFLOW_SERVER_BOOT_ID": secrets.token_hex(16),
     }

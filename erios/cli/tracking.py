@@ -31,7 +31,7 @@ def serve(
     """
     check_free(host, port)
     screen().print(f"The tracking server answers at http://{host}:{port}; Ctrl-C ends it.", soft_wrap=True)
-    raise typer.Exit(serve_tracking(host, port, workers))
+    raise typer.Exit(serve_tracking(host, port, workers, lambda line: screen().print(line, soft_wrap=True)))
 
 
 @app.command()

@@ -125,9 +125,9 @@ def test_a_run_is_told_to_the_server_and_seen_by_its_team_alone(tracking: Tracki
     assert tracking.ask(get)[0] == 401
     assert tracking.ask(get, me, "not the password")[0] == 401
     assert tracking.ask("api/2.0/mlflow/runs/create", "eve", stranger, {"experiment_id": number})[0] == 403
-    assert (
-        tracking.ask("api/2.0/mlflow/users/create", "eve", stranger, {"username": "x", "password": "x" * 20})[0] == 403
-    )
+    assert tracking.ask("api/2.0/mlflow/users/create", me, password, {"username": "x", "password": "x" * 20})[0] == 404
+    tag = {"run_id": tracked.info.run_id, "key": "erios.reason", "value": "another"}
+    assert tracking.ask("api/2.0/mlflow/runs/set-tag", me, password, tag)[0] == 400  # it has ended
     Part.objects.filter(person__username=me).delete()
     share_runs()
     assert tracking.experiments(me, password) == []
