@@ -43,7 +43,7 @@ class Desk:
         if _new(study):
             paid = self._of(person, drafts=True)
             accounts.append(self._account("drafts", self.parameters.before_submission, paid, self._of(person)))
-        return Reader(f"{person} {study}", tuple(accounts), frozenset(of_study | self._of(person)))
+        return Reader(person, tuple(accounts), frozenset(of_study | self._of(person)))
 
     @staticmethod
     def _account(kind: str, limit: int, paid: set[Key], shown: set[Key]) -> Account:

@@ -91,7 +91,7 @@ class Entry:
 class Reader:
     """Who asks: the accounts that pay, and all answers that they and the people around them were shown (``circle``).
 
-    ``name`` is the same for the same people, so that what was reckoned for them is used again.
+    ``name`` is the person's: how their groups overlap is kept by it for the next question.
     """
 
     name: str = ""

@@ -1,7 +1,8 @@
 """How the cohort of an extract crosses cohorts that were told of before: does the difference single out a few?
 
-Owns the crossing, on one release, by the warehouse's own keys. What comes out says whether a difference lies under the
-threshold, never how many patients are in it: a number under the threshold must not leave this module.
+Owns the crossing, on one release, by the warehouse's own keys. What comes out is the DPO's to read, and says whether a
+difference lies under the threshold, never how many patients are in it: a number under the threshold must not leave this
+module. Others read ``near`` at most: whoever knows a patient must not learn whether he is the difference.
 """
 
 from __future__ import annotations
@@ -52,3 +53,18 @@ class Cohorts:
 
     def _without(self, first: str, second: str) -> int:
         return scalar(self._sql, f"SELECT count(*) FROM {first} ANTI JOIN {second} USING (patient_key)")
+
+
+def describe_crossing(more: int, fewer: int, threshold: int) -> dict[str, Any]:
+    """Of a cohort with ``more`` patients that another has not, and without ``fewer`` that the other has.
+
+    ``isolates``: are there patients in one and not in the other, but fewer than ``threshold``? ``near``: do they differ
+    by fewer than that on each side, nobody at all included?
+    """
+    return {
+        "same": more == fewer == 0,
+        "near": more < threshold and fewer < threshold,
+        "isolates": 0 < more < threshold or 0 < fewer < threshold,
+        "only_new": more if more >= threshold or more == 0 else None,
+        "only_old": fewer if fewer >= threshold or fewer == 0 else None,
+    }

@@ -140,7 +140,7 @@ def is_draft(study: Study) -> bool:
 
 def reader_of(study: Study, by: User, parameters: Parameters) -> Reader:
     """Who pays for a question, and what they and those they work with were shown."""
-    return Reader(f"{study.number} {by.pk}", accounts_of(study, by, parameters), _keys(_circle(study, by)))
+    return Reader(str(by.pk), accounts_of(study, by, parameters), _keys(_circle(study, by)))
 
 
 def accounts_of(study: Study, by: User, parameters: Parameters) -> tuple[Account, ...]:
