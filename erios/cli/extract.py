@@ -11,10 +11,10 @@ import typer
 from erios.cli.output import Progress, answer, print_facts, print_table, write_json
 from erios.cli.runs import report_stopped
 from erios.errors import InputError, UsageError
-from erios.governance.extract import Action, State, next_actors
+from erios.governance.extract import Action, State, next_actors, reads_figures
 from erios.studies import extract_actions
 from erios.studies.extract_actions import move_extract, request_extract
-from erios.studies.extract_selectors import extract_actions_for, specification_of, visible_extracts
+from erios.studies.extract_selectors import extract_actions_for, extract_facts, specification_of, visible_extracts
 from erios.studies.selectors import visible_studies
 from erios.workflows.database import open_database, operator
 from erios.workflows.extract_build import build_extract
@@ -256,6 +256,7 @@ def _move(number: str, action: str, reason: str = "") -> None:
 
 def _summary(extract: Extract, by: User) -> dict[str, Any]:
 
+    exact = reads_figures(extract_facts(extract), by.person)
     return {
         "extract": extract.number,
         "study": extract.study.number,
@@ -263,8 +264,8 @@ def _summary(extract: Extract, by: User) -> dict[str, Any]:
         "waits_for": list(next_actors(State(extract.state))),
         "root": extract.root,
         "release": extract.release,
-        "rows": dict(extract.rows),
-        "smallest_class": extract.report["risk"]["k"] if extract.report else None,
+        "rows": dict(extract.rows) if exact else {},
+        "smallest_class": extract.report["risk"]["k"] if extract.report and exact else None,
         "expires": extract.expires.isoformat() if extract.expires else None,
         "problem": extract.problem,
         "you_may": [str(action) for action in extract_actions_for(extract, by)],

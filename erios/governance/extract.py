@@ -184,3 +184,22 @@ def opening(facts: Facts, person: Person, today: date) -> Refusal | None:
     if facts.expires is None or today > facts.expires:
         return Refusal("extract-expired")
     return _study_is_active(facts, person) or _on_team(facts, person)
+
+
+_READS_FIGURES = (R.DPO, R.CONTROLLER, R.DATA_MANAGER)
+
+
+def reads_figures(facts: Facts, person: Person) -> bool:
+    """May this person read the exact figures of a built extract: patients, rows, classes, shares?
+
+    Who judges, builds or agrees may; the team and everybody else only once its files are theirs to read: two extracts
+    whose cohorts differ by one patient would tell them what is known of that patient.
+    """
+    if facts.state is S.RELEASED:
+        return True
+    return person.login not in facts.team and bool(person.roles & frozenset(_READS_FIGURES))
+
+
+def reads_overlaps(person: Person) -> bool:
+    """May this person read how many patients an extract has more or less than what was told before? The DPO alone."""
+    return R.DPO in person.roles

@@ -21,7 +21,7 @@ from erios.extracts.generalisation.vocabulary import describe_level
 from erios.extracts.invented_sample import sample_of
 from erios.extracts.risk import RiskReport
 from erios.extracts.specification import PATIENT_KEY, dump_specification, warehouse_tables
-from erios.governance.extract import Action, State, next_actors
+from erios.governance.extract import Action, State, next_actors, reads_figures, reads_overlaps
 from erios.portal import risk_figures
 from erios.portal.access import StaffRequest, staff
 from erios.settings import load_settings
@@ -70,6 +70,8 @@ def extract(request: StaffRequest, number: str) -> HttpResponse:
         "runs": visible_runs(request.user).filter(extract=found),
         "report": report,
         "risk": risk_figures.figures(report) if report else None,
+        "exact": reads_figures(facts, request.user.person),
+        "reads_overlaps": reads_overlaps(request.user.person),
         "ends": timezone.localdate() + timedelta(days=365),
     }
     return render(request, "portal/extract.html", known)
