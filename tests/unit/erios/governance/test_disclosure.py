@@ -7,7 +7,9 @@ from collections import Counter
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.errors import RefusedError, UsageError
+from erios.extracts.counts import load_parameters
 from erios.governance import disclosure
 from erios.governance.disclosure import Account, Parameters, Shown
 from erios.translation import using
@@ -118,3 +120,43 @@ def test_budget_refuses_what_is_not_left(kind, sentence):
     with pytest.raises(RefusedError, match=sentence):
         disclosure.check_budget([Account("study", 9), paid], [("r1", "a"), ("r1", "b")], DEFAULTS)
     assert Account(kind, 3, 9).left == 0
+
+
+def test_the_parameters_shipped_are_the_defaults():
+    assert load_parameters(PROJECT / "conf" / "disclosure.toml") == Parameters()
+
+
+@pytest.mark.parametrize(
+    "least", [{"bound": 1, "variance": 1 / 3}, {"budget": 1}, {"looks": 1.0}, {"variance": 0.5}, {"variance": 300.0}]
+)
+def test_the_least_that_protects_is_taken(least):
+    Parameters(**least)
+
+
+@pytest.mark.parametrize(
+    ("count", "noise", "shown"), [(11, 0, 11), (11, -1, None), (12, -1, 11), (10, 9, None), (100, 5, 105)]
+)
+def test_what_is_shown_at_the_threshold(monkeypatch, count, noise, shown):
+    monkeypatch.setattr(disclosure, "cell_noise", lambda *_: noise)
+
+    assert disclosure.show(SECRET, count, 0, DEFAULTS).value == shown
+
+
+def test_a_cell_at_the_threshold_is_shown_and_two_hidden_ones_that_reach_it_are_enough():
+    assert disclosure.protect_row((50, 11, 30)) == (50, 11, 30)
+    assert disclosure.protect_row((50, 5, 6)) == (50, None, None)
+    assert disclosure.protect_table([[100, 11], [50, 60]]) == [(100, 11), (50, 60)]
+
+
+def test_a_table_hides_companions_along_rows_and_columns_and_no_more():
+    shown = disclosure.protect_table([[100, 3, 50], [40, 60, 70], [90, 80, 20]])
+
+    assert shown == [(100, None, None), (None, None, 70), (None, None, None)]
+    assert disclosure.protect_table([[50, 40, 3]]) == [(50, None, None)]
+    assert disclosure.protect_table([]) == []
+
+
+def test_a_series_shows_a_step_of_the_threshold_and_a_count_at_the_threshold():
+    assert disclosure.protect_series((50, 39)) == (50, 39)
+    assert disclosure.protect_series((50, 40)) == (50, 50)
+    assert disclosure.protect_series((50, 11)) == (50, 11)
