@@ -43,6 +43,21 @@ class Cohorts:
             "only_old": fewer if fewer >= threshold or fewer == 0 else None,
         }
 
+    @staticmethod
+    def describe(more: int, fewer: int, threshold: int) -> dict[str, Any]:
+        """Of a cohort with ``more`` patients that another has not, and without ``fewer`` that the other has.
+
+        ``isolates``: are there patients in one and not in the other, but fewer than ``threshold``? ``near``: do they differ
+        by fewer than that on each side, nobody at all included?
+        """
+        return {
+            "same": more == fewer == 0,
+            "near": more < threshold and fewer < threshold,
+            "isolates": 0 < more < threshold or 0 < fewer < threshold,
+            "only_new": more if more >= threshold or more == 0 else None,
+            "only_old": fewer if fewer >= threshold or fewer == 0 else None,
+        }
+
     def _table(self, criterion: Criterion) -> str:
         text = canonical_json(criterion)
         if text not in self._tables:
@@ -53,18 +68,3 @@ class Cohorts:
 
     def _without(self, first: str, second: str) -> int:
         return scalar(self._sql, f"SELECT count(*) FROM {first} ANTI JOIN {second} USING (patient_key)")
-
-
-def describe_crossing(more: int, fewer: int, threshold: int) -> dict[str, Any]:
-    """Of a cohort with ``more`` patients that another has not, and without ``fewer`` that the other has.
-
-    ``isolates``: are there patients in one and not in the other, but fewer than ``threshold``? ``near``: do they differ
-    by fewer than that on each side, nobody at all included?
-    """
-    return {
-        "same": more == fewer == 0,
-        "near": more < threshold and fewer < threshold,
-        "isolates": 0 < more < threshold or 0 < fewer < threshold,
-        "only_new": more if more >= threshold or more == 0 else None,
-        "only_old": fewer if fewer >= threshold or fewer == 0 else None,
-    }

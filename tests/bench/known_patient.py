@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from erios.errors import RefusedError
 from erios.extracts.counts import Counter
 from erios.extracts.criteria import Age, And, Criterion, Diagnosis, Laboratory, Leaf, Not
-from erios.extracts.overlaps import describe_crossing
+from erios.extracts.overlaps import Cohorts
 from erios.extracts.risk.figures import wilson
 from erios.governance.disclosure import Parameters
 from tests.desk import Desk
@@ -166,7 +166,7 @@ def extract_page(hospital: Hospital, pair: Pair) -> bool:
     hospital.asked += 1
     ward = hospital.wards[0]
     new, old = ward.meets(pair.reaching), ward.meets(pair.under)
-    page = describe_crossing(int((new & ~old).sum()), int((old & ~new).sum()), hospital.desk.parameters.threshold)
+    page = Cohorts.describe(int((new & ~old).sum()), int((old & ~new).sum()), hospital.desk.parameters.threshold)
     return not page["near"]
 
 
