@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from erios.extracts.generalisation.columns import Kind, kind_of
 from erios.extracts.specification import PATIENT_KEY
+from etl.sql import literal
 
 if TYPE_CHECKING:
     from etl.tables import WarehouseTable
@@ -30,10 +31,12 @@ SILENT = (Kind.KEY, Kind.NOTHING)
 
 @dataclass(frozen=True)
 class Bar:
-    """A cell of a picture and its share of the filled rows shown, in percent."""
+    """A cell of a picture and its share of the filled rows shown, in percent; ``where``: SQL of its rows, empty of the
+    cell of all other values."""
 
     label: str
     share: int
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,13 @@ def read_profile(raw: Mapping[str, Any]) -> ColumnProfile:
 
 @dataclass(frozen=True)
 class Cell:
-    """Rows between two labels; ``patients``: at least so many different ones are in it."""
+    """Rows between two labels; ``patients``: at least so many different ones are in it; ``where``: SQL of the rows."""
 
     low: str
     high: str
     rows: int
     patients: int
+    where: str = ""
 
 
 def profile_table(table: WarehouseTable, relation: Any, threshold: int) -> dict[str, ColumnProfile]:
@@ -125,8 +129,12 @@ def _grouped(rows: Any, label: str, who: str, where: str) -> list[tuple[Any, int
 def _years(name: str, rows: Any, who: str, threshold: int) -> list[Cell]:
     """By year, or by decade where no year is many people's."""
     for digits in (4, 3):
-        groups = _grouped(rows, f'left("{name}"::VARCHAR, {digits})', who, f'"{name}" IS NOT NULL')
-        cells = [Cell(f"{year:0<4}", f"{year:9<4}", n, patients) for year, n, patients in groups]
+        label = f'left("{name}"::VARCHAR, {digits})'
+        groups = _grouped(rows, label, who, f'"{name}" IS NOT NULL')
+        cells = [
+            Cell(f"{year:0<4}", f"{year:9<4}", n, patients, f"{label} = {literal(year)}")
+            for year, n, patients in groups
+        ]
         if len(absorbed(cells, threshold)) > 1:
             break
     return cells
@@ -145,7 +153,9 @@ def _bins(name: str, rows: Any, who: str, threshold: int) -> list[Cell]:
     bin_index = f'least({BINS - 1}, greatest(0, floor(("{name}"::DOUBLE - {low}) / {step})))::INTEGER'
     groups = _grouped(rows, bin_index, who, f'"{name}" IS NOT NULL')
     edges = [f"{_figures(low + n * step, 3):g}" for n in range(BINS + 1)]
-    return [Cell(edges[n], edges[n + 1], rows_in, patients_in) for n, rows_in, patients_in in groups]
+    return [
+        Cell(edges[n], edges[n + 1], rows_in, patients_in, f"{bin_index} = {n}") for n, rows_in, patients_in in groups
+    ]
 
 
 def _figures(value: float, digits: int = 2) -> float:
@@ -160,7 +170,7 @@ def _ends_open(cells: Sequence[Cell], threshold: int, step: int) -> tuple[Bar, .
         return ()
     first, last = groups[0], groups[-1]
     labels = [f"≤ {first.high}", *(_between(cell) for cell in groups[1:-1]), f"≥ {last.low}"]
-    return _bars(labels, [cell.rows for cell in groups], step)
+    return _bars(labels, [cell.rows for cell in groups], [cell.where for cell in groups], step)
 
 
 def _between(cell: Cell) -> str:
@@ -180,7 +190,8 @@ def absorbed(cells: Iterable[Cell], threshold: int) -> list[Cell]:
 
 def _joined(before: Cell, cell: Cell) -> Cell:
     """Of two cells, at least as many patients as are in the larger one: some may be in both."""
-    return Cell(before.low, cell.high, before.rows + cell.rows, max(before.patients, cell.patients))
+    where, patients = f"{before.where} OR {cell.where}", max(before.patients, cell.patients)
+    return Cell(before.low, cell.high, before.rows + cell.rows, patients, where)
 
 
 def _values(name: str, rows: Any, who: str, threshold: int, step: int) -> tuple[Bar, ...]:
@@ -192,11 +203,15 @@ def _values(name: str, rows: Any, who: str, threshold: int, step: int) -> tuple[
     named = {label for label, _rows, _patients in common}
     rest = [group for group in groups if group[0] not in named]
     labels, counts = [label for label, _rows, _patients in common], [n for _label, n, _patients in common]
+    wheres = [f'"{name}"::VARCHAR = {literal(label)}' for label in labels]
     if labels and max((patients for _label, _rows, patients in rest), default=0) >= threshold:
         labels, counts = [*labels, "…"], [*counts, sum(n for _label, n, _patients in rest)]
-    return _bars(labels, counts, step)
+        wheres = [*wheres, ""]
+    return _bars(labels, counts, wheres, step)
 
 
-def _bars(labels: Sequence[str], counts: Sequence[int], step: int) -> tuple[Bar, ...]:
+def _bars(labels: Sequence[str], counts: Sequence[int], wheres: Sequence[str], step: int) -> tuple[Bar, ...]:
     whole = sum(counts)
-    return tuple(Bar(label, rounded(n, whole, step)) for label, n in zip(labels, counts, strict=True))
+    return tuple(
+        Bar(label, rounded(n, whole, step), where) for label, n, where in zip(labels, counts, wheres, strict=True)
+    )

@@ -157,6 +157,12 @@ class Counter:
         self._kept: OrderedDict[Leaf, Packed] = OrderedDict()
         self._lock = Lock()
 
+    def digests_of(self, record_keys: Any) -> Digests:
+        """Digests of patients of the release by their record keys."""
+        keys = np.asarray(record_keys, dtype=np.int64)
+        digests: Digests = self.patients[np.searchsorted(self._keys, keys[np.isin(keys, self._keys)])]
+        return digests
+
     def prepare(self, criterion: Criterion) -> None:
         """Find who meets each leaf of a question, which may take long, so that ``count`` need not.
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from erios.extracts.differencing import Groups, Overlaps, Packed, is_overexposed
+from erios.extracts.differencing import Groups, Naming, Overlaps, Packed, is_overexposed
 from erios.governance.disclosure import Account, Parameters
 
 Digests: TypeAlias = NDArray[np.int64]
@@ -88,6 +88,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """Something that is the same for everybody: what it is, its value, and digests of the patients it is about."""
+
+    canonical: str
+    value: int
+    patients: Digests
+
+
+@dataclass(frozen=True)
 class Reader:
     """Who asks: the accounts that pay, and all answers that they and the people around them were shown (``circle``).
 
@@ -127,6 +136,33 @@ class Ledger:
     def enrol(self, digests: Digests) -> None:
         """Give the patients of a release their places."""
         self.roster.add(self.roster.missing(digests))
+
+    def publish(self, release: str, figures: Iterable[Figure]) -> tuple[list[int], Entry]:
+        """Values of figures that everybody may read, on the hospital's own account, and what they add to the ledger.
+
+        A figure about nearly the group that it was about in an earlier release keeps its value.
+        """
+        layer = Groups(self.threshold, self.groups)
+        values, new = [], []
+        for figure in figures:
+            answer = self._published(release, figure, layer)
+            if answer.key not in self.answers:
+                new.append(answer)
+            values.append(figure.value if answer.value is None else answer.value)
+        return values, Entry(layer.added(), tuple(new))
+
+    def _published(self, release: str, figure: Figure, layer: Groups) -> Answer:
+        digest = hashlib.sha256(figure.canonical.encode()).hexdigest()
+        if (release, digest) in self.answers:
+            return self.answers[release, digest]
+        who = np.zeros(len(self.roster), dtype=bool)
+        who[self.roster.places(figure.patients)] = True
+        naming = Naming(layer)
+        naming.nearest(who)
+        group = next(iter(naming.named), None)
+        before = [one.value for one in self._by_question.get(digest, ()) if one.group == group is not None]
+        value = before[0] if before else figure.value
+        return Answer(release, figure.canonical, digest, value, group, tuple(naming.named))
 
     def groups_of(self, digest: str) -> list[int]:
         """The groups that earlier answers to a question were about, of any release."""

@@ -47,8 +47,8 @@ class Cohorts:
     def describe(more: int, fewer: int, threshold: int) -> dict[str, Any]:
         """Of a cohort with ``more`` patients that another has not, and without ``fewer`` that the other has.
 
-        ``isolates``: are there patients in one and not in the other, but fewer than ``threshold``? ``near``: do they differ
-        by fewer than that on each side, nobody at all included?
+        ``isolates``: are there patients in one and not in the other, but fewer than ``threshold``? ``near``: do they
+        differ by fewer than that on each side, nobody at all included?
         """
         return {
             "same": more == fewer == 0,

@@ -105,6 +105,13 @@ def show(secret: bytes, count: int, key_sum: int, parameters: Parameters) -> Sho
     return Shown(None if hidden else perturbed, parameters.threshold)
 
 
+def round_count(count: int, threshold: int = THRESHOLD) -> int:
+    """To two figures that count, and to a multiple of more than twice the threshold at least."""
+    step = next(nice * 10**power for power in range(18) for nice in (1, 2.5, 5) if nice * 10**power > 2 * threshold)
+    step = max(int(step), 10 ** (len(str(count)) - 2))
+    return max(step, step * round(count / step))
+
+
 def protect_row(counts: Sequence[int], threshold: int = THRESHOLD) -> tuple[int | None, ...]:
     """Cells whose total is known: those under the threshold are hidden, and as many more (the smallest) as it takes
     for two cells at least, and ``threshold`` patients at least, to be hidden together."""

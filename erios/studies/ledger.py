@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from erios.accounts.models import User
 from erios.extracts.counts import EVERYBODY_DIGEST, Counter, Feasibility, load_parameters
-from erios.extracts.ledger import Answer, Entry, Key, Ledger, Reader
+from erios.extracts.ledger import Answer, Entry, Figure, Key, Ledger, Reader
 from erios.governance.disclosure import Account, Parameters
 from erios.studies.models import (
     LedgerAnswer,
@@ -122,6 +122,15 @@ def keep(entry: Entry, ledger: Ledger) -> None:
             named=[pks[place] for place in answer.named],
             fresh=answer.fresh,
         )
+
+
+def publish(counter: Counter, figures: Sequence[Figure]) -> list[int]:
+    """Put figures of a release that are the same for everybody on the hospital's own account; the values to show."""
+    enrol(counter)
+    with open_ledger() as ledger:
+        values, entry = ledger.publish(counter.release.id, figures)
+        keep(entry, ledger)
+    return values
 
 
 def charge(answer: Feasibility, study: Study, by: User) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from erios.extracts.column_profile import ColumnProfile, profile_table, read_profile
-from erios.extracts.counts import load_parameters
-from erios.extracts.specification import warehouse_tables
+from erios.extracts.column_profile import Bar, ColumnProfile, profile_table, read_profile
+from erios.extracts.counts import Counter as PatientCounter
+from erios.extracts.counts import load_parameters, open_counter
+from erios.extracts.criteria import DUCKDB
+from erios.extracts.ledger import Figure
+from erios.extracts.specification import PATIENT_KEY, warehouse_tables
 from erios.settings import Settings
 from erios.workflows.warehouse import open_release
 from etl.files import write_atomically
@@ -78,10 +81,45 @@ def _make(settings: Settings, release_id: str, table: str, reader: str) -> dict[
     release = open_release(release_id, reader=reader)
     with duckdb.connect(config={"memory_limit": f"{settings.load.task_memory_mb}MB"}) as connection:
         rows = release.duckdb(table, connection).limit(SAMPLE_ROWS)
-        columns = profile_table(warehouse_tables(settings.views_dir)[table], rows, _threshold())
+        described = warehouse_tables(settings.views_dir)[table]
+        columns = profile_table(described, rows, _threshold())
+        if PATIENT_KEY in described.column_types():
+            columns = _publish(open_counter(settings, release_id), table, rows, columns)
     profiles = {name: column.to_dict() for name, column in columns.items()}
     sampled = release.tables[table].rows > SAMPLE_ROWS
     return {"threshold": _threshold(), "sampled": sampled, "columns": profiles}
+
+
+def _publish(
+    counter: PatientCounter, table: str, rows: Any, columns: dict[str, ColumnProfile]
+) -> dict[str, ColumnProfile]:
+    """The profiles as the disclosure ledger lets the hospital publish them: a bar about nearly the same patients as in
+    an earlier release is as high as it was."""
+    from erios.studies.ledger import publish  # Django's models, once it is set up
+
+    bars = {
+        (name, n): _figure(counter, table, name, bar, rows)
+        for name, column in columns.items()
+        for n, bar in enumerate(column.bars)
+        if bar.where
+    }
+    shares = dict(zip(bars, publish(counter, list(bars.values())), strict=True))
+    return {
+        name: replace(
+            column,
+            bars=tuple(replace(bar, share=shares.get((name, n), bar.share)) for n, bar in enumerate(column.bars)),
+        )
+        for name, column in columns.items()
+    }
+
+
+def _figure(counter: PatientCounter, table: str, column: str, bar: Bar, rows: Any) -> Figure:
+    key = DUCKDB.record_key.format(key=PATIENT_KEY)
+    who = (
+        rows.filter(f"({bar.where}) AND {PATIENT_KEY} IS NOT NULL").project(f"{key} AS k").distinct().fetchnumpy()["k"]
+    )
+    canonical = json.dumps({"catalogue": table, "column": column, "bar": bar.label}, ensure_ascii=False)
+    return Figure(canonical, bar.share, counter.digests_of(who))
 
 
 def quarantine_figures(settings: Settings) -> list[tuple[str, str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from erios.settings import Settings
 from erios.studies import ledger as ledgers
 from erios.studies.actions import ask_count, start_study
 from erios.studies.models import LedgerAnswer, LedgerGroup, LedgerPatients, LedgerReading, Study
+from erios.workflows.catalogue import table_profile
 from tests.portal.stories import at, who
 
 ADULTS: Any = {"age": {"min": 40, "at": "2026-01-01"}}
@@ -68,6 +70,22 @@ def test_ledger_read_anew_is_the_one_that_was_kept(draft: Study) -> None:
     with ledgers.open_ledger() as anew:
         assert (anew.answers, len(anew.groups)) == (answers, groups)
         assert groups == LedgerGroup.objects.count() > 2
+
+
+def test_catalogue_is_published_once_a_release_and_costs_its_readers_nothing(draft: Study, counted: Settings) -> None:
+    shutil.rmtree(counted.warehouse / "catalogue", ignore_errors=True)
+    first = table_profile(counted, "r000001", "patient", "dan")
+    published = LedgerAnswer.objects.filter(canonical__contains="catalogue").count()
+    shutil.rmtree(counted.warehouse / "catalogue")
+
+    assert table_profile(counted, "r000001", "patient", "ada") == first
+    assert LedgerAnswer.objects.filter(canonical__contains="catalogue").count() == published > 2
+    assert LedgerReading.objects.count() == 0
+    women = next(bar for bar in first.columns["gender"].bars if bar.label == "female")
+    answer = _ask(draft, who("ada"), {"sex": "female"}).entry.answers[-1]
+    bar = LedgerAnswer.objects.get(canonical__contains=f'"bar": "{women.label}"')
+    with ledgers.open_ledger():
+        assert answer.group == ledgers._reading.places[bar.group_id]
 
 
 def test_opening_studies_gives_no_more_counts(draft: Study, tight: None) -> None:

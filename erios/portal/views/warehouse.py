@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from erios.extracts.counts import load_parameters
+from erios.governance.disclosure import round_count
 from erios.governance.roles import Permission
 from erios.portal.access import StaffRequest, needs
 from erios.portal.catalogue import tables
@@ -38,11 +39,11 @@ def catalogue(request: StaffRequest) -> HttpResponse:
 
 
 def _rows(release: Release | None, name: str) -> str:
-    """Rows of a table in words; few rows are few patients."""
+    """Rows of a table in words, rounded: few rows are few patients, and so is what a night adds."""
     if release is None or name not in release.tables:
         return ""
     rows, least = release.tables[name].rows, load_parameters().threshold
-    return spaced(rows) if rows >= least else _("moins de %(count)s") % {"count": least}
+    return f"≈ {spaced(round_count(rows, least))}" if rows >= least else _("moins de %(count)s") % {"count": least}
 
 
 @needs(Permission.CATALOGUE)

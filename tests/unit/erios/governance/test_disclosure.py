@@ -96,6 +96,13 @@ def test_series_repeats_the_count_before_a_small_step():
     assert disclosure.protect_series((500, 495, 480, 470, 8)) == (500, 500, 480, 480, None)
 
 
+@pytest.mark.parametrize(
+    ("count", "shown"), [(11, 25), (341, 350), (362, 350), (363, 375), (1240, 1200), (98_765, 99_000)]
+)
+def test_rows_are_rounded_to_more_than_twice_the_threshold(count, shown):
+    assert disclosure.round_count(count) == shown
+
+
 def test_question_already_asked_is_free_to_the_account_that_was_shown_it():
     shown = Account("study", 3, 1, frozenset({("r1", "a")}))
     fresh = Account("person", 3)
