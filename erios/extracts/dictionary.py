@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from erios.extracts.criteria import describe
 from erios.extracts.generalisation.columns import Kind, kind_of, say_form
 from erios.extracts.specification import PATIENT_KEY, Choice, Specification
+from erios.governance.disclosure import protect_row
 from erios.view_texts import ViewTexts
 from etl.duckdb_engine import connect
 from etl.sql import literal
@@ -115,7 +116,10 @@ def _quantiles(connection: DuckDBPyConnection, source: str, name: str, filled: i
 def _values(
     connection: DuckDBPyConnection, source: str, value: str, threshold: int, *, by_patient: bool
 ) -> dict[str, Any]:
-    """The commonest values. Patients are counted roughly, so a value must have twice the threshold to be named."""
+    """The commonest values, and none more where those left out would be few rows together.
+
+    Patients are counted roughly, so a value must have twice the threshold to be named.
+    """
     common = f"approx_count_distinct({PATIENT_KEY}) >= {2 * threshold} AND " if by_patient else ""
     sql = (
         f"SELECT {value} AS value, count(*) AS n, {common} count(*) >= {threshold} AS common FROM {source}"
@@ -123,6 +127,11 @@ def _values(
     )
     total, hidden = _row(connection, f"SELECT coalesce(sum(n), 0), count(*) FILTER (NOT common) FROM ({sql})")
     shown = connection.execute(f"SELECT value, n FROM ({sql}) WHERE common LIMIT {_SHOWN}").fetchall()
+    rare = connection.execute(f"SELECT n FROM ({sql}) WHERE NOT common LIMIT {threshold}").fetchall()
+    if len(shown) < _SHOWN:  # else others are left out beside the rare ones
+        cells = protect_row([n for _name, n in shown] + [min(n, threshold - 1) for (n,) in rare], threshold)
+        hidden += sum(cell is None for cell in cells[: len(shown)])
+        shown = [one for one, cell in zip(shown, cells, strict=False) if cell is not None]
     shares = {str(name): round(100 * n / float(total), 1) for name, n in shown}
     return {"values_percent": shares, "values_not_named": hidden > 0 or len(shown) == _SHOWN}
 

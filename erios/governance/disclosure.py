@@ -107,8 +107,8 @@ def show(secret: bytes, count: int, key_sum: int, parameters: Parameters) -> Sho
 
 def round_count(count: int, threshold: int = THRESHOLD) -> int:
     """To two figures that count, and to a multiple of more than twice the threshold at least."""
-    step = next(nice * 10**power for power in range(18) for nice in (1, 2.5, 5) if nice * 10**power > 2 * threshold)
-    step = max(int(step), 10 ** (len(str(count)) - 2))
+    steps = (nice * 10**power for power in range(1, 18) for nice in (1, 2.5, 5))
+    step = max(int(next(step for step in steps if step > 2 * threshold)), int(f"1{'0' * (len(str(count)) - 2)}"))
     return max(step, step * round(count / step))
 
 
@@ -126,33 +126,6 @@ def _companions(counts: Sequence[int], hidden: set[int], threshold: int) -> set[
             break
         hidden.add(place)
     return hidden
-
-
-def protect_table(rows: Sequence[Sequence[int]], threshold: int = THRESHOLD) -> list[tuple[int | None, ...]]:
-    """``protect_row`` along rows and columns of a table whose totals are known, until neither asks for more."""
-    hidden = {(i, j) for i, row in enumerate(rows) for j, count in enumerate(row) if count < threshold}
-    while (more := _along_lines(rows, hidden, threshold)) != hidden:
-        hidden = more
-    return [tuple(None if (i, j) in hidden else count for j, count in enumerate(row)) for i, row in enumerate(rows)]
-
-
-def _along_lines(rows: Sequence[Sequence[int]], hidden: set[tuple[int, int]], threshold: int) -> set[tuple[int, int]]:
-    found = set(hidden)
-    for i, row in enumerate(rows):
-        found |= {(i, j) for j in _companions(row, {j for h, j in found if h == i}, threshold)}
-    for j in range(len(rows[0]) if rows else 0):
-        column = [row[j] for row in rows]
-        found |= {(i, j) for i in _companions(column, {i for i, h in found if h == j}, threshold)}
-    return found
-
-
-def protect_series(counts: Sequence[int], threshold: int = THRESHOLD) -> tuple[int | None, ...]:
-    """A series in which each count is part of the one before: a step that takes away 1 to ``threshold`` - 1 patients
-    repeats the count before it, so that no small group shows as a difference."""
-    kept: list[int] = []
-    for count in counts:
-        kept.append(kept[-1] if kept and 0 <= kept[-1] - count < threshold else count)
-    return tuple(None if count < threshold else count for count in kept)
 
 
 _ACCOUNTS = {

@@ -91,16 +91,20 @@ def calibration(predicted: NDArray[Any], observed: NDArray[Any], sizes: NDArray[
 
 
 def confusion(labels: NDArray[Any], predicted: NDArray[Any], cut: float) -> Figure:
-    """Predicted and true outcome in shares of each row; counts under ``MIN_CELL`` are not shown."""
+    """Predicted and true outcome in shares of each row.
+
+    A count under ``MIN_CELL`` is not shown, nor the other one of its row, from whose share it could be computed;
+    neither are the colours of such a row.
+    """
     figure, axes = canvas(4.4, 3.8)
     table = np.array([[np.sum((labels == row) & (predicted == column)) for column in (0, 1)] for row in (0, 1)])
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    shown = table.min(axis=1, keepdims=True) >= MIN_CELL
+    axes.imshow(np.where(shown, shares, 0.0), cmap="Blues", vmin=0, vmax=1)
     for row in (0, 1):
         for column in (0, 1):
-            count = str(table[row, column]) if table[row, column] >= MIN_CELL else f"< {MIN_CELL}"
-            text = f"{shares[row, column]:.0%}\n{count}" if table[row, column] >= MIN_CELL else count
-            colour = "white" if shares[row, column] > 0.5 else INK
+            text = f"{shares[row, column]:.0%}\n{table[row, column]}" if shown[row] else "not shown"
+            colour = "white" if shown[row] and shares[row, column] > 0.5 else INK
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=11)
     axes.set_xticks([0, 1], ["called well", "called ill"])
     axes.set_yticks([0, 1], ["well", "ill"])

@@ -16,13 +16,5 @@ EQUIVALENT: Mapping[tuple[str, str], str] = {
         "_noise_table: _variance(_weights(middle, bound)) > variance ⇒ _variance(_weights(middle, bound)) >= variance",
     ): "an equal variance is met at the end of the search alone",
     (_DISCLOSURE, "cell_noise: place < upto ⇒ place <= upto"): "a draw of 64 bits is never a border of the table",
-    (
-        _DISCLOSURE,
-        "protect_series: 0 <= kept[-1] - count < threshold ⇒ 0 < kept[-1] - count < threshold",
-    ): "without a step the count before and this one are the same",
-    (
-        _DISCLOSURE,
-        "protect_series: 0 <= kept[-1] - count < threshold ⇒ 1 <= kept[-1] - count < threshold",
-    ): "without a step the count before and this one are the same",
 }
 """(file, the mutant's name) → why it changes nothing that anybody could see."""

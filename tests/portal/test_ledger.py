@@ -84,8 +84,9 @@ def test_catalogue_is_published_once_a_release_and_costs_its_readers_nothing(dra
     women = next(bar for bar in first.columns["gender"].bars if bar.label == "female")
     answer = _ask(draft, who("ada"), {"sex": "female"}).entry.answers[-1]
     bar = LedgerAnswer.objects.get(canonical__contains=f'"bar": "{women.label}"')
+    assert bar.group is not None
     with ledgers.open_ledger():
-        assert answer.group == ledgers._reading.places[bar.group_id]
+        assert answer.group == ledgers._reading.places[bar.group.pk]
 
 
 def test_opening_studies_gives_no_more_counts(draft: Study, tight: None) -> None:

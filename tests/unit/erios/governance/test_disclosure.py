@@ -84,18 +84,6 @@ def test_row_hides_a_companion_of_a_masked_cell(counts, shown):
     assert disclosure.protect_row(counts) == shown
 
 
-def test_table_hides_no_cell_alone_in_its_row_or_column():
-    shown = disclosure.protect_table([[100, 3, 50], [40, 60, 70], [90, 80, 20]])
-
-    lines = [*shown, *zip(*shown, strict=True)]
-    assert shown[0][1] is None
-    assert all(sum(cell is None for cell in line) != 1 for line in lines)
-
-
-def test_series_repeats_the_count_before_a_small_step():
-    assert disclosure.protect_series((500, 495, 480, 470, 8)) == (500, 500, 480, 480, None)
-
-
 @pytest.mark.parametrize(
     ("count", "shown"), [(11, 25), (341, 350), (362, 350), (363, 375), (1240, 1200), (98_765, 99_000)]
 )
@@ -152,18 +140,3 @@ def test_what_is_shown_at_the_threshold(monkeypatch, count, noise, shown):
 def test_a_cell_at_the_threshold_is_shown_and_two_hidden_ones_that_reach_it_are_enough():
     assert disclosure.protect_row((50, 11, 30)) == (50, 11, 30)
     assert disclosure.protect_row((50, 5, 6)) == (50, None, None)
-    assert disclosure.protect_table([[100, 11], [50, 60]]) == [(100, 11), (50, 60)]
-
-
-def test_a_table_hides_companions_along_rows_and_columns_and_no_more():
-    shown = disclosure.protect_table([[100, 3, 50], [40, 60, 70], [90, 80, 20]])
-
-    assert shown == [(100, None, None), (None, None, 70), (None, None, None)]
-    assert disclosure.protect_table([[50, 40, 3]]) == [(50, None, None)]
-    assert disclosure.protect_table([]) == []
-
-
-def test_a_series_shows_a_step_of_the_threshold_and_a_count_at_the_threshold():
-    assert disclosure.protect_series((50, 39)) == (50, 39)
-    assert disclosure.protect_series((50, 40)) == (50, 50)
-    assert disclosure.protect_series((50, 11)) == (50, 11)
