@@ -61,6 +61,7 @@ docs: setup ## the generated pages
 	@$(BIN)/python -m erios.extracts.documentation_tables docs
 	@$(BIN)/python -m erios.governance.diagram study docs/reference/study-states.md
 	@$(BIN)/python -m erios.governance.diagram extract docs/reference/extract-states.md
+	@$(BIN)/python -m erios.governance.diagram publication docs/reference/publication-states.md
 	@$(BIN)/python -m docs.settings_page docs/reference/settings.md
 	@$(BIN)/python -m docs.house CONTRIBUTING.md
 

@@ -1,6 +1,6 @@
-"""The state diagrams of studies and extracts, as Mermaid text, written from the tables of transitions.
+"""The state diagrams of studies, extracts and results texts, as Mermaid text, written from the tables of transitions.
 
-``python -m erios.governance.diagram study|extract FILE`` writes a page; tests hold the pages to the rules.
+``python -m erios.governance.diagram study|extract|publication FILE`` writes a page; tests hold the pages to the rules.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from erios.governance import extract, study
+from erios.governance import extract, publication, study
 from erios.governance.workflow import Transition, Workflow
 
 PAGES: dict[str, tuple[Workflow[Any, Any, Any], StrEnum, str]] = {
@@ -32,6 +32,16 @@ amendment is a proposal of its own beside the one in force, which it replaces wh
 This page is written by `make docs` from the rules (`erios/governance/extract.py`). Whoever asks, builds, clears and
 releases an extract are four people, and none of the last three is on the study's team. Experiments read an extract in
 the state `released` only.
+""",
+    ),
+    "publication": (
+        publication.WORKFLOW,
+        publication.State.WAITING,
+        """# The life of a results text
+
+This page is written by `make docs` from the rules (`erios/governance/publication.py`). What a study's proposer writes
+for the public is a version that waits; the public page shows the one version that the DPO has agreed to, word for word.
+A revision is a version of its own, and takes the place of the one that is public only when it is agreed to itself.
 """,
     ),
 }

@@ -183,6 +183,17 @@ WORDS: Mapping[str, str] = {
     "archive": mark("archiver"),
     "replace": mark("remplacer"),
     "join": mark("ajouter à l'équipe"),
+    # results for the public: states and actions
+    "results waiting": mark("résultats à relire"),
+    "results published": mark("résultats publiés"),
+    "results refused": mark("résultats refusés"),
+    "results withdrawn": mark("résultats retirés"),
+    "results replaced": mark("résultats remplacés"),
+    "propose results": mark("proposer des résultats"),
+    "publish results": mark("accepter la publication"),
+    "refuse results": mark("refuser la publication"),
+    "withdraw results": mark("retirer les résultats"),
+    "replace results": mark("remplacer les résultats"),
     # extracts: states and actions
     "requester": mark("demandeur"),
     "builder": mark("a construit"),

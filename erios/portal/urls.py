@@ -4,7 +4,17 @@ from django.urls import include, path
 from django.views.i18n import set_language
 
 from erios.portal.access import public
-from erios.portal.views import accounts, audit, compliance, extracts, feasibility, runs, studies, warehouse
+from erios.portal.views import (
+    accounts,
+    audit,
+    compliance,
+    extracts,
+    feasibility,
+    publications,
+    runs,
+    studies,
+    warehouse,
+)
 from erios.portal.views import public as open_pages
 
 PROPOSAL = "etudes/<slug:number>/v<int:version>/"
@@ -17,7 +27,8 @@ urlpatterns = [
     path("etudes/", studies.start, name="start"),
     path("etudes/<slug:number>/", studies.dossier, name="dossier"),
     path("etudes/<slug:number>/commentaire/", studies.comment, name="comment"),
-    path("etudes/<slug:number>/resultats/", studies.results, name="results"),
+    path("etudes/<slug:number>/resultats/", publications.propose, name="results"),
+    path("etudes/<slug:number>/resultats/v<int:version>/<str:action>/", publications.act, name="results_act"),
     path("etudes/<slug:number>/amendement/", studies.amend, name="amend"),
     path(PROPOSAL, studies.dossier, name="dossier"),
     path(f"{PROPOSAL}dossier.json", studies.dossier_json, name="dossier_json"),

@@ -286,17 +286,6 @@ def comment(*, study: Study, by: User, text: str) -> Comment:
     return said
 
 
-def publish_results(*, study: Study, by: User, text: str) -> Study:
-    """What came of the study, in plain French, for the public register."""
-    if study.proposer_id != by.pk:
-        raise RuleBroken(Refusal("not-yours", {"action": Action.EDIT, "who": ("proposer",)}))
-    with transaction.atomic():
-        study.results = text.strip()
-        study.save(update_fields=["results"])
-        record([Draft("study.results", study.number)], by=by)
-    return study
-
-
 def ask_count(*, study: Study, by: User, criteria: Any, spark: SparkSession | None = None) -> Feasibility:
     """Count patients for a study: what may be shown, given all that the hospital answered before; charged to the study
     and the person, and on the record.

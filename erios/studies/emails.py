@@ -17,6 +17,8 @@ from django_tasks import task
 from erios.errors import StorageError
 from erios.governance.extract import State as ExtractState
 from erios.governance.extract import next_actors as extract_actors
+from erios.governance.publication import State as PublicationState
+from erios.governance.publication import next_actors as publication_actors
 from erios.governance.study import State
 from erios.governance.study import next_actors as study_actors
 from erios.governance.words import word
@@ -67,13 +69,21 @@ def _send(note: Notification) -> bool:
 
 def _values(note: Notification) -> dict[str, str]:
     what, about = (_EXTRACT, note.extract) if note.extract else (_STUDY, note.proposal.study)
-    actors = extract_actors(ExtractState(note.state)) if note.extract else study_actors(State(note.state))
     return {
         "what": gettext(what),
         "about": str(about),
         "actor": note.actor,
         "state": word(note.state),
         "action": word(note.action),
-        "waits_for": ", ".join(map(word, actors)) or gettext(_NOBODY),
+        "waits_for": ", ".join(map(word, _actors(note))) or gettext(_NOBODY),
         "hospital": load_settings().portal.hospital,
     }
+
+
+def _actors(note: Notification) -> tuple[str, ...]:
+    """Whom the extract, the results text or the study waits for."""
+    if note.extract:
+        return extract_actors(ExtractState(note.state))
+    if note.state in list(PublicationState):
+        return publication_actors(PublicationState(note.state))
+    return study_actors(State(note.state))

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from erios.governance.extract import BUILT_STATES
 from erios.governance.extract import State as ExtractState
+from erios.governance.publication import State as PublicationState
 from erios.governance.run import State as RunState
 from erios.governance.study import Opinion, State
 
@@ -22,7 +23,6 @@ class Study(models.Model):
     number = models.CharField(max_length=16, unique=True)
     proposer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="studies")
     created = models.DateTimeField(default=timezone.now)
-    results = models.TextField(blank=True, help_text="in plain French, for the public register")
 
     class Meta:
         ordering = ("-created",)
@@ -174,6 +174,47 @@ class Comment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.study}: comment {self.pk}"
+
+
+class Publication(models.Model):
+    """A version of what came of a study, in plain French, for the public register; its text is never changed."""
+
+    study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="publications")
+    version = models.PositiveIntegerField()
+    text = models.TextField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(
+        max_length=32,
+        choices=[(s.value, s.value) for s in PublicationState],
+        default=PublicationState.WAITING.value,
+    )
+    since = models.DateTimeField(default=timezone.now)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("study", "-version")
+        constraints = (
+            models.UniqueConstraint(fields=["study", "version"], name="one_text_a_version"),
+            models.UniqueConstraint(
+                fields=["study"], condition=Q(state=PublicationState.WAITING.value), name="one_text_waiting"
+            ),
+            models.UniqueConstraint(
+                fields=["study"], condition=Q(state=PublicationState.PUBLISHED.value), name="one_text_published"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=[state.value for state in PublicationState]), name="known_publication_state"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=PublicationState.PUBLISHED.value)
+                | (Q(decided_by__isnull=False) & ~Q(decided_by=F("by"))),
+                name="published_by_another",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.study}: results v{self.version}"
 
 
 class Notification(models.Model):

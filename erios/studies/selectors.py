@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from erios.accounts.models import User, holding
 from erios.governance.proposal import FINDINGS, Finding, LegalRoute, lint
+from erios.governance.publication import State as PublicationState
 from erios.governance.purposes import Declaration
 from erios.governance.roles import Permission, Role
 from erios.governance.study import Action, Facts, Opinion, State, next_actors, possible
@@ -135,6 +136,7 @@ class Registered:
 def register() -> list[Registered]:
     """Studies of the public register, newest decision first."""
     shown = Proposal.objects.filter(state__in=PUBLIC).select_related("study", "study__proposer").order_by("-decided")
+    shown = shown.prefetch_related("study__publications")
     return [_registered(proposal) for proposal in shown]
 
 
@@ -155,8 +157,13 @@ def _registered(proposal: Proposal) -> Registered:
         decided=proposal.decided,
         ends=proposal.ends.isoformat() if proposal.ends else "",
         retention_years=str(said.get("retention_years", "")),
-        results=proposal.study.results,
+        results=_published_results(proposal.study),
     )
+
+
+def _published_results(study: Study) -> str:
+    """The one text that the DPO has agreed to and nobody has withdrawn; empty where there is none."""
+    return next((text.text for text in study.publications.all() if text.state == PublicationState.PUBLISHED), "")
 
 
 def refusals() -> dict[str, int]:

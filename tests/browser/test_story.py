@@ -124,7 +124,17 @@ def browser() -> Iterator[Browser]:
 
 NO_PAGES = {
     *("feed", "dossier_json", "dossier_pdf", "processing", "access_review"),  # files
-    *("start", "comment", "results", "amend", "act", "count", "request_extract", "extract_act"),  # forms of other pages
+    *(
+        "start",
+        "comment",
+        "results",
+        "results_act",
+        "amend",
+        "act",
+        "count",
+        "request_extract",
+        "extract_act",
+    ),  # forms of other pages
     *("set_roles", "close_account", "set_language", "stop_run", "run_picture"),
     "data_docs",  # made by Great Expectations, and served as it made them
 }

@@ -14,6 +14,7 @@ GUARDS: Mapping[str, tuple[str, ...]] = {
     "erios/governance/diagram.py": _RULES,
     "erios/governance/disclosure.py": (f"{_UNIT}/test_disclosure.py",),
     "erios/governance/extract.py": ("tests/spec/test_extract_spec.py",),
+    "erios/governance/publication.py": ("tests/spec/test_publication_spec.py",),
     "erios/governance/proposal.py": (f"{_UNIT}/test_proposal.py",),
     "erios/governance/purposes.py": (f"{_UNIT}/test_purposes.py",),
     "erios/governance/roles.py": (f"{_UNIT}/test_roles.py",),

@@ -23,13 +23,15 @@ from django.utils import timezone
 import erios
 from erios.audit import Event, last_event, read_events
 from erios.governance.extract import Action as ExtractAction
+from erios.governance.publication import PROPOSE
+from erios.governance.publication import Action as PublicationAction
 from erios.governance.roles import Role
 from erios.governance.run import Evidence
 from erios.governance.run import State as RunState
 from erios.governance.study import Action as StudyAction
 from erios.governance.study import State
 from erios.settings import Settings
-from erios.studies.models import Extract
+from erios.studies.models import Extract, Study
 from tests.portal.stories import at, review, who
 from tests.portal.test_extracts import SPECIFICATION, UNTIL, home, requested, study  # noqa: F401 - home is a fixture
 
@@ -93,6 +95,7 @@ def test_every_action_leaves_its_event(home: Settings, taken: dict[str, list[int
     assert silent == set(WITHOUT_EVENT)
     said = {event.action for event in read_events(home)}
     wanted = {f"study.{_slug(action)}" for action in StudyAction}
+    wanted |= {f"study.{_slug(action)}" for action in [PROPOSE, *PublicationAction]}
     wanted |= {f"extract.{_slug(action)}" for action in ExtractAction}
     wanted |= {"run.start", "run.stop", "run.resume", f"run.{RunState.DONE}", f"run.{RunState.FAILED}"}
     assert sorted(wanted - said) == []
@@ -123,7 +126,7 @@ def _studies() -> None:
     ada, dpo, chief = who("ada"), who("dpo"), who("chief")
     active = at(State.ARCHIVED).study
     actions.comment(study=active, by=who("com1"), text="a word")
-    actions.publish_results(study=active, by=ada, text="results")
+    _results(active)
     _back_and_again()
     at(State.WITHDRAWN)
     at(State.REJECTED)
@@ -142,6 +145,21 @@ def _studies() -> None:
     actions.decide(proposal=second, by=chief, action=StudyAction.APPROVE, reason="r")
     actions.move(proposal=second, by=dpo, action=StudyAction.ACTIVATE)
     actions.expire_studies(today=date(2099, 1, 1))
+
+
+def _results(study: Study) -> None:
+    """A text that is replaced, one refused, one published, a successor that is withdrawn; then the public one is."""
+    from erios.studies.publication_actions import act_on_results, propose_results
+
+    ada, dpo = who("ada"), who("dpo")
+    propose_results(study=study, by=ada, text="of 3 patients, one died")
+    again = propose_results(study=study, by=ada, text="few died")
+    act_on_results(publication=again, by=dpo, action=PublicationAction.REFUSE, reason="how many?")
+    public = propose_results(study=study, by=ada, text="fewer than one in ten died")
+    act_on_results(publication=public, by=dpo, action=PublicationAction.PUBLISH)
+    later = propose_results(study=study, by=ada, text="fewer than one in ten died in a year")
+    act_on_results(publication=later, by=ada, action=PublicationAction.WITHDRAW)
+    act_on_results(publication=public, by=dpo, action=PublicationAction.WITHDRAW, reason="an error")
 
 
 def _back_and_again() -> None:

@@ -23,6 +23,7 @@ from erios.portal.forms import SECTIONS, Ai, Member, Section
 from erios.studies import actions, selectors
 from erios.studies.extract_selectors import active_proposal, extract_queue, team_of
 from erios.studies.models import PartKind, Proposal, Study
+from erios.studies.publication_selectors import results_of, results_queue
 
 
 @staff
@@ -33,6 +34,7 @@ def home(request: StaffRequest) -> HttpResponse:
     known["extracts"] = extract_queue(request.user)
     if request.user.person.may(Permission.REVIEW):
         known["queue"] = selectors.queue(request.user)
+        known["results"] = results_queue(request.user)
     return render(request, "portal/home.html", known)
 
 
@@ -72,6 +74,7 @@ def dossier(request: StaffRequest, number: str, version: int | None = None) -> H
         "reviews": proposal.parts.filter(kind__in=reviews).select_related("person"),
         "waits_for": next_actors(facts.state),
         "extracts": study.extracts.all(),
+        "results": results_of(study, request.user),
         "may_request": request.user.username in team_of(study) and active_proposal(study) is not None,
         "cohort": _cohort(proposal),
         "ai_class": Ai.LABELS.get((proposal.content.get("ai") or {}).get("class", ""), ""),
@@ -299,14 +302,6 @@ def amend(request: StaffRequest, number: str) -> HttpResponse:
 def comment(request: StaffRequest, number: str) -> HttpResponse:
     """A word in the thread."""
     actions.comment(study=_study(request, number), by=request.user, text=request.POST.get("text", ""))
-    return redirect("dossier", number)
-
-
-@staff
-@require_POST
-def results(request: StaffRequest, number: str) -> HttpResponse:
-    """What came of the study, for the public."""
-    actions.publish_results(study=_study(request, number), by=request.user, text=request.POST.get("text", ""))
     return redirect("dossier", number)
 
 

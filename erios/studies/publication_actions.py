@@ -1,0 +1,92 @@
+"""Every write on a results text: one transaction each, which changes the data and appends the event.
+
+Owns the order (see ``actions``): the study's row is locked first, so that two who act at once do so one after another.
+A version's text is written once, and every event carries its digest: what was agreed to is what is shown.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from django.db import transaction
+from django.db.models import Max, Q
+from django.utils import timezone
+
+from erios.accounts.audit_events import record
+from erios.accounts.models import User, holding
+from erios.audit import Draft
+from erios.errors import InputError
+from erios.governance.publication import PROPOSE, WORKFLOW, Action, State, next_actors, proposing
+from erios.governance.roles import Role
+from erios.governance.words import Refusal, RuleBroken
+from erios.governance.workflow import SYSTEM
+from erios.studies.emails import send_letters
+from erios.studies.models import Notification, Publication, Study
+from erios.studies.publication_selectors import facts_of
+
+
+def propose_results(*, study: Study, by: User, text: str) -> Publication:
+    """A new version of what came of the study, in plain French; it waits for the DPO, in place of one that waits."""
+    if refusal := proposing(by.person, study.proposer.username):
+        raise RuleBroken(refusal)
+    if not text.strip():
+        raise InputError("results without a text say nothing; withdraw those that are public instead")
+    with transaction.atomic():
+        locked = Study.objects.select_for_update(no_key=True).get(pk=study.pk)
+        last = locked.publications.aggregate(last=Max("version"))["last"] or 0
+        _replace(locked, State.WAITING)
+        publication = Publication.objects.create(study=locked, version=last + 1, text=text.strip(), by=by)
+        _tell(publication, PROPOSE, by)
+        record([_draft(PROPOSE, publication)], by=by)
+    return publication
+
+
+def act_on_results(*, publication: Publication, by: User, action: Action, reason: str = "") -> Publication:
+    """Agree to a version, refuse it, or withdraw it. Raises RuleBroken."""
+    with transaction.atomic():
+        study = Study.objects.select_for_update(no_key=True).get(pk=publication.study_id)
+        locked = Publication.objects.select_for_update(no_key=True).get(pk=publication.pk)
+        row = WORKFLOW.check(facts_of(locked), action, by.person)
+        if row.reason and not reason.strip():
+            raise RuleBroken(Refusal("reason"))
+        if action is Action.PUBLISH:
+            _replace(study, State.PUBLISHED)
+        _move(locked, State(row.target or locked.state), by, reason)
+        _tell(locked, action, by)
+        record([_draft(action, locked, reason)], by=by)
+    return locked
+
+
+def _replace(study: Study, state: State) -> None:
+    """A version in this state makes room for a later one."""
+    for earlier in study.publications.filter(state=state):
+        row = WORKFLOW.check(facts_of(earlier), Action.REPLACE, SYSTEM)
+        _move(earlier, State(row.target or earlier.state), None, "")
+        record([_draft(Action.REPLACE, earlier)], by=None)
+
+
+def _move(publication: Publication, state: State, by: User | None, reason: str) -> None:
+    publication.state, publication.since = state, timezone.now()
+    if by:
+        publication.decided_by, publication.reason = by, reason.strip()
+    publication.save(update_fields=["state", "since", "decided_by", "reason"])
+
+
+def _draft(action: str, publication: Publication, reason: str = "") -> Draft:
+    digest = sha256(publication.text.encode()).hexdigest()
+    details = {"results": publication.version, "digest": digest, "state": publication.state}
+    return Draft(f"study.{action.replace(' ', '-')}", publication.study.number, reason, details)
+
+
+def _tell(publication: Publication, action: str, by: User) -> None:
+    """The proposer, and whoever the version waits for now."""
+    roles = [Role(name) for name in next_actors(State(publication.state)) if name in list(Role)]
+    told = Q(pk=publication.study.proposer_id) | holding(roles)
+    people = User.objects.filter(told, is_active=True).exclude(pk=by.pk).distinct()
+    proposal = publication.study.proposals.latest("version")
+    notes = Notification.objects.bulk_create(
+        Notification(person=person, proposal=proposal, action=action, state=publication.state, actor=by.username)
+        for person in people
+    )
+    ids = [note.pk for note in notes]
+    transaction.on_commit(lambda: send_letters.enqueue(ids))
