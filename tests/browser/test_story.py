@@ -232,6 +232,7 @@ def test_the_whole_story(home: Path, portal: str, browser: Browser) -> None:
     ada.open(f"/etudes/{number}/")
     expect(ada.page.locator(".state").first).to_have_text("en cours")
     ada.keep("dossier-en-cours")
+    _publish(ada, desks["dpo"], number)
     extract = _ask_for_extract(ada)
     _clear_extract(browser, portal, extract, desks)
     ada.open(f"/extraits/{extract}/")
@@ -328,6 +329,27 @@ def _review(browser: Browser, portal: str, number: str) -> dict[str, Desk]:
     return desks
 
 
+def _publish(ada: Desk, dpo: Desk, number: str) -> None:
+    """A text that is refused, then one that is agreed to; the reader's page has the second alone."""
+    ada.page.fill("#res", "Sur 3 patients, un homme de 97 ans est revenu.")
+    ada.page.get_by_role("button", name="Soumettre au délégué").click()
+    expect(ada.page.locator(".note.good")).to_contain_text("attend l'accord")
+    ada.keep("resultats-proposes")
+    dpo.open("/accueil/")
+    expect(dpo.page.locator("#textes")).to_be_visible()
+    dpo.keep("accueil-dpo-resultats")
+    dpo.open(f"/etudes/{number}/")
+    dpo.keep("resultats-dpo")
+    dpo.act("Refuser la publication", reason="Trois patients : moins de 11.")
+    ada.open(f"/etudes/{number}/")
+    ada.page.fill("#res", "Moins d'un patient sur cinq est revenu à l'hôpital dans le mois.")
+    ada.page.get_by_role("button", name="Soumettre au délégué").click()
+    dpo.open(f"/etudes/{number}/")
+    dpo.act("Accepter la publication")
+    ada.open(f"/etudes/{number}/")
+    ada.keep("resultats-publies")
+
+
 def _ask_for_extract(ada: Desk) -> str:
     page = ada.page
     page.get_by_role("button", name="Demander un extrait").click()
@@ -416,6 +438,8 @@ def _read(browser: Browser, portal: str, number: str) -> None:
     citizen.keep("registre")
     citizen.page.click(".study")
     expect(citizen.page).to_have_url(re.compile(f"/registre/{number}/"))
+    expect(citizen.page.locator("main")).to_contain_text("Moins d'un patient sur cinq")
+    expect(citizen.page.locator("main")).not_to_contain_text("97 ans")
     citizen.keep("registre-etude")
     citizen.open("/droits/")
     citizen.keep("droits")

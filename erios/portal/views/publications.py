@@ -35,4 +35,5 @@ def act(request: StaffRequest, number: str, version: int, action: str) -> HttpRe
     publication = get_object_or_404(Publication, study=study, version=version)
     reason = request.POST.get("reason", "")
     act_on_results(publication=publication, by=request.user, action=Action(action), reason=reason)
+    messages.success(request, _("C'est fait."))
     return redirect("dossier", number)
