@@ -24,6 +24,7 @@ GROUPS = {
     "synth": "Generate a demonstration hospital in FHIR R4.",
     "keys": "Make and list the keys of the pseudonyms.",
     "etl": "Load FHIR and DICOM; look at what was refused.",
+    "imaging": "Score the de-identification of images.",
     "validate": "Run the validation suites again on a release.",
     "warehouse": "Look at the tables and releases of the warehouse.",
     "objections": "Keep patients who object to research out of the warehouse.",

@@ -31,8 +31,10 @@ from etl.dicom.standard_uids import is_sop_class
 NewUid = Callable[[str], str]
 IMPLEMENTATION = UID("2.25.167350962098711127513927165137226413411")
 _METHOD = "PS3.15 Basic Profile as an allow-list; pixels decoded anew"
+_METHODS = (("113100", "Basic Application Confidentiality Profile"), ("113101", "Clean Pixel Data Option"))
 _EMPTY = ("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID")
 _EMPTY_TOO = ("ReferringPhysicianName", "SeriesNumber")
+_GREY = ("MONOCHROME1", "MONOCHROME2")
 _UNSUPPORTED_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 
 
@@ -82,10 +84,11 @@ _DESCRIPTIONS = (
 
 
 def deidentify(
-    dataset: Dataset, profile: Profile, new_uid: NewUid, *, patient: str, number: int, face: bool
+    dataset: Dataset, profile: Profile, new_uid: NewUid, *, patient: str, number: int, face: bool, text: Any = None
 ) -> Dataset:
     """The de-identified dataset, as image ``number`` of its series and of ``patient`` (a pseudonym).
 
+    ``text``: True where text stands in the pixels (frames × rows × columns, or None), which is blackened.
     It is complete: file meta, pixels, and the marks of de-identification (PS3.15 §E.1.1). Raises SeriesRefusedError.
     """
     kind = kind_of(dataset, profile)
@@ -93,7 +96,7 @@ def deidentify(
     with refuse_on_error("its attributes cannot be read"):
         result = _allowed(dataset, profile, new_uid)
     with refuse_on_error("its pixels cannot be read"):
-        _set_pixels(result, dataset)
+        _set_pixels(result, dataset, text)
     _set_patient(result, patient)
     result.InstanceNumber = number
     _set_marks(result, face=face)
@@ -181,19 +184,34 @@ def meanings(scheme: str) -> dict[str, str]:
     return {code: str(entry[0]) for codes in concepts.values() for code, entry in codes.items()}
 
 
-def _set_pixels(result: Dataset, dataset: Dataset) -> None:
+def _set_pixels(result: Dataset, dataset: Dataset, text: Any) -> None:
+    samples = samples_of(dataset)
+    if text is not None:
+        samples = blackened(samples, text)
+    if int(dataset.BitsAllocated) > 1:
+        result.BitsAllocated = samples.dtype.itemsize * 8
+    result.add(DataElement(Tag("PixelData"), "OB" if samples.dtype.itemsize == 1 else "OW", _bytes(samples, dataset)))
+
+
+def samples_of(dataset: Dataset) -> Any:
+    """The grey levels of an image as stored (rows × columns, before them frames if it has any); SeriesRefusedError."""
     if any(name in dataset for name in _UNSUPPORTED_PIXELS) or "PixelData" not in dataset:
         raise SeriesRefusedError("it has no pixels of whole numbers")
-    if dataset.get("SamplesPerPixel") != 1 or "PhotometricInterpretation" not in result:
+    if dataset.get("SamplesPerPixel") != 1 or dataset.get("PhotometricInterpretation") not in _GREY:
         raise SeriesRefusedError("its pixels are not grey levels")
     stored = int(dataset.BitsStored)
     if not 0 < stored <= int(dataset.BitsAllocated) or int(dataset.HighBit) != stored - 1:
         raise SeriesRefusedError("its samples do not lie in the lowest bits")
     samples = np.asarray(_decoded(dataset))
     _check_shape(samples, dataset)
-    if int(dataset.BitsAllocated) > 1:
-        result.BitsAllocated = samples.dtype.itemsize * 8
-    result.add(DataElement(Tag("PixelData"), "OB" if samples.dtype.itemsize == 1 else "OW", _bytes(samples, dataset)))
+    return _without_spare_bits(samples, dataset)
+
+
+def blackened(samples: Any, text: Any) -> Any:
+    """The samples with the least of each frame where ``text`` is true."""
+    frames = samples.reshape(-1, *samples.shape[-2:])
+    least = frames.min(axis=(1, 2), keepdims=True)
+    return np.where(text, least, frames).astype(samples.dtype).reshape(samples.shape)
 
 
 def _decoded(dataset: Dataset) -> Any:
@@ -210,15 +228,22 @@ def _check_shape(samples: Any, dataset: Dataset) -> None:
         raise SeriesRefusedError("it has fewer pixels than it says")
 
 
-def _bytes(samples: Any, dataset: Dataset) -> bytes:
-    """Little-endian samples with nothing in the bits above those stored."""
+def _without_spare_bits(samples: Any, dataset: Dataset) -> Any:
+    """The samples with nothing in the bits above those stored."""
     if int(dataset.BitsAllocated) == 1:
-        return bytes(pack_bits(samples.astype(np.uint8).ravel() & 1, pad=True))
+        return samples
     stored = int(dataset.BitsStored)
     spare = samples.dtype.itemsize * 8 - stored
-    if spare:
-        signed = np.issubdtype(samples.dtype, np.signedinteger)
-        samples = (samples << spare) >> spare if signed else samples & np.array((1 << stored) - 1, samples.dtype)
+    if not spare:
+        return samples
+    signed = np.issubdtype(samples.dtype, np.signedinteger)
+    return (samples << spare) >> spare if signed else samples & np.array((1 << stored) - 1, samples.dtype)
+
+
+def _bytes(samples: Any, dataset: Dataset) -> bytes:
+    """The samples in little endian."""
+    if int(dataset.BitsAllocated) == 1:
+        return bytes(pack_bits(samples.astype(np.uint8).ravel() & 1, pad=True))
     raw: bytes = samples.astype(samples.dtype.newbyteorder("<")).tobytes()
     return raw + b"\0" * (len(raw) % 2)
 
@@ -232,15 +257,15 @@ def _set_patient(result: Dataset, patient: str) -> None:
 def _set_marks(result: Dataset, *, face: bool) -> None:
     result.PatientIdentityRemoved = "YES"
     result.DeidentificationMethod = _METHOD
-    result.DeidentificationMethodCodeSequence = Sequence([_method_code()])
+    result.DeidentificationMethodCodeSequence = Sequence([_method_code(*method) for method in _METHODS])
+    result.BurnedInAnnotation = "NO"
     result.LongitudinalTemporalInformationModified = "REMOVED"
     result.RecognizableVisualFeatures = "YES" if face else "NO"
 
 
-def _method_code() -> Dataset:
+def _method_code(value: str, meaning: str) -> Dataset:
     code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator = "113100", "DCM"
-    code.CodeMeaning = "Basic Application Confidentiality Profile"
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
     return code
 
 

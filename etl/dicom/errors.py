@@ -22,3 +22,12 @@ def refuse_on_error(reason: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise SeriesRefusedError(f"{reason} ({type(error).__name__})") from None
+
+
+@contextmanager
+def refuse_on_image(number: int, count: int) -> Iterator[None]:
+    """Say in a refusal which image of the series it speaks of."""
+    try:
+        yield
+    except SeriesRefusedError as error:
+        raise SeriesRefusedError(f"image {number} of {count}: {error}") from None

@@ -22,10 +22,12 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
 from etl.dicom.archive import DAMAGED, members, store_series
+from etl.dicom.burned_in_text import BurnedIn
 from etl.dicom.confidentiality_profile import LABELS, Profile
 from etl.dicom.deidentification import NewUid, deidentify, kind_of, may_show_face
-from etl.dicom.errors import SeriesRefusedError, refuse_on_error
+from etl.dicom.errors import SeriesRefusedError, refuse_on_error, refuse_on_image
 from etl.dicom.geometry import pixel_spacing, position_along, spacing
+from etl.dicom.pixel_review import review
 from etl.privacy import PseudonymKey, pseudonym
 
 RESOURCE = "Media"
@@ -82,35 +84,40 @@ class SeriesReader:
     def _text(self, path: Path, heads: Sequence[Dataset]) -> bytes:
         profile = self.rules.profile
         kind = kind_of(heads[0], profile)
-        face = any(may_show_face(head, kind, profile) for head in heads)
         subject = subject_of(heads[0], self.rules)
         order = _order(heads)
+        ordered = [heads[n] for n in order]
+        findings = review(_in_order(path, order), ordered, kind, profile)
+        face = findings.face or any(may_show_face(head, kind, profile) for head in heads)
         facts: dict[str, Any] = {"kind": kind, "face": face}
         if self.folder is not None:
-            facts |= self._keep(path, order, pseudonym(self.key, reference_of(subject)), face=face)
+            facts |= self._keep(path, order, pseudonym(self.key, reference_of(subject)), findings.text, face=face)
         with refuse_on_error("its geometry cannot be read"):
-            return _media([heads[n] for n in order], subject, facts, profile)
+            return _media(ordered, subject, facts, profile)
 
-    def _keep(self, path: Path, order: Sequence[int], patient: str, *, face: bool) -> dict[str, Any]:
+    def _keep(self, path: Path, order: Sequence[int], patient: str, text: BurnedIn, *, face: bool) -> dict[str, Any]:
         """Write the de-identified series; returns its digest and size."""
         assert self.folder is not None
         self.folder.mkdir(exist_ok=True)
         images = (
-            self._deidentified(content, patient, number, len(order), face=face)
+            self._deidentified(content, patient, number, len(order), text, face=face)
             for number, content in enumerate(_in_order(path, order), start=1)
         )
         digest, size = store_series(self.folder, f"{path.parent.name}-{path.name}", images)
         return {"voxels": digest, "bytes": size}
 
-    def _deidentified(self, content: bytes, patient: str, number: int, count: int, *, face: bool) -> bytes:
-        try:
+    def _deidentified(
+        self, content: bytes, patient: str, number: int, count: int, text: BurnedIn, *, face: bool
+    ) -> bytes:
+        with refuse_on_image(number, count):
             with refuse_on_error("it cannot be read"):
                 dataset = dcmread(io.BytesIO(content))
-            image = deidentify(dataset, self.rules.profile, self._new_uid, patient=patient, number=number, face=face)
+            mark = text.of(number - 1, (int(dataset.Rows), int(dataset.Columns)))
+            image = deidentify(
+                dataset, self.rules.profile, self._new_uid, patient=patient, number=number, face=face, text=mark
+            )
             with refuse_on_error("it cannot be written"):
                 return to_bytes(image)
-        except SeriesRefusedError as error:
-            raise SeriesRefusedError(f"image {number} of {count}: {error}") from None
 
     @property
     def _new_uid(self) -> NewUid:
