@@ -1,6 +1,6 @@
 """How well images are de-identified: MIDI-B's actions, counted on a generated set whose identities are known.
 
-The actions are those by which the medical image de-identification benchmark (MIDI-B, 2024) scores an answer. Each series
+The actions are those by which the medical image de-identification benchmark (MIDI-B, 2024) scores an answer. A series
 goes through the reader of the load; what is held back has shown nothing and counts for no other action.
 """
 

@@ -24,6 +24,7 @@ DISTRIBUTIONS = {
     "jwt": "pyjwt",
     "ignite": "pytorch-ignite",
     "sklearn": "scikit-learn",
+    "PIL": "pillow",
     "google": "protobuf",
 }  # module → distribution, where the names differ
 
