@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     """The MONAI bundles that `erios train` finds by name."""
     clusters_dir: Folder = PROJECT / "conf" / "clusters"
     """The profiles of clusters."""
+    terminology_dir: Folder = PROJECT / "conf" / "terminology"
+    """The code systems that may be named, and the small code lists that the product ships."""
     tracking_uri: str = ""
     """The team's tracking server; without one, SQLite in the zone `tracking`."""
     tracking_database: str = ""
@@ -138,6 +140,16 @@ class Settings(BaseSettings):
     def keyring(self) -> Path:
         """Where the keyring is."""
         return self.identity / "keyring.json"
+
+    @property
+    def code_lists(self) -> Path:
+        """Where the code lists lie that were loaded or adopted."""
+        return self.warehouse / "terminology"
+
+    @property
+    def local_codes(self) -> Path:
+        """The register of what the source wrote for codes of no list; clear text."""
+        return self.identity / "local-codes"
 
     @property
     def spark_local_dir(self) -> Path:
@@ -215,6 +227,7 @@ def _read(source: Path) -> dict[str, Any]:
 
 _PATHS = {
     *("home", "views_dir", "suites_dir", "legal_routes", "requirements", "bundles_dir", "clusters_dir"),
+    "terminology_dir",
     *("local_dir", "event_log_dir", "password_file", "secret_file", "backup_stamp", "profile"),
     *ZONES,
 }

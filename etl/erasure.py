@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from etl.dicom.archive import members
 from etl.errors import InputError
 from etl.files import write_atomically
+from etl.ingest.local_codes import forget_unused
 from etl.ingest.redaction import Redacted, redact
 from etl.load_config import LoadConfig
 from etl.merge.patient_identity import LOGICAL_MARK
@@ -106,6 +107,8 @@ def erase(
             _redact_pages(warehouse / "validation", keys)
             _rewrite_all(config, keys, erasure)
             sweep(warehouse)
+            if config.local_codes:
+                forget_unused(config.local_codes, _releases(config), config.tables)
             erasure.after = _scan(warehouse, folders, keys)
             done(erasure)
     return erasure

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etl.privacy import KeyReader
 from etl.sealing import SealingKey
 from etl.tables import WarehouseTable
+from etl.terminology.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from etl.dicom.series import DicomRules
@@ -52,11 +53,15 @@ class LoadConfig:
     dicom: DicomRules | None = None
     """How DICOM series are read; without it, a load refuses them."""
     most_unpacked: int = 64 << 30
+    local_codes: Path | None = None
+    """Where the clear forms of codes of no list are kept, in the identity zone; None keeps none."""
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    """The code lists and forms that text must come from; an empty one makes every code a pseudonym."""
 
     @property
     def carried(self) -> object:
         """What tasks are sent: never the register, nor settings."""
-        return self.tables, self.read_key, self.read_sealing_key, self.dicom
+        return self.tables, self.read_key, self.read_sealing_key, self.dicom, self.vocabulary
 
     @property
     def split_bytes(self) -> int:

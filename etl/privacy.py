@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import duckdb
 
 PSEUDONYM_HEX = 32
+LOCAL = "local-"
+"""How the pseudonym of a code or of a code system begins."""
+CLOSED_RULES = ("code", "drop-unless-extract", "display", "unit", "code-system", "word")
+"""Rules of text that comes from code lists and forms (``etl.ingest.closed_columns``)."""
 CONTENT_HEX = 15
 """Hexadecimal digits of a content hash: as many as fit a number of 64 bits with its sign."""
 _BLOCK = 64
@@ -104,8 +108,18 @@ def _as_is(column: str, _sql_type: str) -> str:
     return column
 
 
+def _closed(_column: str, sql_type: str) -> str:
+    """Text of a closed vocabulary is put in its place by ``etl.ingest.closed_columns``; by itself nothing is kept."""
+    return f"CAST(NULL AS {sql_type})"
+
+
 RULES: Mapping[str, Rule] = {
-    "keep": Rule("as is", _as_is),
+    "keep": Rule("as is: numbers, dates, yes or no; never text", _as_is),
+    "code": Rule("a code of a code list or of a safe form; of any other a keyed pseudonym, `local-…`", _closed),
+    "display": Rule("the label that the code list has for the code beside it; never the record's", _closed),
+    "unit": Rule("the name that the code list has for the unit's code; a keyed pseudonym of an unknown unit", _closed),
+    "code-system": Rule("a code system of `conf/code_systems.toml` or of a code list; else a keyed pseudonym", _closed),
+    "word": Rule("the code that a closed list has for the word; anything else is left out", _closed),
     "pseudonym": Rule(
         "keyed pseudonym of a record or reference; a list of pseudonyms where the type is `VARCHAR[]`",
         lambda column, _sql_type: f"pseudonym({column})",
@@ -118,17 +132,22 @@ RULES: Mapping[str, Rule] = {
         "free text: nothing of it is kept for now, the column is empty",
         lambda _column, sql_type: f"CAST(NULL AS {sql_type})",
     ),
-    "drop-unless-extract": Rule("kept here, in an extract only on the DPO's explicit decision", _as_is),
+    "drop-unless-extract": Rule("as `code`, in an extract only on the DPO's explicit decision", _closed),
 }
 """The privacy rules by name, as the tag ``erios/privacy`` of a column has them."""
 
 
-def check_rule(table: str, column: str, rule: str | None) -> str:
-    """The rule, if it exists; PrivacyError names the table and column that nobody decided on."""
+def check_rule(table: str, column: str, rule: str | None, *, is_text: bool = False) -> str:
+    """The rule, if it exists and is one for text; PrivacyError names the table and column that nobody decided on."""
     if rule is None:
         raise PrivacyError(f"{table}.{column} has no erios/privacy tag; choose one of {', '.join(RULES)}")
     if rule not in RULES:
         raise PrivacyError(f"{table}.{column}: unknown privacy rule '{rule}'; choose one of {', '.join(RULES)}")
+    if is_text and rule == "keep":
+        raise PrivacyError(
+            f"{table}.{column}: 'keep' would pass whatever text the source wrote; choose code, display, unit,"
+            " code-system, word, pseudonym or note"
+        )
     return rule
 
 

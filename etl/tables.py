@@ -15,6 +15,7 @@ from pathlib import Path
 from etl.errors import PrivacyError
 from etl.privacy import check_rule
 from etl.views import Column, CompiledView, compile_view, load_view
+from etl.views.code_columns import code_beside
 from etl.warehouse.columns import LINEAGE_TYPES
 
 RESOURCE_KEY_PATH = "getResourceKey()"
@@ -63,7 +64,7 @@ _WORDS = {"title", "description", "status", "experimental", "publisher", "contac
 
 
 def _without_words(value: object) -> object:
-    """A view without what only people read: titles, descriptions, tags that are no privacy rule."""
+    """A view without what only people read: titles, descriptions, tags that decide on no value."""
     if isinstance(value, list):
         kept = [item for item in value if not _is_word(item)]
         return [_without_words(item) for item in kept]
@@ -73,15 +74,35 @@ def _without_words(value: object) -> object:
 
 
 def _is_word(item: object) -> bool:
-    """Is it a tag other than a privacy rule?"""
-    return isinstance(item, dict) and set(item) == {"name", "value"} and item["name"] != "erios/privacy"
+    """Is it a tag that decides on no value?"""
+    return (
+        isinstance(item, dict)
+        and set(item) == {"name", "value"}
+        and item["name"] not in ("erios/privacy", "erios/system")
+    )
 
 
 def as_table(view: CompiledView) -> WarehouseTable:
     """Check that a compiled view may be a warehouse table."""
     for column in view.columns:
-        check_rule(view.name, column.name, column.privacy)
+        check_rule(view.name, column.name, column.privacy, is_text=_is_text(column))
+        _check_label(view, column)
     return WarehouseTable(view.name, view, _resource_key(view.name, view.columns))
+
+
+_TIMES = frozenset({"date", "dateTime", "instant", "time"})
+
+
+def _is_text(column: Column) -> bool:
+    return column.sql_type.removesuffix("[]") == "VARCHAR" and column.fhir_type not in _TIMES
+
+
+def _check_label(view: CompiledView, column: Column) -> None:
+    if column.privacy == "display" and code_beside(view.columns, column) is None:
+        raise PrivacyError(
+            f"{view.name}.{column.name}: a label comes from the code list of its code, so the view needs a column with"
+            f" the path {column.path.rpartition('.')[0]}.code"
+        )
 
 
 def _resource_key(table: str, columns: Sequence[Column]) -> str:

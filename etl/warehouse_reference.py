@@ -33,13 +33,15 @@ Rows are unique on the table's key together with its `_index` column, if it has 
 time zone; the column of the same name with `_at` (an instant) or `_on` (a day) is its typed twin. Of an
 element that repeats, a plain column holds the first value, and lists (`[]`) hold all.
 
-Every table also has four columns of the load itself:
+Text never comes from the record as it is: codes are those of code lists or of forms that cannot hold an identifier
+(`conf/terminology`, `erios codes`), labels and names of units are the lists'; any other code is a keyed pseudonym,
+`local-` and 32 hexadecimal digits, which a person can look up and adopt ([how](how-to-codes.md)).
+
+Every table also has columns of the load itself:
 
 | column | type | meaning |
 |---|---|---|
-| `_last_updated` | {_last_updated} | when the record was last changed at the source, in UTC, if it says so |
-| `_version` | {_version} | the record's version at the source, if it says so |
-| `_hash` | {_hash} | keyed digest of the record's content, to tell a replay from a change |
+| `_last_updated` | {_last_updated} | the day on which the record was last changed at the source, if it says so |
 | `bucket` | INTEGER | partition: leading bits of the patient's pseudonym |
 """
 _HEADER = "| column | type | rule | code system | meaning |\n|---|---|---|---|---|"

@@ -25,6 +25,7 @@ GROUPS = {
     "keys": "Make and list the keys of the pseudonyms.",
     "etl": "Load FHIR and DICOM; look at what was refused.",
     "imaging": "Score the de-identification of images.",
+    "codes": "Load code lists; see and adopt the hospital's own codes.",
     "validate": "Run the validation suites again on a release.",
     "warehouse": "Look at the tables and releases of the warehouse.",
     "objections": "Keep patients who object to research out of the warehouse.",

@@ -14,8 +14,9 @@ from erios.settings import load_settings
 from erios.workflows.load import delete_resources, load_export, rebuild_release, refresh_release, replay_quarantine
 from erios.workflows.maintenance import erase_patient
 from erios.workflows.nightly import watch_folder
+from erios.workflows.quarantine import refused_row, refused_rows
 from erios.workflows.stale_extracts import describe_stale, follow_objections
-from etl.ingest.quarantine import Refused, explain, find, refused, summary
+from etl.ingest.quarantine import Refused, explain, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ quarantine = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is
 app.add_typer(quarantine, name="quarantine", help="What was refused, why, and loading it again.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Clear = Annotated[bool, typer.Option("--clear-ids", help="Show the ids as received; this is put on record.")]
 BatchOption = Annotated[str | None, typer.Option("--batch", help="Only this batch.")]
 _COLUMNS = ("in", "written", "superseded", "duplicates", "deleted", "objected", "quarantined")
 
@@ -163,22 +165,23 @@ def list_refused(
         bool,
         typer.Option(
             "--rows",
-            help="One line a refusal, tabs between: its id here, type, id as received, reason.",
+            help="One line a refusal, tabs between: its id here, type, pseudonym of the record, reason.",
         ),
     ] = False,
+    clear: Clear = False,
     as_json: Json = False,
 ) -> None:
     """What waits in quarantine, by batch, type and reason.
 
     Example: erios etl quarantine list --rows
     """
-    folder = load_settings().identity / "quarantine"
+    settings = load_settings()
     if as_json:
-        write_json([row.to_dict() for row in refused(folder, batch)])
+        write_json([row.to_dict() for row in refused_rows(settings, batch, clear=clear)])
     elif rows:
-        _show_rows(refused(folder, batch))
+        _show_rows(refused_rows(settings, batch, clear=clear))
     else:
-        counts = summary(folder, batch)
+        counts = summary(settings.identity / "quarantine", batch)
         lines = [(*key, f"{count:,}") for key, count in sorted(counts.items())]
         if not lines:
             answer().print("Nothing waits in quarantine.")
@@ -189,6 +192,7 @@ def list_refused(
 @quarantine.command()
 def show(
     quarantine_id: Annotated[str, typer.Argument(help="An id that `list --rows` prints.")],
+    clear: Clear = False,
     as_json: Json = False,
 ) -> None:
     """Why one resource was refused, in words; no value of the record is printed.
@@ -196,7 +200,7 @@ def show(
     Example: erios etl quarantine show b000001-0123abcd/000001:17
     """
     settings = load_settings()
-    row = find(settings.identity / "quarantine", quarantine_id)
+    row = refused_row(settings, quarantine_id, clear=clear)
     reasons = explain(row, settings.landing)
     if as_json:
         write_json({**row.to_dict(), "reasons": reasons})

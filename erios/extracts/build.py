@@ -19,7 +19,7 @@ from erios.errors import InputError
 from erios.extracts.build_plan import DATA, BuildPlan, Built, OutputFile, Slice
 from erios.extracts.criteria import cohort_query, leaves
 from erios.extracts.criteria.compile import tables as tables_of
-from erios.extracts.generalisation.columns import OTHER, column_sql
+from erios.extracts.generalisation.columns import OTHER, column_sql, of_study
 from erios.extracts.images import chosen_series, copy_images, image_sql, note_images
 from erios.extracts.specification import PATIENT_KEY, Choice, TableChoice
 from etl.duckdb_engine import connect, scalar
@@ -175,7 +175,7 @@ def _column(plan: BuildPlan, table: WarehouseTable, choice: Choice) -> str:
     if choice.form == "rare":
         kept = f"(SELECT value FROM read_parquet({literal(plan.kept_values(table.name, choice.name))}))"
         value = f't."{choice.name}"'
-        sql = f"CASE WHEN {value} IS NULL OR {value} IN {kept} THEN {value} ELSE {literal(OTHER)} END"
+        sql = f"CASE WHEN {value} IS NULL OR {value} IN {kept} THEN {of_study(column, value)} ELSE {literal(OTHER)} END"
     elif choice.form.startswith("images"):
         sql = image_sql(plan, f't."{choice.name}"')
     else:

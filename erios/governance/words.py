@@ -115,6 +115,11 @@ REFUSALS: Mapping[str, str] = {
 WORDS: Mapping[str, str] = {
     # privacy rules of columns, as etl.privacy names them
     "keep": mark("conservé tel quel"),
+    "code": mark("code d'une liste, sinon pseudonyme du code"),
+    "display": mark("libellé de la liste de codes"),
+    "unit": mark("nom de l'unité selon la liste de codes"),
+    "code-system": mark("système de codage autorisé, sinon pseudonyme"),
+    "word": mark("mot d'une liste fermée, sinon retiré"),
     "pseudonym": mark("remplacé par un pseudonyme"),
     "date:day": mark("réduit au jour"),
     "date:month": mark("réduit au mois"),

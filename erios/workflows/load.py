@@ -29,6 +29,7 @@ from etl.load_config import Gate, LoadConfig, Verdict, Zones
 from etl.pipeline import LoadReport, load, rebuild, refresh
 from etl.tables import WarehouseTable, load_tables
 from etl.task_runner import Progress, Runner, SparkRunner
+from etl.terminology.vocabulary import Vocabulary, read_vocabulary
 from etl.warehouse.image_files import TABLE
 from etl.warehouse.release import Release, open_release
 from validation import Severity, StagedTable, ValidationReport, check_tables, prepare
@@ -54,7 +55,15 @@ def load_config(settings: Settings) -> LoadConfig:
         read_objectors=partial(current_objectors, settings),
         dicom=dicom,
         most_unpacked=settings.load.max_unpacked_mb << 20,
+        local_codes=settings.local_codes,
+        vocabulary=vocabulary(settings),
     )
+
+
+def vocabulary(settings: Settings) -> Vocabulary:
+    """The code lists and forms in force; PrivacyError or InputError names the file that is wrong."""
+    folder = settings.terminology_dir
+    return read_vocabulary(folder / "code_systems.toml", folder, settings.code_lists)
 
 
 def dicom_rules(settings: Settings) -> DicomRules:

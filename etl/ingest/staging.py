@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from etl.duckdb_engine import scalar
 from etl.errors import InputError
 from etl.files import written_atomically
+from etl.ingest.colliding_codes import CODES_SQL, identifiers_sql
 from etl.ingest.file_splits import Split
+from etl.ingest.local_codes import write_local_codes
 from etl.ingest.reading import ReadSeries, Refusal, packed
 from etl.ingest.transform import ChunkTransform, TransformPlan
 from etl.privacy import KeyReader, PseudonymKey
@@ -29,14 +30,11 @@ from etl.sealing import SealingKey
 from etl.sql import literal
 from etl.warehouse.columns import IDENTIFIER, LEDGER, LINK, PATIENT
 from etl.warehouse.data_files import subfolder
-from etl.warehouse.parquet_writer import in_order, rows_of
-from etl.warehouse.staged_files import REFERRED, SEQ_BITS, VOXELS, Staged
+from etl.warehouse.parquet_writer import rows_of
+from etl.warehouse.staged_files import CODES, IDENTIFIED_BY, REFERRED, SEQ_BITS, VOXELS, Staged, write_staged
 
 if TYPE_CHECKING:
     from etl.dicom.series import DicomRules
-
-ROW_GROUP = 16_384
-"""Rows of a row group, which a merge reads or skips as a whole."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,8 @@ class StagingPlan:
     read_sealing_key: Callable[[], SealingKey] | None = None
     dicom: DicomRules | None = None
     """How DICOM series are read; None takes none."""
+    local_codes: Path | None = None
+    """Where codes of no list are noted; None notes none."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ def stage(plan: StagingPlan, task: StagingTask) -> Staged:
         for piece, chunk in enumerate(pieces):
             seq += transform.load(chunk, seq, task.received)
             staged.add(_stage_chunk(plan, task, transform, f"{task.number:010d}-{piece:04d}", keep))
+        if plan.local_codes:
+            write_local_codes(transform.sql, plan.local_codes / task.batch, f"{task.number:010d}")
     return staged
 
 
@@ -116,6 +118,8 @@ def _stage_chunk(plan: StagingPlan, task: StagingTask, transform: ChunkTransform
         common[LEDGER].append(rows_of(transform.sql, _of(task, "patient_key", transform.resources_sql(resource))))
         if identifiers := transform.identifiers_sql(resource):
             common[IDENTIFIER].append(rows_of(transform.sql, _of(task, "resource_key", identifiers)))
+        if digests := identifiers_sql(resource):
+            write(IDENTIFIED_BY, transform.sql.sql(digests).to_arrow_table())
         if resource == "Patient":
             write(LINK, rows_of(transform.sql, _of(task, "resource_key", transform.links_sql())))
             keep(transform.sql)
@@ -133,6 +137,7 @@ def _stage_tables(
     """The rows that the views make of the chunk's resources of one type, and what they refer to by identifier."""
     for table in transform.evaluate(resource):
         write(table.name, rows_of(transform.sql, _of(task, PATIENT, transform.rows_sql(table))))
+        write(f"{CODES}/{table.name}", transform.sql.sql(CODES_SQL).to_arrow_table())
         if referred := transform.logical_sql():
             write(f"{REFERRED}/{table.name}", rows_of(transform.sql, referred))
 
@@ -146,18 +151,10 @@ def _of(task: StagingTask, column: str, sql: str) -> str:
 
 
 def _write(staging: Path, name: str, staged: Staged, table: str, rows: pa.Table) -> None:
-    """Stage the rows, those of one bucket together, so that a merge task skips most rows of other buckets."""
+    """Stage the rows of a table."""
     path = subfolder(staging, table) / f"{name}.parquet"
     if rows.num_rows:
-        ordered = in_order(rows, "bucket") if "bucket" in rows.column_names else rows
-        pq.write_table(
-            ordered,
-            path,
-            compression="snappy",
-            row_group_size=ROW_GROUP,
-            store_schema=False,
-            write_statistics=["bucket"],
-        )
+        write_staged(path, rows)
     staged.files.append((table, str(path), rows.num_rows))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
+from etl.ingest.colliding_codes import MendTask, code_files, collisions, mend
 from etl.ingest.file_splits import Split, pack
 from etl.ingest.landing import Batch, read_batch
 from etl.ingest.resource_type_plans import type_plans
@@ -53,10 +54,16 @@ def stage_all(
 ) -> Staged:
     """Run the tasks: read, check and pseudonymise all splits into staged files below ``work``."""
     transform = TransformPlan(
-        type_plans(config.tables), config.buckets, config.max_line_bytes, memory_mb=config.task_memory_mb
+        type_plans(config.tables),
+        config.buckets,
+        config.max_line_bytes,
+        memory_mb=config.task_memory_mb,
+        vocabulary=config.vocabulary,
     )
     for batch in {task.batch for task in tasks if task.only is None}:
         shutil.rmtree(config.zones.quarantine / batch, ignore_errors=True)
+        if config.local_codes:
+            shutil.rmtree(config.local_codes / batch, ignore_errors=True)
     staging = StagingPlan(
         transform=transform,
         landing=config.zones.landing,
@@ -67,11 +74,26 @@ def stage_all(
         reidentification_folder=config.reidentification_folder,
         read_sealing_key=config.read_sealing_key,
         dicom=config.dicom,
+        local_codes=config.local_codes,
     )
     whole = Staged()
     for part in runner.run("read", partial(stage, staging), tasks, progress):
         whole.add(part)
+    _mend_collisions(config, whole, runner, progress)
     return whole
+
+
+def _mend_collisions(config: LoadConfig, staged: Staged, runner: Runner, progress: Progress | None) -> None:
+    """Put pseudonyms in the place of codes that equal an identifier of what was staged with them."""
+    digests = collisions(staged)
+    if digests:
+        tables = {table.name: table for table in config.tables}
+        tasks = [
+            MendTask(tables[name], path, code_files(staged), digests, config.read_key, config.task_memory_mb)
+            for name, path, rows in staged.files
+            if rows and name in tables
+        ]
+        runner.run("hide identifiers", mend, tasks, progress)
 
 
 def _task_count(splits: Sequence[Split], config: LoadConfig, parallelism: int) -> int:

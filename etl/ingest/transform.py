@@ -12,21 +12,24 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
 
 from etl.duckdb_engine import connect, scalar
 from etl.fhir.resource_types import RESOURCE_TYPES
+from etl.ingest import closed_columns
 from etl.ingest.bundles import Document, expand
+from etl.ingest.closed_columns import ClosedColumns
 from etl.ingest.reading import BLANKS, Chunk
 from etl.ingest.resource_type_plans import IDENTIFIED, TypePlan, other_type_plan
 from etl.privacy import RULES, PseudonymKey, bind_key
 from etl.sql import literal
 from etl.tables import WarehouseTable
+from etl.terminology.vocabulary import Vocabulary
 from etl.views.exact_decimals import exact_text
-from etl.warehouse.columns import LOGICAL, PATIENT, VERSION
+from etl.warehouse.columns import LOGICAL, PATIENT, ROW_VERSION
 from etl.warehouse.data_files import bucket_sql
 
 _ID = "[A-Za-z0-9\\-.]{1,64}"
@@ -53,6 +56,7 @@ class TransformPlan:
     buckets: int
     max_line_bytes: int
     memory_mb: int = 1024
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
 
 
 @dataclass
@@ -66,6 +70,8 @@ class ChunkTransform:
     def __enter__(self) -> ChunkTransform:
         self._connection = connect(self.plan.memory_mb)  # clear text: it must not spill
         bind_key(self._connection, self.key)
+        self.plan.vocabulary.bind(self._connection)
+        self._connection.execute(_UNLISTED)
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -113,7 +119,8 @@ class ChunkTransform:
     def rows_sql(self, table: WarehouseTable) -> str:
         """SELECT of a table's protected rows: its columns, lineage columns, ``bucket`` and ``seq``."""
         self._pseudonyms(table)
-        return _rows_sql(table, self.plan.buckets, logical=self.logical_sql() is not None)
+        closed = closed_columns.prepare(self.sql, self.plan.vocabulary, table)
+        return _rows_sql(closed, self.plan.buckets, logical=self.logical_sql() is not None)
 
     def resources_sql(self, resource: str) -> str:
         """SELECT of the accepted resources of the type evaluated last, one row each, for the ledger."""
@@ -158,6 +165,7 @@ class ChunkTransform:
                 replaced_by=plan.links[0],
                 replaces=plan.links[1],
                 type=plan.resource,
+                version=_LEDGER_VERSION,
             )
         )
         self.sql.execute(_SUBJECTS)
@@ -194,7 +202,7 @@ class ChunkTransform:
         self.sql.execute(f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM doc WHERE reason IS NOT NULL)")
 
     def _run_view(self, table: WarehouseTable) -> None:
-        carry = ["seq", "resource_key", "patient_ref", *VERSION]
+        carry = ["seq", "resource_key", "patient_ref", "_last_updated"]
         sql = table.view.sql("(SELECT * FROM parsed WHERE action = 'put')", "r", carry, problems=True)
         self.sql.execute(f"CREATE OR REPLACE TEMP TABLE out_{table.name} AS {sql}")
 
@@ -303,9 +311,14 @@ FROM named
 _PARSE = """
 SELECT seq, action, id, r, pseudonym('{type}/' || id) AS resource_key,
        {patient} AS patient_ref, {replaced_by} AS replaced_by, {replaces} AS replaces,
-       updated AS _last_updated, version AS _version, content_hash(text) AS _hash
+       updated AS _last_updated, {version} AS _version, content_hash(text) AS _hash
 FROM (SELECT *, from_json({exact}, {structure}) AS r FROM doc WHERE reason IS NULL AND type = '{type}')
 """
+_LEDGER_VERSION = (
+    "CASE WHEN regexp_full_match(version, '[0-9]{1,9}') THEN version ELSE pseudonym('version|' || version) END"
+)
+"""A version id as the ledger has it: a short number orders versions; of anything else a keyed pseudonym is enough."""
+_UNLISTED = "CREATE TEMP TABLE unlisted (system VARCHAR, code VARCHAR, label VARCHAR, kept VARCHAR)"
 _SUBJECTS = """
 CREATE OR REPLACE TEMP TABLE subjects AS SELECT ref, pseudonym(ref) AS key
 FROM (SELECT DISTINCT patient_ref AS ref FROM parsed WHERE patient_ref IS NOT NULL)
@@ -335,11 +348,15 @@ WHERE i.value IS NOT NULL
 """
 
 
-def _protected(table: WarehouseTable) -> Iterator[str]:
+def _protected(closed: ClosedColumns) -> Iterator[str]:
+    table, kept = closed.table, closed_columns.protected(closed)
+    taken = {column.name for column in closed_columns.closed_columns(table)}
     for column in table.view.columns:
         quoted = f'o."{column.name}"'
         if column.name == table.key:
             yield f'o.resource_key AS "{column.name}"'
+        elif column.name in taken:
+            yield f'CAST({kept.get(column.name, "NULL")} AS {column.sql_type}) AS "{column.name}"'
         elif column.privacy != "pseudonym":
             yield f'{RULES[column.privacy or ""].sql(quoted, column.sql_type)} AS "{column.name}"'
         elif column.collection:
@@ -367,18 +384,18 @@ def _logical(table: WarehouseTable) -> str:
     return f"nullif(({entries})::VARCHAR[], []::VARCHAR[])"
 
 
-def _rows_sql(table: WarehouseTable, buckets: int, *, logical: bool) -> str:
-    joins = [
+def _rows_sql(closed: ClosedColumns, buckets: int, *, logical: bool) -> str:
+    table = closed.table
+    references = [
         f'LEFT JOIN pseudonyms AS "k_{c.name}" ON o."{c.name}" = "k_{c.name}".ref'
         for c in table.references
         if not c.collection
     ]
-    version = ", ".join(f"o.{name}" for name in VERSION)
     refers = _logical(table) if logical else "NULL::VARCHAR[]"
     bucket = bucket_sql("coalesce(k_patient.key, o.resource_key)", buckets)
+    lineage = f"{ROW_VERSION}, k_patient.key AS {PATIENT}, {refers} AS {LOGICAL}"
     return (
-        f"SELECT o.seq, {', '.join(_protected(table))}, {version}, k_patient.key AS {PATIENT}, {refers} AS {LOGICAL},"
-        f" {bucket} AS bucket"
-        f" FROM out_{table.name} AS o {' '.join(joins)}"
+        f"SELECT o.seq, {', '.join(_protected(closed))}, {lineage}, {bucket} AS bucket"
+        f" FROM out_{table.name} AS o {' '.join([*references, *closed_columns.joins(closed)])}"
         " LEFT JOIN subjects AS k_patient ON o.patient_ref = k_patient.ref"
     )

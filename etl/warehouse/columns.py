@@ -12,9 +12,15 @@ VERSION = tuple(VERSION_TYPES)
 PATIENT, LOGICAL = "_patient", "_logical"
 
 
-LINEAGE_TYPES = {**VERSION_TYPES, PATIENT: "VARCHAR", LOGICAL: "VARCHAR[]"}
-"""Columns the loader adds to every row: its version, the patient as the record names it (before merges of identities),
-and the keyed business identifiers by which its columns refer (``column:place=key``), to be resolved again."""
+ROW_VERSION = "date_trunc('day', o._last_updated) AS _last_updated"
+"""SQL of what a row shows of its version: the day. The exact version, a key shared with the source server, is in the
+ledger alone, which no reader is handed."""
+
+
+LINEAGE_TYPES = {"_last_updated": VERSION_TYPES["_last_updated"], PATIENT: "VARCHAR", LOGICAL: "VARCHAR[]"}
+"""Columns the loader adds to every row: the day of its version, the patient as the record names it (before merges of
+identities), and the keyed business identifiers by which its columns refer (``column:place=key``), to be resolved again.
+"""
 
 
 LEDGER = "_ledger"

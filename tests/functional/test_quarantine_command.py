@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from erios.audit import read_events
+from erios.keys import read_key
 from etl.ingest.quarantine import refused
+from etl.privacy import pseudonym
 from etl.warehouse.release import open_release
 
 CANARY = "Canari-Martin"
@@ -55,17 +58,32 @@ def test_the_list_counts_by_batch_type_and_reason(quarantine, batch):
     ]
 
 
-def test_the_rows_are_one_a_line_with_their_ids(quarantine, batch):
+@pytest.fixture
+def hidden(at_home):
+    """The pseudonym of the refused patient, whose id the list does not show."""
+    return pseudonym(read_key(at_home.keyring), "Patient/wrong")
+
+
+def test_ids_as_received_are_shown_when_asked_and_on_record(quarantine, batch, at_home):
+    code, out, said = quarantine("list", "--rows", "--clear-ids", "--batch", batch)
+    assert (code, said) == (0, "")
+    assert f"{batch}/000001:2\tPatient\twrong\t{KIND}" in out.splitlines()
+    assert quarantine("show", f"{batch}/000001:2", "--clear-ids")[1].startswith(f"{batch}/000001:2: Patient wrong\n")
+    subjects = [event.object for event in read_events(at_home) if event.action == "quarantine.ids"]
+    assert subjects == [batch, f"{batch}/000001:2"]
+
+
+def test_the_rows_are_one_a_line_with_their_pseudonyms(quarantine, batch, hidden):
     code, out, said = quarantine("list", "--rows")
     assert (code, said) == (0, "")
     assert sorted(out.splitlines()) == [
-        f"{batch}/000001:2\tPatient\twrong\t{KIND}",
+        f"{batch}/000001:2\tPatient\t{hidden}\t{KIND}",
         f"{batch}/000001:3\t-\t-\t{NOT_JSON}",
         f"{batch}/000001:4\t-\t-\t{TOO_LONG}",
     ]
 
 
-def test_the_rows_as_json_are_one_array(quarantine, batch):
+def test_the_rows_as_json_are_one_array(quarantine, batch, hidden):
     code, out, said = quarantine("list", "--json", "--batch", batch)
     (row,) = (row for row in json.loads(out) if row["line"] == 2)
     assert (code, said) == (0, "")
@@ -76,7 +94,7 @@ def test_the_rows_as_json_are_one_array(quarantine, batch):
         "line": 2,
         "part": "",
         "type": "Patient",
-        "resource_id": "wrong",
+        "resource_id": hidden,
         "reason": KIND,
     }
 
@@ -85,9 +103,9 @@ def test_another_batch_is_an_empty_list(quarantine):
     assert quarantine("list", "--json", "--batch", "b000009-00000000") == (0, "[]\n", "")
 
 
-def test_one_is_shown_with_its_reasons_in_words(quarantine, batch):
+def test_one_is_shown_with_its_reasons_in_words(quarantine, batch, hidden):
     code, out, _ = quarantine("show", f"{batch}/000001:2")
-    assert (code, out.splitlines()[:2]) == (0, [f"{batch}/000001:2: Patient wrong", f"  - {KIND}"])
+    assert (code, out.splitlines()[:2]) == (0, [f"{batch}/000001:2: Patient {hidden}", f"  - {KIND}"])
     assert sorted(out.splitlines()[2:]) == [
         "  - Patient.birthDate: does not have the form that FHIR asks for",
         "  - Patient.name: must be a JSON array",

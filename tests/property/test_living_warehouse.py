@@ -21,6 +21,8 @@ from etl.load_config import LoadConfig, Verdict, Zones
 from etl.pipeline import LoadReport, load, refresh
 from etl.privacy import PseudonymKey, pseudonym
 from etl.tables import as_table
+from etl.terminology.code_lists import CodeList, Concept, rows
+from etl.terminology.vocabulary import Vocabulary
 from etl.views import compile_view, parse_view
 from etl.warehouse.data_files import bucket_sql
 from etl.warehouse.delta import open_table
@@ -34,11 +36,14 @@ SYSTEM = "urn:example:ipp"
 
 def view(name: str, resource: str, columns: dict[str, str]) -> Any:
     pseudonyms = [column for column in columns if column.endswith("_key")]
+    rules = {"birth_date": "keep"}
     listed = [
         {
             "name": column,
             "path": path,
-            "tag": [{"name": "erios/privacy", "value": "pseudonym" if column in pseudonyms else "keep"}],
+            "tag": [
+                {"name": "erios/privacy", "value": "pseudonym" if column in pseudonyms else rules.get(column, "code")}
+            ],
         }
         for column, path in columns.items()
     ]
@@ -58,6 +63,15 @@ TABLES = (
         },
     ),
     view("practitioner", "Practitioner", {"practitioner_key": "getResourceKey()", "gender": "gender"}),
+)
+WORDS = {
+    "encounter.status": ("planned", "in-progress", "finished"),
+    "practitioner.gender": ("male", "female"),
+    "encounter.class_code": ("IMP",),
+    "stay.status": ("planned", "in-progress", "finished"),
+}
+VOCABULARY = Vocabulary(
+    shipped=rows(CodeList(f"urn:erios:{name}", "1", tuple(map(Concept, words))) for name, words in WORDS.items())
 )
 IDS = {"Patient": 4, "Encounter": 5, "Practitioner": 2}
 MAX_VERSION = 5
@@ -142,6 +156,7 @@ class Warehouse:
             file_rows=self.file_rows,
             compaction_threshold=2,
             read_objectors=lambda: frozenset(self.model.objectors),
+            vocabulary=VOCABULARY,
         )
 
     def run(self, step: tuple[str, Any, Any]) -> None:

@@ -113,7 +113,7 @@ def test_a_view_that_decides_otherwise_is_refused_and_one_with_other_words_is_no
     text = (folder / "location.json").read_text()
     (folder / "location.json").write_text(text.replace('"description": "', '"description": "Also: '))
     assert {table.name: table for table in load_tables(folder)}["location"].digest == tables["location"].digest
-    stricter = text.replace('"value": "keep"', '"value": "note"', 1)
+    stricter = text.replace('"value": "code"', '"value": "note"', 1)
     (folder / "location.json").write_text(stricter)
     assert stricter != text
     assert {table.name: table for table in load_tables(folder)}["location"].digest != tables["location"].digest

@@ -16,6 +16,7 @@ from erios.errors import InputError
 from erios.extracts.generalisation.dates import ClockPrecision, DatePolicy, date_sql
 from erios.extracts.generalisation.values import standard_groupings
 from erios.extracts.generalisation.vocabulary import describe_level
+from etl.privacy import CLOSED_RULES, LOCAL
 from etl.sql import literal
 from etl.warehouse.image_files import DIGEST, TABLE
 
@@ -126,8 +127,15 @@ def column_sql(table: str, column: Column, form: str, terms: Terms) -> str:
     expression = _scalar(kind_of(table, column), column, form, terms)
     name = f't."{column.name}"'
     if not column.collection:
-        return expression(name)
-    return f"list_transform({name}, lambda entry: {expression('entry')})"
+        return expression(of_study(column, name))
+    return f"list_transform({name}, lambda entry: {expression(of_study(column, 'entry'))})"
+
+
+def of_study(column: Column, value: str) -> str:
+    """SQL of a value in which the pseudonym of a local code is the study's own, so that extracts share none."""
+    if column.privacy not in CLOSED_RULES:
+        return value
+    return f"CASE WHEN starts_with({value}, '{LOCAL}') THEN '{LOCAL}' || pseudonym({value}) ELSE {value} END"
 
 
 def _scalar(kind: Kind, column: Column, form: str, terms: Terms) -> Callable[[str], str]:

@@ -158,7 +158,7 @@ def identifying_words(column: dict, rule: str) -> set[str]:
         words -= {"attachment"}
     if rule == "drop-unless-extract":
         words -= {"text", "name"}
-    free_text = {"string"} if "ofType" in words and "string" in words else set()
+    free_text = {"string"} if "ofType" in words and "string" in words and rule != "word" else set()
     return (words & IDENTIFYING) | free_text
 
 

@@ -57,7 +57,7 @@ def test_a_bad_line_does_not_stop_the_identifiers_of_its_neighbours(plan):
 def test_views_that_do_not_go_together_are_refused_before_anything_is_read():
     """One follows an element to any depth, the other reads it as a structure."""
     key = {"name": "key", "path": "getResourceKey()", "tag": [{"name": "erios/privacy", "value": "pseudonym"}]}
-    keep = [{"name": "erios/privacy", "value": "keep"}]
+    keep = [{"name": "erios/privacy", "value": "code"}]
     text = {"column": [{"name": "text", "path": "text", "tag": keep}]}
     selects = {
         "deep": [{"column": [key]}, {"repeat": ["item"], **text}],

@@ -1,0 +1,117 @@
+"""Local codes: those that a load put a pseudonym in the place of, and how many patients have each.
+
+Owns the register of their clear forms (Parquet, a folder a batch, one file a staging task). It lies in the identity
+zone, for a code may hold anything that the source wrote. What is counted is read from the tables, where codes are
+pseudonyms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from etl.duckdb_engine import scalar
+from etl.files import written_atomically
+from etl.ingest.closed_columns import closed_columns
+from etl.privacy import LOCAL
+from etl.sql import list_literal, literal
+from etl.tables import WarehouseTable
+from etl.warehouse.data_files import rows_sql
+from etl.warehouse.release import Release
+
+
+@dataclass(frozen=True)
+class LocalCode:
+    """A code of no list: as the source wrote it, the label it gave, its pseudonym, its rows and patients."""
+
+    system: str
+    code: str
+    label: str | None
+    pseudonym: str
+    rows: int
+    patients: int
+
+
+def write_local_codes(sql: duckdb.DuckDBPyConnection, folder: Path, name: str) -> None:
+    """Write the codes that this task's connection found in no list."""
+    rows = "SELECT system, code, any_value(label) AS label, kept FROM unlisted GROUP BY ALL"
+    if scalar(sql, f"SELECT count(*) FROM ({rows})"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with written_atomically(folder / f"{name}.parquet") as draft:
+            sql.execute(f"COPY ({rows}) TO {literal(draft)} (FORMAT parquet)")
+
+
+def local_codes(register: Path, release: Release, tables: Sequence[WarehouseTable]) -> list[LocalCode]:
+    """The local codes of a release that the register knows, those of most patients first."""
+    files = sorted(map(str, register.glob("*/*.parquet")))
+    if not files:
+        return []
+    with duckdb.connect() as sql:
+        sql.execute(f"CREATE TABLE uses AS {_uses(release, tables)}")
+        rows = sql.execute(
+            f"""
+            SELECT system, code, any_value(label), r.kept, any_value(rows), any_value(patients)
+            FROM read_parquet({list_literal(files)}) r JOIN (
+                SELECT kept, count(*) AS rows, count(DISTINCT patient) AS patients FROM uses GROUP BY 1) u USING (kept)
+            GROUP BY system, code, r.kept ORDER BY 6 DESC, 5 DESC, system, r.kept"""
+        ).fetchall()
+    return [LocalCode(*row) for row in rows]
+
+
+def forget_unused(register: Path, releases: Sequence[Release], tables: Sequence[WarehouseTable]) -> int:
+    """Remove the clear forms of codes that no kept release has any more (after an erasure); returns how many."""
+    gone = 0
+    with duckdb.connect() as sql:
+        uses = " UNION ALL ".join(_uses(release, tables) for release in releases)
+        sql.execute(f"CREATE TABLE uses AS SELECT DISTINCT kept FROM ({uses or _NO_USE})")
+        for path in sorted(register.glob("*/*.parquet")):
+            rows = f"read_parquet({literal(path)})"
+            unused = scalar(sql, f"SELECT count(*) FROM {rows} ANTI JOIN uses USING (kept)")
+            if unused:
+                gone += unused
+                with written_atomically(path) as draft:
+                    sql.execute(
+                        f"COPY (SELECT * FROM {rows} SEMI JOIN uses USING (kept)) TO {literal(draft)} (FORMAT parquet)"
+                    )
+    return gone
+
+
+_NO_USE = "SELECT NULL::VARCHAR AS kept, NULL::VARCHAR AS patient WHERE false"
+
+
+def _uses(release: Release, tables: Sequence[WarehouseTable]) -> str:
+    """SELECT of (kept, patient) of every place where a local code stands."""
+    known = [table for table in tables if table.name in release.tables]
+    return " UNION ALL ".join([_NO_USE, *(sql for table in known for sql in _uses_of(release, table, known))])
+
+
+def _uses_of(release: Release, table: WarehouseTable, tables: Sequence[WarehouseTable]) -> Iterator[str]:
+    rows = rows_sql(release.files(table.name), table.column_types())
+    if "patient_key" not in table.column_types():
+        rows = _through_references(release, table, tables, rows)
+    for column in closed_columns(table):
+        value = f'unnest("{column.name}")' if column.collection else f'"{column.name}"'
+        yield (
+            f"SELECT kept, patient_key AS patient FROM (SELECT {value} AS kept, patient_key FROM ({rows}))"
+            f" WHERE starts_with(kept, '{LOCAL}')"
+        )
+
+
+def _through_references(release: Release, table: WarehouseTable, tables: Sequence[WarehouseTable], rows: str) -> str:
+    """SQL of a table without patients, such as that of wards, once for each patient of rows that refer to it."""
+    target = f"getReferenceKey({table.view.resource})"
+    referring = [
+        f'SELECT {"unnest" if c.collection else ""}("{c.name}") AS ref, patient_key FROM'
+        f" ({rows_sql(release.files(other.name), other.column_types())})"
+        for other in tables
+        if "patient_key" in other.column_types()
+        for c in other.references
+        if target in c.path
+    ]
+    union = " UNION ".join([*referring, "SELECT NULL::VARCHAR, NULL::VARCHAR"])
+    return (
+        f'SELECT t.*, u.patient_key FROM ({rows}) t LEFT JOIN ({union}) u(ref, patient_key) ON t."{table.key}" = u.ref'
+    )

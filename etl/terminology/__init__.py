@@ -1,0 +1,1 @@
+"""Terminology: which codes are words of a closed vocabulary, and what they are called."""
