@@ -21,7 +21,7 @@ from etl.errors import PrivacyError
 EDITION = "dicomfields_2026c"
 VOLUME, RADIOGRAPH, LABELS = "volume", "radiograph", "labels"
 _REPLACED = "U_TAGS"
-_RULES = 2
+_RULES = 3
 """Grows with each change of what the code does to a series, so that a load asks for the table to be rebuilt."""
 
 

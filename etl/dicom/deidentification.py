@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels.utils import pack_bits
@@ -64,13 +64,22 @@ def check_burned_in(dataset: Dataset, kind: str) -> None:
         )
 
 
-def may_show_face(dataset: Dataset, kind: str, profile: Profile) -> bool:
-    """May a face be recognised in the volume? Yes, unless both its body part and its descriptions exclude it."""
-    if kind == RADIOGRAPH:
-        return False
-    body_part = str(dataset.get("BodyPartExamined", "") or "").strip().upper()
+def says_head(dataset: Dataset, profile: Profile) -> bool:
+    """Do the words of a file speak of a head? Its body part is one with a face, or a description has a word of one."""
     descriptions = " ".join(str(dataset.get(name, "") or "") for name in _DESCRIPTIONS).casefold()
-    return body_part not in profile.faceless or any(word in f"{descriptions} " for word in profile.face_words)
+    with_face = profile.words[tag_for_keyword("BodyPartExamined") or 0] - profile.faceless
+    return _body_part(dataset) in with_face or any(word in f"{descriptions} " for word in profile.face_words)
+
+
+def may_show_face(dataset: Dataset, kind: str, profile: Profile) -> bool:
+    """May a face be recognised, by the words of a file? An unknown body part may have one, but on a radiograph."""
+    if says_head(dataset, profile):
+        return True
+    return kind != RADIOGRAPH and _body_part(dataset) not in profile.faceless
+
+
+def _body_part(dataset: Dataset) -> str:
+    return str(dataset.get("BodyPartExamined", "") or "").strip().upper()
 
 
 _DESCRIPTIONS = (

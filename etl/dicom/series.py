@@ -24,7 +24,7 @@ from pydicom.uid import UID
 from etl.dicom.archive import DAMAGED, members, store_series
 from etl.dicom.burned_in_text import BurnedIn
 from etl.dicom.confidentiality_profile import LABELS, Profile
-from etl.dicom.deidentification import NewUid, deidentify, kind_of, may_show_face
+from etl.dicom.deidentification import NewUid, deidentify, kind_of
 from etl.dicom.errors import SeriesRefusedError, refuse_on_error, refuse_on_image
 from etl.dicom.geometry import pixel_spacing, position_along, spacing
 from etl.dicom.pixel_review import review
@@ -88,10 +88,11 @@ class SeriesReader:
         order = _order(heads)
         ordered = [heads[n] for n in order]
         findings = review(_in_order(path, order), ordered, kind, profile)
-        face = findings.face or any(may_show_face(head, kind, profile) for head in heads)
-        facts: dict[str, Any] = {"kind": kind, "face": face}
+        facts: dict[str, Any] = {"kind": kind, "face": findings.face}
         if self.folder is not None:
-            facts |= self._keep(path, order, pseudonym(self.key, reference_of(subject)), findings.text, face=face)
+            facts |= self._keep(
+                path, order, pseudonym(self.key, reference_of(subject)), findings.text, face=findings.face
+            )
         with refuse_on_error("its geometry cannot be read"):
             return _media(ordered, subject, facts, profile)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,9 +48,9 @@ def test_anatomy_without_text_is_left_alone() -> None:
         assert not search.add(plane)
 
 
-def read(folder: Path, volume: np.ndarray, modality: str = "CT") -> tuple[SeriesResult, list[np.ndarray]]:
+def read(folder: Path, volume: np.ndarray, spacing: Any = (5, 1, 1)) -> tuple[SeriesResult, list[np.ndarray]]:
     """A series as the load reads it, and the pixels that it keeps."""
-    images = planted_series(Series("8002214457", "1.2.3", "1.2.3.4", "KERVADEC^A", modality), volume)
+    images = planted_series(Series("8002214457", "1.2.3", "1.2.3.4", "KERVADEC^A", "CT"), volume, spacing)
     with series_writer(folder / "series", compress=False) as out:
         for image in images:
             out.add(to_bytes(image))
