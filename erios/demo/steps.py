@@ -30,6 +30,7 @@ from erios.studies import actions
 from erios.studies import extract_actions as acts
 from erios.studies.extract_actions import move_extract, request_extract
 from erios.studies.models import Extract, Proposal, Run, Study
+from erios.workflows.codes import load_code_lists
 from erios.workflows.count import count_patients
 from erios.workflows.database import open_database
 from erios.workflows.extract_build import build_extract
@@ -38,7 +39,7 @@ from erios.workflows.load import load_export
 from erios.workflows.run_follow import watch
 from erios.workflows.run_summary import summary_of
 from erios.workflows.train import RunRequest, resume, start
-from etl.synthetic import generate
+from etl.synthetic import generate, write_code_lists
 from etl.warehouse.release import release_ids
 
 VOTERS = ("comite-1", "comite-2", "comite-3")
@@ -102,6 +103,9 @@ class Demo:
     def load(self, report: Report) -> str:
 
         if not release_ids(self.settings.warehouse):
+            lists = write_code_lists(self.hospital.with_name("code-lists.ndjson"))
+            codes = sum(entry.codes for entry in load_code_lists(self.settings, [lists]))
+            report(f"{codes:,} codes of the code lists that the hospital uses")
             totals = load_export([self.hospital], self.settings).to_dict()["totals"]
             report(f"{totals['in']:,} resources in, {totals['quarantined']:,} quarantined")
         return f"release {release_ids(self.settings.warehouse)[-1]}"

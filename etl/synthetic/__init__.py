@@ -7,6 +7,7 @@ imports this package.
 
 from __future__ import annotations
 
+from etl.synthetic.code_lists import write_code_lists
 from etl.synthetic.export import Counts, export_day, generate, read_planted
 from etl.synthetic.ground_truth import identifying_values
 from etl.synthetic.patient_course import Course, Stay, simulate
@@ -27,4 +28,5 @@ __all__ = [
     "read_planted",
     "readmission_risk",
     "simulate",
+    "write_code_lists",
 ]
