@@ -6,10 +6,12 @@ from collections.abc import Collection
 
 from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from erios.accounts.audit_events import record
 from erios.accounts.models import User, holding
+from erios.accounts.sealed_rows import check_account
 from erios.audit import Draft
 from erios.errors import InputError, UsageError
 from erios.governance.roles import Permission, Role, check_roles
@@ -24,10 +26,8 @@ def make_first_administrator(*, login: str, password: str) -> User:
     with transaction.atomic():
         if User.objects.filter(holding([Role.ADMINISTRATOR]), is_active=True).exists():
             raise UsageError("there is an administrator already, who makes accounts in the portal")
-        user = _made(login, roles=[Role.ADMINISTRATOR])
-        user.set_password(password)
-        user.save()
-        record([Draft("account.first", login, details={"roles": [Role.ADMINISTRATOR]})], by=None)
+        user = _made(login, [Role.ADMINISTRATOR], password)
+        record([Draft("account.first", login, details={"roles": [Role.ADMINISTRATOR]})], by=None, rows=rows_of(user))
     return user
 
 
@@ -40,7 +40,7 @@ def make_account(*, by: User, login: str, name: str, email: str, title: str, rol
         user.first_name, user.last_name, user.email, user.title = first, last, email, title
         user.set_unusable_password()
         user.save()
-        record([Draft("account.make", login, details={"roles": sorted(roles)})], by=by)
+        record([Draft("account.make", login, details={"roles": sorted(roles)})], by=by, rows=rows_of(user))
     return user
 
 
@@ -51,10 +51,12 @@ def set_roles(*, by: User, user: User, roles: Collection[Role]) -> User:
         raise InputError("nobody changes their own roles: another administrator does")
     check_roles(roles)
     with transaction.atomic():
-        before = sorted(user.roles)
+        check_account(user)
+        held, before = rows_of(user), sorted(user.roles)
         user.set_roles(roles)
         user.save()
-        record([Draft("account.roles", user.username, details={"before": before, "after": sorted(roles)})], by=by)
+        details = {"before": before, "after": sorted(roles)}
+        record([Draft("account.roles", user.username, details=details)], by=by, rows=[*held, *rows_of(user)])
     return user
 
 
@@ -67,7 +69,7 @@ def close_account(*, by: User, user: User, reason: str) -> User:
         user.is_active = False
         user.save(update_fields=["is_active"])
         end_sessions(user)
-        record([Draft("account.close", user.username, reason)], by=by)
+        record([Draft("account.close", user.username, reason)], by=by, rows=[user], fields=["is_active"])
     return user
 
 
@@ -87,12 +89,18 @@ def follow_directory(*, user: User, roles: Collection[Role]) -> User:
     check_roles(wanted)
     with transaction.atomic():
         if user.roles != wanted:
-            before = sorted(user.roles)
+            held, before = rows_of(user), sorted(user.roles)
             user.set_roles(wanted)
             user.save()
             details = {"before": before, "after": sorted(wanted)}
-            record([Draft("account.directory", user.username, details=details)], by=None)
+            draft = Draft("account.directory", user.username, details=details)
+            record([draft], by=None, rows=[*held, *rows_of(user)])
     return user
+
+
+def rows_of(user: User) -> list[Model]:
+    """An account's own row and those of its roles."""
+    return [user, *user.held_roles.all()]
 
 
 def end_sessions(user: User) -> None:
@@ -103,15 +111,16 @@ def end_sessions(user: User) -> None:
 
 
 def _check(by: User) -> None:
+    check_account(by)
     if not by.person.may(Permission.ACCOUNTS):
         raise RuleBroken(Refusal("not-yours", {"action": "edit", "who": (Role.ADMINISTRATOR,)}))
 
 
-def _made(login: str, roles: Collection[Role]) -> User:
+def _made(login: str, roles: Collection[Role], password: str | None = None) -> User:
     check_roles(roles)
     user = User(username=login)
     user.set_roles(roles)
-    user.set_unusable_password()
+    user.set_password(password)  # None: no password opens it
     try:
         with transaction.atomic():
             user.save()

@@ -88,9 +88,14 @@ def holding(roles: Iterable[Role]) -> Q:
     return Q(held_roles__role__in=list(roles))
 
 
+def excluded_pairs() -> set[tuple[str, str]]:
+    """Every pair of roles that exclude each other, in both orders."""
+    return {(first.value, second.value) for first, second in permutations(Role, 2) if first.excludes(second)}
+
+
 def write_exclusions() -> None:
     """Bring the table of exclusions to what the rules say."""
-    wanted = {(first.value, second.value) for first, second in permutations(Role, 2) if first.excludes(second)}
+    wanted = excluded_pairs()
     written = set(RoleExclusion.objects.values_list("first", "second"))
     for first, second in written - wanted:
         RoleExclusion.objects.filter(first=first, second=second).delete()

@@ -111,7 +111,7 @@ def read_events(settings: Settings, since: str = "", actions: str = "") -> Itera
 
     They are as stored: ``verify`` says whether they are as written.
     """
-    with _opened(settings) as chain:
+    with opened_chain(settings) as chain:
         where = " WHERE time >= ? AND substr(action, 1, ?) = ? ORDER BY number"
         for row in chain.rows(_ALL + where, (since, len(actions), actions)) if chain else ():
             yield Event(*row)
@@ -122,16 +122,16 @@ def last_event(settings: Settings, actions: str) -> Event | None:
 
     StorageError when its seal does not fit, or the chain's end is not the witnessed one.
     """
-    with _opened(settings) as chain:
+    with opened_chain(settings) as chain:
         if chain is None:
             if (_read_head(settings) or (0, GENESIS))[0]:
-                raise _damaged(settings)
+                raise damaged_chain(settings)
             return None
-        _witnessed(settings, chain)
+        witnessed_end(settings, chain)
         where = " WHERE substr(action, 1, ?) = ? ORDER BY number DESC LIMIT 1"
         row = chain.run(_ALL + where, (len(actions), actions)).fetchone()
-    if row and not is_authentic(Event(*row), _finder(settings)):
-        raise _damaged(settings)
+    if row and not is_authentic(Event(*row), key_finder(settings)):
+        raise damaged_chain(settings)
     return Event(*row) if row else None
 
 
@@ -151,14 +151,14 @@ def verify(settings: Settings) -> Verification:
 
 def _verify_database(settings: Settings, head: tuple[int, str] | None, faults_found: list[str]) -> Verification:
     is_damaged = bool(faults_found)
-    with _opened(settings) as chain:
+    with opened_chain(settings) as chain:
         if chain is None:
             lost = [f"there is no chain, but its witness knows of {head[0]} events"] if head and head[0] else []
             return Verification(0, GENESIS, (*faults_found, *lost))
         faults_found += [f"the guard {name} of the table is missing or changed" for name in chain.missing_guards()]
         seals = _Seals(head)
         events = (seals.pass_on(Event(*row)) for row in chain.rows(_ALL + " ORDER BY number"))
-        faults_found += faults(events, _finder(settings))
+        faults_found += faults(events, key_finder(settings))
     return Verification(seals.count, seals.last, (*faults_found, *([] if is_damaged else seals.faults())))
 
 
@@ -187,24 +187,30 @@ class _Seals:
 
 def _end(settings: Settings, chain: Chain) -> tuple[int, str]:
     """Number and seal of the last event, once it is known to be the witnessed one or to follow it."""
-    head = _witnessed(settings, chain)
+    head = witnessed_end(settings, chain)
     if head == (0, GENESIS):
         _write_head(settings, *head)  # before the first event: a chain without its witness is never right
-    rows = chain.run(_ALL + " WHERE number > ? ORDER BY number", (head[0],)).fetchall()
-    tail = [Event(*row) for row in rows]  # what the witness has not yet heard of: usually nothing
-    if any(faults(tail, _finder(settings), head)):
-        raise _damaged(settings)
+    tail = list(events_after(chain, head[0]))  # what the witness has not yet heard of: usually nothing
+    if any(faults(tail, key_finder(settings), head)):
+        raise damaged_chain(settings)
     return (tail[-1].number, tail[-1].seal) if tail else head
 
 
-def _witnessed(settings: Settings, chain: Chain) -> tuple[int, str]:
+def events_after(chain: Chain, number: int, last: int | None = None) -> Iterator[Event]:
+    """Events after the one of ``number``, up to ``last`` where one is named, as stored."""
+    where, values = (" AND number <= ?", (number, last)) if last is not None else ("", (number,))
+    for row in chain.rows(f"{_ALL} WHERE number > ?{where} ORDER BY number", values):
+        yield Event(*row)
+
+
+def witnessed_end(settings: Settings, chain: Chain) -> tuple[int, str]:
     """What the witness knows as the last event, which must be there; StorageError if not."""
     head = _read_head(settings) or (0, GENESIS)
     query = "SELECT number, seal FROM audit_event WHERE number = ?"
     if head == (0, GENESIS) and not _head_path(settings).exists():
         query = "SELECT number, seal FROM audit_event WHERE number >= ?"
     if (chain.run(query, (head[0],)).fetchone() or (0, GENESIS)) != head:
-        raise _damaged(settings)
+        raise damaged_chain(settings)
     return head
 
 
@@ -214,13 +220,13 @@ def _made(settings: Settings) -> Iterator[Chain]:
     with opened(settings, make=True) as chain:
         if not chain.is_made():
             if (_read_head(settings) or (0, GENESIS))[0]:
-                raise _damaged(settings)
+                raise damaged_chain(settings)
             chain.make()
         yield chain
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[Chain | None]:
+def opened_chain(settings: Settings) -> Iterator[Chain | None]:
     """The chain to read, None where there is none; a file whose making was interrupted is none."""
     if not exists(settings):
         yield None
@@ -247,9 +253,9 @@ def _write_head(settings: Settings, number: int, seal: str) -> None:
     write_private(_head_path(settings), Vault(settings.keyring).seal(head, _HEAD_PLACE))
 
 
-def _finder(settings: Settings) -> FindKey:
+def key_finder(settings: Settings) -> FindKey:
     return cache(lambda key_id: derive_key(settings.keyring, PURPOSE, key_id))
 
 
-def _damaged(settings: Settings) -> StorageError:
+def damaged_chain(settings: Settings) -> StorageError:
     return damaged("in PostgreSQL" if settings.database else str(sqlite_path(settings)))

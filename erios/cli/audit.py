@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from erios.audit import read_events
-from erios.audit import verify as verify_chain
 from erios.cli.output import answer, write_json
 from erios.errors import StorageError, UsageError
 from erios.settings import load_settings
+from erios.workflows.record import verify_record
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -26,20 +26,24 @@ def audit() -> None:
 
 @app.command()
 def verify(as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False) -> None:
-    """Check every event of the chain; exit code 6 when one was changed, removed, put in or cut off.
+    """Check every event of the chain, and every row of the governance database against it; exit code 6 for a fault.
+
+    A fault of the chain: an event was changed, removed, put in or cut off. A fault of a row: its table, row and field
+    are named; it was changed, put in or removed past the program.
 
     Write the last seal down elsewhere: it also proves that chain and witness were not both put back from an old copy.
 
     Example: erios audit verify
     """
-    verification = verify_chain(load_settings())
+    verification = verify_record(load_settings())
     if as_json:
         write_json(asdict(verification))
     if verification.faults:
+        for fault in verification.faults[1:] if not as_json else ():
+            answer().print(fault, soft_wrap=True)
         more = f" (and {len(verification.faults) - 1} more faults)" if len(verification.faults) > 1 else ""
-        raise StorageError(
-            f"the audit chain is damaged: {verification.faults[0]}{more}; keep it as it is and find out why"
-        )
+        what = "governance database is not as the audit chain tells" if verification.rows else "audit chain is damaged"
+        raise StorageError(f"the {what}: {verification.faults[0]}{more}; keep it as it is and find out why")
     if not as_json:
         answer().print(_whole(verification.events, verification.seal), soft_wrap=True)
 

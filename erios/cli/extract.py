@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from erios.accounts.sealed_rows import check_study
 from erios.cli.output import Progress, answer, print_facts, print_table, write_json
 from erios.cli.runs import report_stopped
 from erios.errors import InputError, UsageError
@@ -244,6 +245,7 @@ def _find(by: User, number: str) -> Extract:
     extract = visible_extracts(by).filter(number=number).first()
     if extract is None:
         raise UsageError(f"no extract '{number}' that you may see; `erios extract list` shows them")
+    check_study(extract.study)
     return extract
 
 

@@ -11,6 +11,7 @@ from erios.audit import append
 from erios.cli.output import answer, print_table, write_json
 from erios.keys import init_keyring, list_keys, rotate_key
 from erios.settings import load_settings
+from erios.workflows.signing_keys import publish_keys
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -50,6 +51,7 @@ def rotate(as_json: AsJson = False) -> None:
     settings = load_settings()
     key_id = rotate_key(settings.keyring)
     append(settings, "keys.rotate", object=key_id)
+    publish_keys(settings)
     if as_json:
         write_json({"keyring": str(settings.keyring), "key": key_id})
     answer(beside_json=as_json).print(

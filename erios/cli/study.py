@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from erios.accounts.sealed_rows import check_study
 from erios.cli import output
 from erios.cli.output import print_facts, print_table, write_json
 from erios.cli.runs import report_stopped
@@ -210,6 +211,7 @@ def _proposal(by: User, number: str) -> Proposal:
     proposal = study.proposals.order_by("-version").first() if study else None
     if proposal is None:
         raise InputError(f"no study {number} that you may read; `erios study list` shows them")
+    check_study(proposal.study)
     return proposal
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from erios.audit import Event, read_events, verify
+from erios.audit import Event, read_events
 from erios.compliance.registry import check
 from erios.governance.compliance import Finding, met, not_applicable, not_met
 from erios.reidentification import ACTIONS, APPROVE, REQUEST
 from erios.settings import Settings
 from erios.translation import mark
+from erios.workflows.record import verify_record
 
 
 @check
 def audit_chain_verifies(settings: Settings) -> Finding:
     """Every event is as written, in order, and the last one is the witnessed one."""
-    verification = verify(settings)
+    verification = verify_record(settings)
     if verification.faults:
         return not_met(
             mark("La chaîne d'audit est rompue ({faults} anomalie(s)) : voir `erios audit verify`."),

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from erios.accounts.models import User
+from erios.accounts.sealed_rows import check_account
 from erios.governance.roles import Permission
 
 View = Callable[..., HttpResponseBase]
@@ -38,6 +39,7 @@ def staff(view: View) -> View:
     def guarded(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
+        check_account(request.user)
         if not request.user.roles:
             raise PermissionDenied
         return view(request, *arguments, **named)
@@ -53,6 +55,7 @@ def needs(permission: Permission) -> Callable[[View], View]:
         def guarded(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
+            check_account(request.user)
             if not request.user.person.may(permission):
                 raise PermissionDenied
             return view(request, *arguments, **named)

@@ -9,6 +9,7 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.http import HttpRequest
 
 from erios.accounts.actions import follow_directory
+from erios.accounts.sealed_rows import check_account
 from erios.governance.roles import Role, check_roles
 from erios.settings import load_settings
 
@@ -31,7 +32,12 @@ class DirectoryAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         roles = _roles(sociallogin)
         check_roles(roles)
         if sociallogin.is_existing and sociallogin.user.is_active:
+            check_account(sociallogin.user)
             follow_directory(user=sociallogin.user, roles=roles)
+
+    def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> list[Any]:
+        """The hospital's directory is the one of the settings; one that stands in the database is none."""
+        return [app for app in super().list_apps(request, provider, client_id) if app.pk is None]
 
     def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> Any:
         user = super().save_user(request, sociallogin, form)

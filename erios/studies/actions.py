@@ -16,11 +16,13 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Model, QuerySet
 from django.db.models.functions import Length
 from django.utils import timezone
 
 from erios.accounts.audit_events import record
 from erios.accounts.models import User
+from erios.accounts.sealed_rows import check_account, check_study
 from erios.audit import Draft
 from erios.errors import InputError
 from erios.extracts.counts import Feasibility, open_counter
@@ -67,8 +69,8 @@ def start_study(*, by: User, title: str = "") -> Proposal:
     with transaction.atomic():
         study = _new_study(by)
         proposal = Proposal.objects.create(study=study, content={"title": title} if title else {})
-        Part.objects.create(proposal=proposal, person=by, kind=PartKind.PROPOSER)
-        record([Draft("study.start", study.number)], by=by)
+        part = Part.objects.create(proposal=proposal, person=by, kind=PartKind.PROPOSER)
+        record([Draft("study.start", study.number)], by=by, rows=[study, proposal, part])
     return proposal
 
 
@@ -92,14 +94,16 @@ def _next_number() -> str:
 def amend(*, study: Study, by: User) -> Proposal:
     """A new version of an active study, to go the whole way while the old one stays active."""
     with transaction.atomic():
+        check_study(study)
         last = study.proposals.select_for_update(no_key=True).order_by("-version").first()
         if last is None or last.state != State.ACTIVE or study.proposer_id != by.pk:
             state = last.state if last else State.DRAFT
             raise RuleBroken(Refusal("not-now", {"action": "amend", "state": state}))
         proposal = Proposal.objects.create(study=study, version=last.version + 1, content=last.content)
         kept = last.parts.filter(kind__in=[PartKind.PROPOSER, PartKind.TEAM])
-        Part.objects.bulk_create(Part(proposal=proposal, person=part.person, kind=part.kind) for part in kept)
-        record([Draft("study.amend", study.number, details={"version": proposal.version})], by=by)
+        parts = Part.objects.bulk_create(Part(proposal=proposal, person=part.person, kind=part.kind) for part in kept)
+        draft = Draft("study.amend", study.number, details={"version": proposal.version})
+        record([draft], by=by, rows=[proposal, *parts])
     return proposal
 
 
@@ -108,7 +112,7 @@ def save_content(*, proposal: Proposal, by: User, changes: Mapping[str, Any]) ->
     with _acting(proposal, Action.EDIT, by) as locked:
         locked.content = {**locked.content, **changes}
         _keep(locked)
-        record([_draft(Action.EDIT, locked, fields=sorted(changes))], by=by)
+        record([_draft(Action.EDIT, locked, fields=sorted(changes))], by=by, rows=[locked])
     return locked
 
 
@@ -121,16 +125,17 @@ def add_member(*, proposal: Proposal, by: User, member: User) -> Part:
         except IntegrityError:
             raise RuleBroken(Refusal("reviewer")) from None
         _keep(locked)
-        record([_draft("team.add", locked, member=member.username)], by=by)
+        record([_draft("team.add", locked, member=member.username)], by=by, rows=[locked, part])
     return part
 
 
 def remove_member(*, proposal: Proposal, by: User, member: User) -> None:
     """Take somebody off the team."""
     with _acting(proposal, Action.EDIT, by) as locked:
+        parts = list(locked.parts.filter(person=member, kind=PartKind.TEAM))
         locked.parts.filter(person=member, kind=PartKind.TEAM).delete()
         _keep(locked)
-        record([_draft("team.remove", locked, member=member.username)], by=by)
+        record([_draft("team.remove", locked, member=member.username)], by=by, rows=[locked, *parts])
 
 
 def submit(*, proposal: Proposal, by: User, revision: int | None = None) -> Proposal:
@@ -138,9 +143,8 @@ def submit(*, proposal: Proposal, by: User, revision: int | None = None) -> Prop
     with _acting(proposal, Action.SUBMIT, by, revision) as locked:
         reviews = locked.parts.filter(kind__in=[PartKind.VOTE, PartKind.VISA])
         locked.earlier_reviews = [*locked.earlier_reviews, *map(_said, reviews)]
-        reviews.delete()
         locked.submitted = timezone.now()
-        _move(locked, Action.SUBMIT, by)
+        _move(locked, Action.SUBMIT, by, over=reviews)
     return locked
 
 
@@ -171,8 +175,8 @@ def return_with_points(*, proposal: Proposal, by: User, points: Sequence[str], r
     """Send the proposal back with written points, each to be answered."""
     texts = [text.strip() for text in points if text.strip()]
     with _acting(proposal, Action.RETURN, by, revision, reason="\n".join(texts)) as locked:
-        Point.objects.bulk_create(Point(proposal=locked, author=by, text=text) for text in texts)
-        _move(locked, Action.RETURN, by, f"{len(texts)} points")
+        asked = Point.objects.bulk_create(Point(proposal=locked, author=by, text=text) for text in texts)
+        _move(locked, Action.RETURN, by, f"{len(texts)} points", rows=asked)
     return locked
 
 
@@ -182,7 +186,7 @@ def answer_point(*, point: Point, by: User, answer: str) -> Point:
         point.answer, point.answered = answer.strip(), timezone.now()
         point.save(update_fields=["answer", "answered"])
         _keep(locked)
-        record([_draft(Action.ANSWER, locked, point=point.pk)], by=by)
+        record([_draft(Action.ANSWER, locked, point=point.pk)], by=by, rows=[locked, point])
     return point
 
 
@@ -206,8 +210,8 @@ def _opine(
     revision: int | None,
 ) -> Proposal:
     with _acting(proposal, action, by, revision, reason) as locked:
-        _take_part(locked, by, kind, opinion, reason)
-        _move(locked, action, by, reason, opinion=opinion)
+        part = _take_part(locked, by, kind, opinion, reason)
+        _move(locked, action, by, reason, rows=[part], opinion=opinion)
     return locked
 
 
@@ -225,18 +229,20 @@ def decide(
     if action is Action.APPROVE_CONDITIONALLY and not asked:
         raise InputError("an approval with conditions needs at least one condition")
     with _acting(proposal, action, by, revision, reason) as locked:
-        _take_part(locked, by, PartKind.DECISION, DECISIONS[action], reason)
-        Condition.objects.bulk_create(Condition(proposal=locked, text=text) for text in asked)
+        part = _take_part(locked, by, PartKind.DECISION, DECISIONS[action], reason)
+        made = Condition.objects.bulk_create(Condition(proposal=locked, text=text) for text in asked)
         locked.decided = timezone.now()
-        _move(locked, action, by, reason, conditions=len(asked))
+        _move(locked, action, by, reason, rows=[part, *made], conditions=len(asked))
     return locked
 
 
-def _take_part(proposal: Proposal, person: User, kind: PartKind, opinion: str, reason: str) -> None:
+def _take_part(proposal: Proposal, person: User, kind: PartKind, opinion: str, reason: str) -> Part:
     """The rules have let it pass; where two act at one instant, the database lets the first."""
     try:
         with transaction.atomic():
-            Part.objects.create(proposal=proposal, person=person, kind=kind, opinion=opinion, reason=reason.strip())
+            return Part.objects.create(
+                proposal=proposal, person=person, kind=kind, opinion=opinion, reason=reason.strip()
+            )
     except IntegrityError:
         raise RuleBroken(Refusal("moved-on", {"state": proposal.state})) from None
 
@@ -247,7 +253,7 @@ def meet_condition(*, condition: Condition, by: User) -> Condition:
         condition.met, condition.met_by = timezone.now(), by
         condition.save(update_fields=["met", "met_by"])
         _keep(locked)
-        record([_draft(Action.MEET_CONDITION, locked, condition=condition.pk)], by=by)
+        record([_draft(Action.MEET_CONDITION, locked, condition=condition.pk)], by=by, rows=[locked, condition])
     return condition
 
 
@@ -255,11 +261,11 @@ def agree_to_resume(*, proposal: Proposal, by: User, reason: str, revision: int 
     """One of the two agrees to resume; with both, the study is active again."""
     with _acting(proposal, Action.AGREE_TO_RESUME, by, revision, reason) as locked:
         role = next(iter(by.roles & {Role.DPO, Role.CONTROLLER}))
-        _move(locked, Action.AGREE_TO_RESUME, by, reason)
-        if locked.state == State.ACTIVE:
-            locked.agreements.all().delete()
+        if {Role.DPO, Role.CONTROLLER} <= facts_of(locked).agreed | by.roles:
+            _move(locked, Action.AGREE_TO_RESUME, by, reason, over=locked.agreements.all())
         else:
-            Agreement.objects.create(proposal=locked, role=role, person=by)
+            agreement = Agreement.objects.create(proposal=locked, role=role, person=by)
+            _move(locked, Action.AGREE_TO_RESUME, by, reason, rows=[agreement])
     return locked
 
 
@@ -270,6 +276,7 @@ def expire_studies(*, today: date) -> list[Proposal]:
     for proposal in due:
         with transaction.atomic():
             locked = Proposal.objects.select_for_update(no_key=True).get(pk=proposal.pk)
+            check_study(locked.study)
             check(facts_of(locked), Action.EXPIRE, SYSTEM)
             _move(locked, Action.EXPIRE, None)
             expired.append(locked)
@@ -282,7 +289,7 @@ def comment(*, study: Study, by: User, text: str) -> Comment:
         raise InputError("an empty comment says nothing")
     with transaction.atomic():
         said = Comment.objects.create(study=study, author=by, text=text.strip())
-        record([Draft("study.comment", study.number, details={"comment": said.pk})], by=by)
+        record([Draft("study.comment", study.number, details={"comment": said.pk})], by=by, rows=[said])
     return said
 
 
@@ -301,10 +308,10 @@ def ask_count(*, study: Study, by: User, criteria: Any, spark: SparkSession | No
     ledgers.enrol(counter)
     with ledgers.open_ledger() as ledger:
         answer = counter.count(criterion, ledger, ledgers.reader_of(study, by, counter.parameters))
-        ledgers.keep(answer.entry, ledger)
-        ledgers.charge(answer, study, by)
+        check_study(study)
+        rows = [*ledgers.keep(answer.entry, ledger), *ledgers.charge(answer, study, by)]
         details = {"digest": answer.digest, "release": answer.release, "cost": answer.cost}
-        record([Draft("study.count", study.number, details=details)], by=by)
+        record([Draft("study.count", study.number, details=details)], by=by, rows=rows)
     return answer
 
 
@@ -321,6 +328,8 @@ def _acting(
     """The proposal, locked and found open to this action by this person; RuleBroken says why not."""
     with transaction.atomic():
         locked = Proposal.objects.select_for_update(no_key=True).select_related("study").get(pk=proposal.pk)
+        check_study(locked.study)
+        check_account(by)
         if revision is not None and revision != locked.revision:
             raise RuleBroken(Refusal("moved-on", {"state": locked.state}))
         missing = blocking_fields(locked) if action is Action.SUBMIT else ()
@@ -330,8 +339,20 @@ def _acting(
         yield locked
 
 
-def _move(proposal: Proposal, action: Action, by: User | None, reason: str = "", **details: Any) -> None:
-    """Bring the proposal where the rules say, tell those concerned, and append the event."""
+def _move(
+    proposal: Proposal,
+    action: Action,
+    by: User | None,
+    reason: str = "",
+    *,
+    rows: Sequence[Model] = (),
+    over: QuerySet[Any] | None = None,
+    **details: Any,
+) -> None:
+    """Bring the proposal where the rules say, tell those concerned, and append the event.
+
+    ``rows``: what the action has written besides; ``over``: rows that end with the move.
+    """
     before = proposal.state
     row = transition(State(before), action)
     assert row is not None
@@ -341,8 +362,15 @@ def _move(proposal: Proposal, action: Action, by: User | None, reason: str = "",
     if action is Action.ACTIVATE:
         proposal.ends = date.fromisoformat(proposal.content["ends"])
     _keep(proposal)
-    _notify(proposal, action, by)
-    record([_draft(action, proposal, reason, before=before, after=proposal.state, **details)], by=by)
+    written = [proposal, *rows, *_deleted(over), *_notify(proposal, action, by)]
+    record([_draft(action, proposal, reason, before=before, after=proposal.state, **details)], by=by, rows=written)
+
+
+def _deleted(over: QuerySet[Any] | None) -> list[Model]:
+    gone = [] if over is None else list(over)
+    if over is not None:
+        over.delete()
+    return gone
 
 
 def _keep(proposal: Proposal) -> None:
@@ -355,7 +383,7 @@ def _draft(action: str, proposal: Proposal, reason: str = "", **details: Any) ->
     return Draft(f"study.{action.replace(' ', '-')}", proposal.study.number, reason, known)
 
 
-def _notify(proposal: Proposal, action: Action, by: User | None) -> None:
+def _notify(proposal: Proposal, action: Action, by: User | None) -> list[Notification]:
     actor = by.username if by else "system"
     people: Collection[User] = watchers(proposal)
     notes = Notification.objects.bulk_create(
@@ -365,3 +393,4 @@ def _notify(proposal: Proposal, action: Action, by: User | None) -> None:
     )
     ids = [note.pk for note in notes]
     transaction.on_commit(lambda: send_letters.enqueue(ids))
+    return notes

@@ -13,10 +13,12 @@ from datetime import date
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from erios.accounts.audit_events import record
 from erios.accounts.models import User
+from erios.accounts.sealed_rows import check_account, check_study
 from erios.audit import Draft
 from erios.errors import InputError
 from erios.extracts.specification import Specification, dump_specification, from_proposal, read_specification
@@ -43,6 +45,8 @@ def request_extract(*, study: Study, by: User, content: Mapping[str, Any] | None
     """Ask for an extract; without a specification, of what the approved proposal asks for."""
     with transaction.atomic():
         locked = Study.objects.select_for_update(no_key=True).get(pk=study.pk)
+        check_study(locked)
+        check_account(by)
         proposal = active_proposal(locked)
         if proposal is None:
             raise RuleBroken(Refusal("study-not-active"))
@@ -51,10 +55,10 @@ def request_extract(*, study: Study, by: User, content: Mapping[str, Any] | None
         specification = _read(content if content is not None else from_proposal(proposal.content))
         number = f"{locked.number}-X{locked.extracts.count() + 1:02d}"
         extract = Extract.objects.create(number=number, study=locked, proposal=proposal)
-        ExtractPart.objects.create(extract=extract, person=by, kind=ExtractPartKind.REQUESTER)
-        _add_version(extract, specification, by)
-        _notify(extract, "request", by)
-        record([Draft("extract.request", number)], by=by)
+        part = ExtractPart.objects.create(extract=extract, person=by, kind=ExtractPartKind.REQUESTER)
+        version = _add_version(extract, specification, by)
+        notes = _notify(extract, "request", by)
+        record([Draft("extract.request", number)], by=by, rows=[extract, part, version, *notes])
     return extract
 
 
@@ -62,18 +66,19 @@ def _read(content: Mapping[str, Any]) -> Specification:
     return read_specification(content, load_settings().views_dir)
 
 
-def _add_version(extract: Extract, specification: Specification, by: User) -> None:
+def _add_version(extract: Extract, specification: Specification, by: User) -> ExtractVersion:
     number = extract.versions.count() + 1
-    ExtractVersion.objects.create(extract=extract, number=number, content=dump_specification(specification), by=by)
+    content = dump_specification(specification)
+    return ExtractVersion.objects.create(extract=extract, number=number, content=content, by=by)
 
 
 def specify(*, extract: Extract, by: User, content: Mapping[str, Any], revision: int | None = None) -> Extract:
     """A new version of the specification."""
     specification = _read(content)
     with _acting(extract, Action.SPECIFY, by, revision) as locked:
-        _add_version(locked, specification, by)
+        version = _add_version(locked, specification, by)
         _keep(locked)
-        record([_draft(Action.SPECIFY, locked, version=locked.versions.count())], by=by)
+        record([_draft(Action.SPECIFY, locked, version=version.number)], by=by, rows=[locked, version])
     return locked
 
 
@@ -91,22 +96,26 @@ def move_extract(
 def ask_changes(*, extract: Extract, by: User, reason: str, revision: int | None = None) -> Extract:
     """Send the extract back to whoever asked; what was built is not kept."""
     with _acting(extract, Action.ASK_CHANGES, by, revision, reason) as locked:
-        locked.parts.exclude(kind=ExtractPartKind.REQUESTER).delete()
+        over = locked.parts.exclude(kind=ExtractPartKind.REQUESTER)
+        parts = list(over)
+        over.delete()
         locked.root = locked.public_key = locked.exception_reason = locked.release = ""
         locked.report, locked.overlaps, locked.linkage, locked.rows = {}, [], {}, {}
         locked.expires = None
-        _move(locked, Action.ASK_CHANGES, by, reason)
+        _move(locked, Action.ASK_CHANGES, by, reason, rows=parts)
     return locked
 
 
 def start_build(*, extract: Extract, by: User, revision: int | None = None) -> Extract:
     """Begin a build; until it ends, well or badly, nobody begins another."""
     with _acting(extract, Action.BUILD, by, revision) as locked:
-        locked.parts.filter(kind=ExtractPartKind.BUILDER).delete()
-        _take_part(locked, by, ExtractPartKind.BUILDER)
+        before = locked.parts.filter(kind=ExtractPartKind.BUILDER)
+        parts = list(before)
+        before.delete()
+        parts.append(_take_part(locked, by, ExtractPartKind.BUILDER))
         locked.busy, locked.progress, locked.problem = timezone.now(), "", ""
         _keep(locked)
-        record([_draft("build.start", locked)], by=by)
+        record([_draft("build.start", locked)], by=by, rows=[locked, *parts])
     return locked
 
 
@@ -119,9 +128,10 @@ def fail_build(*, extract: Extract, by: User, problem: str) -> Extract:
     """Note why a build failed; it may be begun again."""
     with transaction.atomic():
         locked = Extract.objects.select_for_update(no_key=True).get(pk=extract.pk)
+        check_study(locked.study)
         locked.busy, locked.problem = None, problem
         _keep(locked)
-        record([_draft("build.fail", locked, problem)], by=by)
+        record([_draft("build.fail", locked, problem)], by=by, rows=[locked])
     return locked
 
 
@@ -165,8 +175,8 @@ def clear(*, extract: Extract, by: User, root: str, expires: date, revision: int
     with _acting(extract, Action.CLEAR, by, revision) as locked:
         _check_bound(locked, root)
         locked.expires = _future(expires)
-        _take_part(locked, by, ExtractPartKind.CLEARER)
-        _move(locked, Action.CLEAR, by, root=root, expires=expires.isoformat())
+        part = _take_part(locked, by, ExtractPartKind.CLEARER)
+        _move(locked, Action.CLEAR, by, rows=[part], root=root, expires=expires.isoformat())
     return locked
 
 
@@ -177,8 +187,8 @@ def ask_exception(
     with _acting(extract, Action.ASK_EXCEPTION, by, revision, reason) as locked:
         _check_bound(locked, root)
         locked.expires, locked.exception_reason = _future(expires), reason.strip()
-        _take_part(locked, by, ExtractPartKind.CLEARER, reason)
-        _move(locked, Action.ASK_EXCEPTION, by, reason, root=root, expires=expires.isoformat())
+        part = _take_part(locked, by, ExtractPartKind.CLEARER, reason)
+        _move(locked, Action.ASK_EXCEPTION, by, reason, rows=[part], root=root, expires=expires.isoformat())
     return locked
 
 
@@ -186,8 +196,8 @@ def grant_exception(*, extract: Extract, by: User, root: str, reason: str, revis
     """The controller's delegate agrees to the exception."""
     with _acting(extract, Action.GRANT_EXCEPTION, by, revision, reason) as locked:
         _check_bound(locked, root)
-        _take_part(locked, by, ExtractPartKind.EXCEPTION, reason)
-        _move(locked, Action.GRANT_EXCEPTION, by, reason, root=root)
+        part = _take_part(locked, by, ExtractPartKind.EXCEPTION, reason)
+        _move(locked, Action.GRANT_EXCEPTION, by, reason, rows=[part], root=root)
     return locked
 
 
@@ -200,8 +210,8 @@ def release(*, extract: Extract, by: User, root: str, revision: int | None = Non
     """The files lie with the study and were verified there: from now on the team may open them."""
     with _acting(extract, Action.RELEASE, by, revision) as locked:
         _check_bound(locked, root)
-        _take_part(locked, by, ExtractPartKind.RELEASER)
-        _move(locked, Action.RELEASE, by, root=root)
+        part = _take_part(locked, by, ExtractPartKind.RELEASER)
+        _move(locked, Action.RELEASE, by, rows=[part], root=root)
     return locked
 
 
@@ -257,11 +267,11 @@ def _check_bound(extract: Extract, root: str) -> None:
         raise RuleBroken(Refusal("other-root"))
 
 
-def _take_part(extract: Extract, person: User, kind: ExtractPartKind, reason: str = "") -> None:
+def _take_part(extract: Extract, person: User, kind: ExtractPartKind, reason: str = "") -> ExtractPart:
     """The rules have let it pass; the database holds one part a person, and one person a part."""
     try:
         with transaction.atomic():
-            ExtractPart.objects.create(extract=extract, person=person, kind=kind, reason=reason.strip())
+            return ExtractPart.objects.create(extract=extract, person=person, kind=kind, reason=reason.strip())
     except IntegrityError:
         raise RuleBroken(Refusal("extract-hands")) from None
 
@@ -273,6 +283,9 @@ def _acting(
     """The extract, locked and found open to this action by this person; RuleBroken says why not."""
     with transaction.atomic():
         locked = Extract.objects.select_for_update(no_key=True).select_related("study", "proposal").get(pk=extract.pk)
+        check_study(locked.study)
+        if by is not None:
+            check_account(by)
         if revision is not None and revision != locked.revision:
             raise RuleBroken(Refusal("moved-on", {"state": locked.state}))
         if locked.busy and action not in (Action.BUILD, Action.ASSESS, *_STOPS):
@@ -286,8 +299,10 @@ def _acting(
 _STOPS = (Action.QUARANTINE, Action.TURN_STALE)
 
 
-def _move(extract: Extract, action: Action, by: User | None, reason: str = "", **details: Any) -> None:
-    """Bring the extract where the rules say, tell those concerned, and append the event."""
+def _move(
+    extract: Extract, action: Action, by: User | None, reason: str = "", *, rows: Sequence[Model] = (), **details: Any
+) -> None:
+    """Bring the extract where the rules say, tell those concerned, and append the event; ``rows``: written besides."""
     before = extract.state
     row = WORKFLOW.row(before, action)
     assert row is not None
@@ -295,8 +310,8 @@ def _move(extract: Extract, action: Action, by: User | None, reason: str = "", *
     if extract.state != before:
         extract.since = timezone.now()
     _keep(extract)
-    _notify(extract, action, by)
-    record([_draft(action, extract, reason, before=before, after=extract.state, **details)], by=by)
+    written = [extract, *rows, *_notify(extract, action, by)]
+    record([_draft(action, extract, reason, before=before, after=extract.state, **details)], by=by, rows=written)
 
 
 def _keep(extract: Extract) -> None:
@@ -308,7 +323,7 @@ def _draft(action: str, extract: Extract, reason: str = "", **details: Any) -> D
     return Draft(f"extract.{action.replace(' ', '-')}", extract.number, reason, details)
 
 
-def _notify(extract: Extract, action: str, by: User | None) -> None:
+def _notify(extract: Extract, action: str, by: User | None) -> list[Notification]:
     notes = Notification.objects.bulk_create(
         Notification(
             person=person,
@@ -323,3 +338,4 @@ def _notify(extract: Extract, action: str, by: User | None) -> None:
     )
     ids = [note.pk for note in notes]
     transaction.on_commit(lambda: send_letters.enqueue(ids))
+    return notes

@@ -132,9 +132,9 @@ def extract_queue(user: User) -> list[WaitingExtract]:
     return sorted(lines, key=lambda line: (not line.mine, line.extract.since))
 
 
-def clearance_of(extract: Extract) -> Clearance:
-    """What was cleared, and where its files lie."""
-    return Clearance(extract_facts(extract), extract.root, extract.public_key, folder_of(extract, load_settings()))
+def clearance_of(extract: Extract, public_key: str) -> Clearance:
+    """What was cleared, and where its files lie; ``public_key``: of the key that signs, as the audit chain has it."""
+    return Clearance(extract_facts(extract), extract.root, public_key, folder_of(extract, load_settings()))
 
 
 def folder_of(extract: Extract, settings: Settings) -> Path:

@@ -15,10 +15,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
+from erios.accounts.audit_events import record
 from erios.accounts.models import User
+from erios.audit import Draft
 from erios.extracts.counts import EVERYBODY_DIGEST, Counter, Feasibility, load_parameters
 from erios.extracts.ledger import Answer, Entry, Figure, Key, Ledger, Reader
 from erios.governance.disclosure import Account, Parameters
@@ -89,7 +91,8 @@ def enrol(counter: Counter) -> None:
     with open_ledger() as ledger:
         missing = ledger.roster.missing(counter.patients)
         if len(missing):
-            LedgerPatients.objects.create(digests=missing.astype("<i8").tobytes())
+            row = LedgerPatients.objects.create(digests=missing.astype("<i8").tobytes())
+            record([Draft("ledger.enrol", details={"patients": len(missing)})], by=None, rows=[row])
 
 
 def forget_absent(counter: Counter | None) -> None:
@@ -99,21 +102,28 @@ def forget_absent(counter: Counter | None) -> None:
     """
     present = counter.patients if counter else np.empty(0, dtype=np.int64)
     with open_ledger():
-        for row in LedgerPatients.objects.all():
+        rows = list(LedgerPatients.objects.all())
+        for row in rows:
             digests = np.frombuffer(bytes(row.digests), dtype="<i8")
             row.digests = np.where(np.isin(digests, present), digests, 0).astype("<i8").tobytes()
             row.at = timezone.now()  # tells every process to read anew
             row.save()
+        record([Draft("ledger.forget")], by=None, rows=rows)
 
 
-def keep(entry: Entry, ledger: Ledger) -> None:
-    """Append what an answer adds; inside ``open_ledger``. It is in memory from the next reading on."""
+def keep(entry: Entry, ledger: Ledger) -> list[Model]:
+    """Append what an answer adds; inside ``open_ledger``. It is in memory from the next reading on.
+
+    Answers the rows, which the caller's event seals.
+    """
+    rows: list[Model] = []
     pks = {place: pk for pk, place in _reading.places.items()}
     for place, bits in enumerate(entry.groups, len(ledger.groups)):
-        pks[place] = LedgerGroup.objects.create(bits=zlib.compress(bits.tobytes(), 6)).pk
+        rows.append(LedgerGroup.objects.create(bits=zlib.compress(bits.tobytes(), 6)))
+        pks[place] = rows[-1].pk
     for answer in entry.answers:
         group = None if answer.group is None else pks[answer.group]
-        LedgerAnswer.objects.create(
+        row = LedgerAnswer.objects.create(
             release=answer.release,
             digest=answer.digest,
             canonical=answer.canonical,
@@ -122,6 +132,8 @@ def keep(entry: Entry, ledger: Ledger) -> None:
             named=[pks[place] for place in answer.named],
             fresh=answer.fresh,
         )
+        rows.append(row)
+    return rows
 
 
 def publish(counter: Counter, figures: Sequence[Figure]) -> list[int]:
@@ -129,17 +141,22 @@ def publish(counter: Counter, figures: Sequence[Figure]) -> list[int]:
     enrol(counter)
     with open_ledger() as ledger:
         values, entry = ledger.publish(counter.release.id, figures)
-        keep(entry, ledger)
+        rows = keep(entry, ledger)
+        record([Draft("ledger.publish", counter.release.id, details={"figures": len(values)})], by=None, rows=rows)
     return values
 
 
-def charge(answer: Feasibility, study: Study, by: User) -> None:
-    """Put on the ledger that a person was shown an answer for a study; inside ``open_ledger``."""
+def charge(answer: Feasibility, study: Study, by: User) -> list[LedgerReading]:
+    """Put on the ledger that a person was shown an answer for a study; inside ``open_ledger``.
+
+    Answers the rows, which the caller's event seals.
+    """
     rows = LedgerAnswer.objects.filter(release=answer.release, digest__in={digest for _, digest in answer.shown_keys})
     draft = is_draft(study)
     LedgerReading.objects.bulk_create(
         (LedgerReading(answer=row, person=by, study=study, draft=draft) for row in rows), ignore_conflicts=True
     )
+    return list(LedgerReading.objects.filter(answer__in=rows, person=by, study=study))
 
 
 def is_draft(study: Study) -> bool:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from erios.accounts.audit_events import record
 from erios.accounts.models import User, holding
+from erios.accounts.sealed_rows import check_account, check_study
 from erios.audit import Draft
 from erios.errors import InputError
 from erios.governance.publication import PROPOSE, WORKFLOW, Action, State, next_actors, proposing
@@ -33,11 +34,13 @@ def propose_results(*, study: Study, by: User, text: str) -> Publication:
         raise InputError("results without a text say nothing; withdraw those that are public instead")
     with transaction.atomic():
         locked = Study.objects.select_for_update(no_key=True).get(pk=study.pk)
+        check_study(locked)
+        check_account(by)
         last = locked.publications.aggregate(last=Max("version"))["last"] or 0
         _replace(locked, State.WAITING)
         publication = Publication.objects.create(study=locked, version=last + 1, text=text.strip(), by=by)
-        _tell(publication, PROPOSE, by)
-        record([_draft(PROPOSE, publication)], by=by)
+        notes = _tell(publication, PROPOSE, by)
+        record([_draft(PROPOSE, publication)], by=by, rows=[publication, *notes])
     return publication
 
 
@@ -45,6 +48,8 @@ def act_on_results(*, publication: Publication, by: User, action: Action, reason
     """Agree to a version, refuse it, or withdraw it. Raises RuleBroken."""
     with transaction.atomic():
         study = Study.objects.select_for_update(no_key=True).get(pk=publication.study_id)
+        check_study(study)
+        check_account(by)
         locked = Publication.objects.select_for_update(no_key=True).get(pk=publication.pk)
         row = WORKFLOW.check(facts_of(locked), action, by.person)
         if row.reason and not reason.strip():
@@ -52,8 +57,8 @@ def act_on_results(*, publication: Publication, by: User, action: Action, reason
         if action is Action.PUBLISH:
             _replace(study, State.PUBLISHED)
         _move(locked, State(row.target or locked.state), by, reason)
-        _tell(locked, action, by)
-        record([_draft(action, locked, reason)], by=by)
+        notes = _tell(locked, action, by)
+        record([_draft(action, locked, reason)], by=by, rows=[locked, *notes])
     return locked
 
 
@@ -62,7 +67,7 @@ def _replace(study: Study, state: State) -> None:
     for earlier in study.publications.filter(state=state):
         row = WORKFLOW.check(facts_of(earlier), Action.REPLACE, SYSTEM)
         _move(earlier, State(row.target or earlier.state), None, "")
-        record([_draft(Action.REPLACE, earlier)], by=None)
+        record([_draft(Action.REPLACE, earlier)], by=None, rows=[earlier])
 
 
 def _move(publication: Publication, state: State, by: User | None, reason: str) -> None:
@@ -78,7 +83,7 @@ def _draft(action: str, publication: Publication, reason: str = "") -> Draft:
     return Draft(f"study.{action.replace(' ', '-')}", publication.study.number, reason, details)
 
 
-def _tell(publication: Publication, action: str, by: User) -> None:
+def _tell(publication: Publication, action: str, by: User) -> list[Notification]:
     """The proposer, and whoever the version waits for now."""
     roles = [Role(name) for name in next_actors(State(publication.state)) if name in list(Role)]
     told = Q(pk=publication.study.proposer_id) | holding(roles)
@@ -90,3 +95,4 @@ def _tell(publication: Publication, action: str, by: User) -> None:
     )
     ids = [note.pk for note in notes]
     transaction.on_commit(lambda: send_letters.enqueue(ids))
+    return notes

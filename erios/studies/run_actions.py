@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from erios.accounts.audit_events import record
 from erios.accounts.models import User
+from erios.accounts.sealed_rows import check_account, check_study
 from erios.audit import Draft
 from erios.governance.extract import opening
-from erios.governance.run import LIVE, Evidence, State, promoting, stopping
+from erios.governance.run import Evidence, State, promoting, stopping
 from erios.governance.words import RuleBroken
 from erios.studies.extract_selectors import extract_facts, team_of
 from erios.studies.models import Extract, Run, Study
@@ -25,6 +26,8 @@ def start_run(*, extract: Extract, by: User, bundle: str, digest: str, cluster: 
     """A run that may begin: its extract is released, its study active, its starter on the team, today."""
     with transaction.atomic():
         study = Study.objects.select_for_update(no_key=True).get(pk=extract.study_id)
+        check_study(study)
+        check_account(by)
         if refusal := opening(extract_facts(extract), by.person, timezone.localdate()):
             raise RuleBroken(refusal)
         number = f"{study.number}-R{Run.objects.filter(extract__study=study).count() + 1:03d}"
@@ -32,37 +35,48 @@ def start_run(*, extract: Extract, by: User, bundle: str, digest: str, cluster: 
             number=number, extract=extract, by=by, bundle=bundle, digest=digest, cluster=cluster, order=dict(order)
         )
         facts = {"extract": extract.number, "root": extract.root, "bundle": bundle, "digest": digest}
-        record([Draft("run.start", number, "", {**facts, "cluster": cluster})], by=by)
+        record([Draft("run.start", number, "", {**facts, "cluster": cluster})], by=by, rows=[run])
     return run
 
 
 def resume_run(*, run: Run, by: User) -> Run:
     """A run that ended goes on from its last checkpoint, under the rules of today."""
     with transaction.atomic():
+        check_study(run.extract.study)
+        check_account(by)
         if refusal := opening(extract_facts(run.extract), by.person, timezone.localdate()):
             raise RuleBroken(refusal)
         run = _locked(run)
         run.state, run.reason, run.ended, run.job, run.closed = State.QUEUED, "", None, "", False
         run.save()
-        record([Draft("run.resume", run.number)], by=by)
+        record([Draft("run.resume", run.number)], by=by, rows=[run])
     return run
 
 
 def note_job(*, run: Run, job: str) -> Run:
     """The cluster's name of the run's job."""
-    Run.objects.filter(pk=run.pk).update(job=job)
-    run.refresh_from_db()
-    return run
+    return _note(run, "run.queue", job=job)
 
 
 def note_running(*, run: Run, tracked: str) -> None:
     """The cluster has begun with it; ``tracked``: its MLflow run, once there is one."""
-    Run.objects.filter(pk=run.pk, state__in=LIVE).update(state=State.RUNNING, tracked=tracked)
+    if State(run.state).is_live and (run.state, run.tracked) != (State.RUNNING, tracked):
+        _note(run, "run.running", state=State.RUNNING, tracked=tracked)
 
 
 def note_closed(*, run: Run, tracked: str) -> None:
     """The tracking has the end of a stopped run."""
-    Run.objects.filter(pk=run.pk).update(closed=True, tracked=tracked)
+    _note(run, "run.close", closed=True, tracked=tracked)
+
+
+def _note(run: Run, action: str, **values: Any) -> Run:
+    with transaction.atomic():
+        run = _locked(run)
+        for name, value in values.items():
+            setattr(run, name, value)
+        run.save(update_fields=list(values))
+        record([Draft(action, run.number)], by=None, rows=[run])
+    return run
 
 
 def end_run(*, run: Run, state: State, reason: str, tracked: str = "", closed: bool = True, weights: str = "") -> Run:
@@ -73,7 +87,7 @@ def end_run(*, run: Run, state: State, reason: str, tracked: str = "", closed: b
             run.state, run.reason, run.ended = state, reason, timezone.now()
             run.tracked, run.closed, run.weights = tracked or run.tracked, closed, weights
             run.save()
-            record([Draft(f"run.{state}", run.number, reason)], by=None)
+            record([Draft(f"run.{state}", run.number, reason)], by=None, rows=[run])
     return run
 
 
@@ -86,7 +100,7 @@ def stop_run(*, run: Run, by: User | None, reason: str) -> Run:
         if State(run.state).is_live:
             run.state, run.reason, run.ended = State.STOPPED, reason, timezone.now()
             run.save()
-            record([Draft("run.stop", run.number, reason)], by=by)
+            record([Draft("run.stop", run.number, reason)], by=by, rows=[run])
     return run
 
 
@@ -98,9 +112,11 @@ def promote_run(*, run: Run, by: User, evidence: Evidence) -> Run:
             raise RuleBroken(refusal)
         run.promoted, run.promoted_by = timezone.now(), by
         run.save()
-        record([Draft("run.promote", run.number, "", {"weights": run.weights})], by=by)
+        record([Draft("run.promote", run.number, "", {"weights": run.weights})], by=by, rows=[run])
     return run
 
 
 def _locked(run: Run) -> Run:
-    return Run.objects.select_for_update(no_key=True).get(pk=run.pk)
+    locked = Run.objects.select_for_update(no_key=True).get(pk=run.pk)
+    check_study(locked.extract.study)
+    return locked

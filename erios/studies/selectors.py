@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from erios.accounts.models import User, holding
+from erios.accounts.sealed_rows import check_study
 from erios.governance.proposal import FINDINGS, Finding, LegalRoute, lint
 from erios.governance.publication import State as PublicationState
 from erios.governance.purposes import Declaration
@@ -137,6 +138,7 @@ def register() -> list[Registered]:
     """Studies of the public register, newest decision first."""
     shown = Proposal.objects.filter(state__in=PUBLIC).select_related("study", "study__proposer").order_by("-decided")
     shown = shown.prefetch_related("study__publications")
+    check_study(*{proposal.study for proposal in shown})
     return [_registered(proposal) for proposal in shown]
 
 

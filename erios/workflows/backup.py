@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from erios.audit import append
-from erios.audit import verify as verify_chain
 from erios.errors import InputError, MachineError, StorageError, UsageError
 from erios.sealed_stream import Opener, Sealer
 from erios.settings import ZONES, Settings, make_folder
 from erios.workflows.database import open_database
+from erios.workflows.record import verify_record
 from etl.files import write_atomically
 from etl.warehouse.release import exclusive, open_release, release_ids
 
@@ -307,7 +307,7 @@ def _proofs(settings: Settings, zones: Sequence[str]) -> Iterator[str]:
         yield "identity zone or governance were not in this backup: the audit chain cannot be verified"
         return
     open_database(migrate=True)
-    verification = verify_chain(settings)
+    verification = verify_record(settings)
     if verification.faults:
         raise StorageError(f"the audit chain does not verify: {verification.faults[0]}")
     yield f"the audit chain of {verification.events:,} events verifies"

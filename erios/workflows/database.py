@@ -13,6 +13,7 @@ from erios.errors import UsageError
 from erios.keys import read_key
 from erios.operator_login import current_operator
 from erios.settings import Settings, load_settings
+from erios.workflows.signing_keys import publish_keys
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
@@ -32,6 +33,10 @@ def open_database(*, migrate: bool = False) -> Settings:
         if settings.database and not migrate:
             raise UsageError("the governance database is not up to date: run `erios portal --migrate`")
         _migrate()
+    from erios.accounts.audit_events import adopt_rows  # Django's models, once it is set up
+
+    adopt_rows()
+    publish_keys(settings)
     return settings
 
 
@@ -53,11 +58,13 @@ def _migrate() -> None:
 def operator() -> User:
     """The account of the person at the keyboard, by login; UsageError without one."""
     from erios.accounts.models import User  # Django's models, once it is set up
+    from erios.accounts.sealed_rows import check_account
 
     login = current_operator()
     user = User.objects.filter(username=login, is_active=True).first()
     if user is None:
         raise UsageError(f"no open account '{login}' in the portal: an administrator makes one with your login")
+    check_account(user)
     return user
 
 

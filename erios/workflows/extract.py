@@ -12,6 +12,7 @@ from erios.errors import EriosError, InputError, UsageError
 from erios.extracts.opening import OpenedExtract, check_opening, open_verified
 from erios.operator_login import current_operator
 from erios.workflows.database import open_database
+from erios.workflows.signing_keys import signing_key
 
 
 def open_extract(number: str, login: str | None = None) -> OpenedExtract:
@@ -22,6 +23,7 @@ def open_extract(number: str, login: str | None = None) -> OpenedExtract:
     """
     settings = open_database()
     from erios.accounts.models import User  # these hold Django's models, which a notebook has not set up before
+    from erios.accounts.sealed_rows import check_account, check_study
     from erios.studies.extract_actions import quarantine_damaged, record_opening
     from erios.studies.extract_selectors import clearance_of, find_extract
 
@@ -31,7 +33,9 @@ def open_extract(number: str, login: str | None = None) -> OpenedExtract:
     try:
         if user is None:
             raise UsageError(f"no open account '{who}' in the portal: an administrator makes one with your login")
-        clearance = clearance_of(extract)
+        check_study(extract.study)
+        check_account(user)
+        clearance = clearance_of(extract, signing_key(settings, extract.key_id))
         last_seen = datetime.fromisoformat(last.time) if last else None
         check_opening(number, clearance, user.person, _now(), last_seen)
         opened = open_verified(number, clearance)

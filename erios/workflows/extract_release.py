@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from erios.accounts.sealed_rows import check_study
 from erios.errors import InputError, StorageError
 from erios.extracts.manifest import verify
 from erios.governance.extract import WORKFLOW, Action
@@ -19,6 +20,7 @@ from erios.studies.extract_actions import check_release, destroy, quarantine_dam
 from erios.studies.extract_selectors import extract_facts, folder_of, workshop_of
 from erios.workflows.extract_files import draft_folder, locked, publish_draft
 from erios.workflows.extract_objections import turn_touched_stale
+from erios.workflows.signing_keys import signing_key
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
@@ -39,9 +41,10 @@ def release_extract(extract: Extract, by: User, root: str) -> Extract:
     source, target = workshop_of(extract.number, settings), settings.studies / extract.study.number / extract.number
     with locked(source):
         try:
-            verify(source, extract.public_key, extract.root)
+            public_key = signing_key(settings, extract.key_id)
+            verify(source, public_key, extract.root)
             _copy(source, target)
-            verify(target, extract.public_key, extract.root)
+            verify(target, public_key, extract.root)
         except InputError as error:
             shutil.rmtree(target, ignore_errors=True)
             quarantine_damaged(extract=extract, problem=str(error))
@@ -81,4 +84,6 @@ def destroy_extract(extract: Extract, by: User) -> Extract:
 
 def verify_extract(extract: Extract) -> Any:
     """The manifest of an extract whose every byte holds; InputError says what does not."""
-    return verify(folder_of(extract, load_settings()), extract.public_key, extract.root)
+    check_study(extract.study)
+    settings = load_settings()
+    return verify(folder_of(extract, settings), signing_key(settings, extract.key_id), extract.root)

@@ -12,4 +12,5 @@ def run_job_process(number: str) -> int:
     from experiments.run_process import run_process  # torch and signal handling: only in a job's process
 
     study = number.rsplit("-", 1)[0]
-    return run_process(read_spec(load_settings().studies / study / "runs" / number), RunGuard(number))
+    spec = read_spec(load_settings().studies / study / "runs" / number)
+    return run_process(spec, RunGuard(spec))

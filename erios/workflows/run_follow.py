@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from erios.errors import BusyError
+from erios.accounts.sealed_rows import check_study
+from erios.errors import BusyError, StorageError
 from erios.governance.run import State
+from erios.governance.words import Refusal
 from erios.locks import held
 from erios.settings import Settings, load_settings
 from erios.studies.run_actions import end_run, note_closed, note_running, stop_run
@@ -69,7 +71,7 @@ def _close_stopped(run: Run, settings: Settings) -> Run | None:
 def _follow(run: Run, settings: Settings) -> Run | None:
     if not State(run.state).is_live:
         return None
-    if refusal := lost_right(run):
+    if refusal := _refusal(run):
         stopped = stop_run(run=run, by=None, reason=str(refusal))
         cancel_job(run, str(refusal), settings)
         return stopped
@@ -79,6 +81,15 @@ def _follow(run: Run, settings: Settings) -> Run | None:
     if state.phase is Phase.RUNNING:
         note_running(run=run, tracked=_tracked(run, settings))
     return _close(run, state.phase, state.reason, settings) if state.phase.is_final else None
+
+
+def _refusal(run: Run) -> Refusal | str | None:
+    """Why the run may not go on; a record that is not as the chain tells gives no right."""
+    try:
+        check_study(run.extract.study)
+    except StorageError as error:
+        return error.sentence
+    return lost_right(run)
 
 
 def _give_up(run: Run) -> Run | None:
@@ -129,7 +140,7 @@ def stop_forbidden(extract: Extract | None = None) -> list[str]:
     """After a clearance, study or account has changed: stop every run that has lost its right; answers which."""
     settings, stopped = load_settings(), []
     for run in live_runs() if extract is None else live_runs().filter(extract=extract):
-        if refusal := lost_right(run):
+        if refusal := _refusal(run):
             stop_run(run=run, by=None, reason=str(refusal))
             cancel_job(run, str(refusal), settings)
             stopped.append(run.number)

@@ -24,6 +24,7 @@ from erios.workflows.database import open_database, operator
 from erios.workflows.extract import open_extract
 from erios.workflows.run_follow import follow
 from erios.workflows.run_jobs import find_cluster, lock_of, make_job, make_job_folder, scheduler_of
+from erios.workflows.signing_keys import signing_key
 from experiments.bundles import Bundle, check_overrides, copy_bundle, find_bundle
 from experiments.run_spec import RunSpec, write_spec
 
@@ -95,7 +96,7 @@ def _write_spec(run: Run, request: RunRequest, bundle: Bundle, dataset: Path, se
             person=run.by.username,
             seed=request.seed,
             overrides=dict(request.overrides),
-            facts=_facts(run, copied.digest),
+            facts=_facts(run, copied.digest, signing_key(settings, run.extract.key_id)),
             processes=request.nodes * request.processes,
             checkpoint_every=request.checkpoint_every,
             energy=request.energy,
@@ -103,13 +104,15 @@ def _write_spec(run: Run, request: RunRequest, bundle: Bundle, dataset: Path, se
     )
 
 
-def _facts(run: Run, digest: str) -> dict[str, str]:
+def _facts(run: Run, digest: str, public_key: str) -> dict[str, str]:
     """Facts that every record of the run carries (docs/design.md §6)."""
     extract = run.extract
     lock = PROJECT / "requirements.lock"
     return {
         "extract": extract.number,
         "extract.root": extract.root,
+        "extract.public_key": public_key,
+        "extract.expires": extract.expires.isoformat() if extract.expires else "",
         "release": extract.release,
         "study": extract.study.number,
         "code": code_version(),

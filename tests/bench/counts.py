@@ -77,13 +77,14 @@ class _People:
     """Clinicians with a study each, one after the other."""
 
     def __init__(self) -> None:
-        from erios.accounts.models import User
         from erios.governance.roles import Role
+        from tests.portal.conftest import seal_everything
 
         login = f"bench-{time.time_ns()}"
         self._by: User = User(username=login)
         self._by.set_roles({Role.CLINICIAN})
         self._by.save()
+        seal_everything()
         self.asked = self.studies = self.refused_crossings = 0
         self.last: list[Any] = []
         self._study = self._new_study()

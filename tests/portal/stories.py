@@ -8,7 +8,7 @@ from erios.accounts.models import User
 from erios.governance.study import Action, Opinion, State
 from erios.studies import actions
 from erios.studies.models import Proposal
-from tests.portal.conftest import CONTENT
+from tests.portal.conftest import CONTENT, seal_everything
 
 VOTERS = ("com1", "com2", "com3")
 
@@ -70,6 +70,7 @@ def _from(state: State, *steps: Any) -> Any:
     def go(proposal: Proposal) -> None:
         Proposal.objects.filter(pk=proposal.pk).update(state=state)
         proposal.parts.exclude(kind__in=["proposer", "team"]).delete()
+        seal_everything()
         for step in steps:
             step(proposal)
 

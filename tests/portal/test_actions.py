@@ -12,7 +12,7 @@ from erios.errors import InputError
 from erios.governance.roles import Role
 from erios.governance.study import TRANSITIONS, Action, Opinion, State, refusal
 from erios.governance.words import RuleBroken
-from tests.portal.conftest import CAST, CONTENT
+from tests.portal.conftest import CAST, CONTENT, seal_everything
 
 
 def did(settings: Any) -> list[str]:
@@ -39,13 +39,19 @@ CALLS = {
 def _point(proposal: Any) -> Any:
     from erios.studies.models import Point
 
-    return proposal.points.first() or Point.objects.create(proposal=proposal, author=proposal.study.proposer, text="x")
+    if not proposal.points.exists():
+        Point.objects.create(proposal=proposal, author=proposal.study.proposer, text="x")
+        seal_everything()
+    return proposal.points.first()
 
 
 def _condition(proposal: Any) -> Any:
     from erios.studies.models import Condition
 
-    return proposal.conditions.first() or Condition.objects.create(proposal=proposal, text="x")
+    if not proposal.conditions.exists():
+        Condition.objects.create(proposal=proposal, text="x")
+        seal_everything()
+    return proposal.conditions.first()
 
 
 def call(action: Action, proposal: Any, by: Any) -> None:
@@ -104,6 +110,7 @@ def test_the_thousandth_study_of_a_year_has_a_number_of_its_own(database, person
 
     year = timezone.now().year
     Study.objects.create(number=f"E{year}-999", proposer=person("ada"))
+    seal_everything()
     numbers = [actions.start_study(by=person("ada")).study.number for _ in range(3)]
     assert numbers == [f"E{year}-{last}" for last in (1000, 1001, 1002)]
 
@@ -198,6 +205,7 @@ def test_two_who_decide_at_the_same_instant_one_wins_and_the_other_is_told(datab
     second = User(username="chief2")
     second.set_roles({next(iter(person("chief").roles))})
     second.save()
+    seal_everything()
     proposal = at(State.UNDER_REVIEW)
     review(proposal)
     proposal.refresh_from_db()

@@ -16,7 +16,7 @@ from erios.governance.extract import State as ExtractState
 from erios.governance.study import State
 from erios.settings import Settings, load_settings
 from tests.functional.conftest import in_process  # noqa: F401 - a fixture
-from tests.portal.conftest import close_database, point_to
+from tests.portal.conftest import close_database, point_to, seal_everything
 from tests.portal.stories import at, who
 from tests.portal.test_extracts import CONTENT, SPECIFICATION, UNTIL, home  # noqa: F401 - home is a fixture
 
@@ -187,6 +187,7 @@ def test_the_first_run_makes_one_administrator_and_no_second(
     from erios.accounts.models import User
 
     User.objects.filter(username="admin").update(is_active=False)
+    seal_everything()
     assert _first("root", "short") != 0
     assert not User.objects.filter(username="root").exists()
     assert _first("root", "une phrase longue") == 0
@@ -241,6 +242,7 @@ def test_the_worker_sends_the_letters_and_ends_what_is_over(database: Settings, 
 
     over = at(State.ACTIVE)
     type(over).objects.filter(pk=over.pk).update(ends=date.today() - timedelta(days=1))
+    seal_everything()
     waiting = at(State.SUBMITTED).study.number
     mail.outbox = []
     good(erios("dan", "worker", "--until-empty"))

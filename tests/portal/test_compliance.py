@@ -18,6 +18,7 @@ from erios.governance.compliance import Status, read_frameworks
 from erios.governance.extract import State as ExtractState
 from erios.governance.study import State
 from erios.settings import Settings, load_settings
+from tests.portal.conftest import seal_everything
 from tests.portal.stories import at, who
 from tests.portal.test_pages import client
 
@@ -42,6 +43,7 @@ def extract_at(state: ExtractState, *, data: Mapping[str, Any] | None = None, **
     known = {"number": f"{proposal.study.number}-X01", "root": "0" * 64, "expires": datetime.now(UTC).date() + DAY}
     extract = Extract.objects.create(study=proposal.study, proposal=proposal, state=state, **{**known, **values})
     ExtractVersion.objects.create(extract=extract, number=1, content=content, by=who("ada"))
+    seal_everything()
     return extract
 
 
@@ -126,11 +128,13 @@ def endless_study(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
     proposal = at(State.ACTIVE)
     proposal.content = {**proposal.content, "retention_years": 30}
     proposal.save()
+    seal_everything()
     return settings
 
 
 def undecided_study(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
     at(State.ACTIVE).parts.filter(kind="visa").delete()
+    seal_everything()
     return settings
 
 
@@ -143,6 +147,7 @@ def forbidden_purpose(settings: Settings, _patch: pytest.MonkeyPatch) -> Setting
     proposal = at(State.ACTIVE)
     proposal.content = {**proposal.content, "purposes": {"promotion": {"declared": True}}}
     proposal.save()
+    seal_everything()
     return settings
 
 
@@ -175,6 +180,7 @@ def small_count(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
     study = at(State.ACTIVE).study
     answer = LedgerAnswer.objects.create(release="r000001", digest="0" * 64, canonical="{}", value=10, fresh=True)
     LedgerReading.objects.create(answer=answer, study=study, person=who("ada"), draft=False)
+    seal_everything()
     return settings
 
 
@@ -182,6 +188,7 @@ def bare_column(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
     proposal = at(State.ACTIVE)
     proposal.content = {**proposal.content, "data": [{"table": "patient", "columns": [{"name": "gender", "why": " "}]}]}
     proposal.save()
+    seal_everything()
     return settings
 
 
@@ -264,6 +271,7 @@ def silent_study(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
     proposal = at(State.ACTIVE)
     proposal.content = {**proposal.content, "summary": ""}
     proposal.save()
+    seal_everything()
     return settings
 
 

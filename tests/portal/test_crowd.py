@@ -30,6 +30,7 @@ from erios.keys import derive_key
 from erios.settings import Settings
 from erios.studies import actions
 from erios.studies.models import Study
+from tests.portal.conftest import seal_everything
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = 25
@@ -107,6 +108,7 @@ def _account(login: str) -> User:
     user.set_roles({Role.CLINICIAN})
     user.save()
     Authenticator.objects.create(user=user, type="totp", data={"secret": "x"})
+    seal_everything()
     return user
 
 

@@ -29,7 +29,7 @@ from erios.studies.models import Extract, ExtractPart, ExtractPartKind
 from erios.workflows import extract as work
 from erios.workflows import extract_build, extract_files, extract_objections, extract_release, stale_extracts
 from tests.inline import InlineRunner
-from tests.portal.conftest import close_database, point_to
+from tests.portal.conftest import close_database, point_to, seal_everything
 from tests.portal.stories import at, who
 
 SPECIFICATION: dict[str, Any] = {
@@ -223,6 +223,7 @@ def _sign_anew(extract: Extract) -> None:
 
 def _expire(extract: Extract) -> None:
     Extract.objects.filter(pk=extract.pk).update(expires=timezone.localdate() - timedelta(days=1))
+    seal_everything()
 
 
 def _revoke(extract: Extract) -> None:
@@ -463,6 +464,7 @@ def test_overlaps_with_earlier_releases_are_told_without_small_numbers(home: Set
     narrower = {**SPECIFICATION, "cohort": {"age": {"min": 19, "at": "2026-01-01"}}}
     extract = acts.request_extract(study=first, by=who("ada"), content=narrower)
     Extract.objects.filter(pk=extract.pk).update(state=State.SPECIFIED)
+    seal_everything()
 
     overlap = extract_build.build_extract(Extract.objects.get(pk=extract.pk), who("dan")).overlaps[0]
 

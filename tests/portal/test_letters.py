@@ -25,6 +25,7 @@ from erios.settings import Settings
 from erios.studies import actions
 from erios.studies.emails import send_letters
 from erios.studies.models import Extract, Notification
+from tests.portal.conftest import seal_everything
 from tests.portal.stories import at, who
 
 only_sqlite = pytest.mark.parametrize("template", ["sqlite"], indirect=True)
@@ -73,6 +74,7 @@ def test_each_step_of_an_extract_tells_whom_it_waits_for(database: Settings) -> 
     keeper = User(username="dora", email="dora@example.org")
     keeper.set_roles({Role.DATA_MANAGER})
     keeper.save()
+    seal_everything()
     study = at(State.ACTIVE, **CONTENT).study
     _released(_cleared(study))
     _cleared(study)
@@ -109,6 +111,7 @@ def test_a_letter_says_the_number_the_state_and_who_and_nothing_of_the_study(dat
 def test_closed_accounts_and_those_without_an_address_get_no_letter(database: Settings) -> None:
     User.objects.filter(username="dan").update(is_active=False)
     User.objects.filter(username="bob").update(email="")
+    seal_everything()
     at(State.SUBMITTED)
     told = {note.person.username for note in Notification.objects.filter(action="submit")}
     assert told == {"bob"}

@@ -14,7 +14,7 @@ from erios.accounts.models import User
 from erios.governance.roles import Permission, Role
 from erios.governance.study import State
 from erios.portal.access import PUBLIC, STAFF
-from tests.portal.conftest import CAST
+from tests.portal.conftest import CAST, seal_everything
 from tests.portal.stories import at, who
 
 ADDRESSES = {
@@ -87,6 +87,7 @@ def test_a_page_that_is_not_public_asks_to_log_in(database: Any) -> None:
 
 def test_an_account_without_a_role_sees_nothing(database: Any) -> None:
     user = User.objects.create(username="nobody")
+    seal_everything()
     browser = client("nobody")
     assert user.roles == frozenset()
     assert browser.get("/accueil/", secure=True).status_code == 403
@@ -112,6 +113,7 @@ def test_five_wrong_passwords_lock_the_login_for_a_while(database: Any) -> None:
     user = who("ada")
     user.set_password("the right long password")
     user.save()
+    seal_everything()
     browser = Client(headers={"host": "localhost"})
     for _ in range(5):
         browser.post("/compte/login/", {"login": "ada", "password": "wrong"}, secure=True)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from erios.settings import Settings
-from tests.portal.conftest import _add_second_keeper, _make_template, close_database, point_to
+from tests.portal.conftest import _add_second_keeper, _make_template, close_database, point_to, seal_everything
 
 TABLES: dict[str, dict[str, Any]] = {
     "patient": {"gender": "facteur", "birth_date": {"why": "âge", "as": "years:10"}},
@@ -122,4 +122,5 @@ def _study() -> Any:
     person.set_roles({Role.DATA_SCIENTIST})
     person.save()
     Part.objects.create(proposal=proposal, person=person, kind="team")
+    seal_everything()
     return proposal.study

@@ -24,6 +24,7 @@ from erios.workflows.runs import compare_reproduction, promote_model, start_repr
 from erios.workflows.train import resume, start
 from experiments.recorder import make_client
 from experiments.run_spec import read_spec
+from tests.portal.conftest import seal_everything
 from tests.portal.stories import who
 from tests.portal.test_pages import client
 from tests.slurm import wait_for
@@ -229,6 +230,7 @@ def test_who_is_not_on_the_team_trains_nothing(home: Settings) -> None:
     from erios.operator_login import current_operator
 
     Part.objects.filter(person__username=current_operator()).delete()
+    seal_everything()
 
     with pytest.raises((RuleBroken, UsageError, EriosError)):
         begin("readmission")

@@ -22,7 +22,7 @@ from erios.settings import Settings
 from erios.studies.models import Part
 from erios.workflows.tracking_access import log_in, server_of, share_runs
 from experiments.server import draw_password
-from tests.portal.conftest import close_database, point_to
+from tests.portal.conftest import close_database, point_to, seal_everything
 from tests.slurm import free_ports, wait_for
 from tests.training.conftest import attempts_of, begin, end_of
 
@@ -129,6 +129,7 @@ def test_a_run_is_told_to_the_server_and_seen_by_its_team_alone(tracking: Tracki
     tag = {"run_id": tracked.info.run_id, "key": "erios.reason", "value": "another"}
     assert tracking.ask("api/2.0/mlflow/runs/set-tag", me, password, tag)[0] == 400  # it has ended
     Part.objects.filter(person__username=me).delete()
+    seal_everything()
     share_runs()
     assert tracking.experiments(me, password) == []
     assert tracking.ask(get, me, password)[0] == 403

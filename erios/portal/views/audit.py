@@ -9,12 +9,13 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from erios.audit import Event, read_events, verify
+from erios.audit import Event, read_events
 from erios.governance.roles import Permission
 from erios.portal.access import StaffRequest, needs
 from erios.portal.citizen_requests import open_requests
 from erios.portal.dossiers import article_30
 from erios.settings import load_settings
+from erios.workflows.record import verify_record
 
 SHOWN = 200
 
@@ -27,7 +28,7 @@ def audit(request: StaffRequest) -> HttpResponse:
     settings = load_settings()
     events = (e for e in read_events(settings, wanted["since"], wanted["action"]) if _fits(e, wanted))
     newest = list(reversed(deque(events, maxlen=SHOWN)))
-    verdict = verify(settings) if request.GET.get("verify") else None
+    verdict = verify_record(settings) if request.GET.get("verify") else None
     return render(request, "portal/audit.html", {"events": newest, "wanted": wanted, "verdict": verdict})
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from erios.accounts.sealed_rows import check_study
 from erios.errors import InputError
 from erios.extracts.criteria import describe
 from erios.extracts.generalisation.columns import FORMS, Terms, kind_of, say_form
@@ -34,7 +35,9 @@ from erios.translation import language
 
 
 def _extract(request: StaffRequest, number: str) -> Extract:
-    return get_object_or_404(selectors.visible_extracts(request.user), number=number)
+    extract = get_object_or_404(selectors.visible_extracts(request.user), number=number)
+    check_study(extract.study)
+    return extract
 
 
 @staff

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
+from erios.accounts.sealed_rows import check_study
 from erios.errors import EriosError, InputError
 from erios.extracts.counts import Feasibility
 from erios.extracts.criteria import describe
@@ -28,7 +29,9 @@ from etl.errors import EtlError
 
 def _proposal(request: StaffRequest, number: str, version: int) -> Proposal:
     studies = selectors.visible_studies(request.user)
-    return get_object_or_404(Proposal, study__in=studies, study__number=number, version=version)
+    proposal = get_object_or_404(Proposal, study__in=studies, study__number=number, version=version)
+    check_study(proposal.study)
+    return proposal
 
 
 @needs(Permission.COUNT)

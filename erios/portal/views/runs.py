@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from erios.accounts.sealed_rows import check_study
 from erios.governance.run import State, stopping
 from erios.portal import run_figures
 from erios.portal.access import StaffRequest, staff
@@ -18,7 +19,9 @@ from erios.workflows.run_summary import picture_of, summary_of
 
 
 def _run(request: StaffRequest, number: str) -> Run:
-    return get_object_or_404(visible_runs(request.user), number=number)
+    run = get_object_or_404(visible_runs(request.user), number=number)
+    check_study(run.extract.study)
+    return run
 
 
 @staff

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from erios.accounts.models import User
+from erios.accounts.sealed_rows import check_study
 from erios.extracts.criteria import describe, parse, steps
 from erios.governance.roles import Permission
 from erios.governance.study import Action, Opinion, next_actors
@@ -47,7 +48,9 @@ def start(request: StaffRequest) -> HttpResponse:
 
 
 def _study(request: StaffRequest, number: str) -> Study:
-    return get_object_or_404(selectors.visible_studies(request.user), number=number)
+    study = get_object_or_404(selectors.visible_studies(request.user), number=number)
+    check_study(study)
+    return study
 
 
 def _proposal(request: StaffRequest, number: str, version: int) -> Proposal:
