@@ -27,7 +27,7 @@ def make_first_administrator(*, login: str, password: str) -> User:
         if User.objects.filter(holding([Role.ADMINISTRATOR]), is_active=True).exists():
             raise UsageError("there is an administrator already, who makes accounts in the portal")
         user = _made(login, [Role.ADMINISTRATOR], password)
-        record([Draft("account.first", login, details={"roles": [Role.ADMINISTRATOR]})], by=None, rows=rows_of(user))
+        record([Draft("account.first", login, details={"roles": [Role.ADMINISTRATOR]})], by=None, rows=_rows_of(user))
     return user
 
 
@@ -40,7 +40,7 @@ def make_account(*, by: User, login: str, name: str, email: str, title: str, rol
         user.first_name, user.last_name, user.email, user.title = first, last, email, title
         user.set_unusable_password()
         user.save()
-        record([Draft("account.make", login, details={"roles": sorted(roles)})], by=by, rows=rows_of(user))
+        record([Draft("account.make", login, details={"roles": sorted(roles)})], by=by, rows=_rows_of(user))
     return user
 
 
@@ -52,11 +52,11 @@ def set_roles(*, by: User, user: User, roles: Collection[Role]) -> User:
     check_roles(roles)
     with transaction.atomic():
         check_account(user)
-        held, before = rows_of(user), sorted(user.roles)
+        held, before = _rows_of(user), sorted(user.roles)
         user.set_roles(roles)
         user.save()
         details = {"before": before, "after": sorted(roles)}
-        record([Draft("account.roles", user.username, details=details)], by=by, rows=[*held, *rows_of(user)])
+        record([Draft("account.roles", user.username, details=details)], by=by, rows=[*held, *_rows_of(user)])
     return user
 
 
@@ -89,16 +89,16 @@ def follow_directory(*, user: User, roles: Collection[Role]) -> User:
     check_roles(wanted)
     with transaction.atomic():
         if user.roles != wanted:
-            held, before = rows_of(user), sorted(user.roles)
+            held, before = _rows_of(user), sorted(user.roles)
             user.set_roles(wanted)
             user.save()
             details = {"before": before, "after": sorted(wanted)}
             draft = Draft("account.directory", user.username, details=details)
-            record([draft], by=None, rows=[*held, *rows_of(user)])
+            record([draft], by=None, rows=[*held, *_rows_of(user)])
     return user
 
 
-def rows_of(user: User) -> list[Model]:
+def _rows_of(user: User) -> list[Model]:
     """An account's own row and those of its roles."""
     return [user, *user.held_roles.all()]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EVENTS = {
     "mfa.Authenticator": "account.second-factor",
     "account.EmailAddress": "account.email",
-    "socialaccount.SocialAccount": "account.directory-link",
+    "socialaccount.SocialAccount": "account.link",
 }
 
 
@@ -68,8 +68,10 @@ def _before(instance: Any, update_fields: Any = None, **_named: Any) -> None:
         check_account(instance.user)
 
 
-def _after(instance: Any, update_fields: Any = None, **_named: Any) -> None:
-    if not _is_exempt(instance, update_fields):
+def _after(instance: Any, update_fields: Any = None, created: bool | None = None, **_named: Any) -> None:
+    """``created`` is None for a row that was deleted. Of a link that is there only exempt fields ever change."""
+    is_link_again = created is False and instance._meta.label == "socialaccount.SocialAccount"
+    if not is_link_again and not _is_exempt(instance, update_fields):
         _seal(EVENTS[instance._meta.label], instance.user, instance)
 
 

@@ -47,7 +47,7 @@ def client(login: str | None) -> Client:
     if login:
         user = who(login)
         Authenticator.objects.get_or_create(user=user, type="totp", defaults={"data": {"secret": "x"}})
-        browser.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        browser.force_login(user)
     return browser
 
 
