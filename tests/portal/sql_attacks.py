@@ -77,7 +77,13 @@ ATTACKS: dict[str, tuple[str, str, str]] = {
     ),
     "a proposal's version changes": ("UPDATE studies_proposal SET version = 7", "proposal", "version"),
     "a study gets another proposer": (f"UPDATE studies_study SET proposer_id = {_user('bob')}", "study", "proposer_id"),
-    "a public result is rewritten": ("UPDATE studies_study SET results = 'better'", "study", "results"),
+    "results are published": (
+        "INSERT INTO studies_publication (study_id, version, text, by_id, at, state, since, decided_by_id, reason)"
+        f" VALUES ((SELECT min(id) FROM studies_study), 1, 'x', {_user('ada')}, {NOW}, 'published', {NOW},"
+        f" {_user('dpo')}, '')",
+        "publication",
+        "",
+    ),
     "a study gets another number": (
         "UPDATE studies_study SET number = 'E1999-001' WHERE id = (SELECT min(id) FROM studies_study)",
         "study",

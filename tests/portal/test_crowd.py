@@ -34,7 +34,7 @@ from tests.portal.conftest import seal_everything
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = 25
-BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+BACKEND = "erios.portal.login_backend.SealedBackend"
 QUESTION = json.dumps({"and": [{"age": {"min": 40, "at": "2026-01-01"}}]})
 TOKEN = "t" * 32
 """Any token will do for the portal: the cookie and the header must say the same."""

@@ -104,7 +104,7 @@ def test_a_closed_account_is_out_at_the_next_click(database: Any) -> None:
 
 def test_a_local_account_sets_up_a_second_factor_before_anything_else(database: Any) -> None:
     browser = Client(headers={"host": "localhost"})
-    browser.force_login(who("ada"), backend="allauth.account.auth_backends.AuthenticationBackend")
+    browser.force_login(who("ada"))
     found = browser.get("/accueil/", secure=True)
     assert found.headers["Location"] == reverse("mfa_activate_totp")
 
