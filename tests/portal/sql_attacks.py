@@ -79,7 +79,7 @@ ATTACKS: dict[str, tuple[str, str, str]] = {
     "a study gets another proposer": (f"UPDATE studies_study SET proposer_id = {_user('bob')}", "study", "proposer_id"),
     "results are published": (
         "INSERT INTO studies_publication (study_id, version, text, by_id, at, state, since, decided_by_id, reason)"
-        f" VALUES ((SELECT min(id) FROM studies_study), 1, 'x', {_user('ada')}, {NOW}, 'published', {NOW},"
+        f" VALUES ((SELECT min(id) FROM studies_study), 1, 'x', {_user('ada')}, {NOW}, 'results published', {NOW},"
         f" {_user('dpo')}, '')",
         "publication",
         "",
