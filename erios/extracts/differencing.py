@@ -197,6 +197,10 @@ class Overlaps:
         self.shared = np.empty((0, 0), dtype=np.int64)
         self._table = np.empty((0, 0), dtype=np.uint8)
 
+    def __len__(self) -> int:
+        """Bytes that it holds."""
+        return self._table.nbytes + self.shared.nbytes
+
     def extend(self, groups: Mapping[int, Packed]) -> None:
         """Add groups by their places."""
         grown = self.extended(groups)

@@ -22,7 +22,7 @@ Digests: TypeAlias = NDArray[np.int64]
 Key: TypeAlias = tuple[str, str]
 """Of an answer: its release and the digest of its question."""
 _POSITIVE = (1 << 60) - 1
-_KEPT_OVERLAPS = 64
+_OVERLAPS_BYTES = 256 * 2**20
 
 
 def patient_digests(secret: bytes, record_keys: Iterable[int]) -> Digests:
@@ -194,9 +194,9 @@ class Ledger:
 
     def _overlaps_of(self, name: str, places: Collection[int], layer: Groups) -> Overlaps:
         """Of the groups of a reader; those of the layer, which may never be kept, are only in the answer."""
-        kept = self._overlaps.pop(name, None) or Overlaps()
+        kept = self._overlaps.pop(name, Overlaps())
         self._overlaps[name] = kept
-        while len(self._overlaps) > _KEPT_OVERLAPS:
+        while len(self._overlaps) > 1 and sum(map(len, self._overlaps.values())) > _OVERLAPS_BYTES:
             self._overlaps.pop(next(iter(self._overlaps)))
         lacking = set(places) - set(kept.places)
         kept.extend({n: layer.packed(n) for n in sorted(lacking) if n < len(self.groups)})

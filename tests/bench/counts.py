@@ -2,7 +2,7 @@
 
 Plays people at the criteria builder: they add, change and drop criteria of every kind, and each edit is a question.
 *Cold*: a counter that remembers nothing, where most edits need a query of the release. *Warm*: other people put the
-same criteria together in other ways. A study whose budget is used up is followed by a new one.
+same criteria together in other ways. Who has used up a budget is followed by another clinician with a study.
 """
 
 from __future__ import annotations
@@ -77,26 +77,26 @@ class _People:
     """Clinicians with a study each, one after the other."""
 
     def __init__(self) -> None:
-        from erios.governance.roles import Role
-        from tests.portal.conftest import seal_everything
-
-        login = f"bench-{time.time_ns()}"
-        self._by: User = User(username=login)
-        self._by.set_roles({Role.CLINICIAN})
-        self._by.save()
-        seal_everything()
+        self._by: User
         self.asked = self.studies = self.refused_crossings = 0
         self.last: list[Any] = []
         self._study = self._new_study()
 
     def _new_study(self) -> Study:
+        from erios.accounts.models import User
+        from erios.governance.roles import Role
         from erios.studies.actions import start_study
+        from tests.portal.conftest import seal_everything
 
         self.studies += 1
+        self._by = User(username=f"bench-{time.time_ns()}")
+        self._by.set_roles({Role.CLINICIAN})
+        self._by.save()
+        seal_everything()
         return start_study(by=self._by, title="bench").study
 
     def ask(self, criteria: list[Any]) -> float:
-        """Seconds until the count is shown or refused; whoever has used up a budget asks in a new study, timed anew."""
+        """Seconds until the count is shown or refused; where a budget is used up, somebody else asks, timed anew."""
         from erios.studies.actions import ask_count
 
         self.asked += 1
@@ -104,7 +104,7 @@ class _People:
         try:
             ask_count(study=self._study, by=self._by, criteria={"and": criteria})
         except RefusedError as error:
-            if "of the study's" not in error.sentence:
+            if "are left; questions" not in error.sentence:
                 self.refused_crossings += 1
                 return time.perf_counter() - started
             self._study = self._new_study()

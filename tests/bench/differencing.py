@@ -175,22 +175,27 @@ class Measure:
     refused: float
 
 
-def estimate(attack: str, size: int, seed: int, parameters: Parameters) -> tuple[float, int, int]:
-    """The attacker's estimate of |T| with a whole budget, the counts shown, and the questions refused."""
+def estimate(attack: str, size: int, seed: int, parameters: Parameters, accounts: int = 1) -> tuple[float, int, int]:
+    """The attacker's estimate of |T| with a whole budget, the counts shown, and the questions refused.
+
+    With several ``accounts``, people who share no study ask in turn and put their answers together.
+    """
     secret = random.Random(f"secret {seed}").randbytes(32)
     counter = Counter(_Made(), Hospital(size, seed), secret, parameters)  # type: ignore[arg-type]
     desk = Desk(parameters)
     rows: list[tuple[dict[Leaf, float], int]] = []
     refused = 0
-    for question, known in islice(ATTACKS[attack](random.Random(f"{attack} {seed}")), parameters.budget):
+    asked = islice(ATTACKS[attack](random.Random(f"{attack} {seed}")), accounts * parameters.budget)
+    for n, (question, known) in enumerate(asked):
         try:
-            answer = desk.ask(counter, question)
+            answer = desk.ask(counter, question, f"person {n % accounts}", f"study {n % accounts}")
         except RefusedError:
             refused += 1
             continue
         if answer.total.value is not None:
             rows.append((known, answer.total.value))
-    return _least_squares(rows, parameters), desk.shown_to("ada"), refused
+    shown = sum(desk.shown_to(f"person {n}") for n in range(accounts))
+    return _least_squares(rows, parameters), shown, refused
 
 
 class _Made:
@@ -210,11 +215,18 @@ def _least_squares(rows: Sequence[tuple[dict[Leaf, float], int]], parameters: Pa
     return float((mean + np.linalg.solve(precision, design.T @ gap / parameters.variance))[UNKNOWN.index(TARGET)])
 
 
-def measure(attack: str, trials: int, parameters: Parameters, seed: int = 1, run: Callable[..., Any] = map) -> Measure:
+def measure(
+    attack: str,
+    trials: int,
+    parameters: Parameters,
+    seed: int = 1,
+    run: Callable[..., Any] = map,
+    accounts: int = 1,
+) -> Measure:
     """``trials`` hospitals, each size equally often; ``run`` is ``map``, or that of a pool of processes."""
     sizes = [n % SIZES for n in range(trials)]
     random.Random(seed).shuffle(sizes)
-    trial = partial(estimate, attack, parameters=parameters)
+    trial = partial(estimate, attack, parameters=parameters, accounts=accounts)
     found = list(run(trial, sizes, range(seed * 1_000_000, seed * 1_000_000 + trials)))
     hits = _hits([value for value, _, _ in found], sizes)
     share = hits / trials
@@ -244,6 +256,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=Parameters().budget)
     parser.add_argument("--variance", type=float, default=Parameters().variance)
     parser.add_argument("--looks", type=float, default=Parameters().looks)
+    parser.add_argument("--accounts", type=int, default=1, help="people who share no study and work together")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
     more = {"budget": options.budget, "variance": options.variance, "looks": options.looks}
@@ -252,7 +265,8 @@ def main() -> None:
     started = time.monotonic()
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         for attack in options.attack:
-            print(json.dumps(asdict(measure(attack, options.trials, parameters, run=pool.map))), flush=True)
+            measured = measure(attack, options.trials, parameters, run=pool.map, accounts=options.accounts)
+            print(json.dumps(asdict(measured)), flush=True)
     print(f"{options.trials} trials an attack, {options.processes} processes, {time.monotonic() - started:.0f} s")
 
 

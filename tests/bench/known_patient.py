@@ -38,15 +38,15 @@ UNLIMITED = Parameters(budget=10**6, person=10**6, before_submission=10**6)
 class Ward:
     """An engine over made-up patients: lowest results of analytes, diagnoses, ages; ``night`` adds what a load adds."""
 
-    def __init__(self, seed: int, night: int = 0) -> None:
+    def __init__(self, seed: int, night: int = 0, patients: int = PATIENTS) -> None:
         draw = np.random.default_rng(seed)
-        many = PATIENTS + 40
+        many = patients + 40
         self.keys = draw.choice(2**58, many, replace=False)
         self.results = np.round(draw.lognormal(2, 0.5, (ANALYTES, many)), 2)
         shares = draw.uniform(0.05, 0.5, DIAGNOSES)
         self.diagnoses = draw.random((DIAGNOSES, many)) < shares[:, None]
         self.ages = draw.integers(18, 95, many)
-        self.present = np.arange(many) < PATIENTS + 5 * night
+        self.present = np.arange(many) < patients + 5 * night
         for _ in range(night):
             again = draw.choice(many, 4, replace=False)
             self.results[:, again] = np.minimum(self.results[:, again], np.round(draw.lognormal(2, 0.5), 2))
@@ -76,7 +76,9 @@ class Ward:
         return np.asarray(np.logical_and.reduce([self.present, *flags]))
 
 
-class _Night:
+class Night:
+    """A release."""
+
     def __init__(self, name: str) -> None:
         self.id = name
 
@@ -92,7 +94,7 @@ class Hospital:
         self.wards = [Ward(seed, night) for night in (0, 1)]
         secret = random.Random(f"secret {seed}").randbytes(32)
         self.counters = [
-            Counter(_Night(f"r{n}"), ward, secret, parameters)  # type: ignore[arg-type]
+            Counter(Night(f"r{n}"), ward, secret, parameters)  # type: ignore[arg-type]
             for n, ward in enumerate(self.wards)
         ]
         self.asked = self.refused = 0

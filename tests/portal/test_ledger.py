@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from django.core.management import call_command
+from django.db import connection
 
 from erios.accounts.models import User
 from erios.errors import RefusedError
@@ -120,3 +122,20 @@ def test_roster_holds_no_record_key_and_forgets_who_is_erased(draft: Study, coun
     ledgers.forget_absent(cast(Any, SimpleNamespace(patients=counter.patients[1:])))
     with ledgers.open_ledger() as ledger:
         assert list(ledger.roster.missing(counter.patients)) == list(counter.patients[:1])
+
+
+@pytest.mark.parametrize("template", ["sqlite"], indirect=True)
+def test_counts_of_before_the_ledger_stay_charged(draft: Study) -> None:
+    call_command("migrate", "studies", "0003", interactive=False, verbosity=0)
+    with connection.cursor() as cursor:
+        for digest, value in (("a" * 64, 120), ("b" * 64, None)):
+            cursor.execute(
+                "INSERT INTO studies_showncount (study_id, release, digest, canonical, value, fresh, asked_by_id, at)"
+                " VALUES (%s, 'r000001', %s, '{}', %s, true, %s, '2031-01-01 00:00:00')",
+                [draft.pk, digest, value, who("ada").pk],
+            )
+    call_command("migrate", "studies", interactive=False, verbosity=0)
+
+    assert list(LedgerAnswer.objects.values_list("digest", "value")) == [("a" * 64, 120), ("b" * 64, None)]
+    assert list(LedgerReading.objects.values_list("person__username", "draft")) == [("ada", True)] * 2
+    assert _ask(draft, who("ada"), ADULTS).cost == 1
