@@ -62,7 +62,8 @@ class Facts:
 
     ``team`` holds the proposer too. ``beyond``: tables or columns wanted that the approved proposal does not name.
     ``k``: patients in the smallest class of the risk report, ``threshold`` the least that is wanted; ``isolating``:
-    overlaps with earlier releases that single out fewer. ``expires``: the last day on which it may be read.
+    overlaps with earlier releases that single out fewer. ``reidentified``: the greatest share of patients that an
+    attacker of the report found (None: not measured), and its limit. ``expires``: the last day on which it may be read.
     """
 
     state: State
@@ -75,6 +76,8 @@ class Facts:
     k: int | None = None
     threshold: int = 11
     isolating: int = 0
+    reidentified: float | None = None
+    reidentified_limit: float = 0.0
     exception_asked: bool = False
     expires: date | None = None
 
@@ -109,6 +112,11 @@ def _other_hands(facts: Facts, person: Person) -> Refusal | None:
 def _low_risk(facts: Facts, _: Person) -> Refusal | None:
     if facts.k is None or facts.k < facts.threshold:
         return Refusal("risk-too-high", {"k": facts.k or 0, "threshold": facts.threshold})
+    if facts.reidentified is None:
+        return Refusal("not-attacked")
+    if facts.reidentified > facts.reidentified_limit:
+        shares = {"share": facts.reidentified, "limit": facts.reidentified_limit}
+        return Refusal("reidentified", {name: f"{100 * share:.1f}" for name, share in shares.items()})
     return Refusal("isolating", {"count": facts.isolating}) if facts.isolating else None
 
 

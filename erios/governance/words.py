@@ -86,6 +86,14 @@ REFUSALS: Mapping[str, str] = {
         "la plus petite classe compte {k} patients, il en faut {threshold} : généralisez davantage, ou demandez une"
         " exception"
     ),
+    "not-attacked": mark(
+        "les parts de patients retrouvés ne sont pas mesurées par ce rapport : demandez des modifications et faites"
+        " reconstruire, ou demandez une exception"
+    ),
+    "reidentified": mark(
+        "un attaquant retrouve {share} % des patients, le plafond est de {limit} % : appliquez une proposition du rapport,"
+        " ou demandez une exception"
+    ),
     "isolating": mark(
         "croisé avec des diffusions antérieures, cet extrait isole trop peu de patients ({count} recoupements) :"
         " demandez des changements, ou une exception"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -14,6 +16,7 @@ from erios.accounts.models import User, holding
 from erios.errors import UsageError
 from erios.extracts.criteria import Criterion, digest, parse
 from erios.extracts.opening import Clearance
+from erios.extracts.risk import RiskReport
 from erios.extracts.specification import Specification, beyond, difference, read_specification
 from erios.governance.disclosure import Parameters
 from erios.governance.extract import BUILT_STATES, WORKFLOW, Action, Facts, State, next_actors
@@ -80,10 +83,25 @@ def extract_facts(extract: Extract) -> Facts:
         beyond=beyond(specification_of(extract), approved),
         k=extract.report["risk"]["k"] if extract.report else None,
         threshold=_threshold(),
+        reidentified=_reidentified(extract),
+        reidentified_limit=extract.report.get("limit") or 0.0 if extract.report else 0.0,
         isolating=sum(bool(overlap.get("isolates")) for overlap in extract.overlaps),
         exception_asked=bool(extract.exception_reason),
         expires=extract.expires,
     )
+
+
+def _reidentified(extract: Extract) -> float | None:
+    """The greatest share of patients that an attacker found, in the extract itself or by joining it to another."""
+    if not extract.report:
+        return None
+    measured = RiskReport.from_json(json.dumps(extract.report)).reidentified
+    return None if measured is None else max([measured, *(linkage["share"] for linkage in linkages_of(extract))])
+
+
+def linkages_of(extract: Extract) -> list[dict[str, Any]]:
+    """Every linkage attack on the extract: against the warehouse and each living extract that shares patients."""
+    return list(extract.linkage.get("attacks", [extract.linkage] if extract.linkage else []))
 
 
 def _threshold() -> int:

@@ -266,7 +266,7 @@ def chosen_of(extract: Extract, source: int, pair: Pair) -> list[Any]:
 
 
 def check_attacks(told: Any, facts: dict[str, set[Any]], chosen: list[Any], threshold: int) -> None:
-    assert len(told) == (10 if facts else 0)
+    assert len(told) == (20 if facts else 0)
     for attack in told:
         fits = []
         for key, own in facts.items():
@@ -279,6 +279,7 @@ def check_attacks(told: Any, facts: dict[str, set[Any]], chosen: list[Any], thre
                 rare = sorted(own, key=lambda fact: (slow.fitting([fact], facts), fact))[:10]
                 known = slow.worst_facts(rare, facts, attack.known)
             fits.append(slow.fitting(known, facts))
+        assert attack.reidentified == pytest.approx(sum(1 / n for n in fits) / len(fits))
         assert (attack.targets, attack.singled, attack.under) == (
             len(facts),
             sum(n == 1 for n in fits),

@@ -65,7 +65,13 @@ def allowed() -> dict[tuple[str, str, str], str]:
 
 def facts(state: State, **changes: object) -> Facts:
     """An extract for which nothing is wanting."""
-    known: dict[str, object] = {"k": 11, "builder": "builder", "team": frozenset({REQUESTER, MEMBER})}
+    known: dict[str, object] = {
+        "k": 11,
+        "reidentified": 0.09,
+        "reidentified_limit": 0.09,
+        "builder": "builder",
+        "team": frozenset({REQUESTER, MEMBER}),
+    }
     return Facts(state=state, requester=REQUESTER, **{**known, **changes})  # type: ignore[arg-type]
 
 
@@ -104,6 +110,9 @@ KEEPER = Person("keeper", frozenset({Role.DATA_MANAGER}))
         (State.SPECIFIED, {"study_active": False}, Action.BUILD, KEEPER, "study-not-active"),
         (State.ASSESSED, {"k": 10}, Action.CLEAR, DPO, "risk-too-high"),
         (State.ASSESSED, {"k": None}, Action.CLEAR, DPO, "risk-too-high"),
+        (State.ASSESSED, {"reidentified": 0.091}, Action.CLEAR, DPO, "reidentified"),
+        (State.ASSESSED, {"reidentified": None}, Action.CLEAR, DPO, "not-attacked"),
+        (State.ASSESSED, {"reidentified": 1.0}, Action.ASK_EXCEPTION, DPO, None),
         (State.ASSESSED, {"isolating": 1}, Action.CLEAR, DPO, "isolating"),
         (State.ASSESSED, {"builder": "dpo"}, Action.CLEAR, DPO, "extract-hands"),
         (State.ASSESSED, {"study_active": False}, Action.CLEAR, DPO, "study-not-active"),

@@ -17,7 +17,7 @@ from erios.extracts.risk.extract_tables import Extract, open_folder
 from erios.extracts.risk.figures import rounded
 from erios.extracts.risk.generalisation_search import proposals
 from erios.extracts.risk.metrics import risk_of
-from erios.extracts.risk.patient_facts import make_pairs, sources
+from erios.extracts.risk.patient_facts import Pair, make_pairs, sources
 from erios.extracts.risk.quasi_identifiers import Dimension, make_coded, make_persons
 from erios.extracts.risk.report import (
     VERSION,
@@ -29,6 +29,7 @@ from erios.extracts.risk.report import (
     TableRows,
 )
 from erios.extracts.risk.singling_out import attacks
+from erios.extracts.risk.trajectories import WHOLE, full_trajectory, trajectory_sources
 from erios.governance.disclosure import THRESHOLD
 
 TARGETS = 500
@@ -45,18 +46,20 @@ def assess(
     memory_mb: int = 1024,
     population: int | None = None,
     targets: int = TARGETS,
+    dates_known: bool = True,
     scratch: Path | None = None,
 ) -> RiskReport:
     """The report of the extract in ``folder``, whose tables are its sub-folders.
 
-    ``population``: people whom the extract's patients were drawn from, for the journalist's risk. ``scratch``: where a
-    working folder is made and removed (default: ``folder``). InputError for a folder that lacks a table or column,
-    StorageError when disk or memory do not suffice.
+    ``population``: people whom the extract's patients were drawn from, for the journalist's risk. ``dates_known``: the
+    days are the true ones, which somebody may know; false where each patient's are moved. ``scratch``: where a working
+    folder is made and removed (default: ``folder``). InputError for a folder that lacks a table or column, StorageError
+    when disk or memory do not suffice.
     """
     if threshold < 1 or targets < 1 or (population is not None and population < 1):
         raise UsageError("threshold, targets and population of a risk report are 1 or more")
     with open_folder(folder, tables, memory_mb, scratch) as extract:
-        return _report(extract, knowledge, threshold, seed, memory_mb, population, targets)
+        return _report(extract, knowledge, threshold, seed, memory_mb, population, targets, dates_known)
 
 
 def _report(
@@ -67,6 +70,7 @@ def _report(
     memory_mb: int,
     population: int | None,
     targets: int,
+    dates_known: bool,
 ) -> RiskReport:
     patients = make_persons(extract)
     dimensions = make_coded(extract, knowledge, patients)
@@ -74,7 +78,11 @@ def _report(
     sizes = lattice.sizes(lattice.bottom)
     contributions = _contributions(lattice, threshold, population)
     proposed, search = proposals(lattice, threshold, population, knowledge.suppression_limit)
-    pairs = make_pairs(extract, sources(extract, knowledge))
+    columns = sources(extract, knowledge)
+    named = {(source.table, source.column) for source in columns}
+    longitudinal = trajectory_sources(extract, dates_known=dates_known, besides=named)
+    pairs = make_pairs(extract, [*columns, *longitudinal])
+    facts = [pair for pair in pairs if pair.source.column != WHOLE and (dates_known or not pair.source.dated)]
     return RiskReport(
         version=VERSION,
         threshold=threshold,
@@ -90,8 +98,14 @@ def _report(
         contributions=contributions,
         proposals=proposed,
         search=search,
-        attacks=attacks(extract, pairs, patients, targets=targets, threshold=threshold, seed=seed, memory_mb=memory_mb),
+        attacks=attacks(extract, facts, patients, targets=targets, threshold=threshold, seed=seed, memory_mb=memory_mb),
+        trajectory=full_trajectory(extract, [*facts, *_whole(pairs)], patients),
+        limit=knowledge.reidentified_limit,
     )
+
+
+def _whole(pairs: Sequence[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if pair.source.column == WHOLE]
 
 
 def _contributions(lattice: Lattice, threshold: int, population: int | None) -> tuple[Contribution, ...]:

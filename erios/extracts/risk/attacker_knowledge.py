@@ -65,12 +65,14 @@ def _check_limit(share: float) -> float:
 
 @dataclass(frozen=True, config=_FORM)
 class Knowledge:
-    """All that conf/risk.toml says; ``suppression_limit``: share of patients that a proposal may leave out."""
+    """All that conf/risk.toml says; ``suppression_limit``: share of patients that a proposal may leave out;
+    ``reidentified_limit``: share of patients whom no attacker may exceed, or an exception is needed."""
 
     quasi: tuple[Quasi, ...] = ()
     sensitive: tuple[Sensitive, ...] = ()
     groupings: Groupings = field(default_factory=Groupings)
     suppression_limit: Annotated[float, AfterValidator(_check_limit)] = 0.05
+    reidentified_limit: Annotated[float, AfterValidator(_check_limit)] = 0.09
 
 
 def load_knowledge(file: Path) -> Knowledge:

@@ -130,8 +130,9 @@ def population_uniques(classes: Classes) -> float | None:
     return rounded(uniques(classes) / likely)
 
 
-def wilson(hits: int, trials: int) -> tuple[float, float, float]:
-    """Share, and the ends of its 95 % confidence interval (Wilson's score interval)."""
+def wilson(hits: float, trials: int) -> tuple[float, float, float]:
+    """Share, and the ends of its 95 % confidence interval (Wilson's score interval); chances may add up to ``hits``,
+    whose interval errs on the side of width."""
     if not trials:
         return 0.0, 0.0, 1.0
     share, square = hits / trials, _NORMAL**2

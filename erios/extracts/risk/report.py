@@ -152,7 +152,10 @@ class Search:
 
 @dataclass(frozen=True)
 class Attack:
-    """Of ``targets`` drawn patients, how many one who knows ``known`` facts singles out, or brings to a few."""
+    """Of ``targets`` drawn patients, how many one who knows ``known`` facts singles out, or brings to a few.
+
+    ``reidentified``: the share that is found when one is drawn of all whom the facts fit; None in a report of before.
+    """
 
     attacker: str
     known: int
@@ -165,6 +168,22 @@ class Attack:
     under_share: float
     under_low: float
     under_high: float
+    reidentified: float | None = None
+    reidentified_low: float | None = None
+    reidentified_high: float | None = None
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What one who has the whole record of each of ``patients`` finds: they are of ``classes`` different records, so
+    drawing one of those who have the same finds ``share``; ``uniques`` have a record that nobody else has."""
+
+    patients: int
+    classes: int
+    uniques: int
+    share: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -177,7 +196,11 @@ class TableRows:
 
 @dataclass(frozen=True)
 class RiskReport:
-    """All of it. ``unweighed``: columns of patients' tables that conf/risk.toml does not name (keys left out)."""
+    """All of it. ``unweighed``: columns of patients' tables that conf/risk.toml does not name (keys left out).
+
+    ``trajectory``: the attacker who has whole records; ``limit``: the share that may be found without an exception.
+    Both are None in a report of an earlier version, and without patients.
+    """
 
     version: str
     threshold: int
@@ -194,6 +217,15 @@ class RiskReport:
     proposals: tuple[Proposal, ...]
     search: Search
     attacks: tuple[Attack, ...]
+    trajectory: Trajectory | None = None
+    limit: float | None = None
+
+    @property
+    def reidentified(self) -> float | None:
+        """The greatest share that any attacker of the report finds; None where it was not measured."""
+        shares = [attack.reidentified for attack in self.attacks]
+        shares += [self.trajectory.share] if self.trajectory else []
+        return max((share for share in shares if share is not None), default=None)
 
     @property
     def enough(self) -> bool:

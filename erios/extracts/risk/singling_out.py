@@ -1,4 +1,4 @@
-"""The singling-out attack: an attacker knows one to five facts of a drawn patient, and looks for whom they fit.
+"""The singling-out attack: an attacker knows one to ten facts of a drawn patient, and looks for whom they fit.
 
 Owns the two attackers. The random one knows facts drawn evenly among all of the patient's; the worst one always takes,
 among the patient's rarest facts, the one that leaves fewest candidates. Patients are bits: a fact is a row of bit
@@ -14,7 +14,7 @@ from erios.extracts.risk.figures import wilson
 from erios.extracts.risk.patient_facts import Pair
 from erios.extracts.risk.report import Attack
 
-MOST_KNOWN = 5
+MOST_KNOWN = 10
 RAREST = 10
 """The worst attacker chooses among this many rarest facts of the patient."""
 _BLOCK = 8192
@@ -94,19 +94,20 @@ def _attack(extract: Extract, attacker: str, drawn: int, patients: int, threshol
     results = []
     for known in range(1, MOST_KNOWN + 1):
         _learn(extract, attacker, known)
-        singled, under = extract.rows(
-            "SELECT count(*) FILTER (m = 1), count(*) FILTER (m < ?)"
+        singled, under, reidentified = extract.rows(
+            "SELECT count(*) FILTER (m = 1), count(*) FILTER (m < ?), coalesce(sum(1.0 / m), 0)"
             " FROM (SELECT coalesce(min(matches), ?) AS m FROM target LEFT JOIN taken ON target = pid GROUP BY pid)",
             [threshold, patients],
         )[0]
-        results.append(_result(attacker, known, drawn, int(singled), int(under)))
+        results.append(_result(attacker, known, drawn, int(singled), int(under), float(reidentified)))
     for table in ("candidate", "taken"):
         extract.run(f"DROP TABLE {table}")
     return results
 
 
-def _result(attacker: str, known: int, drawn: int, singled: int, under: int) -> Attack:
-    return Attack(attacker, known, drawn, singled, *wilson(singled, drawn), under, *wilson(under, drawn))
+def _result(attacker: str, known: int, drawn: int, singled: int, under: int, reidentified: float) -> Attack:
+    shares = (*wilson(singled, drawn), under, *wilson(under, drawn), *wilson(reidentified, drawn))
+    return Attack(attacker, known, drawn, singled, *shares)
 
 
 def _learn(extract: Extract, attacker: str, known: int) -> None:
