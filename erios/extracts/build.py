@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,12 @@ from erios.extracts.criteria.compile import tables as tables_of
 from erios.extracts.generalisation.columns import OTHER, column_sql, of_study
 from erios.extracts.images import chosen_series, copy_images, image_sql, note_images
 from erios.extracts.specification import PATIENT_KEY, Choice, TableChoice
+from erios.extracts.stay_summary import COLUMNS as SUMMARIES
+from erios.extracts.stay_summary import SOURCES, STAYS, summary_sql
 from etl.duckdb_engine import connect, scalar
 from etl.privacy import bind_key
 from etl.sql import list_literal, literal
+from etl.warehouse.columns import LINEAGE_TYPES
 from etl.warehouse.data_files import rows_sql
 
 if TYPE_CHECKING:
@@ -45,11 +48,13 @@ def build(plan: BuildPlan, release: Release, runner: Runner, progress: Progress 
     _check_tables(plan, release)
     with _workshop(plan.folder):
         patients = _choose_cohort(plan, release)
-        slices = [piece for table in plan.specification.tables for piece in _slices(release, table.name)]
-        rare = [
-            (table, choice) for table in plan.specification.tables for choice in table.columns if choice.form == "rare"
+        pieces = {table.name: _pieces(plan, release, table.name) for table in plan.specification.tables}
+        slices = [piece for of_table in pieces.values() for piece in of_table]
+        grouped = [
+            (table, choice) for table in plan.specification.tables for choice in table.columns if _is_grouped(choice)
         ]
-        runner.run("rare values", partial(_keep_values, plan, _paths(release, rare)), rare, progress)
+        paths = {name: tuple(path for piece in of_table for path in piece.files) for name, of_table in pieces.items()}
+        runner.run("rare values", partial(_keep_values, plan, paths), grouped, progress)
         if series := chosen_series(plan, release):
             copied = runner.run("copy images", partial(copy_images, plan), series, progress)
             note_images(plan, copied)
@@ -63,7 +68,9 @@ def build(plan: BuildPlan, release: Release, runner: Runner, progress: Progress 
 
 
 def _check_tables(plan: BuildPlan, release: Release) -> None:
-    wanted = {table.name for table in plan.specification.tables} | tables_of(leaves(plan.specification.cohort))
+    chosen = {table.name for table in plan.specification.tables}
+    wanted = chosen - set(SUMMARIES) | ({"encounter"} if chosen & set(SUMMARIES) else set())
+    wanted |= tables_of(leaves(plan.specification.cohort))
     if missing := sorted(wanted - set(release.names())):
         raise InputError(
             f"release {release.id} has no table {', '.join(missing)}: load such records first, or leave it out"
@@ -127,12 +134,45 @@ def _slices(release: Release, table: str) -> list[Slice]:
     return [Slice(table, number, tuple(files), parts) for number, files in enumerate(groups)]
 
 
-def _paths(release: Release, rare: Sequence[tuple[TableChoice, Choice]]) -> dict[str, tuple[str, ...]]:
-    return {table.name: tuple(release.files(table.name)) for table, _ in rare}
+def _is_grouped(choice: Choice) -> bool:
+    """Are the values of a column counted first, since those that few share are grouped?"""
+    return choice.form == "rare" or choice.form.startswith("commonest:")
+
+
+def _pieces(plan: BuildPlan, release: Release, table: str) -> list[Slice]:
+    """The slices of a table; a summary is made first, in one file."""
+    if table not in SUMMARIES:
+        return _slices(release, table)
+    rows = _summarise(plan, release, table)
+    return [Slice(table, 0, (str(plan.summary(table)),), max(1, -(-rows // ROWS_OF_A_FILE)))]
+
+
+def _summarise(plan: BuildPlan, release: Release, table: str) -> int:
+    """Write a summary of the cohort's stays, of each patient no more than are asked for; the number of its rows."""
+    relations = release_relations(release)
+    with _engine(plan) as connection:
+        connection.execute(f"CREATE VIEW members AS SELECT patient_key FROM read_parquet({literal(plan.cohort)})")
+        place = "row_number() OVER (PARTITION BY patient_key ORDER BY pseudonym('stay/' || encounter_key))"
+        stays = f"SELECT encounter_key, {place} AS place FROM ({summary_sql(STAYS, relations, 'members')})"
+        most = f" SEMI JOIN (SELECT * FROM ({stays}) WHERE place <= {plan.specification.stays}) USING (encounter_key)"
+        lineage = "".join(f', NULL::{kind} AS "{name}"' for name, kind in LINEAGE_TYPES.items())
+        rows = f"SELECT *{lineage} FROM ({summary_sql(table, relations, 'members')})"
+        chosen = rows + (most if plan.specification.stays else "")
+        return scalar(connection, f"COPY ({chosen}) TO {literal(plan.summary(table))} (FORMAT parquet)")
+
+
+def release_relations(release: Release) -> dict[str, str]:
+    """SQL of the tables of a release that summaries are made of."""
+    found = {name: release.files(name) for name in SOURCES if name in release.names()}
+    return {
+        name: f"SELECT * FROM read_parquet({list_literal(files)}, union_by_name = true, hive_partitioning = false)"
+        for name, files in found.items()
+        if files
+    }
 
 
 def _keep_values(plan: BuildPlan, files: Mapping[str, tuple[str, ...]], wanted: tuple[TableChoice, Choice]) -> int:
-    """Note the values that at least ``threshold`` patients of the cohort share."""
+    """Note the values that at least ``threshold`` patients of the cohort share; of them, as many as the form says."""
     table, choice = wanted
     rows = rows_sql(files[table.name], plan.tables[table.name].column_types())
     sql = (
@@ -140,6 +180,8 @@ def _keep_values(plan: BuildPlan, files: Mapping[str, tuple[str, ...]], wanted: 
         f" JOIN read_parquet({literal(plan.cohort)}) m ON t.patient_key = m.patient_key"
         f" WHERE value IS NOT NULL GROUP BY value HAVING count(DISTINCT t.patient_key) >= {plan.threshold}"
     )
+    if choice.form.startswith("commonest:"):
+        sql += f" ORDER BY count(DISTINCT t.patient_key) DESC, value LIMIT {choice.form.removeprefix('commonest:')}"
     with _engine(plan) as connection:
         connection.execute(f"COPY ({sql}) TO {literal(plan.kept_values(table.name, choice.name))} (FORMAT parquet)")
     return 1
@@ -172,7 +214,7 @@ def _rows_in_form(plan: BuildPlan, piece: Slice) -> str:
 
 def _column(plan: BuildPlan, table: WarehouseTable, choice: Choice) -> str:
     column = next(column for column in table.view.columns if column.name == choice.name)
-    if choice.form == "rare":
+    if _is_grouped(choice):
         kept = f"(SELECT value FROM read_parquet({literal(plan.kept_values(table.name, choice.name))}))"
         value = f't."{choice.name}"'
         sql = f"CASE WHEN {value} IS NULL OR {value} IN {kept} THEN {of_study(column, value)} ELSE {literal(OTHER)} END"

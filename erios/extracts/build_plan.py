@@ -42,6 +42,10 @@ class BuildPlan:
         """Which voxel file of the warehouse is which of the extract."""
         return self.folder / "work" / "images.parquet"
 
+    def summary(self, table: str) -> Path:
+        """The rows of a summary before they take their forms."""
+        return self.folder / "work" / f"{table}.parquet"
+
     def kept_values(self, table: str, column: str) -> Path:
         """Values of a column that enough patients share."""
         return self.folder / "work" / f"kept-{table}.{column}.parquet"

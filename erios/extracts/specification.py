@@ -18,13 +18,14 @@ from erios.extracts.criteria import Criterion, canonical_json, describe, dump, p
 from erios.extracts.generalisation.columns import check_form, say_form
 from erios.extracts.generalisation.dates import ClockPrecision, DatePolicy
 from erios.extracts.generalisation.vocabulary import describe_level
+from erios.extracts.stay_summary import needs_of, summary_tables
 from erios.translation import gettext, mark, using
 
 if TYPE_CHECKING:
     from etl.tables import WarehouseTable
 
 PATIENT_KEY = "patient_key"
-_FIELDS = {"cohort", "tables", "dates", "clock", "destination"}
+_FIELDS = {"cohort", "tables", "dates", "clock", "stays", "destination"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class TableChoice:
 @dataclass(frozen=True)
 class Specification:
     """What an extract is to hold; ``clock``: what shifted instants keep of the time of day, and ``clock_why`` what for;
+    ``stays``: at most so many of a patient's stays, drawn with the study's key, are in the summaries (None: all);
     ``exceptional``: columns that leave on the DPO's explicit decision only."""
 
     cohort: Criterion
@@ -59,6 +61,7 @@ class Specification:
     exceptional: tuple[str, ...] = ()
     clock: ClockPrecision = ClockPrecision.DAY
     clock_why: str = ""
+    stays: int | None = None
 
     def table(self, name: str) -> TableChoice:
         """The choice of this table, which is in it."""
@@ -77,6 +80,12 @@ def warehouse_tables(views: Path) -> Mapping[str, WarehouseTable]:
     return {table.name: table for table in load_tables(views)}
 
 
+@cache
+def extract_tables(views: Path) -> Mapping[str, WarehouseTable]:
+    """All that an extract may hold: the warehouse's tables, and the summaries of stays that are made of them."""
+    return {**warehouse_tables(views), **summary_tables()}
+
+
 def read_specification(raw: Any, views: Path) -> Specification:
     """A specification from its JSON form; InputError, one sentence, names the place and what is allowed."""
     if isinstance(raw, str | bytes):
@@ -88,7 +97,7 @@ def read_specification(raw: Any, views: Path) -> Specification:
         raise InputError(
             f"a specification has the fields {', '.join(sorted(_FIELDS))}; docs/extracts.md shows the form"
         )
-    warehouse = warehouse_tables(views)
+    warehouse = extract_tables(views)
     tables = tuple(_table(name, value, warehouse) for name, value in _object(raw["tables"], "tables").items())
     if not tables:
         raise InputError("tables: an extract needs at least one table")
@@ -99,6 +108,7 @@ def read_specification(raw: Any, views: Path) -> Specification:
         _destination(raw),
         tuple(_exceptional(tables, warehouse)),
         *_clock(raw),
+        _stays(raw),
     )
 
 
@@ -125,6 +135,13 @@ def _clock(raw: Mapping[str, Any]) -> tuple[ClockPrecision, str]:
     if precision == ClockPrecision.HOUR and not why.strip():
         raise InputError("clock: the hour of an event leaves only with its 'why'; 'day' and 'part' need none")
     return ClockPrecision(precision), why.strip()
+
+
+def _stays(raw: Mapping[str, Any]) -> int | None:
+    stays = raw.get("stays")
+    if stays is not None and (not isinstance(stays, int) or isinstance(stays, bool) or not 1 <= stays <= 1000):
+        raise InputError("stays: a whole number from 1 to 1000, or null for all")
+    return stays
 
 
 def _destination(raw: Mapping[str, Any]) -> str:
@@ -189,6 +206,7 @@ def dump_specification(specification: Specification) -> dict[str, Any]:
         "cohort": dump(specification.cohort),
         "dates": str(specification.dates),
         "clock": {"as": str(specification.clock), "why": specification.clock_why},
+        "stays": specification.stays,
         "destination": specification.destination,
         "tables": {
             table.name: {choice.name: {"why": choice.why, "as": choice.form} for choice in table.columns}
@@ -211,7 +229,8 @@ def beyond(specification: Specification, content: Mapping[str, Any]) -> tuple[st
     approved = {
         f"{wanted['table']}.{column['name']}" for wanted in content.get("data", []) for column in wanted["columns"]
     }
-    more = [name for name in specification.columns() if name not in approved and not name.endswith(f".{PATIENT_KEY}")]
+    own = [name for name in specification.columns() if not name.endswith(f".{PATIENT_KEY}")]
+    more = [name for name in own if not set(needs_of(*name.split(".", 1)) or {name}) <= approved]
     same = canonical_json(parse(content.get("cohort", {"and": []}))) == canonical_json(specification.cohort)
     return tuple(more if same else ["cohort", *more])
 
@@ -221,7 +240,7 @@ def difference(old: Specification | None, new: Specification, language: str = "f
     if old is None:
         return []
     with using(language):
-        cohort, dates, destination, clock = map(gettext, _PARTS)
+        cohort, dates, destination, clock, stays, every = map(gettext, _PARTS)
     lines = []
     if canonical_json(old.cohort) != canonical_json(new.cohort):
         lines.append(f"{cohort}: {describe(old.cohort, language)} → {describe(new.cohort, language)}")
@@ -230,6 +249,8 @@ def difference(old: Specification | None, new: Specification, language: str = "f
     if old.clock != new.clock:
         old_clock, new_clock = (describe_level(f"clock:{one.clock}", language) for one in (old, new))
         lines.append(f"{clock}: {old_clock} → {new_clock}")
+    if old.stays != new.stays:
+        lines.append(f"{stays}: {old.stays or every} → {new.stays or every}")
     if old.destination != new.destination:
         lines.append(f"{destination}: {old.destination} → {new.destination}")
     return [*lines, *_columns_changed(old, new, language)]
@@ -252,4 +273,11 @@ def _form(form: str, specification: Specification, language: str) -> str:
     return say_form(form, specification.dates, language)
 
 
-_PARTS = (mark("cohorte"), mark("dates"), mark("destination"), mark("heures"))
+_PARTS = (
+    mark("cohorte"),
+    mark("dates"),
+    mark("destination"),
+    mark("heures"),
+    mark("séjours par patient"),
+    mark("tous"),
+)

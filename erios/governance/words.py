@@ -91,8 +91,8 @@ REFUSALS: Mapping[str, str] = {
         " reconstruire, ou demandez une exception"
     ),
     "reidentified": mark(
-        "un attaquant retrouve {share} % des patients, le plafond est de {limit} % : appliquez une proposition du rapport,"
-        " ou demandez une exception"
+        "un attaquant retrouve {share} % des patients, le plafond est de {limit} % : appliquez une proposition du"
+        " rapport, ou demandez une exception"
     ),
     "isolating": mark(
         "croisé avec des diffusions antérieures, cet extrait isole trop peu de patients ({count} recoupements) :"

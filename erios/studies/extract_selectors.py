@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +15,6 @@ from erios.accounts.models import User, holding
 from erios.errors import UsageError
 from erios.extracts.criteria import Criterion, digest, parse
 from erios.extracts.opening import Clearance
-from erios.extracts.risk import RiskReport
 from erios.extracts.specification import Specification, beyond, difference, read_specification
 from erios.governance.disclosure import Parameters
 from erios.governance.extract import BUILT_STATES, WORKFLOW, Action, Facts, State, next_actors
@@ -92,11 +90,13 @@ def extract_facts(extract: Extract) -> Facts:
 
 
 def _reidentified(extract: Extract) -> float | None:
-    """The greatest share of patients that an attacker found, in the extract itself or by joining it to another."""
-    if not extract.report:
+    """The greatest share of patients that an attacker found, in the extract itself or by joining it to another; None
+    where the report lacks it."""
+    record = extract.report.get("trajectory") if extract.report else None
+    if not record:
         return None
-    measured = RiskReport.from_json(json.dumps(extract.report)).reidentified
-    return None if measured is None else max([measured, *(linkage["share"] for linkage in linkages_of(extract))])
+    found = [attack.get("reidentified") or 0.0 for attack in extract.report.get("attacks", ())]
+    return float(max([record["share"], *found, *(linkage["share"] for linkage in linkages_of(extract))]))
 
 
 def linkages_of(extract: Extract) -> list[dict[str, Any]]:

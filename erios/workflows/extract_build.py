@@ -31,7 +31,7 @@ from erios.extracts.membership import write_truth
 from erios.extracts.overlaps import Cohorts
 from erios.extracts.risk import assess as assess_risk
 from erios.extracts.risk import link, load_knowledge
-from erios.extracts.specification import Specification, dump_specification, warehouse_tables
+from erios.extracts.specification import Specification, dump_specification, extract_tables
 from erios.governance.extract import WORKFLOW, Action, State
 from erios.studies.extract_actions import assess as record_assessment
 from erios.studies.extract_actions import fail_build, finish_build, start_build
@@ -125,7 +125,7 @@ def _build(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Data, dictionary and signed manifest in ``draft``; answers what the record keeps of it."""
-    tables, threshold = warehouse_tables(settings.views_dir), load_parameters().threshold
+    tables, threshold = extract_tables(settings.views_dir), load_parameters().threshold
     memory = settings.load.task_memory_mb
     key = partial(study_key, settings.keyring, extract.study.number, release.key_id)
     terms = Terms(specification.dates, datetime.fromisoformat(release.created).year, specification.clock)

@@ -13,9 +13,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from erios.errors import InputError
+from erios.extracts.generalisation.analytes import analyte_sql
 from erios.extracts.generalisation.dates import ClockPrecision, DatePolicy, date_sql
 from erios.extracts.generalisation.values import standard_groupings
 from erios.extracts.generalisation.vocabulary import describe_level
+from erios.extracts.stay_summary import forms_of_summary
 from etl.privacy import CLOSED_RULES, LOCAL
 from etl.sql import literal
 from etl.warehouse.image_files import DIGEST, TABLE
@@ -55,12 +57,12 @@ FORMS: Mapping[Kind, tuple[str, ...]] = {
     Kind.DATE: ("policy", "month", "year"),
     Kind.AGE: ("keep", "band:5", "band:10"),
     Kind.PLACE: ("keep", "region", "rare"),
-    Kind.DIAGNOSIS: ("keep", "category", "chapter", "rare"),
-    Kind.TREATMENT: ("keep", "atc:5", "atc:4", "atc:3", "atc:1", "rare"),
+    Kind.DIAGNOSIS: ("keep", "category", "chapter", "rare", "commonest:20"),
+    Kind.TREATMENT: ("keep", "atc:5", "atc:4", "atc:3", "atc:1", "rare", "commonest:20"),
     Kind.NUMBER: ("keep", "band:5", "band:10"),
     Kind.FLAG: ("keep",),
     Kind.IMAGES: ("images", "images:volume", "images:radiograph"),
-    Kind.TEXT: ("keep", "rare"),
+    Kind.TEXT: ("keep", "rare", "commonest:20"),
     Kind.NOTHING: (),
 }
 """Forms of each kind of column; the first is what stands where a specification names none."""
@@ -107,12 +109,22 @@ _FORMER = {(Kind.BIRTH, "band:5"): "years:5", (Kind.BIRTH, "band:10"): "years:10
 """Forms that specifications of earlier versions have, and what they are now."""
 
 
+def forms_of(table: str, column: Column) -> tuple[str, ...]:
+    """The forms that a column may take, the first where none is named."""
+    forms = forms_of_summary(table, column.name) or FORMS[kind_of(table, column)]
+    if (table, column.name) == RESULTS:
+        forms = (*forms, "analyte", "analyte:3")
+    return tuple(form for form in forms if form not in ("rare", "commonest:20") or not column.collection)
+
+
+RESULTS = ("observation", "value_quantity")
+"""The column of results, which may be rounded by what matters of the analysis beside it."""
+
+
 def check_form(table: WarehouseTable, column: Column, form: str) -> str:
     """The form to apply, the column's first where none is named; InputError names what the column may take."""
     kind = kind_of(table.name, column)
-    allowed, form = FORMS[kind], _FORMER.get((kind, form), form)
-    if column.collection:
-        allowed = tuple(name for name in allowed if name != "rare")
+    allowed, form = forms_of(table.name, column), _FORMER.get((kind, form), form)
     if not allowed:
         raise InputError(
             f"{table.name}.{column.name} holds free text, of which the warehouse keeps nothing: leave it out"
@@ -181,6 +193,11 @@ def _number(value: str, form: str) -> str:
     """A band is named by its lower end."""
     if form == "keep":
         return value
+    if form.startswith("steps:"):
+        edges = form.removeprefix("steps:").split(",")
+        return f"CASE {' '.join(f'WHEN {value} >= {edge} THEN {edge}' for edge in reversed(edges))} END"
+    if form.startswith("analyte"):
+        return analyte_sql(value, "t.code_loinc", form)
     width = form.removeprefix("band:")
     return f"floor({value} / {width}) * {width}"
 

@@ -16,12 +16,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from erios.accounts.sealed_rows import check_study
 from erios.errors import InputError
 from erios.extracts.criteria import describe
-from erios.extracts.generalisation.columns import FORMS, Terms, kind_of, say_form
+from erios.extracts.generalisation.columns import Terms, forms_of, say_form
 from erios.extracts.generalisation.dates import ClockPrecision, DatePolicy
 from erios.extracts.generalisation.vocabulary import describe_level
 from erios.extracts.invented_sample import sample_of
 from erios.extracts.risk import RiskReport
-from erios.extracts.specification import PATIENT_KEY, dump_specification, warehouse_tables
+from erios.extracts.specification import PATIENT_KEY, dump_specification, extract_tables
 from erios.governance.extract import Action, State, next_actors, reads_figures, reads_overlaps
 from erios.portal import risk_figures
 from erios.portal.access import StaffRequest, staff
@@ -88,7 +88,7 @@ def _text(report: Mapping[str, Any]) -> str:
 
 def _tables(specification: Any) -> list[dict[str, Any]]:
     """Each column with its form, its reason, and what it would look like of an invented person."""
-    known = warehouse_tables(load_settings().views_dir)
+    known = extract_tables(load_settings().views_dir)
     terms = Terms(specification.dates, timezone.localdate().year, specification.clock)
 
     def column(table: str, choice: Any) -> dict[str, str]:
@@ -143,11 +143,11 @@ def _policies() -> list[tuple[str, str]]:
 
 def _choices(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each column with the forms that it may take."""
-    known, dates = warehouse_tables(load_settings().views_dir), DatePolicy(content["dates"])
+    known, dates = extract_tables(load_settings().views_dir), DatePolicy(content["dates"])
 
     def column(table: str, name: str, said: Mapping[str, str]) -> dict[str, Any]:
         found = next(one for one in known[table].view.columns if one.name == name)
-        forms = [(form, say_form(form, dates, language())) for form in FORMS[kind_of(table, found)]]
+        forms = [(form, say_form(form, dates, language())) for form in forms_of(table, found)]
         return {"name": name, "why": said["why"], "form": said["as"], "forms": forms}
 
     return [
