@@ -55,11 +55,14 @@ class Rows:
         return [{"image": features[row], "label": labels[row : row + 1]} for row in range(len(self))]
 
 
-def load_rows(dataset_dir: str, query: str) -> Rows:
+def load_rows(dataset_dir: str, query: str, instead: Mapping[str, str] | None = None) -> Rows:
     """The answer of the query in the file ``query`` over the extract in ``dataset_dir``, ordered by patient and row.
 
+    ``instead``: table → the file of the query that is asked of an extract which has this table.
     Raises BundleError for a query that is not as it must be, DataError for an extract that lacks what it asks.
     """
+    tables = Path(dataset_dir) / "data"
+    query = next((file for table, file in (instead or {}).items() if (tables / table).is_dir()), query)
     frame = answer(dataset_dir, query)
     features = [name for name in frame if name not in ("patient_key", "label") and not name.startswith(GROUP)]
     if missing := {"patient_key", "label"} - set(frame):

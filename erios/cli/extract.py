@@ -101,6 +101,21 @@ def specify(
     _print_state(extract_actions.specify(extract=_find(by, number), by=by, content=_read(specification)))
 
 
+@app.command("apply")
+def apply_proposal(
+    number: Number,
+    proposal: Annotated[int, typer.Argument(help="Which proposal of `erios extract show`, from 1.")] = 1,
+) -> None:
+    """Apply a proposal of the risk report: it becomes the next version of your specification, for the DPO to approve.
+
+    Example: erios extract apply E2031-007-X01 1
+    """
+    by = _by()
+    applied = extract_actions.apply_proposal(extract=_find(by, number), by=by, number=proposal)
+    _print_state(applied)
+    _print_specification(applied)
+
+
 @app.command()
 def build(number: Number) -> None:
     """Build the extract of the latest release and assess its risk, as a data manager.
@@ -268,10 +283,37 @@ def _summary(extract: Extract, by: User) -> dict[str, Any]:
         "release": extract.release,
         "rows": dict(extract.rows) if exact else {},
         "smallest_class": extract.report["risk"]["k"] if extract.report and exact else None,
+        "reidentified": _percent(extract_facts(extract).reidentified) if exact else None,
+        "proposals": [
+            f"{place}. {remedy['technique']}: {_measures(remedy, exact=exact)}"
+            for place, remedy in enumerate(extract.report.get("remedies", []), 1)
+        ],
         "expires": extract.expires.isoformat() if extract.expires else None,
         "problem": extract.problem,
         "you_may": [str(action) for action in extract_actions_for(extract, by)],
     }
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{100 * share:.1f} %"
+
+
+def _measures(remedy: dict[str, Any], *, exact: bool) -> str:
+    """Every measure of a proposal in a line; whether it suffices, for those who read no exact figures."""
+    if not exact:
+        return "suffices" if remedy["enough"] else "does not suffice"
+    record = remedy["trajectory"] or {"share": None}
+    known = {(attack["attacker"], attack["known"]): _percent(attack["reidentified"]) for attack in remedy["attacks"]}
+    facts = ", ".join(f"{known['random', n]} by {n}" for n in (1, 3, 5, 10) if ("random", n) in known)
+    auc = (
+        f", AUC {remedy['auc']:.3f} (finest {remedy['auc_finest']:.3f})"
+        if remedy["auc"] and remedy["auc_finest"]
+        else ""
+    )
+    return (
+        f"{'suffices' if remedy['enough'] else 'does not suffice'}; k {remedy['risk']['k']}, found by whole records"
+        f" {_percent(record['share'])}, by facts known: {facts}; {_percent(remedy['rows_kept'])} of the rows kept{auc}"
+    )
 
 
 def _read(path: Path) -> Any:

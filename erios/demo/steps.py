@@ -29,6 +29,7 @@ from erios.settings import Settings, load_settings
 from erios.studies import actions
 from erios.studies import extract_actions as acts
 from erios.studies.extract_actions import move_extract, request_extract
+from erios.studies.extract_selectors import extract_facts
 from erios.studies.models import Extract, Proposal, Run, Study
 from erios.workflows.codes import load_code_lists
 from erios.workflows.count import count_patients
@@ -73,7 +74,14 @@ class Demo:
             Step("Proposal", "a clinician says what for, with which data, and counts without seeing one", self.propose),
             Step("Decision", "the committee votes, the DPO gives a visa, the controller decides", self.decide),
             Step("Extract", "only the columns that the study justified, under pseudonyms of its own", self.build),
-            Step("Clearance", "the DPO reads the risk report and clears exactly these bytes", self.clear),
+            Step("Remedy", "the team applies what the risk report proposes, and it is built again", self.improve),
+            Step(
+                "Clearance",
+                "the DPO reads the new report and clears exactly these bytes, no exception needed",
+                self.clear,
+            ),
+            Step("Refusal", "an extract with exact dates finds too many patients, and is refused", self.refuse),
+            Step("Images", "an image tells its patient: it leaves by exception alone, with a reason", self.images),
             Step("Readmission", "a model of the risk of coming back, beside a logistic regression", self.readmission),
             Step("Lesions", "a segmentation of liver lesions in CT, beside a threshold", self.lesions),
         )
@@ -132,31 +140,48 @@ class Demo:
         return f"study {_proposal().study.number} is {_proposal().state}"
 
     def build(self, report: Report) -> str:
+        extract = _extract(TABLES) or _assessed(TABLES, "extract")
+        if extract.versions.count() == 1 and extract.report:
+            for line in _risk(extract):
+                report(line)
+        return f"extract {extract.number}: {extract.patients:,} patients"
 
-        study = _proposal().study
-        extract = study.extracts.order_by("pk").first() or request_extract(
-            study=study, by=account("clinicien"), content=_specification()
-        )
-        if ExtractState(extract.state) is ExtractState.REQUESTED:
-            extract = move_extract(extract=extract, by=account("dpo"), action=ExtractAction.APPROVE_SPECIFICATION)
-        if ExtractState(extract.state) in (ExtractState.SPECIFIED, ExtractState.BUILT):
-            extract = build_extract(extract, account("donnees-1"))
-        risk = extract.report["risk"]
-        return f"extract {extract.number}: {extract.patients:,} patients, the smallest class has {risk['k']}"
+    def improve(self, report: Report) -> str:
+        extract = _assessed(TABLES, "extract")
+        remedies = extract.report["remedies"]
+        if extract.versions.count() == 1 and remedies and remedies[0]["enough"]:
+            acts.apply_proposal(extract=extract, by=account("clinicien"), number=1)
+            report(f"the team applied the first of {len(remedies)} proposals; the DPO approved the new specification")
+            extract = _assessed(TABLES, "extract")
+            for line in _risk(extract):
+                report(line)
+        return f"extract {extract.number}: version {extract.versions.count()} of its specification"
 
     def clear(self, report: Report) -> str:
-        for line in _clearance(_extract()):
+        return self._released(_assessed(TABLES, "extract"), report)
+
+    def refuse(self, report: Report) -> str:
+        extract = _assessed(REFUSED, "refused")
+        for line in _refusal(extract):
             report(line)
-        extract = _extract()
+        return f"extract {extract.number} is {_assessed(REFUSED, 'refused').state}"
+
+    def images(self, report: Report) -> str:
+        return self._released(_assessed(IMAGES, "images"), report)
+
+    def _released(self, extract: Extract, report: Report) -> str:
+        for line in _clearance(extract):
+            report(line)
+        extract.refresh_from_db()
         return f"extract {extract.number} is {extract.state}, in {self.settings.studies / extract.study.number}"
 
     def readmission(self, report: Report) -> str:
-        run = _trained("readmission", {"epochs": self.scale.readmission_epochs}, report)
+        run = _trained("readmission", TABLES, {"epochs": self.scale.readmission_epochs}, report)
         return self._judged(run, ("roc_auc", "brier"))
 
     def lesions(self, report: Report) -> str:
         epochs = self.scale.segmentation_epochs
-        run = _trained("lesion_segmentation", {"epochs": epochs, "validate_every": max(1, epochs // 3)}, report)
+        run = _trained("lesion_segmentation", IMAGES, {"epochs": epochs, "validate_every": max(1, epochs // 3)}, report)
         return self._judged(run, ("dice",))
 
     def _judged(self, run: Run, names: tuple[str, ...]) -> str:
@@ -179,7 +204,8 @@ def _content() -> dict[str, Any]:
     today = hospital_day()
     data = [
         {"table": table, "columns": [{"name": name, "why": _why(column)} for name, column in columns.items()]}
-        for table, columns in _script()["extract"]["tables"].items()
+        for part in ("extract", "images")
+        for table, columns in _script()[part]["tables"].items()
     ]
     dates = {"starts": today.isoformat(), "ends": (today + timedelta(days=365)).isoformat()}
     texts = {name: _unwrapped(value) for name, value in _script()["proposal"].items()}
@@ -195,8 +221,8 @@ def _why(column: Any) -> str:
     return str(column["why"] if isinstance(column, dict) else column)
 
 
-def _specification() -> dict[str, Any]:
-    return {"cohort": _script()["cohort"], **_script()["extract"]}
+def _specification(part: str) -> dict[str, Any]:
+    return {"cohort": _script()["cohort"], **_script()[part]}
 
 
 def _proposal() -> Proposal:
@@ -204,9 +230,49 @@ def _proposal() -> Proposal:
     return Proposal.objects.order_by("pk")[0]  # others may have come since, from whoever tries the portal
 
 
-def _extract() -> Extract:
+TABLES, REFUSED, IMAGES = 1, 2, 3
+"""Places of the extracts among the study's."""
 
-    return Extract.objects.order_by("pk")[0]
+
+def _numbered(place: int) -> str:
+    return f"{_proposal().study.number}-X{place:02d}"
+
+
+def _extract(place: int) -> Extract | None:
+    return Extract.objects.filter(number=_numbered(place)).first()
+
+
+def _assessed(place: int, part: str) -> Extract:
+    """The extract of a place, brought to its risk report if it is not there or beyond."""
+    study = _proposal().study
+    extract = _extract(place) or request_extract(study=study, by=account("clinicien"), content=_specification(part))
+    if ExtractState(extract.state) is ExtractState.REQUESTED:
+        extract = move_extract(extract=extract, by=account("dpo"), action=ExtractAction.APPROVE_SPECIFICATION)
+    if ExtractState(extract.state) in (ExtractState.SPECIFIED, ExtractState.BUILT):
+        extract = build_extract(extract, account("donnees-1"))
+    return extract
+
+
+def _risk(extract: Extract) -> Iterator[str]:
+    """What the risk report says, in a line."""
+    facts = extract_facts(extract)
+    share = 100 * (facts.reidentified or 0)
+    yield f"the smallest class has {facts.k}; the best attacker finds {share:.1f} % of the patients"
+
+
+def _refusal(extract: Extract) -> Iterator[str]:
+    """The DPO may not clear the extract, and refuses it."""
+    if ExtractState(extract.state) is not ExtractState.ASSESSED:
+        return
+    yield from _risk(extract)
+    try:
+        until = hospital_day() + timedelta(days=90)
+        acts.clear(extract=extract, by=account("dpo"), root=extract.root, expires=until)
+    except RuleBroken as refusal:
+        yield f"the DPO may not clear it: {refusal}"
+        reason = "Dates et durées exactes : une proposition du rapport suffit à l'étude."
+        move_extract(extract=extract, by=account("dpo"), action=ExtractAction.REFUSE, reason=reason)
+        yield "the DPO refused it, with the reason"
 
 
 def _review(proposal: Proposal) -> Iterator[str]:
@@ -254,11 +320,11 @@ def _clearance(extract: Extract) -> Iterator[str]:
         yield "a second data manager verified every byte and released it"
 
 
-def _trained(bundle: str, overrides: dict[str, Any], report: Report) -> Run:
+def _trained(bundle: str, place: int, overrides: dict[str, Any], report: Report) -> Run:
     """The run of a bundle that is done: one there already, one that goes on, or a new one; reported epoch by epoch."""
     run = Run.objects.filter(bundle=bundle).order_by("pk").first()
     if run is None:
-        run = start(RunRequest(bundle, _extract().number, overrides=overrides))
+        run = start(RunRequest(bundle, _numbered(place), overrides=overrides))
     elif run.state not in ("done", "queued", "running"):
         run = resume(run.number)
     if run.state != "done":

@@ -33,8 +33,11 @@ def has_any(data: Path, study_keys: Sequence[str]) -> bool:
     return False
 
 
-def write_truth(path: Path, release: Release, cohort: Criterion, keys: Sequence[PseudonymKey], memory_mb: int) -> None:
-    """Write which pseudonym of one study is which of another: key_a, key_b for every patient of the cohort.
+def write_truth(
+    path: Path, release: Release, cohort: Criterion, keys: Sequence[PseudonymKey | None], memory_mb: int
+) -> None:
+    """Write which pseudonym of one study is which of another: key_a, key_b for every patient of the cohort. Without
+    a key it is the warehouse's own pseudonym.
 
     It ties two studies together: whoever calls this deletes the file.
     """
@@ -44,7 +47,8 @@ def write_truth(path: Path, release: Release, cohort: Criterion, keys: Sequence[
             release.duckdb(name, connection).create_view(name)
         connection.execute("CREATE TEMP TABLE cohort AS " + query.sql, list(query.parameters))
         for column, key in zip(("key_a", "key_b"), keys, strict=True):
-            bind_key(connection, key)
+            if key:
+                bind_key(connection, key)
             connection.execute(f"ALTER TABLE cohort ADD COLUMN {column} VARCHAR")
-            connection.execute(f"UPDATE cohort SET {column} = pseudonym(patient_key)")
+            connection.execute(f"UPDATE cohort SET {column} = {'pseudonym(patient_key)' if key else 'patient_key'}")
         connection.execute(f"COPY (SELECT key_a, key_b FROM cohort) TO {literal(path)} (FORMAT parquet)")

@@ -44,6 +44,7 @@ class Action(StrEnum):
     BUILD = "build"
     ASSESS = "assess"
     ASK_CHANGES = "ask for changes"
+    APPLY_PROPOSAL = "apply a proposal"
     CLEAR = "clear"
     ASK_EXCEPTION = "ask for an exception"
     GRANT_EXCEPTION = "grant the exception"
@@ -154,6 +155,7 @@ TRANSITIONS: tuple[Transition[Facts, Action, State], ...] = (
         rules=(_not_involved,),
         reason=True,
     ),
+    Transition(A.APPLY_PROPOSAL, (S.ASSESSED,), S.REQUESTED, owner=True, rules=(_on_team,)),
     Transition(A.CLEAR, (S.ASSESSED,), S.CLEARED, (R.DPO,), rules=(*_OFFICER, _low_risk)),
     Transition(A.ASK_EXCEPTION, (S.ASSESSED,), None, (R.DPO,), rules=(*_OFFICER, _not_asked), reason=True),
     Transition(A.GRANT_EXCEPTION, (S.ASSESSED,), S.EXCEPTION, (R.CONTROLLER,), rules=(*_OFFICER, _asked), reason=True),

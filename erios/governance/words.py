@@ -233,6 +233,7 @@ WORDS: Mapping[str, str] = {
     "build": mark("construire"),
     "assess": mark("évaluer"),
     "ask for changes": mark("demander des changements"),
+    "apply a proposal": mark("appliquer une proposition du rapport de risque"),
     "clear": mark("autoriser"),
     "ask for an exception": mark("demander une exception"),
     "grant the exception": mark("accorder l'exception"),

@@ -96,13 +96,37 @@ def move_extract(
 def ask_changes(*, extract: Extract, by: User, reason: str, revision: int | None = None) -> Extract:
     """Send the extract back to whoever asked; what was built is not kept."""
     with _acting(extract, Action.ASK_CHANGES, by, revision, reason) as locked:
-        over = locked.parts.exclude(kind=ExtractPartKind.REQUESTER)
-        parts = list(over)
-        over.delete()
-        locked.root = locked.public_key = locked.exception_reason = locked.release = ""
-        locked.report, locked.overlaps, locked.linkage, locked.rows = {}, [], {}, {}
-        locked.expires = None
+        parts = _forget_build(locked)
         _move(locked, Action.ASK_CHANGES, by, reason, rows=parts)
+    return locked
+
+
+def _forget_build(extract: Extract) -> list[ExtractPart]:
+    """What was built, and who built and would have cleared it, count no more; the parts that are over."""
+    over = extract.parts.exclude(kind=ExtractPartKind.REQUESTER)
+    parts = list(over)
+    over.delete()
+    extract.root = extract.public_key = extract.exception_reason = extract.release = ""
+    extract.report, extract.overlaps, extract.linkage, extract.rows = {}, [], {}, {}
+    extract.expires = None
+    return parts
+
+
+def apply_proposal(*, extract: Extract, by: User, number: int, revision: int | None = None) -> Extract:
+    """A proposal of the risk report (from 1) becomes the next version of the specification; the DPO reads it anew.
+
+    InputError for a number that the report does not have.
+    """
+    with _acting(extract, Action.APPLY_PROPOSAL, by, revision) as locked:
+        remedies = locked.report.get("remedies", [])
+        if not 1 <= number <= len(remedies):
+            raise InputError(
+                f"the report of {locked.number} has {len(remedies)} proposals; `erios extract show` lists them"
+            )
+        chosen = remedies[number - 1]
+        version = _add_version(locked, _read(chosen["specification"]), by)
+        rows = [*_forget_build(locked), version]
+        _move(locked, Action.APPLY_PROPOSAL, by, rows=rows, version=version.number, technique=chosen["technique"])
     return locked
 
 

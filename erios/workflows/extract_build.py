@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,11 +27,11 @@ from erios.extracts.build_plan import BuildPlan
 from erios.extracts.counts import load_parameters
 from erios.extracts.dictionary import Context, write_dictionary
 from erios.extracts.generalisation.columns import Terms
+from erios.extracts.generalisation.dates import MOVED
 from erios.extracts.manifest import Manifest, list_files, public_key, root_of, write_manifest
-from erios.extracts.membership import write_truth
 from erios.extracts.overlaps import Cohorts
 from erios.extracts.risk import assess as assess_risk
-from erios.extracts.risk import link, load_knowledge
+from erios.extracts.risk import load_knowledge
 from erios.extracts.specification import Specification, dump_specification, extract_tables
 from erios.governance.extract import WORKFLOW, Action, State
 from erios.studies.extract_actions import assess as record_assessment
@@ -38,15 +39,15 @@ from erios.studies.extract_actions import fail_build, finish_build, start_build
 from erios.studies.extract_selectors import (
     earlier_cohorts,
     extract_facts,
-    extracts_with_data,
-    folder_of,
     specification_of,
     workshop_of,
 )
 from erios.translation import SOURCE
 from erios.view_texts import view_texts
 from erios.workflows.extract_files import draft_folder, locked, publish_draft
+from erios.workflows.extract_linkage import attack_by_linkage
 from erios.workflows.extract_objections import check_objections
+from erios.workflows.extract_remedies import Trial, find_remedies
 from erios.workflows.spark_session import spark_session
 from etl.errors import EtlError
 from etl.task_runner import Progress, Runner, SparkRunner
@@ -77,8 +78,6 @@ def build_extract(extract: Extract, by: User, progress: Progress | None = None) 
 
 def _assess_again(extract: Extract, by: User, settings: Settings) -> Extract:
     """Go on with an extract that was built, but whose assessment was cut short."""
-    from dataclasses import replace
-
     WORKFLOW.check(replace(extract_facts(extract), state=State.SPECIFIED), Action.BUILD, by.person)
     return _assess(extract, settings)
 
@@ -109,7 +108,7 @@ def _assess(extract: Extract, settings: Settings) -> Extract:
 
     specification = specification_of(extract)
     release = open_release(settings.warehouse, extract.release)
-    report = _assess_risk(workshop_of(extract.number, settings), specification, release, settings)
+    report = _assess_risk(extract, specification, release, settings)
     overlaps = find_overlaps(extract, specification, release, settings)
     linkage = attack_by_linkage(extract, specification, release, settings)
     return record_assessment(extract=extract, report=report, overlaps=overlaps, linkage=linkage)
@@ -168,17 +167,30 @@ def _manifest(
     )
 
 
-def _assess_risk(folder: Path, specification: Specification, release: Release, settings: Settings) -> dict[str, Any]:
-    """The risk report; its journalist knows of somebody only that the hospital, as the release has it, treated them."""
+def _assess_risk(
+    extract: Extract, specification: Specification, release: Release, settings: Settings
+) -> dict[str, Any]:
+    """The risk report with its remedies; its journalist knows of somebody only that the hospital, as the release has
+    it, treated them."""
+    folder, knowledge = workshop_of(extract.number, settings), load_knowledge(PROJECT / "conf" / "risk.toml")
     report = assess_risk(
         folder / "data",
         {table.name: table.names() for table in specification.tables},
-        load_knowledge(PROJECT / "conf" / "risk.toml"),
+        knowledge,
         threshold=load_parameters().threshold,
         seed=RISK_SEED,
         memory_mb=settings.load.task_memory_mb,
         population=max(1, release.tables["patient"].rows),
+        dates_known=specification.dates not in MOVED,
     )
+    draft = draft_folder(folder)
+    make_folder(draft, 0o700)
+    key = partial(study_key, settings.keyring, extract.study.number, release.key_id)
+    try:
+        trial = Trial(report, specification, release, draft, knowledge, key, settings, RISK_SEED)
+        report = replace(report, remedies=find_remedies(trial))
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return dict(json.loads(report.to_json()))
 
 
@@ -195,34 +207,3 @@ def find_overlaps(
             {"with": name, "kind": kind, **cohorts.cross(specification.cohort, other, threshold)}
             for name, kind, other in earlier_cohorts(extract)
         ]
-
-
-def attack_by_linkage(
-    extract: Extract, specification: Specification, release: Release, settings: Settings
-) -> dict[str, Any]:
-    """Try to find this extract's patients in the last one of another study by what both hold; {} without another.
-
-    Who is who is known here only: the truth is written in the extract's private folder, and deleted at once.
-    """
-    other = extracts_with_data().exclude(study=extract.study).order_by("-pk").first()
-    if other is None:
-        return {}
-    theirs = specification_of(other)
-    keys = [study_key(settings.keyring, each.study.number, each.key_id) for each in (extract, other)]
-    truth = draft_folder(workshop_of(extract.number, settings)).with_suffix(".truth")
-    try:
-        write_truth(truth, release, specification.cohort, keys, settings.load.task_memory_mb)
-        linkage = link(
-            workshop_of(extract.number, settings) / "data",
-            {table.name: table.names() for table in specification.tables},
-            folder_of(other, settings) / "data",
-            {table.name: table.names() for table in theirs.tables},
-            load_knowledge(PROJECT / "conf" / "risk.toml"),
-            truth,
-            seed=RISK_SEED,
-            memory_mb=settings.load.task_memory_mb,
-            scratch=truth.parent,
-        )
-    finally:
-        truth.unlink(missing_ok=True)
-    return {"with": other.number, **json.loads(linkage.to_json())}

@@ -27,6 +27,7 @@ approve the specification | requested | specification approved | dpo
 build | specification approved | built | data-manager
 assess | built | assessed | system
 ask for changes | requested, specification approved, assessed | requested | dpo
+apply a proposal | assessed | requested | requester
 clear | assessed | cleared | dpo
 ask for an exception | assessed | = | dpo
 grant the exception | assessed | cleared by exception | controller

@@ -26,8 +26,8 @@ def analyte_sql(value: str, code: str, form: str) -> str:
     """SQL of a result rounded to its analysis's step (``analyte``), or -1, 0, 1: low, normal, high (``analyte:3``)."""
     if form == "analyte":
         cases = (f"WHEN {literal(loinc)} THEN round({value} / {step}) * {step}" for loinc, (step, _, _) in _entries())
-        digits = f"CAST({_DIGITS - 1} - floor(log10(greatest(abs({value}), 1e-9))) AS INTEGER)"
-        return f"CASE {code} {' '.join(cases)} ELSE round({value}, {digits}) END"
+        unit = f"pow(10, floor(log10(greatest(abs({value}), 1e-9))) - {_DIGITS - 1})"
+        return f"CASE {code} {' '.join(cases)} ELSE round({value} / {unit}) * {unit} END"
     cases = (
         f"WHEN {literal(loinc)} THEN CASE WHEN {value} < {low} THEN -1 WHEN {value} > {high} THEN 1"
         f" WHEN {value} IS NOT NULL THEN 0 END"

@@ -10,18 +10,26 @@ from enum import StrEnum
 
 from erios.clock import ZONE
 
+BLOCK_DAYS = 30
+"""Days of a block of time; where blocks begin follows from the patient's shift."""
 PART_HOURS = 6
 """Hours of a part of the day: night, morning, afternoon, evening."""
 _INSTANT = r"T\d{2}:\d{2}"
 
 
 class DatePolicy(StrEnum):
-    """What the dates of an extract keep; ``SHIFTED``: moved by a constant of the patient's, so intervals stay."""
+    """What the dates of an extract keep; ``SHIFTED``: moved by a constant of the patient's, so intervals stay;
+    ``BLOCKS``: moved so and cut to blocks of 30 days, which begin on another day for each patient."""
 
     EXACT = "exact"
     SHIFTED = "shifted"
+    BLOCKS = "blocks"
     MONTH = "month"
     YEAR = "year"
+
+
+MOVED = (DatePolicy.SHIFTED, DatePolicy.BLOCKS)
+"""Policies under which a date is not the true one."""
 
 
 class ClockPrecision(StrEnum):
@@ -38,6 +46,8 @@ def date_sql(value: str, policy: DatePolicy, clock: ClockPrecision, sql_type: st
         return value
     if fhir_type == "time":
         return _time_of_day(value, policy, clock)
+    if policy is DatePolicy.BLOCKS:
+        return _block(value, sql_type)
     if policy is DatePolicy.SHIFTED:
         return _shifted_text(value, clock) if sql_type == "VARCHAR" else _shifted(value, clock, sql_type)
     if sql_type == "VARCHAR":
@@ -80,6 +90,17 @@ def _shifted_text(value: str, clock: ClockPrecision) -> str:
         f"CASE length({value}) WHEN 4 THEN {year} WHEN 7 THEN {month} ELSE"
         f" CASE WHEN regexp_matches({value}, '{_INSTANT}') THEN coalesce({instant}, {day}) ELSE {day} END END"
     )
+
+
+def _block(value: str, sql_type: str) -> str:
+    """The first day of the block that a moved day lies in; of a text that is less precise than a day, nothing."""
+    text = f"CAST({_local(f'CAST({value} AS TIMESTAMPTZ)')} AS DATE)" if sql_type.startswith("TIMESTAMP") else value
+    day = f"coalesce(CAST({_local(f'TRY_CAST({value} AS TIMESTAMPTZ)')} AS DATE), TRY_CAST(left({value}, 10) AS DATE))"
+    moved = f"({day if sql_type == 'VARCHAR' else text} + m.shift)"
+    first = f"DATE '1970-01-01' + CAST({BLOCK_DAYS} * floor(({moved} - DATE '1970-01-01') / {BLOCK_DAYS}) AS INTEGER)"
+    if sql_type == "VARCHAR":
+        return f"CASE WHEN length({value}) >= 10 THEN strftime({first}, '%Y-%m-%d') END"
+    return f"CAST({first} AS {sql_type})"
 
 
 def _time_of_day(value: str, policy: DatePolicy, clock: ClockPrecision) -> str:

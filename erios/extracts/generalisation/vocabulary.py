@@ -52,6 +52,7 @@ GENERALISATIONS: Mapping[str, Generalisation] = {
         Generalisation("images:radiograph", mark("radiographies")),
         Generalisation("dates:exact", mark("dates exactes")),
         Generalisation("dates:shifted", mark("dates décalées d'une constante propre au patient")),
+        Generalisation("dates:blocks", mark("blocs de 30 jours, décalés d'une constante propre au patient")),
         Generalisation("clock:day", mark("sans heure")),
         Generalisation("clock:part", mark("partie de la journée")),
         Generalisation("clock:hour", mark("heure")),

@@ -7,7 +7,7 @@ level where their values meet, and the days between a patient's events, which a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from erios.errors import InputError
 from erios.extracts.generalisation.values import level_sql
 from erios.extracts.generalisation.vocabulary import KEEP, SUPPRESS
 from erios.extracts.risk.attacker_knowledge import Knowledge
-from erios.extracts.risk.extract_tables import Extract, add_table, open_folder
+from erios.extracts.risk.extract_tables import Extract, Table, add_table, open_folder
 from erios.extracts.risk.figures import rounded, wilson
 from erios.extracts.risk.patient_facts import Pair, Source, make_pairs, sources
 from erios.extracts.risk.quasi_identifiers import make_persons
 from erios.extracts.risk.report import Linkage
 from erios.extracts.risk.shared_pseudonyms import shared_keys
+from erios.extracts.risk.trajectories import shared_sources
+from etl.sql import identifier
 
 TARGETS = 300
 CANDIDATES = 3000
@@ -58,6 +60,31 @@ def link(
     with open_folder(folder_a, tables_a, memory_mb, scratch) as a:
         tables = {name: add_table(a.sql, folder_b, name, columns, f"b_{name}") for name, columns in tables_b.items()}
         return _link(a, Extract(a.sql, tables), knowledge, truth, seed, targets)
+
+
+def link_rows(
+    folder_a: Path,
+    tables_a: Mapping[str, Sequence[str]],
+    rows_b: Mapping[str, str],
+    knowledge: Knowledge,
+    truth: Path,
+    *,
+    seed: int,
+    targets: int = TARGETS,
+    memory_mb: int = 1024,
+    scratch: Path | None = None,
+) -> Linkage:
+    """The same against rows that SQL gives, a SELECT a table, such as the warehouse's in the extract's own forms; the
+    extract's own rows are there as ``rows_TABLE``."""
+    with open_folder(folder_a, tables_a, memory_mb, scratch) as a:
+        tables = {name: _view_of(a, name, select) for name, select in rows_b.items()}
+        return _link(a, Extract(a.sql, tables), knowledge, truth, seed, targets)
+
+
+def _view_of(a: Extract, name: str, select: str) -> Table:
+    view = identifier(f"b_{name}")
+    a.run(f"CREATE TABLE {view} AS {select}")
+    return Table(name, view, {str(row[0]): str(row[1]) for row in a.rows(f"DESCRIBE {view}")})
 
 
 def _link(a: Extract, b: Extract, knowledge: Knowledge, truth: Path, seed: int, targets: int) -> Linkage:
@@ -112,7 +139,20 @@ def _shared(a: Extract, b: Extract, knowledge: Knowledge) -> list[_Shared]:
             label = f"{both[0].table}.{both[0].column}" + (f" ({level})" if level != KEEP else "")
             met = (f"met_{pairs[0].table}", f"met_{pairs[1].table}")
             shared.append(_Shared(label, met, both[0].single and both[1].single))
-    return shared
+    return [*shared, *_longitudinal(a, b, knowledge)]
+
+
+def _longitudinal(a: Extract, b: Extract, knowledge: Knowledge) -> Iterator[_Shared]:
+    """Longitudinal facts on every rounding on which the two extracts meet."""
+    for n, both in enumerate(shared_sources(a, b)):
+        pairs = [
+            make_pairs(a, [source], f"{side}t{n}_", f"person_{side}")[0]
+            for side, source in zip("ab", both, strict=True)
+        ]
+        if _meeting_level(a, (), pairs, knowledge) == KEEP:
+            for pair in pairs:
+                a.run(f"CREATE TABLE met_{pair.table} AS {pair.spelled}")
+            yield _Shared(both[0].name, (f"met_{pairs[0].table}", f"met_{pairs[1].table}"), single=False)
 
 
 def _levels(hierarchy: Sequence[str]) -> list[str]:

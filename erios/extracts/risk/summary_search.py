@@ -7,7 +7,7 @@ are few enough: with e different records of n patients, one who has a patient's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -65,6 +65,11 @@ class Stays:
         self._hashes: dict[tuple[str, str], NDArray[Any]] = {}
 
     @cached_property
+    def present(self) -> tuple[SummaryColumn, ...]:
+        """The columns that are there, in their order."""
+        return tuple(column for column in COLUMNS[STAYS] if column.name in self.columns)
+
+    @cached_property
     def outcome(self) -> NDArray[Any]:
         """0 or 1."""
         return self.columns["returned"].astype(int)
@@ -114,9 +119,9 @@ def _climbed(
     stays: Stays, kept: NDArray[Any], limit: float, threshold: int, patience: float
 ) -> Mapping[str, str] | None:
     """From the finest forms, the step that frees most for its loss, until records are few enough; None where never."""
-    forms: Mapping[str, str] = {column.name: column.forms[0] for column in COLUMNS[STAYS]}
+    forms: Mapping[str, str] = {column.name: column.forms[0] for column in stays.present}
     while not _suffices(stays, kept, forms, limit, threshold):
-        steps = list(_steps(forms))
+        steps = list(_steps(stays, forms))
         if not steps:
             return None
         share, k = _figures(stays, kept, forms)
@@ -130,10 +135,10 @@ def _lowered(
 ) -> Mapping[str, str]:
     """The same with steps taken back that turned out to be needless, the most useful first."""
     while True:
-        finer = [step for step in _steps_back(forms) if _suffices(stays, kept, step, limit, threshold)]
+        finer = [step for step in _steps_back(stays, forms) if _suffices(stays, kept, step, limit, threshold)]
         if not finer:
             return forms
-        told = [sum(_told(stays, kept, column, step[column.name]) for column in COLUMNS[STAYS][1:]) for step in finer]
+        told = [sum(_told(stays, kept, column, step[column.name]) for column in stays.present) for step in finer]
         forms = finer[told.index(max(told))]
 
 
@@ -146,18 +151,18 @@ def _present(forms: Mapping[str, str]) -> dict[str, str]:
     return {name: form for name, form in forms.items() if form != LEFT_OUT}
 
 
-def _steps(forms: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def _steps(stays: Stays, forms: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """One column a level coarser, or left out after its last one."""
-    for column in COLUMNS[STAYS]:
+    for column in stays.present:
         form = forms[column.name]
         if not column.outcome and form != LEFT_OUT:
             ladder = (*column.forms, LEFT_OUT)
             yield {**forms, column.name: ladder[ladder.index(form) + 1]}
 
 
-def _steps_back(forms: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def _steps_back(stays: Stays, forms: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """One column a level finer."""
-    for column in COLUMNS[STAYS]:
+    for column in stays.present:
         ladder = (*column.forms, LEFT_OUT)
         place = ladder.index(forms[column.name])
         if place and not column.outcome:
@@ -175,7 +180,7 @@ def _worth(
 ) -> float:
     """Records freed for what the changed column told of the outcome."""
     name = next(name for name in forms if forms[name] != step[name])
-    column = next(column for column in COLUMNS[STAYS] if column.name == name)
+    column = next(column for column in stays.present if column.name == name)
     lost = _told(stays, kept, column, forms[name]) - _told(stays, kept, column, step[name])
     after, least = _figures(stays, kept, step)
     freed = log(share / after) + 0.2 * log(max(least, 1) / max(k, 1))
@@ -196,7 +201,8 @@ def _told(stays: Stays, kept: NDArray[Any], column: SummaryColumn, form: str) ->
 
 def _figures(stays: Stays, kept: NDArray[Any], forms: Mapping[str, str]) -> tuple[float, int]:
     """The share of patients whom one with their whole record finds, and the smallest class of age, gender, stays."""
-    rows = sum((stays.hashes(column, forms[column.name])[kept] for column in COLUMNS[STAYS]), np.uint64(0))
+    hashes = [stays.hashes(column, forms[column.name])[kept] for column in stays.present]
+    rows = np.asarray(np.sum(hashes, axis=0, dtype=np.uint64))
     starts = np.flatnonzero(np.diff(stays.patients[kept], prepend=-1))
     records = np.add.reduceat(_mixed(rows), starts)
     return len(np.unique(records)) / len(records), _smallest(stays, kept, forms, starts)
@@ -204,7 +210,7 @@ def _figures(stays: Stays, kept: NDArray[Any], forms: Mapping[str, str]) -> tupl
 
 def _smallest(stays: Stays, kept: NDArray[Any], forms: Mapping[str, str], starts: NDArray[Any]) -> int:
     classes = np.diff(starts, append=len(kept)).astype(np.uint64)
-    for column in COLUMNS[STAYS]:
+    for column in stays.present:
         if column.name in ("age", "gender") and forms[column.name] != LEFT_OUT:
             classes = _mixed(classes + np.minimum.reduceat(stays.hashes(column, forms[column.name])[kept], starts))
     return int(np.unique(classes, return_counts=True)[1].min())
@@ -214,14 +220,14 @@ def _mixed(numbers: NDArray[Any]) -> NDArray[Any]:
     """A hash of 64 bits."""
     with np.errstate(over="ignore"):
         mixed = (numbers ^ (numbers >> np.uint64(31))) * np.uint64(_MIXER) + np.uint64(1)
-        return mixed ^ (mixed >> np.uint64(29))
+        return np.asarray(mixed ^ (mixed >> np.uint64(29)))
 
 
 def _usefulness(stays: Stays, kept: NDArray[Any], forms: Mapping[str, str]) -> Usefulness | None:
     """None with too few stays of either outcome."""
     outcome = stays.outcome[kept]
     positive = int(outcome.sum())
-    features = [_one_hot(stays, kept, c, forms[c.name]) for c in COLUMNS[STAYS] if not c.outcome and forms[c.name]]
+    features = [_one_hot(stays, kept, c, forms[c.name]) for c in stays.present if not c.outcome and forms[c.name]]
     if min(positive, len(outcome) - positive) < _LEAST_POSITIVE or not features:
         return None
     table = np.column_stack([np.ones(len(kept)), *features])
@@ -252,7 +258,7 @@ def _area(scores: NDArray[Any], outcome: NDArray[Any]) -> float:
 
 def _one_hot(stays: Stays, kept: NDArray[Any], column: SummaryColumn, form: str) -> NDArray[Any]:
     levels = stays.levels(column, form)[kept]
-    return (levels[:, None] == np.unique(levels)[None, :]).astype(float)
+    return np.asarray(levels[:, None] == np.unique(levels)[None, :], dtype=float)
 
 
 def _error(auc: float, positive: int, negative: int) -> float:
@@ -262,13 +268,25 @@ def _error(auc: float, positive: int, negative: int) -> float:
     return float((variance / (positive * negative)) ** 0.5)
 
 
-def read_stays(frame: Mapping[str, Any], seed: int) -> Stays:
-    """Stays from the columns of the finest summary; what is not known counts as the least value less one."""
+def usefulness_of_finest(stays: Stays) -> Usefulness | None:
+    """What the finest summary of all stays tells of the outcome."""
+    forms = {column.name: column.forms[0] for column in stays.present}
+    return _usefulness(stays, np.arange(len(stays.places)), _binned(stays, forms))
+
+
+def _binned(stays: Stays, forms: Mapping[str, str]) -> dict[str, str]:
+    """Numbers in the first of their coarser forms: a model of one weight a value would learn them by heart."""
+    finer = {column.name: column.forms for column in stays.present if len(column.forms) > 1}
+    return {name: finer[name][1] if name in finer else form for name, form in forms.items()}
+
+
+def read_stays(frame: Mapping[str, Any], names: Collection[str], seed: int) -> Stays:
+    """Stays from the columns ``names`` of the finest summary; what is not known counts as -1."""
     columns: dict[str, NDArray[Any]] = {}
-    for column in COLUMNS[STAYS]:
-        values = np.ma.asarray(frame[column.name])
+    for name in names:
+        values = np.ma.asarray(frame[name])
         if values.dtype.kind in "OUS":
-            values = np.unique(np.ma.filled(values, "").astype(str), return_inverse=True)[1]
-        columns[column.name] = np.ma.filled(np.ma.asarray(values).astype(float), -1.0)
-        columns[column.name][np.isnan(columns[column.name])] = -1.0
+            values = np.ma.asarray(np.unique(np.ma.filled(values, "").astype(str), return_inverse=True)[1])
+        numbers = np.ma.filled(values.astype(float), -1.0)
+        columns[name] = np.where(np.isnan(numbers), -1.0, numbers)
     return Stays(columns, np.asarray(frame["patient_key"]).astype(str), seed)

@@ -19,14 +19,16 @@ from etl.sql import identifier, literal
 _DAY = r"^\d{4}-\d{2}-\d{2}"
 _CLOCK = r"^\d{4}-\d{2}-\d{2}[T ](\d{2}:\d{2})"
 _NUMBERS = ("DECIMAL", "DOUBLE", "FLOAT", "INTEGER", "BIGINT", "HUGEINT", "SMALLINT")
-_KEYS = ("_key", "_keys", "_sha256")
+_IMAGE = "voxels_sha256"
+_KEYS = ("_key", "_keys", _IMAGE)
 _SAMPLE = 2000
+_UNIT = "pow(10, floor(log10(greatest(abs({0}), 1e-9))))"
 ROUNDINGS: Mapping[str, str] = {
-    "": "{}",
-    "bands of 5": "floor({} / 5) * 5",
-    "bands of 10": "floor({} / 10) * 10",
-    "2 digits": "round({0}, CAST(1 - floor(log10(greatest(abs({0}), 1e-9))) AS INTEGER))",
-    "1 digit": "round({0}, CAST(-floor(log10(greatest(abs({0}), 1e-9))) AS INTEGER))",
+    "": "{0}",
+    "bands of 5": "floor({0} / 5) * 5",
+    "bands of 10": "floor({0} / 10) * 10",
+    "2 digits": f"round({{0}} / {_UNIT} * 10) * {_UNIT} / 10",
+    "1 digit": f"round({{0}} / {_UNIT}) * {_UNIT}",
 }
 """Roundings on which two extracts may meet, as SQL of a number."""
 
@@ -63,6 +65,27 @@ def trajectory_sources(
             sources += _events(table, columns, roundings) if _has_events(extract, table) else ()
             sources += [_whole(table, columns, dates_known)]
     return sources
+
+
+def shared_sources(a: Extract, b: Extract) -> list[tuple[Source, Source]]:
+    """Longitudinal facts that two extracts have both, on every rounding on which they may meet."""
+    pairs: list[tuple[Source, Source]] = []
+    for name in a.tables:
+        tables = (a.tables[name], b.tables[name]) if name in b.tables else ()
+        if all(table.has_patients for table in tables) and tables:
+            types = {column: kind for column, kind in tables[0].types.items() if column in tables[1].types}
+            first, second = (Table(table.name, table.view, {c: table.types[c] for c in types}) for table in tables)
+            columns = _columns(a, first)
+            ours, theirs = (
+                [
+                    *_values(table, columns, ()),
+                    *_events(table, columns, tuple(ROUNDINGS)),
+                    _whole(table, columns, False),
+                ]
+                for table in (first, second)
+            )
+            pairs += zip(ours, theirs, strict=True)
+    return pairs
 
 
 def _has_events(extract: Extract, table: Table) -> bool:
@@ -143,11 +166,13 @@ def _source(table: Table, label: str, select: str) -> Source:
 
 
 def _whole(table: Table, columns: _Columns, dates_known: bool) -> Source:
-    """Every row as it is, with the day since the patient's first one, and how often it is there."""
+    """Every row as it is, with the day since the patient's first one, and how often it is there; an image is known to
+    whoever has it from elsewhere, whatever its file is called."""
     days = [_day(table, name) for name in columns.dates]
     first = "" if dates_known else f" - min({days[0]}) OVER (PARTITION BY {KEY})" if days else ""
     texts = [f"coalesce({table.text(name)}, '')" for name in columns.values]
     texts += [f"coalesce(CAST({day}{first} AS VARCHAR), '')" for day in days]
+    texts += [f"coalesce({table.text(_IMAGE)}, '')"] if _IMAGE in table.types else []
     row = " || chr(31) || ".join(texts) or "''"
     rows = f"SELECT {KEY}, {row} AS r FROM {table.view}"
     select = f"SELECT {KEY}, r || '×' || CAST(count(*) AS VARCHAR) AS v FROM ({rows}) GROUP BY {KEY}, r"
