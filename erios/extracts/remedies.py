@@ -24,15 +24,16 @@ _COMMONEST = "commonest:20"
 _FINER = (DatePolicy.EXACT, DatePolicy.SHIFTED)
 
 
-def coarser(specification: Specification, tables: Tables) -> Iterator[tuple[str, Specification]]:
-    """Remedies that keep the tables: rounding, coarser time, fewer codes; each by itself and all of them together."""
+def coarser(specification: Specification, tables: Tables, *, each: bool) -> Iterator[tuple[str, Specification]]:
+    """Remedies that keep the tables: rounding, coarser time, fewer codes; ``each`` by itself, then all together."""
     steps: Mapping[str, Callable[[Specification], Specification]] = {
         "round": lambda wanted: _formed(wanted, tables, _rounded),
         "codes": lambda wanted: _formed(wanted, tables, _fewer_codes),
         "times": _coarser_times,
     }
     for name, step in steps.items():
-        yield name, step(specification)
+        if each:
+            yield name, step(specification)
     both = specification
     for step in steps.values():
         both = step(both)

@@ -11,7 +11,7 @@ from typing import Any
 from erios.extracts.generalisation.vocabulary import describe_level
 from erios.extracts.risk import RiskReport
 from erios.extracts.risk.metrics import METRICS, Metric
-from erios.extracts.risk.report import Change, Proposal, Risk, SensitiveColumn
+from erios.extracts.risk.report import Change, Proposal, Remedy, Risk, SensitiveColumn
 from erios.translation import format_number, format_percent, gettext, mark
 
 _EDGES = ((1, 1), (2, 4), (5, 10), (11, 19), (20, 49), (50, 99), (100, None))
@@ -27,6 +27,10 @@ def figures(report: RiskReport) -> dict[str, Any]:
         "classes": _class_bars(report),
         "contributions": _contribution_bars(report, names),
         "proposals": [_proposal(proposal, names) for proposal in report.proposals[:6]],
+        "limit": _percent(report.limit),
+        "beyond_limit": _percent(report.reidentified) if _is_beyond(report) else "",
+        "sentences": _sentences(report),
+        "remedies": [_remedy(remedy, number) for number, remedy in enumerate(report.remedies, 1)],
         "attacks": [_attack(attack) for attack in report.attacks],
         "sensitive": [_sensitive(column) for column in report.sensitive],
     }
@@ -114,6 +118,72 @@ def _change(change: Change, names: Mapping[str, str]) -> str:
     return f"{names.get(change.name, change.name)} : {before} → {after}"
 
 
+def _is_beyond(report: RiskReport) -> bool:
+    return report.limit is not None and (report.reidentified or 0.0) > report.limit
+
+
+_TECHNIQUES = {
+    "summary": mark("résumé par séjour : moyennes, décomptes et délais en classes, séjours tirés au sort"),
+    "round": mark("résultats arrondis à ce qui compte pour l'analyse"),
+    "codes": mark("codes regroupés, les plus partagés seuls gardés"),
+    "times": mark("dates en blocs propres à chaque patient"),
+    "all": mark("arrondis, codes regroupés et dates en blocs, ensemble"),
+}
+_KNOWN = (1, 3, 5, 10)
+
+
+def _sentences(report: RiskReport) -> list[str]:
+    """What an attacker of each kind gets, in a sentence each."""
+    found = {(attack.attacker, attack.known): attack for attack in report.attacks}
+    lines = []
+    for attacker, text in _ATTACKERS.items():
+        first, last = found.get((attacker, _KNOWN[0])), found.get((attacker, _KNOWN[-1]))
+        if first and last and first.reidentified is not None:
+            lines.append(gettext(text, few=_percent(first.reidentified), many=_percent(last.reidentified)))
+    if report.trajectory:
+        shares = {name: _percent(getattr(report.trajectory, name)) for name in ("share", "low", "high")}
+        lines.append(gettext(_RECORD, **shares))
+    return lines
+
+
+_ATTACKERS = {
+    "random": mark(
+        "Qui connaît des faits au hasard (un résultat, un code, un délai, un décompte) retrouve {few} des patients avec un"
+        " fait, {many} avec dix."
+    ),
+    "worst": mark("Qui connaît les faits les plus rares d'un patient en retrouve {few} avec un fait, {many} avec dix."),
+}
+_RECORD = mark(
+    "Qui a tout le parcours d'un patient, par exemple depuis l'entrepôt, en retrouve {share} (intervalle à 95 % : {low} à"
+    " {high})."
+)
+
+
+def _remedy(remedy: Remedy, number: int) -> dict[str, Any]:
+    """A proposal with every measure of it."""
+    found = {(attack.attacker, attack.known): attack.reidentified for attack in remedy.attacks}
+    return {
+        "number": number,
+        "technique": gettext(_TECHNIQUES[remedy.technique]),
+        "columns": [
+            f"{table}.{name} ({describe_level(choice['as'])})"
+            for table, columns in remedy.specification["tables"].items()
+            for name, choice in columns.items()
+            if choice["as"] not in ("study-key", "policy")
+        ],
+        "stays": remedy.specification["stays"],
+        "enough": remedy.enough,
+        "k": remedy.risk.k,
+        "under": _percent(remedy.risk.share_under),
+        "known": " · ".join(_percent(found.get(("random", n))) for n in _KNOWN),
+        "worst": _percent(found.get(("worst", _KNOWN[-1]))),
+        "record": _percent(remedy.trajectory.share if remedy.trajectory else None),
+        "rows": _percent(remedy.rows_kept),
+        "auc": "" if remedy.auc is None else format_number(remedy.auc, 2),
+        "finest": "" if remedy.auc_finest is None else format_number(remedy.auc_finest, 2),
+    }
+
+
 def _sensitive(column: SensitiveColumn) -> dict[str, str]:
     return {
         "name": gettext(column.fr),
@@ -127,6 +197,7 @@ def _attack(attack: Any) -> dict[str, Any]:
     return {
         "attacker": attack.attacker,
         "known": attack.known,
+        "found": _percent(attack.reidentified),
         "share": format_percent(attack.singled_share),
         "low": format_percent(attack.singled_low),
         "high": format_percent(attack.singled_high),

@@ -91,12 +91,11 @@ def extract_facts(extract: Extract) -> Facts:
 
 def _reidentified(extract: Extract) -> float | None:
     """The greatest share of patients that an attacker found, in the extract itself or by joining it to another; None
-    where the report lacks it."""
+    where the report lacks it. Who knows single facts finds no more than who has the whole record."""
     record = extract.report.get("trajectory") if extract.report else None
     if not record:
         return None
-    found = [attack.get("reidentified") or 0.0 for attack in extract.report.get("attacks", ())]
-    return float(max([record["share"], *found, *(linkage["share"] for linkage in linkages_of(extract))]))
+    return float(max([record["share"], *(linkage["low"] for linkage in linkages_of(extract))]))
 
 
 def linkages_of(extract: Extract) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ from erios.extracts.criteria import cohort_query
 from erios.extracts.generalisation.columns import Terms
 from erios.extracts.generalisation.dates import MOVED
 from erios.extracts.remedies import coarser, summarised, summary_columns
-from erios.extracts.risk import Knowledge, RiskReport, assess
-from erios.extracts.risk.report import Remedy
+from erios.extracts.risk import Knowledge, RiskReport, measure
+from erios.extracts.risk.report import Measures, Remedy, greatest_share
 from erios.extracts.risk.summary_search import Stays, read_stays, search, usefulness_of_finest
 from erios.extracts.specification import Specification, dump_specification, extract_tables, read_specification
 from erios.extracts.stay_summary import STAYS, summary_sql
@@ -28,9 +28,10 @@ from erios.settings import Settings, make_folder
 from etl.duckdb_engine import connect
 from etl.warehouse.release import Release
 
-MOST_ROWS = 2_000_000
-"""Remedies that keep the event tables are tried on extracts of at most so many rows; summaries always."""
-SUMMARIES, TARGETS = 3, 200
+MOST_ROWS, MOST_ROWS_EACH = 2_000_000, 50_000
+"""Remedies that keep the event tables are tried on extracts of at most so many rows, all techniques together; each by
+itself on smaller ones. Summaries are tried always."""
+SUMMARIES, TARGETS = 3, 100
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def _candidates(trial: Trial) -> Iterator[tuple[str, Specification, _Use]]:
             figures = _Use(use.auc, use.low, finest.auc if finest else None) if use else _Use()
             yield "summary", summarised(trial.specification, choice), figures
     if trial.rows <= MOST_ROWS:
-        for name, specification in coarser(_without_images(trial.specification), tables):
+        each = trial.rows <= MOST_ROWS_EACH
+        for name, specification in coarser(_without_images(trial.specification), tables, each=each):
             yield name, specification, _Use()
 
 
@@ -136,30 +138,37 @@ def _tried(trial: Trial, technique: str, specification: Specification, use: _Use
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder, 0o700)
     try:
-        report = _measured(trial, wanted, folder)
+        measures = _measured(trial, wanted, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return Remedy(
         technique=technique,
         specification=content,
-        patients=report.patients,
-        rows_kept=min(1.0, sum(table.rows for table in report.tables) / trial.rows),
-        risk=report.risk,
-        attacks=report.attacks,
-        trajectory=report.trajectory,
-        enough=report.enough and report.patients > 0,
+        patients=measures.patients,
+        rows_kept=min(1.0, measures.rows / trial.rows),
+        risk=measures.risk,
+        attacks=measures.attacks,
+        trajectory=measures.trajectory,
+        enough=_suffices(measures, trial),
         auc=use.auc,
         auc_low=use.low,
         auc_finest=use.finest,
     )
 
 
-def _measured(trial: Trial, wanted: Specification, folder: Path) -> RiskReport:
+def _suffices(measures: Measures, trial: Trial) -> bool:
+    """Would it be cleared without an exception, as far as these measures go?"""
+    found = greatest_share(measures.attacks, measures.trajectory)
+    k = measures.risk.k or 0
+    return found is not None and found <= trial.knowledge.reidentified_limit and k >= trial.report.threshold
+
+
+def _measured(trial: Trial, wanted: Specification, folder: Path) -> Measures:
     tables = extract_tables(trial.settings.views_dir)
     terms = Terms(wanted.dates, datetime.fromisoformat(trial.release.created).year, wanted.clock)
     plan = BuildPlan(folder, wanted, tables, terms, trial.report.threshold, trial.memory_mb, trial.read_key)
     build(plan, trial.release, _Here())
-    return assess(
+    return measure(
         folder / "data",
         {table.name: table.names() for table in wanted.tables},
         trial.knowledge,

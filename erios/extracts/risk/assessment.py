@@ -24,6 +24,7 @@ from erios.extracts.risk.report import (
     CommonValue,
     Contribution,
     LevelLoss,
+    Measures,
     QuasiIdentifier,
     RiskReport,
     TableRows,
@@ -62,6 +63,40 @@ def assess(
         return _report(extract, knowledge, threshold, seed, memory_mb, population, targets, dates_known)
 
 
+def measure(
+    folder: Path,
+    tables: Mapping[str, Sequence[str]],
+    knowledge: Knowledge,
+    *,
+    threshold: int,
+    seed: int,
+    memory_mb: int,
+    population: int | None,
+    targets: int,
+    dates_known: bool,
+) -> Measures:
+    """The measures alone, without what weighs in them and what would lower them; as ``assess`` otherwise."""
+    with open_folder(folder, tables, memory_mb, None) as extract:
+        patients = make_persons(extract)
+        lattice = Lattice(extract, make_coded(extract, knowledge, patients), patients)
+        pairs, facts = _facts(extract, knowledge, dates_known)
+        return Measures(
+            patients,
+            sum(table.rows for table in _rows(extract)),
+            risk_of(lattice.sizes(lattice.bottom), threshold, population),
+            attacks(extract, facts, patients, targets=targets, threshold=threshold, seed=seed, memory_mb=memory_mb),
+            full_trajectory(extract, [*facts, *_whole(pairs)], patients),
+        )
+
+
+def _facts(extract: Extract, knowledge: Knowledge, dates_known: bool) -> tuple[list[Pair], list[Pair]]:
+    """All pairs, and those that single facts are drawn from: no whole rows, and no dates that were moved."""
+    columns = sources(extract, knowledge)
+    named = {(source.table, source.column) for source in columns}
+    pairs = make_pairs(extract, [*columns, *trajectory_sources(extract, dates_known=dates_known, besides=named)])
+    return pairs, [pair for pair in pairs if pair.source.column != WHOLE and (dates_known or not pair.source.dated)]
+
+
 def _report(
     extract: Extract,
     knowledge: Knowledge,
@@ -78,11 +113,7 @@ def _report(
     sizes = lattice.sizes(lattice.bottom)
     contributions = _contributions(lattice, threshold, population)
     proposed, search = proposals(lattice, threshold, population, knowledge.suppression_limit)
-    columns = sources(extract, knowledge)
-    named = {(source.table, source.column) for source in columns}
-    longitudinal = trajectory_sources(extract, dates_known=dates_known, besides=named)
-    pairs = make_pairs(extract, [*columns, *longitudinal])
-    facts = [pair for pair in pairs if pair.source.column != WHOLE and (dates_known or not pair.source.dated)]
+    pairs, facts = _facts(extract, knowledge, dates_known)
     return RiskReport(
         version=VERSION,
         threshold=threshold,

@@ -21,7 +21,7 @@ from erios.extracts.risk.patient_facts import Pair, Source, make_pairs, sources
 from erios.extracts.risk.quasi_identifiers import make_persons
 from erios.extracts.risk.report import Linkage
 from erios.extracts.risk.shared_pseudonyms import shared_keys
-from erios.extracts.risk.trajectories import shared_sources
+from erios.extracts.risk.trajectories import ROUNDINGS, shared_sources
 from etl.sql import identifier
 
 TARGETS = 300
@@ -59,7 +59,7 @@ def link(
     """
     with open_folder(folder_a, tables_a, memory_mb, scratch) as a:
         tables = {name: add_table(a.sql, folder_b, name, columns, f"b_{name}") for name, columns in tables_b.items()}
-        return _link(a, Extract(a.sql, tables), knowledge, truth, seed, targets)
+        return _link(a, Extract(a.sql, tables), knowledge, truth, seed, targets, tuple(ROUNDINGS))
 
 
 def link_rows(
@@ -78,7 +78,7 @@ def link_rows(
     extract's own rows are there as ``rows_TABLE``."""
     with open_folder(folder_a, tables_a, memory_mb, scratch) as a:
         tables = {name: _view_of(a, name, select) for name, select in rows_b.items()}
-        return _link(a, Extract(a.sql, tables), knowledge, truth, seed, targets)
+        return _link(a, Extract(a.sql, tables), knowledge, truth, seed, targets, ("",))
 
 
 def _view_of(a: Extract, name: str, select: str) -> Table:
@@ -87,10 +87,12 @@ def _view_of(a: Extract, name: str, select: str) -> Table:
     return Table(name, view, {str(row[0]): str(row[1]) for row in a.rows(f"DESCRIBE {view}")})
 
 
-def _link(a: Extract, b: Extract, knowledge: Knowledge, truth: Path, seed: int, targets: int) -> Linkage:
+def _link(
+    a: Extract, b: Extract, knowledge: Knowledge, truth: Path, seed: int, targets: int, roundings: Sequence[str]
+) -> Linkage:
     patients_a, patients_b = make_persons(a, "person_a"), make_persons(b, "person_b")
     drawn = _draw(a, truth, seed, targets)
-    shared = _shared(a, b, knowledge)
+    shared = _shared(a, b, knowledge, roundings)
     _make_facts(a, shared, max(1, patients_b))
     _make_candidates(a, seed)
     correct = _correct(a, seed) if drawn and shared else 0
@@ -120,7 +122,7 @@ def _read_truth(a: Extract, file: Path) -> None:
         raise InputError(f"{file.name} must be a Parquet file with the columns key_a and key_b") from None
 
 
-def _shared(a: Extract, b: Extract, knowledge: Knowledge) -> list[_Shared]:
+def _shared(a: Extract, b: Extract, knowledge: Knowledge, roundings: Sequence[str]) -> list[_Shared]:
     """What both have and can compare; its pairs are on the level where they meet."""
     of_a = {source.name: source for source in sources(a, knowledge)}
     of_b = {source.name: source for source in sources(b, knowledge)}
@@ -139,12 +141,12 @@ def _shared(a: Extract, b: Extract, knowledge: Knowledge) -> list[_Shared]:
             label = f"{both[0].table}.{both[0].column}" + (f" ({level})" if level != KEEP else "")
             met = (f"met_{pairs[0].table}", f"met_{pairs[1].table}")
             shared.append(_Shared(label, met, both[0].single and both[1].single))
-    return [*shared, *_longitudinal(a, b, knowledge)]
+    return [*shared, *_longitudinal(a, b, knowledge, roundings)]
 
 
-def _longitudinal(a: Extract, b: Extract, knowledge: Knowledge) -> Iterator[_Shared]:
+def _longitudinal(a: Extract, b: Extract, knowledge: Knowledge, roundings: Sequence[str]) -> Iterator[_Shared]:
     """Longitudinal facts on every rounding on which the two extracts meet."""
-    for n, both in enumerate(shared_sources(a, b)):
+    for n, both in enumerate(shared_sources(a, b, roundings)):
         pairs = [
             make_pairs(a, [source], f"{side}t{n}_", f"person_{side}")[0]
             for side, source in zip("ab", both, strict=True)

@@ -195,6 +195,17 @@ class TableRows:
 
 
 @dataclass(frozen=True)
+class Measures:
+    """Every measure of an extract's risk: its rows and patients, their classes, and what each attacker finds."""
+
+    patients: int
+    rows: int
+    risk: Risk
+    attacks: tuple[Attack, ...]
+    trajectory: Trajectory | None
+
+
+@dataclass(frozen=True)
 class Remedy:
     """A specification that would lower the risk, and every measure of the extract that it gives.
 
@@ -223,9 +234,14 @@ class Remedy:
 
 
 def greatest_share(attacks: tuple[Attack, ...], trajectory: Trajectory | None) -> float | None:
-    """The greatest share of patients that any of these attackers finds; None where it was not measured."""
-    shares = [attack.reidentified for attack in attacks] + [trajectory.share if trajectory else None]
-    return max((share for share in shares if share is not None), default=None)
+    """The greatest share of patients that any of these attackers finds; None where it was not measured.
+
+    Single facts are parts of the record, so nobody finds more by them than by the whole record, whose share is counted
+    over all patients; those of drawn patients count alone where it is absent.
+    """
+    if trajectory:
+        return trajectory.share
+    return max((attack.reidentified for attack in attacks if attack.reidentified is not None), default=None)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def trajectory_sources(
     return sources
 
 
-def shared_sources(a: Extract, b: Extract) -> list[tuple[Source, Source]]:
+def shared_sources(a: Extract, b: Extract, roundings: Sequence[str]) -> list[tuple[Source, Source]]:
     """Longitudinal facts that two extracts have both, on every rounding on which they may meet."""
     pairs: list[tuple[Source, Source]] = []
     for name in a.tables:
@@ -79,7 +79,7 @@ def shared_sources(a: Extract, b: Extract) -> list[tuple[Source, Source]]:
             ours, theirs = (
                 [
                     *_values(table, columns, ()),
-                    *_events(table, columns, tuple(ROUNDINGS)),
+                    *_events(table, columns, roundings),
                     _whole(table, columns, False),
                 ]
                 for table in (first, second)

@@ -72,6 +72,7 @@ def extract(request: StaffRequest, number: str) -> HttpResponse:
         "parts": found.parts.select_related("person"),
         "runs": visible_runs(request.user).filter(extract=found),
         "report": report,
+        "linkages": selectors.linkages_of(found),
         "risk": risk_figures.figures(report) if report else None,
         "exact": reads_figures(facts, request.user.person),
         "reads_overlaps": reads_overlaps(request.user.person),
@@ -184,6 +185,12 @@ def _ask_changes(request: StaffRequest, extract: Extract, _action: Action, revis
     actions.ask_changes(extract=extract, by=request.user, reason=request.POST.get("reason", ""), revision=revision)
 
 
+def _apply(request: StaffRequest, extract: Extract, _action: Action, revision: int | None) -> None:
+    number = request.POST.get("number", "")
+    chosen = int(number) if number.isdecimal() else 0
+    actions.apply_proposal(extract=extract, by=request.user, number=chosen, revision=revision)
+
+
 def _build(request: StaffRequest, extract: Extract, action: Action, _revision: int | None) -> None:
     from erios.governance.extract import WORKFLOW
     from erios.workflows.background import build_in_background
@@ -239,6 +246,7 @@ def _destroy(request: StaffRequest, extract: Extract, _action: Action, _revision
 _ACTS: Mapping[Action, Act] = {
     **dict.fromkeys(actions.MOVES, _move),
     Action.ASK_CHANGES: _ask_changes,
+    Action.APPLY_PROPOSAL: _apply,
     Action.BUILD: _build,
     Action.CLEAR: _clear,
     Action.ASK_EXCEPTION: _ask_exception,
