@@ -123,7 +123,7 @@ def _is_beyond(report: RiskReport) -> bool:
 
 
 _TECHNIQUES = {
-    "summary": mark("résumé par séjour : moyennes, décomptes et délais en classes, séjours tirés au sort"),
+    "summary": mark("résumé par séjour : décomptes et délais en classes, séjours tirés au sort"),
     "round": mark("résultats arrondis à ce qui compte pour l'analyse"),
     "codes": mark("codes regroupés, les plus partagés seuls gardés"),
     "times": mark("dates en blocs propres à chaque patient"),
@@ -148,14 +148,14 @@ def _sentences(report: RiskReport) -> list[str]:
 
 _ATTACKERS = {
     "random": mark(
-        "Qui connaît des faits au hasard (un résultat, un code, un délai, un décompte) retrouve {few} des patients avec un"
-        " fait, {many} avec dix."
+        "Qui connaît des faits au hasard (un résultat, un code, un délai, un décompte) retrouve {few} des patients avec"
+        " un fait, {many} avec dix."
     ),
     "worst": mark("Qui connaît les faits les plus rares d'un patient en retrouve {few} avec un fait, {many} avec dix."),
 }
 _RECORD = mark(
-    "Qui a tout le parcours d'un patient, par exemple depuis l'entrepôt, en retrouve {share} (intervalle à 95 % : {low} à"
-    " {high})."
+    "Qui a tout le parcours d'un patient, par exemple depuis l'entrepôt, en retrouve {share} (intervalle à 95 % : {low}"
+    " à {high})."
 )
 
 
