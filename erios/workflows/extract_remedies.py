@@ -21,11 +21,11 @@ from erios.extracts.generalisation.dates import MOVED
 from erios.extracts.remedies import coarser, summarised, summary_columns
 from erios.extracts.risk import Knowledge, RiskReport, measure
 from erios.extracts.risk.report import Measures, Remedy, greatest_share
-from erios.extracts.risk.summary_search import Stays, read_stays, search, usefulness_of_finest
+from erios.extracts.risk.summary_search import MOST_STAYS, Stays, read_stays, search, usefulness_of_finest
 from erios.extracts.specification import Specification, dump_specification, extract_tables, read_specification
 from erios.extracts.stay_summary import STAYS, summary_sql
 from erios.settings import Settings, make_folder
-from etl.duckdb_engine import connect
+from etl.duckdb_engine import connect, scalar
 from etl.warehouse.release import Release
 
 MOST_ROWS, MOST_ROWS_EACH = 2_000_000, 50_000
@@ -114,14 +114,16 @@ def _without_images(specification: Specification) -> Specification:
 
 
 def _stays(trial: Trial, columns: frozenset[str]) -> Stays | None:
-    """The finest summary of the cohort's stays, as numbers."""
+    """The finest summary of the cohort's stays, as numbers; of very many, those of some patients."""
     query = cohort_query(trial.specification.cohort)
     with connect(trial.memory_mb, trial.folder) as connection:
         for name in trial.release.names():
             trial.release.duckdb(name, connection).create_view(name)
         connection.execute("CREATE TEMP TABLE members AS " + query.sql, list(query.parameters))
         sql = summary_sql(STAYS, release_relations(trial.release), "members")
-        frame = connection.execute(f"FROM ({sql}) ORDER BY ALL").fetchnumpy()
+        connection.execute(f"CREATE TEMP TABLE stays AS {sql}")
+        parts = 1 + scalar(connection, "SELECT count(*) FROM stays") // MOST_STAYS
+        frame = connection.execute(f"FROM stays WHERE hash(patient_key) % {parts} = 0 ORDER BY ALL").fetchnumpy()
     return read_stays(frame, columns, trial.seed) if len(frame["patient_key"]) else None
 
 

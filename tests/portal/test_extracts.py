@@ -60,6 +60,7 @@ def home(loaded: Path, erios_home: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     for module in ("load", "extract_build"):
         monkeypatch.setattr(f"erios.workflows.{module}.spark_session", _no_spark)
         monkeypatch.setattr(f"erios.workflows.{module}.SparkRunner", lambda _spark: InlineRunner())
+    monkeypatch.setattr(extract_build, "find_remedies", lambda _trial: ())  # tried in test_remedies.py
     settings = load_settings()
     point_to(settings)
     yield settings
@@ -166,10 +167,11 @@ def test_two_studies_extracts_share_no_key_with_each_other_nor_with_the_warehous
     assert not keys & two
     assert not keys & warehouse
     assert len(warehouse) > 500
-    assert second.linkage["with"] == first.number
-    assert second.linkage["shared_keys"] == []
-    assert second.linkage["low"] <= second.linkage["share"] <= second.linkage["high"]
-    assert second.linkage["targets"] == second.patients
+    warehoused, linkage = second.linkage["attacks"]
+    assert (warehoused["with"], linkage["with"]) == ("warehouse", first.number)
+    assert (warehoused["shared_keys"], linkage["shared_keys"]) == ([], [])
+    assert linkage["low"] <= linkage["share"] <= linkage["high"]
+    assert warehoused["targets"] == linkage["targets"] == second.patients
     assert not list((home.warehouse / "extracts").rglob("*truth*"))
 
 

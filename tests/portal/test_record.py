@@ -178,6 +178,7 @@ def _extracts() -> None:
     of = study()
     first = requested(of)
     acts.specify(extract=first, by=who("ada"), content=SPECIFICATION)
+    acts.apply_proposal(extract=_assessed(of, k=20), by=who("ada"), number=1)
     acts.ask_changes(extract=first, by=dpo, reason="r")
     acts.move_extract(extract=first, by=who("ada"), action=ExtractAction.ABANDON)
     acts.move_extract(extract=requested(of), by=dpo, action=ExtractAction.REFUSE, reason="r")
@@ -194,6 +195,14 @@ def _extracts() -> None:
     acts.expire_extracts(today=UNTIL + timedelta(days=1))
 
 
+SAFE: dict[str, Any] = {
+    "trajectory": {"share": 0.05},
+    "limit": 0.09,
+    "remedies": [{"technique": "codes", "specification": SPECIFICATION}],
+}
+"""Of a report: no attacker finds many, and there is a proposal."""
+
+
 def _assessed(of: Any, k: int) -> Extract:
     from erios.studies import extract_actions as acts
 
@@ -206,7 +215,7 @@ def _assessed(of: Any, k: int) -> Extract:
     acts.finish_build(
         extract=extract, by=dan, release="r000001", key_id="k", root=root, public_key="p", patients=99, rows={}
     )
-    return acts.assess(extract=extract, report={"risk": {"k": k}}, overlaps=[], linkage={})
+    return acts.assess(extract=extract, report={"risk": {"k": k}, **SAFE}, overlaps=[], linkage={})
 
 
 def _cleared(of: Any) -> Extract:

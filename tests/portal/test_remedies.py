@@ -1,0 +1,71 @@
+"""From a report that finds everybody to a specification that finds few: proposals, on their page, and applied."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from erios.audit import read_events
+from erios.errors import InputError
+from erios.extracts.risk import RiskReport
+from erios.governance.extract import Action, State
+from erios.governance.words import RuleBroken
+from erios.settings import Settings
+from erios.studies import extract_actions as acts
+from erios.studies.extract_selectors import changes_of, linkages_of, specification_of
+from erios.studies.models import Extract
+from erios.workflows import extract_build, extract_remedies
+from tests.portal.stories import who
+from tests.portal.test_extracts import UNTIL, home, requested  # noqa: F401 - home is a fixture
+from tests.portal.test_pages import client
+
+REMEDIES = extract_remedies.find_remedies
+
+
+@pytest.fixture
+def assessed(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Extract:  # noqa: F811
+    """An extract with its report and what would lower its risk."""
+    monkeypatch.setattr(extract_build, "find_remedies", REMEDIES)
+    extract = requested()
+    acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
+    return extract_build.build_extract(extract, who("dan"))
+
+
+@pytest.mark.slow
+def test_proposals_are_measured_shown_and_applied(assessed: Extract) -> None:
+    report = RiskReport.from_json(json.dumps(assessed.report))
+
+    assert report.trajectory is not None
+    assert report.trajectory.share > 0.5
+    assert {"summary", "all"} >= {remedy.technique for remedy in report.remedies} - {"round", "codes", "times"}
+    for remedy in report.remedies:
+        assert len(remedy.attacks) == 20
+        assert remedy.trajectory is not None
+        assert remedy.reidentified <= report.trajectory.share
+        assert remedy.enough == (remedy.reidentified <= 0.09 and (remedy.risk.k or 0) >= report.threshold)
+    assert [remedy.enough for remedy in report.remedies] == sorted((r.enough for r in report.remedies), reverse=True)
+    assert linkages_of(assessed)[0]["with"] == "warehouse"
+    with pytest.raises(RuleBroken):
+        acts.clear(extract=assessed, by=who("dpo"), root=assessed.root, expires=UNTIL)
+    with pytest.raises(InputError, match="proposals"):
+        acts.apply_proposal(extract=assessed, by=who("ada"), number=len(report.remedies) + 1)
+    with pytest.raises(RuleBroken):
+        acts.apply_proposal(extract=assessed, by=who("dpo"), number=1)
+    folder = assessed.number
+    page = client("ada").get(f"/extraits/{folder}/").content.decode()
+    assert "Appliquer la proposition 1" in page
+    posted = {"number": "1", "revision": assessed.revision}
+    client("ada").post(f"/extraits/{folder}/action/apply a proposal/", posted)
+    applied = Extract.objects.get(pk=assessed.pk)
+    assert (applied.state, applied.versions.count(), applied.report) == (State.REQUESTED, 2, {})
+    assert changes_of(applied)[0][1]
+    assert specification_of(applied).tables
+    assert "extract.apply-a-proposal" in {event.action for event in read_events(_settings())}
+
+
+def _settings() -> Any:
+    from erios.settings import load_settings
+
+    return load_settings()
