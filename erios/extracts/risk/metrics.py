@@ -188,6 +188,24 @@ METRICS: tuple[Metric, ...] = (
         "patients with every known fact: 1, or fewer than the threshold",
     ),
     Metric(
+        "reidentified",
+        "Drawn patients whom one finds who knows some facts, or the rarest, and draws one of all whom they fit",
+        "de Montjoye et al., 2013; expected success of a draw: Dankar, El Emam, 2010",
+        "(1/drawn) Σ 1 / patients with every known fact",
+    ),
+    Metric(
+        "trajectory",
+        "Share of patients whom one finds who has the whole record of each",
+        "as marketer, with the whole record as quasi-identifier; limit 0.09: EMA Policy 0070",
+        "different records / n",
+    ),
+    Metric(
+        "auc, auc_low, auc_finest",
+        "What a summary is good for: area under the ROC curve of a plain logistic model of a return",
+        "Hanley, McNeil, Radiology 143, 1982 (interval)",
+        "Mann and Whitney's share of pairs in order, five folds of patients",
+    ),
+    Metric(
         "linkage share",
         "Drawn patients for whom the likeliest of the other extract is the right one",
         f"{_WP}: linkability; Narayanan, Shmatikov, S&P 2008; Fellegi, Sunter, JASA 1969",
