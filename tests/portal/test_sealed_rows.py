@@ -151,3 +151,18 @@ def test_the_command_names_table_row_and_field(database: Settings) -> None:
     assert [(one["table"], one["row"], one["field"]) for one in json.loads(done.stdout)["rows"]] == [
         ("studies_part", str(row), "opinion")
     ]
+
+
+@pytest.mark.parametrize(
+    "forged", ["root = 'f', public_key = 'mine'", "expires = '2099-12-31'", "report = '{}'", "state = 'cleared'"]
+)
+def test_an_extract_whose_row_was_forged_does_not_open(forged: str, attacked: Settings) -> None:
+    from erios.studies.models import Extract
+    from erios.workflows.extract import open_extract
+
+    number = Extract.objects.get(state="released").number
+    with transaction.atomic():
+        attack(f"UPDATE studies_extract SET {forged}")
+        with pytest.raises(StorageError, match=r"table studies_extract, row \d+, field \w+ was changed"):
+            open_extract(number, "bob")
+        transaction.set_rollback(True)
