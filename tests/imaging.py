@@ -20,6 +20,7 @@ from etl.pipeline import LoadReport, load, refresh
 from etl.privacy import PseudonymKey
 from etl.synthetic.fhir import IPP
 from etl.tables import WarehouseTable, load_tables
+from etl.terminology.vocabulary import Vocabulary, read_vocabulary
 from etl.warehouse.image_files import IMAGES
 from etl.warehouse.release import Release, open_release
 from tests.inline import InlineRunner
@@ -41,6 +42,13 @@ def profile() -> Profile:
     return read_profile(ROOT / "conf" / "dicom.toml")
 
 
+@cache
+def vocabulary() -> Vocabulary:
+    """The repository's code lists and forms: they say that a digest may stand in the warehouse."""
+    folder = ROOT / "conf" / "terminology"
+    return read_vocabulary(folder / "code_systems.toml", folder, folder / "none")
+
+
 def open_gate(*_arguments: Any) -> Verdict:
     """Lets everything pass."""
     return Verdict(False, (), {"gate": "open"})
@@ -60,7 +68,9 @@ class Imaging:
         zones = Zones(home / "landing", home / "quarantine", self.warehouse)
         rules = DicomRules(profile(), IPP, (("AUTRE-CHU", "urn:autre-chu:ipp"),))
         self.rules = rules
-        self.plan = LoadConfig(zones, tables(), read_key, "k1", buckets=4, scratch=home, dicom=rules)
+        self.plan = LoadConfig(
+            zones, tables(), read_key, "k1", buckets=4, scratch=home, dicom=rules, vocabulary=vocabulary()
+        )
 
     def load(self, *paths: Path) -> LoadReport:
         """Load exports."""
