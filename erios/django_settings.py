@@ -63,7 +63,13 @@ DEBUG = False
 ALLOWED_HOSTS = PORTAL.hosts
 DATABASES = {"default": database_of(SETTINGS)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": SETTINGS.home / "portal-cache",
+    }
+}
+"""In files of the portal's own account, not in the database: values are pickles, and reading one runs what it says."""
 
 INSTALLED_APPS = [
     "erios.portal",
