@@ -226,6 +226,7 @@ class Counter:
 
         Each leaf is taken for the group that it nearly is first, so that nothing after can tell it from that group.
         """
+        question = canonical(question)
         exact_of = {leaf: self._wide(who, ledger.roster) for leaf, who in self._leaves(question).items()}
         patients = self._wide(np.ones(len(self._keys), dtype=bool), ledger.roster)
         exact = int(np.count_nonzero(evaluate(question, exact_of, patients)))

@@ -31,10 +31,8 @@ def verify_record(settings: Settings) -> RecordVerification:
     set_up_django()
     from erios.accounts.sealed_rows import is_sealing, verify_rows  # Django's models, once it is set up
 
-    if not is_sealing():
-        return whole
     try:
-        rows = tuple(verify_rows())
+        rows = tuple(verify_rows()) if is_sealing() else ()
     except EriosError as error:
-        return replace(whole, faults=(*whole.faults, error.sentence))
+        return replace(whole, faults=chain.faults or (error.sentence,))
     return replace(whole, faults=(*whole.faults, *(fault.sentence for fault in rows)), rows=rows)

@@ -17,7 +17,9 @@ from erios.studies import extract_actions as acts
 from erios.studies.extract_selectors import changes_of, linkages_of, specification_of
 from erios.studies.models import Extract
 from erios.workflows import extract_build, extract_remedies
+from tests.functional.conftest import in_process  # noqa: F401 - a fixture
 from tests.portal.stories import who
+from tests.portal.test_commands import Run, erios  # noqa: F401 - erios is a fixture
 from tests.portal.test_extracts import UNTIL, home, requested  # noqa: F401 - home is a fixture
 from tests.portal.test_pages import client
 
@@ -34,7 +36,7 @@ def assessed(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Extract:  # noq
 
 
 @pytest.mark.slow
-def test_proposals_are_measured_shown_and_applied(assessed: Extract) -> None:
+def test_proposals_are_measured_shown_and_applied(assessed: Extract, erios: Run) -> None:  # noqa: F811
     report = RiskReport.from_json(json.dumps(assessed.report))
 
     assert report.trajectory is not None
@@ -49,8 +51,8 @@ def test_proposals_are_measured_shown_and_applied(assessed: Extract) -> None:
     assert linkages_of(assessed)[0]["with"] == "warehouse"
     with pytest.raises(RuleBroken):
         acts.clear(extract=assessed, by=who("dpo"), root=assessed.root, expires=UNTIL)
-    with pytest.raises(InputError, match="proposals"):
-        acts.apply_proposal(extract=assessed, by=who("ada"), number=len(report.remedies) + 1)
+    code, _out, error = erios("ada", "extract", "apply", assessed.number, len(report.remedies) + 1)
+    assert (code, "proposals" in error) == (InputError.exit_code, True)
     with pytest.raises(RuleBroken):
         acts.apply_proposal(extract=assessed, by=who("dpo"), number=1)
     folder = assessed.number
