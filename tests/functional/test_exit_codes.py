@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from erios.checkout import PROJECT
 from erios.errors import FAMILIES, TrainingFailed
 from etl.warehouse.release import exclusive, release_ids
 
@@ -81,13 +82,18 @@ class Cases:
         patch.setenv("ERIOS_HOME", str(place))
         assert str(place) in sentence(erios("etl", "load", place), 4)
 
-    def of_5_gate(self, erios: Run, _home: Settings, _patch: pytest.MonkeyPatch, place: Path) -> None:
-        marital = {"maritalStatus": {"text": CANARY}}
-        body = {"resourceType": "Patient", "id": "b", **marital, "gender": CANARY}
-        (place / "b.ndjson").write_text(json.dumps(body) + "\n")
-        said = sentence(erios("etl", "load", place), 5)
-        assert "clear text: 1, in " in said
-        assert "patient" in said
+    def of_5_gate(self, erios: Run, _home: Settings, patch: pytest.MonkeyPatch, place: Path) -> None:
+        suites = shutil.copytree(PROJECT / "conf" / "suites", place / "suites")
+        suite = json.loads((suites / "patient.json").read_text())
+        refusing = {"expectation": "expect_column_values_to_be_null", "column": "birth_date", "severity": "block"}
+        suite["expectations"].append({**refusing, "sentence": "Patients with a birth date: {count}."})
+        (suites / "patient.json").write_text(json.dumps(suite))
+        patch.setenv("ERIOS_SUITES_DIR", str(suites))
+        body = {"resourceType": "Patient", "id": "b", "birthDate": "1950-02-03", "maritalStatus": {"text": CANARY}}
+        (place / "export").mkdir()
+        (place / "export" / "b.ndjson").write_text(json.dumps(body) + "\n")
+        said = sentence(erios("etl", "load", place / "export"), 5)
+        assert "Patients with a birth date: 1" in said
 
     def of_6_zone_is_a_file(self, erios: Run, _home: Settings, patch: pytest.MonkeyPatch, place: Path) -> None:
         (place / "landing").write_text("")
