@@ -81,7 +81,7 @@ _lock = Lock()
 def open_ledger() -> Iterator[Ledger]:
     """The ledger as it stands, nobody else appending until the block ends; opens a transaction."""
     with transaction.atomic():
-        _ = LedgerPatients.objects.select_for_update().order_by("pk")[0]
+        _ = LedgerPatients.objects.select_for_update(no_key=True).order_by("pk")[0]
         with _lock:
             yield _reading.go_on()
 

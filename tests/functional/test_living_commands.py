@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.main import get_command
+
+from tests.portal.conftest import close_database, point_to
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,8 +22,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def erios(spark: SparkSession, capfd: pytest.CaptureFixture[str], settings: Settings, keyring: Path) -> Run:
+def erios(spark: SparkSession, capfd: pytest.CaptureFixture[str], settings: Settings, keyring: Path) -> Iterator[Run]:
     """The command line in this process, with the tests' Spark session: exit code, output, messages."""
+    point_to(settings)
     from erios.cli import app
     from erios.cli.exits import run
 
@@ -31,7 +34,8 @@ def erios(spark: SparkSession, capfd: pytest.CaptureFixture[str], settings: Sett
         code = run(lambda prog_name: command(list(arguments), prog_name=prog_name))
         return code, *capfd.readouterr()
 
-    return call
+    yield call
+    close_database()
 
 
 def _observation(id: str, patient: str, value: float) -> dict[str, Any]:
@@ -85,8 +89,9 @@ def test_a_warehouse_lives(erios: Run, settings: Settings, tmp_path: Path) -> No
     assert _rows(erios) == {"patient": 2, "observation": 4}
 
     assert erios("warehouse", "keep", "r000001", "--reason", "a study")[0] == 0
-    code, out, _ = erios("warehouse", "vacuum", "--last", "1", "--json")
-    assert (code, json.loads(out)["forgotten"]) == (0, ["r000002", "r000003"])
+    code, out, said = erios("warehouse", "vacuum", "--last", "1", "--json")
+    assert code == 0, said
+    assert json.loads(out)["forgotten"] == ["r000002", "r000003"]
 
     assert erios("keys", "rotate")[0] == 0
     code, _, said = erios("etl", "delete", "Observation/o1")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from erios.audit import read_events, verify
+from erios.errors import InputError
 from erios.governance.extract import State as ExtractState
 from erios.governance.study import State
 from erios.settings import Settings, load_settings
@@ -139,6 +140,7 @@ def test_an_extract_goes_its_whole_way_by_commands(home: Settings, erios: Run, t
     good(erios("ada", "extract", "specify", number, wanted))
     good(erios("dpo", "extract", "approve", number))
     assert "is assessed. Root:" in good(erios("dan", "extract", "build", number))
+    assert erios("ada", "extract", "apply", number, 99)[0] == InputError.exit_code
     known = json.loads(good(erios("dpo", "extract", "show", number, "--json")))
     root = ("--root", known["root"])
     code, _out, said = erios("dpo", "extract", "clear", number, *root, *until)

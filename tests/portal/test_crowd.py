@@ -107,8 +107,8 @@ def _account(login: str) -> User:
     user = User(username=login)
     user.set_roles({Role.CLINICIAN})
     user.save()
-    Authenticator.objects.create(user=user, type="totp", data={"secret": "x"})
     seal_everything()
+    Authenticator.objects.create(user=user, type="totp", data={"secret": "x"})
     return user
 
 

@@ -10,6 +10,7 @@ import pytest
 from erios.governance.extract import State
 from erios.settings import Settings
 from erios.studies.models import Extract
+from tests.portal.conftest import seal_everything
 from tests.portal.test_compliance import extract_at
 from tests.portal.test_pages import client
 from tests.portal.test_risk_figures import REPORT
@@ -56,6 +57,7 @@ def test_dpo_reads_overlaps_and_figures_and_others_who_judge_read_no_overlap(ext
 
 def test_team_reads_the_figures_of_a_released_extract_and_still_no_overlap(extract: Extract) -> None:
     Extract.objects.filter(pk=extract.pk).update(state=State.RELEASED)
+    seal_everything()
     page = _page("ada", extract)
 
     assert str(PATIENTS) in page

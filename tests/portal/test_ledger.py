@@ -19,6 +19,7 @@ from erios.studies import ledger as ledgers
 from erios.studies.actions import ask_count, start_study
 from erios.studies.models import LedgerAnswer, LedgerGroup, LedgerPatients, LedgerReading, Study
 from erios.workflows.catalogue import table_profile
+from tests.portal.conftest import seal_everything
 from tests.portal.stories import at, who
 
 ADULTS: Any = {"age": {"min": 40, "at": "2026-01-01"}}
@@ -138,4 +139,5 @@ def test_counts_of_before_the_ledger_stay_charged(draft: Study) -> None:
 
     assert list(LedgerAnswer.objects.values_list("digest", "value")) == [("a" * 64, 120), ("b" * 64, None)]
     assert list(LedgerReading.objects.values_list("person__username", "draft")) == [("ada", True)] * 2
+    seal_everything()  # as the program does when it opens an upgraded database
     assert _ask(draft, who("ada"), ADULTS).cost == 1
