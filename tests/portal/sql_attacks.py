@@ -133,7 +133,7 @@ ATTACKS: dict[str, tuple[str, str, str]] = {
         "report",
     ),
     "an extract's overlaps are rewritten": (
-        """UPDATE studies_extract SET overlaps = '[{"x": 1}]'""",
+        """UPDATE studies_extract SET "overlaps" = '[{"x": 1}]'""",
         "extract",
         "overlaps",
     ),

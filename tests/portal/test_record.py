@@ -282,6 +282,7 @@ READERS = {
     "workflows/extract_objections.py": "whom an objection touches",
     "compliance/warehouse.py": "reads the release's own file only",
     "workflows/doctor.py": "looks whether the release's files are there, and opens none",
+    "workflows/codes.py": "counts the patients of local codes: the list and each adoption have their event",
     "workflows/maintenance.py": "looks whether there is a release whose patients the ledger of counts forgets",
     "workflows/backup.py": "looks whether the release's files are there, and opens none; backup.create is an event",
     "extracts/counts.py": "study.count is appended in the transaction that keeps the answer",
