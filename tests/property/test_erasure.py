@@ -65,7 +65,7 @@ def _load(plan: LoadConfig, path: Path, content: bytes) -> None:
 
 def _rows(plan: LoadConfig, release: str) -> set[tuple[Any, ...]]:
     relation = open_release(plan.zones.warehouse, release).duckdb("encounter")
-    return set(relation.select("encounter_key", "patient_key", "_patient", "_version").fetchall())
+    return set(relation.select("encounter_key", "patient_key", "_patient", "_last_updated").fetchall())
 
 
 def test_nothing_is_left_in_any_kept_release_and_the_scan_finds_it_before(plan: LoadConfig) -> None:
