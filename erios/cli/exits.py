@@ -48,6 +48,7 @@ WINGS: dict[str, type[EriosError]] = {
     "experiments.errors.TrackingError": StorageError,
     "experiments.errors.CheckpointError": InputError,
     "experiments.errors.ExperimentError": InputError,
+    "experiments.network_guard.OutgoingCallError": RefusedError,
     "etl.dicom.errors.SeriesRefusedError": InputError,
     "etl.views.definition.ViewError": UsageError,
     "etl.views.fhirpath.errors.PathError": UsageError,

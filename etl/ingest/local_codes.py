@@ -65,8 +65,15 @@ def forget_unused(register: Path, releases: Sequence[Release], tables: Sequence[
     """Remove the clear forms of codes that no kept release has any more (after an erasure); returns how many."""
     gone = 0
     with duckdb.connect() as sql:
-        uses = " UNION ALL ".join(_uses(release, tables) for release in releases)
-        sql.execute(f"CREATE TABLE uses AS SELECT DISTINCT kept FROM ({uses or _NO_USE})")
+        sql.execute("CREATE TABLE uses (kept VARCHAR)")
+        for release in releases:
+            for table in tables:
+                if table.name in release.tables and (codes := _codes_of(table)):
+                    rows = rows_sql(release.files(table.name), table.column_types())
+                    kept = f"SELECT unnest({codes}) AS kept FROM ({rows})"
+                    sql.execute(
+                        f"INSERT INTO uses SELECT DISTINCT kept FROM ({kept}) WHERE starts_with(kept, '{LOCAL}')"
+                    )
         for path in sorted(register.glob("*/*.parquet")):
             rows = f"read_parquet({literal(path)})"
             unused = scalar(sql, f"SELECT count(*) FROM {rows} ANTI JOIN uses USING (kept)")
@@ -77,6 +84,13 @@ def forget_unused(register: Path, releases: Sequence[Release], tables: Sequence[
                         f"COPY (SELECT * FROM {rows} SEMI JOIN uses USING (kept)) TO {literal(draft)} (FORMAT parquet)"
                     )
     return gone
+
+
+def _codes_of(table: WarehouseTable) -> str:
+    """SQL of the list of all codes in a row of a table; empty where it has no column of codes."""
+    columns = list(closed_columns(table))
+    lists = [f"""coalesce("{c.name}", [])""" if c.collection else f"""["{c.name}"]""" for c in columns]
+    return f"flatten([{', '.join(lists)}])" if lists else ""
 
 
 _NO_USE = "SELECT NULL::VARCHAR AS kept, NULL::VARCHAR AS patient WHERE false"
