@@ -45,10 +45,10 @@ def test_a_specification_is_read_back_as_it_was_written() -> None:
         ({"clock": "minute"}, "clock: one of day, part, hour"),
         ({"clock": {"as": "part", "x": 1}}, "clock: one of day, part, hour"),
         ({"clock": "hour"}, "clock: the hour of an event leaves only with its 'why'"),
-        ({"dates": "day"}, "dates: one of exact, shifted, month, year"),
+        ({"dates": "day"}, "dates: one of exact, shifted, blocks, month, year"),
         ({"destination": "x" * 201}, "destination: a text of at most 200 characters"),
         ({"cohort": {"sex": "x"}}, "cohort.sex: 'x' is not one of"),
-        ({"more": 1}, "a specification has the fields clock, cohort, dates, destination, tables"),
+        ({"more": 1}, "a specification has the fields clock, cohort, dates, destination, stays, tables"),
         (
             {"tables": {"condition": {"code": "x", "code_icd10": {"why": "x", "as": "chapter"}}}},
             "tables.condition: code tells what code_icd10 as 'chapter' hides",
