@@ -27,4 +27,4 @@ def test_an_expectation_added_by_the_recipe_is_checked(house: House, tmp_path: P
     touched = house.follow("docs/how-to-add-an-expectation.md", "An expectation")
 
     assert touched == ["conf/suites/patient.json"]
-    assert "Patients whose country is no code of ISO 3166: 1." in house.run("erios validate")
+    assert "Patients whose country is not known: 1." in house.run("erios validate")
