@@ -98,13 +98,6 @@ EMPTY = (
 )
 """Tables of libraries that the portal does not use: a row in one of them is a fault."""
 DERIVED = {"accounts.RoleExclusion": "what the rules say of roles; held against them"}
-EXEMPT = {
-    "auth.Permission": "written by Django's migrations; roles give rights, permissions give none",
-    "contenttypes.ContentType": "written by Django's migrations; names the program's own models",
-    "sessions.Session": "signed by the portal's key; who is logged in has the rights of a sealed account only",
-    "django_tasks_database.DBTaskResult": "work to do: an action refuses what its sealed record does not allow",
-}
-"""Tables without a seal → why."""
 
 
 @dataclass(frozen=True)

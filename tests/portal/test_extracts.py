@@ -175,15 +175,16 @@ def test_two_studies_extracts_share_no_key_with_each_other_nor_with_the_warehous
     assert not list((home.warehouse / "extracts").rglob("*truth*"))
 
 
-def _stays(folder: Path) -> tuple[list[Any], set[str]]:
-    """Lengths in seconds, and minutes at which they start."""
+def _stays(folder: Path) -> tuple[list[Any], set[Any]]:
+    """Lengths in calendar days, and the day on which each stay starts."""
     import duckdb
 
     with duckdb.connect() as connection:
         table = f"read_parquet('{folder}/data/encounter/*.parquet')"
-        length = "date_diff('second', period_start::TIMESTAMP, period_end::TIMESTAMP)"
+        length = "date_diff('day', left(period_start, 10)::DATE, left(period_end, 10)::DATE)"
         lengths = connection.execute(f"SELECT {length} AS s FROM {table} ORDER BY s").fetchall()
-        return lengths, {row[0][:16] for row in connection.execute(f"SELECT period_start FROM {table}").fetchall()}
+        starts = connection.execute(f"SELECT encounter_key, left(period_start, 10) FROM {table}").fetchall()
+        return lengths, set(starts)
 
 
 def test_dates_move_by_a_constant_of_the_patients(home: Settings) -> None:
