@@ -7,7 +7,7 @@ by ``erios.governance``; here stands only that nobody changed the facts behind i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
@@ -17,7 +17,7 @@ from django.apps import apps
 from django.db import connection, models
 
 from erios.audit.row_seals import RowSeal, Seals, mark, marking_key, read_facts, read_seals, replay_seals
-from erios.errors import StorageError
+from erios.errors import BusyError, StorageError
 from erios.settings import load_settings
 from etl.sealing import SealingKey
 
@@ -97,6 +97,8 @@ EMPTY = (
     "socialaccount.SocialToken",
 )
 """Tables of libraries that the portal does not use: a row in one of them is a fault."""
+ATTEMPTS = 20
+"""How often a record that others change meanwhile is read anew before its reader is told to try again."""
 DERIVED = {"accounts.RoleExclusion": "what the rules say of roles; held against them"}
 
 
@@ -225,27 +227,49 @@ def _table(label: str) -> str:
 def check_study(*studies: models.Model) -> None:
     """StorageError unless every row of these studies, and of the accounts they name, is as the chain tells."""
     owners = [str(study.pk) for study in studies]
-    rows = [row for label in _of_kind(STUDY) for row in _owned(label, owners)]
-    people = {str(row.values[name]) for row in rows for name in _naming(row.label) if row.values[name] is not None}
-    rows += _rows_of_accounts(people)
-    _check({*(f"{STUDY}:{owner}" for owner in owners), *(f"{ACCOUNT}:{person}" for person in people)}, rows)
+    _check(lambda: _read_studies(owners))
 
 
 def check_account(user: models.Model) -> None:
     """StorageError unless an account and its roles are as the chain tells."""
-    _check({f"{ACCOUNT}:{user.pk}"}, _rows_of_accounts([str(user.pk)]))
+    _check(lambda: ({f"{ACCOUNT}:{user.pk}"}, _rows_of_accounts([str(user.pk)])))
 
 
-def _check(scopes: Collection[str], rows: Iterable[Row]) -> None:
+def _read_studies(owners: Collection[str]) -> tuple[set[str], list[Row]]:
+    """The scopes of these studies and of the accounts they name, and their rows."""
+    rows = [row for label in _of_kind(STUDY) for row in _owned(label, owners)]
+    people = {str(row.values[name]) for row in rows for name in _naming(row.label) if row.values[name] is not None}
+    scopes = {*(f"{STUDY}:{owner}" for owner in owners), *(f"{ACCOUNT}:{person}" for person in people)}
+    return scopes, rows + _rows_of_accounts(people)
+
+
+def _check(read: Callable[[], tuple[set[str], list[Row]]]) -> None:
+    """Hold what ``read`` answers against the chain; BusyError when others change it at every attempt.
+
+    Seals and rows are read one after the other, so that another person's action may commit in between: a difference
+    counts only where the seals are still the same afterwards.
+    """
+    for _ in range(ATTEMPTS):
+        scopes, rows = read()
+        before = _seals_with_rights(scopes)
+        fault = next(_faults(before, rows), None)
+        if fault is None:
+            return
+        again, rows = read()
+        if (again, _seals_with_rights(again)) == (scopes, before) and fault in _faults(before, rows):
+            raise StorageError(
+                f"{fault.sentence}; nothing is done or shown on such a record: see what `erios audit verify` finds,"
+                " and restore the governance database"
+            )
+    raise BusyError("others are changing this record at this moment: try again")
+
+
+def _seals_with_rights(scopes: Collection[str]) -> Seals:
+    """The seals of these scopes' rows on which a right rests, with what an open transaction added."""
     connection.ensure_connection()
     inside = connection.connection if connection.in_atomic_block else None
     tables = {_table(label) for label, sealed in SEALED.items() if sealed.right}
-    seals = {key: seal for key, seal in read_seals(load_settings(), scopes, inside).items() if seal.table in tables}
-    for fault in _faults(seals, rows):
-        raise StorageError(
-            f"{fault.sentence}; nothing is done or shown on such a record: see what `erios audit verify` finds,"
-            " and restore the governance database"
-        )
+    return {key: seal for key, seal in read_seals(load_settings(), scopes, inside).items() if seal.table in tables}
 
 
 @cache
@@ -270,7 +294,16 @@ def is_sealing() -> bool:
 
 
 def verify_rows() -> list[RowFault]:
-    """Every row of every table that is not as the chain tells; the chain itself is verified apart."""
+    """Every row of every table that is not as the chain tells; the chain itself is verified apart.
+
+    A fault counts when a second look finds it too: an action may commit between the reading of seals and of rows.
+    """
+    found = _all_faults()
+    again = set(_all_faults()) if found else set()
+    return [fault for fault in found if fault in again]
+
+
+def _all_faults() -> list[RowFault]:
     return [*_sealed_faults(), *_unused(), *_exclusions()]
 
 

@@ -17,11 +17,13 @@ import duckdb
 from etl.privacy import CLOSED_RULES
 from etl.sql import literal
 from etl.tables import WarehouseTable
-from etl.terminology.vocabulary import Vocabulary, local_system, resolved_sql
+from etl.terminology.vocabulary import SYSTEMS, Vocabulary
 from etl.views import Column
 from etl.views.code_columns import code_beside, system_beside
 
 UCUM = "http://unitsofmeasure.org"
+_NONE = "NULL::VARCHAR"
+_ENTRY = "{{system: {}, code: {}, label: {}}}"
 
 
 @dataclass(frozen=True)
@@ -36,30 +38,26 @@ class ClosedColumns:
         return tuple(column for column in closed_columns(self.table) if column.name in self.filled)
 
     def asked(self) -> str:
-        """SELECT of the distinct (system, code, label) of the chunk's rows."""
-        return " UNION ALL ".join(
-            [*self._asked(), "SELECT NULL::VARCHAR AS system, NULL::VARCHAR AS code, NULL::VARCHAR AS label"]
-        )
+        """SELECT of the distinct (system, code) of the chunk's rows, each with one of its labels."""
+        single = [
+            self._entry(column) for column in self.columns if not column.collection and column.privacy != "display"
+        ]
+        rows = [f"SELECT unnest([{', '.join(single)}]) AS e FROM out_{self.table.name}"] if single else []
+        rows += [
+            f"SELECT {_ENTRY.format('s', 'c', _NONE)} AS e FROM ({self.lists(c)})" for c in self.columns if c.collection
+        ]
+        rows = rows or [f"SELECT {_ENTRY.format(_NONE, _NONE, _NONE)} AS e"]
+        return f"""
+            SELECT e.system, e.code, any_value(e.label) AS label FROM ({" UNION ALL ".join(rows)})
+            WHERE e.code IS NOT NULL GROUP BY 1, 2"""
 
-    def _asked(self) -> Iterator[str]:
-        rows = f"out_{self.table.name}"
-        for column in self.columns:
-            if column.privacy == "code-system" or column.privacy == "display":
-                continue
-            if column.collection:
-                yield f"SELECT s AS system, c AS code, NULL::VARCHAR AS label FROM ({self.lists(column)})"
-            else:
-                yield (
-                    f"SELECT {self.system(column)} AS system, {_name(column)} AS code, {self._label(column)} AS label"
-                    f" FROM {rows} WHERE {_name(column)} IS NOT NULL"
-                )
+    def _entry(self, column: Column) -> str:
+        return _ENTRY.format(self.system(column), _name(column), self._label(column))
 
     def lists(self, column: Column) -> str:
         """SELECT of (codes, systems, place, s, c) of each distinct list of codes, with the system of each."""
-        beside = system_beside(self.table.view.columns, column)
-        systems = (
-            f'"{beside.name}"' if beside and beside.collection and beside.name in self.filled else "NULL::VARCHAR[]"
-        )
+        beside = self.systems_beside(column)
+        systems = f'"{beside.name}"' if beside else "NULL::VARCHAR[]"
         default = literal(self._default(column))
         return f"""
             SELECT codes, systems, unnest(range(1, len(codes) + 1)) AS place, codes[place] AS c,
@@ -67,17 +65,24 @@ class ClosedColumns:
             FROM (SELECT DISTINCT {_name(column)} AS codes, {systems} AS systems FROM out_{self.table.name}
                   WHERE {_name(column)} IS NOT NULL)"""
 
+    def systems_beside(self, column: Column) -> Column | None:
+        """The column that holds the systems of a list of codes, where it holds any."""
+        beside = system_beside(self.table.view.columns, column) if column.privacy != "code-system" else None
+        return beside if beside and beside.collection and beside.name in self.filled else None
+
     def system(self, column: Column, alias: str = "") -> str:
         """SQL of the system of a code."""
         beside = system_beside(self.table.view.columns, column)
         default = literal(self._default(column))
-        if column.privacy == "unit" or beside is None or beside.name not in self.filled:
+        if column.privacy in ("unit", "code-system") or beside is None or beside.name not in self.filled:
             return default
         return f'coalesce({alias}"{beside.name}", {default})'
 
     def _default(self, column: Column) -> str:
         if column.privacy == "unit":
             return UCUM
+        if column.privacy == "code-system":
+            return SYSTEMS
         return column.tags.get("erios/system") or f"urn:erios:{self.table.name}.{column.name}"
 
     def _label(self, column: Column) -> str:
@@ -99,19 +104,26 @@ def closed_columns(table: WarehouseTable) -> Iterator[Column]:
 
 
 def prepare(sql: duckdb.DuckDBPyConnection, vocabulary: Vocabulary, table: WarehouseTable) -> ClosedColumns:
-    """Look up the chunk's codes: temp tables ``vocabulary``, ``kept_systems``, and ``list_N`` of column N."""
+    """Look up the chunk's codes: temp tables ``vocabulary`` and ``list_N`` of column N.
+
+    What was looked up for a chunk before is in ``resolved`` of the connection and is not looked up again.
+    """
     closed = ClosedColumns(table, _filled(sql, table))
-    sql.execute(f"CREATE OR REPLACE TEMP TABLE vocabulary AS {resolved_sql(vocabulary, closed.asked())}")
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE asked AS {closed.asked()}")
+    vocabulary.resolve(sql)
+    sql.execute(_VOCABULARY)
     sql.execute(_UNLISTED)
-    sql.execute(f"CREATE OR REPLACE TEMP TABLE kept_systems AS {_systems(closed)}")
     for number, column in enumerate(closed.columns):
         if column.collection:
             sql.execute(f"CREATE OR REPLACE TEMP TABLE list_{number} AS {_kept_lists(closed, column)}")
     return closed
 
 
-_UNLISTED = """
-INSERT INTO unlisted SELECT url, code, label, kept FROM vocabulary WHERE known IS NULL
+_VOCABULARY = """
+CREATE OR REPLACE TEMP TABLE vocabulary AS SELECT r.*, a.label FROM asked a JOIN resolved r USING (system, code)
+"""
+_UNLISTED = f"""
+INSERT INTO unlisted SELECT url, code, label, kept FROM vocabulary WHERE known IS NULL AND url <> '{SYSTEMS}'
 """
 
 
@@ -124,27 +136,7 @@ def _filled(sql: duckdb.DuckDBPyConnection, table: WarehouseTable) -> frozenset[
     return frozenset(name for name, count in zip(names, row, strict=True) if count)
 
 
-def _systems(closed: ClosedColumns) -> str:
-    rows = f"out_{closed.table.name}"
-    systems = [c for c in closed.columns if c.privacy == "code-system"]
-    asked = [
-        f"SELECT DISTINCT {'unnest(' + _name(c) + ')' if c.collection else _name(c)} AS asked FROM {rows}"
-        for c in systems
-    ]
-    union = " UNION ".join([*asked, "SELECT NULL::VARCHAR AS asked"])
-    return f"""
-        SELECT asked, CASE WHEN s.system IS NOT NULL THEN asked ELSE {local_system("asked")} END AS kept
-        FROM ({union}) a LEFT JOIN allowed_systems s ON a.asked = s.system WHERE asked IS NOT NULL"""
-
-
 def _kept_lists(closed: ClosedColumns, column: Column) -> str:
-    if column.privacy == "code-system":
-        return f"""
-            SELECT codes, NULL::VARCHAR[] AS systems, list(k.kept ORDER BY place) AS kept
-            FROM (SELECT codes, unnest(range(1, len(codes) + 1)) AS place, codes[place] AS c
-                  FROM (SELECT DISTINCT {_name(column)} AS codes FROM out_{closed.table.name}
-                        WHERE {_name(column)} IS NOT NULL))
-            LEFT JOIN kept_systems k ON c = k.asked GROUP BY 1"""
     return f"""
         SELECT codes, systems, list(v.kept ORDER BY place) AS kept FROM ({closed.lists(column)}) l
         LEFT JOIN vocabulary v ON v.system = l.s AND v.code = l.c GROUP BY 1, 2"""
@@ -180,13 +172,9 @@ def joins(closed: ClosedColumns) -> Iterator[str]:
         if column.privacy == "display":
             continue
         if column.collection:
-            beside = system_beside(closed.table.view.columns, column)
-            paired = column.privacy != "code-system" and beside and beside.collection and beside.name in closed.filled
-            systems = f'o."{beside.name}"' if paired and beside else "NULL::VARCHAR[]"
-            same = f" AND v{number}.systems IS NOT DISTINCT FROM {systems}" if paired else ""
+            beside = closed.systems_beside(column)
+            same = f' AND v{number}.systems IS NOT DISTINCT FROM o."{beside.name}"' if beside else ""
             yield f"LEFT JOIN list_{number} v{number} ON v{number}.codes = {value}{same}"
-        elif column.privacy == "code-system":
-            yield f"LEFT JOIN kept_systems v{number} ON v{number}.asked = {value}"
         else:
             system = closed.system(column, "o.")
             yield f"LEFT JOIN vocabulary v{number} ON v{number}.code = {value} AND v{number}.system = {system}"
