@@ -71,7 +71,10 @@ KILLS = {
     "vacuum": (12, 8),
     "erase": (16, 8),
 }
-"""Command → kills at named steps, kills at random instants; of the cheap ones more."""
+"""Command → kills at named steps, kills at random instants; of the cheap ones more. `make test` takes every third."""
+SHARES = pytest.mark.parametrize(
+    "share", [pytest.param(3, id="third"), pytest.param(1, id="all", marks=pytest.mark.long)]
+)
 
 
 def _export(folder: Path, resources: Sequence[dict[str, Any]], gone: Sequence[str] = ()) -> None:
@@ -317,22 +320,24 @@ def _spread(points: Sequence[At], number: int) -> list[At]:
     return [points[round(place * (len(points) - 1) / (number - 1))] for place in range(number)]
 
 
+@SHARES
 @pytest.mark.parametrize("name", COMMANDS)
-def test_any_command_killed_at_its_steps_shows_nothing_and_a_rerun_finishes(scene: Any, name: str) -> None:
+def test_any_command_killed_at_its_steps_shows_nothing_and_a_rerun_finishes(scene: Any, name: str, share: int) -> None:
     """So many of the command's named steps, evenly from the first to the last; of the load, those of the protocol."""
     points = scene(name).points()
     if name == "load":
         points = [at for at in points if at.step in PROTOCOL or (at.step in EACH_FILE and at.when == "after")]
-    _crash_at(scene(name), _spread(points, KILLS[name][0]))
+    _crash_at(scene(name), _spread(points, KILLS[name][0] // share))
 
 
+@SHARES
 @pytest.mark.parametrize("name", COMMANDS)
-def test_any_command_killed_at_random_shows_nothing_and_a_rerun_finishes(scene: Any, name: str) -> None:
+def test_any_command_killed_at_random_shows_nothing_and_a_rerun_finishes(scene: Any, name: str, share: int) -> None:
     """Instants drawn from the whole length of an uninterrupted run; one that had ended before counts for nothing."""
     chance, played = random.Random(name), scene(name)
-    killed = 0
-    while killed < KILLS[name][1]:
-        instants = [chance.uniform(0, played.seconds) for _ in range(KILLS[name][1] - killed)]
+    killed, wanted = 0, KILLS[name][1] // share
+    while killed < wanted:
+        instants = [chance.uniform(0, played.seconds) for _ in range(wanted - killed)]
         with ThreadPoolExecutor(HANDS) as hands:
             killed += sum(hands.map(lambda after: played.crash(after=after), instants))
 
