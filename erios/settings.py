@@ -27,6 +27,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from erios.checkout import PROJECT
 from erios.errors import StorageError, UsageError
 from erios.settings_sections import (
+    AnchorSettings,
     ComplianceSettings,
     CountSettings,
     DirectorySettings,
@@ -96,6 +97,7 @@ class Settings(BaseSettings):
     portal: PortalSettings = PortalSettings()
     counts: CountSettings = CountSettings()
     compliance: ComplianceSettings = ComplianceSettings()
+    anchor: AnchorSettings = AnchorSettings()
 
     @field_validator("database", "tracking_database")
     @classmethod

@@ -173,3 +173,21 @@ class ComplianceSettings(BaseModel):
     """A backup at least every so many days."""
     backup_stamp: Folder | None = None
     """The file that the backup touches when it has ended well."""
+
+
+class AnchorSettings(BaseModel):
+    """The time-stamping authority of `erios audit anchor` (RFC 3161), where the hospital has one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    timestamp_url: str = ""
+    """Where the authority answers, as `https://horodatage.example.org/tsa`; it is sent a digest and nothing else."""
+    timestamp_authority: Folder | None = None
+    """The file with the authority's root certificate (PEM), and those between, by which its time-stamps are checked."""
+
+    @field_validator("timestamp_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
+        return value

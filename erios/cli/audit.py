@@ -1,4 +1,4 @@
-"""``erios audit``: prove that the record of decisions is whole, and read it."""
+"""``erios audit``: prove that the record of decisions is whole, anchor it elsewhere, and read it."""
 
 from __future__ import annotations
 
@@ -6,36 +6,49 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from erios.audit import read_events
+from erios.audit.anchors import Anchor, read_anchor, stamped_at
 from erios.cli.output import answer, write_json
 from erios.errors import StorageError, UsageError
 from erios.settings import load_settings
-from erios.workflows.record import verify_record
+from erios.workflows.record import anchor_record, verify_record
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 
 @app.callback()
 def audit() -> None:
-    """Verify and export the audit chain."""
+    """Verify, anchor and export the audit chain."""
 
 
 @app.command()
-def verify(as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False) -> None:
+def verify(
+    anchors: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--anchor", help="A file of `erios audit anchor`: is that end still in the chain? May be repeated."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
+) -> None:
     """Check every event of the chain, and every row of the governance database against it; exit code 6 for a fault.
 
     A fault of the chain: an event was changed, removed, put in or cut off. A fault of a row: its table, row and field
     are named; it was changed, put in or removed past the program.
 
-    Write the last seal down elsewhere: it also proves that chain and witness were not both put back from an old copy.
+    That chain and witness were not both put back from an old copy, an anchor proves, which another body keeps.
 
-    Example: erios audit verify
+    Example: erios audit verify --anchor /media/dpo/2026-11.anchor
     """
-    verification = verify_record(load_settings())
+    settings = load_settings()
+    kept = [read_anchor(path) for path in anchors or ()]
+    times = [stamped_at(settings, anchor) for anchor in kept]
+    verification = verify_record(settings, kept)
     if as_json:
         write_json(asdict(verification))
     if verification.faults:
@@ -45,14 +58,36 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Answer on stand
         what = "governance database is not as the audit chain tells" if verification.rows else "audit chain is damaged"
         raise StorageError(f"the {what}: {verification.faults[0]}{more}; keep it as it is and find out why")
     if not as_json:
-        answer().print(_whole(verification.events, verification.seal), soft_wrap=True)
+        for line in (_whole(verification.events, verification.seal), *map(_anchored, kept, times)):
+            answer().print(line, soft_wrap=True)
 
 
 def _whole(events: int, seal: str) -> str:
     if events:
         return f"The audit chain is whole: {events} events, last seal {seal}."
-
     return f"The audit chain is empty: nothing is on record in {load_settings().home}."
+
+
+def _anchored(anchor: Anchor, time: datetime | None) -> str:
+    by = f"time-stamped {time.astimezone(UTC).isoformat(timespec='seconds')}" if time else "without a time-stamp"
+    return f"It holds the {anchor.events} events of the anchor of {anchor.made}, {by}."
+
+
+@app.command()
+def anchor(file: Annotated[Path, typer.Argument(help="The new file; it holds no word of what was decided.")]) -> None:
+    """Write the chain's end into a file for another body to keep, time-stamped where `[anchor]` names an authority.
+
+    Who can write both zones can put chain and witness back from one old copy, and they fit each other. Hand the file to
+    somebody who keeps it elsewhere: the DPO, a notary, an archive. `erios audit verify --anchor` then finds it out.
+
+    Example: erios audit anchor /media/dpo/2026-11.anchor
+    """
+    made = anchor_record(load_settings(), file)
+    stamped = (
+        "time-stamped" if made.timestamp else "without a time-stamp, since anchor.timestamp_url names no authority"
+    )
+    answer().print(f"{file} anchors {made.events} events, last seal {made.seal}, {stamped}.", soft_wrap=True)
+    answer().print("Give it to a body that cannot write here; it needs no secrecy.", soft_wrap=True)
 
 
 @app.command()

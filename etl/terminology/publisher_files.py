@@ -73,7 +73,7 @@ def read_publisher_file(path: Path, system: str = "", version: str = "") -> list
     text = _text(path)
     start = text.lstrip()[:1]
     if start == "{" or start == "[":
-        lists = [_completed(each, system, version) for each in _fhir(path, text)]
+        lists = [_completed(each, system, version) for each in _checked_fhir(path, text)]
     elif start == "<":
         lists = [_claml(path, text, system, version)]
     else:
@@ -93,15 +93,28 @@ def _text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("cp1252", errors="strict") if b"\x81" not in data else _no_text(path)
+        return _windows_text(path, data)
 
 
-def _no_text(path: Path) -> str:
+def _windows_text(path: Path, data: bytes) -> str:
+    """Text as Windows writes it in Western Europe; an archive is none, since it holds zero bytes."""
+    try:
+        if b"\0" not in data:
+            return data.decode("cp1252")
+    except UnicodeDecodeError:
+        pass
     raise InputError(f"{path.name} is neither UTF-8 nor Windows-1252 text; unpack it if it is an archive")
 
 
 def _completed(code_list: CodeList, system: str, version: str) -> CodeList:
     return CodeList(code_list.system or system, code_list.version or version, code_list.concepts)
+
+
+def _checked_fhir(path: Path, text: str) -> list[CodeList]:
+    try:
+        return list(_fhir(path, text))
+    except (AttributeError, TypeError, KeyError, RecursionError):
+        raise InputError(f"{path.name} is JSON, but a part of it is not what FHIR has in that place") from None
 
 
 def _fhir(path: Path, text: str) -> Iterator[CodeList]:
@@ -193,7 +206,7 @@ def _delimited(path: Path, text: str, system: str, version: str) -> CodeList:
     delimiter = max(",;\t|", key=first.count)
     if not first.count(delimiter):
         raise InputError(f"{path.name} is no code list: no JSON, no XML, and no columns in its first line")
-    table = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    table = _table(path, text, delimiter)
     heading = [cell.strip().lower() for cell in table[0]]
     code = next((heading.index(name) for name in _CODE_HEADINGS if name in heading), None)
     if code is None and delimiter == "|" and len(heading) >= 5:
@@ -205,6 +218,14 @@ def _delimited(path: Path, text: str, system: str, version: str) -> CodeList:
         )
     url = system or (LOINC if heading[code] == "loinc_num" else "")
     return CodeList(url, version, tuple(_codes(table[1:], code, label)))
+
+
+def _table(path: Path, text: str, delimiter: str) -> list[list[str]]:
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        return list(lines)
+    except csv.Error:
+        raise InputError(f"{path.name}, line {lines.line_num}: a field has no end, or is too long") from None
 
 
 def _codes(table: Sequence[Sequence[str]], code: int, label: int | None) -> Iterator[Concept]:

@@ -224,6 +224,30 @@ def _sign_anew(extract: Extract) -> None:
     (folder / "manifest.sig").write_text(base64.b64encode(signature).decode())
 
 
+def _forge(extract: Extract) -> None:
+    """Whoever writes the folder and the database: files of their own, signed with a key of their own, rows to match."""
+    from dataclasses import replace
+
+    from erios.extracts import manifest
+    from erios.keys import init_keyring
+
+    folder, own = _folder(extract), load_settings().home / "own-keyring.json"
+    init_keyring(own)
+    (folder / "dictionary.html").write_text("forged")
+    files = manifest.list_files(folder, {})
+    told = replace(manifest.read_manifest(folder), files=files, root=manifest.root_of(files), key_id=_key_of(own))
+    manifest.write_manifest(folder, told, own)
+    public = manifest.public_key(own, told.key_id)
+    assert manifest.verify(folder, public, told.root) == told  # by itself it is a whole extract
+    Extract.objects.filter(pk=extract.pk).update(root=told.root, public_key=public, key_id=told.key_id)
+
+
+def _key_of(keyring: Path) -> str:
+    from erios.keys import read_key
+
+    return read_key(keyring).key_id
+
+
 def _expire(extract: Extract) -> None:
     Extract.objects.filter(pk=extract.pk).update(expires=timezone.localdate() - timedelta(days=1))
     seal_everything()
@@ -250,6 +274,7 @@ CASES: dict[str, tuple[Callable[[Extract], Any], str, str]] = {
     "one flipped bit in the dictionary": (lambda x: _flip(_folder(x) / "dictionary.html"), "bob", "was changed after"),
     "a changed manifest": (_change_manifest, "bob", "signature"),
     "another key": (_sign_anew, "bob", "signed with another key"),
+    "files signed with a key of one's own, and rows to match": (_forge, "bob", "field key_id was changed"),
     "no signature": (lambda x: (_folder(x) / "manifest.sig").unlink(), "bob", "is not signed"),
     "a missing file": (lambda x: (_folder(x) / "datapackage.json").unlink(), "bob", "datapackage.json is missing"),
     "a file too many": (lambda x: (_folder(x) / "data/more.parquet").write_text("x"), "bob", "not in the manifest"),

@@ -114,6 +114,7 @@ PREFIXED = {
     "tests/functional/test_objections.py": ("objections",),
     "tests/functional/test_reidentify.py": ("reidentify",),
     "tests/functional/test_audit.py": ("audit",),
+    "tests/functional/test_anchor.py": ("audit",),
 }
 """Tests whose helper says the first words of a command."""
 
