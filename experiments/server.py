@@ -200,6 +200,7 @@ def environment(server: Server, key: str) -> dict[str, str]:
         "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false",
         "MLFLOW_ENABLE_OTLP_EXPORTER": "false",
         "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
+        "MLFLOW_SERVER_ENABLE_GRAPHQL_AUTH": "true",
         **serving_environment(server),
     }
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.closed_runs import SENTENCE
-from experiments.tracking_routes import MAKE_VERSION, UPLOAD, is_allowed
+from experiments.tracking_queries import is_readable
+from experiments.tracking_routes import MAKE_VERSION, QUERY, UPLOAD, is_allowed
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -22,8 +23,8 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _SOURCE = re.compile(r"(?:mlflow-artifacts:/|models:/m-)[A-Za-z0-9_.=@+-]+(?:/[A-Za-z0-9_.=@+ -]+)*/?")
 """Where files of a model may be said to be: in this server's own store."""
-_LARGEST_VERSION = 1 << 20
-"""Bytes of a request that registers a version."""
+_LARGEST = 1 << 20
+"""Bytes of a request whose body is looked at."""
 
 
 @dataclass
@@ -65,7 +66,10 @@ class TrackingFilter:
         elif scope["method"] == "PUT" and (upload := UPLOAD.fullmatch(scope["path"])):
             await self._upload(upload["file"], scope, receive, send)
         elif MAKE_VERSION.fullmatch(scope["path"]):
-            await self._make_version(scope, receive, send)
+            sentence = "source must be a model that a run logged here"
+            await self._pass_if(_names_own_files, sentence, scope, receive, send)
+        elif scope["path"] == QUERY:
+            await self._pass_if(is_readable, "no such query here", scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -83,10 +87,13 @@ class TrackingFilter:
         if upload.is_late:
             await _answer(send, 403, "PERMISSION_DENIED", SENTENCE)
 
-    async def _make_version(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _pass_if(
+        self, holds: Callable[[bytes], bool], sentence: str, scope: Message, receive: Receive, send: Send
+    ) -> None:
+        """Pass a request on with the body that was read, if that holds."""
         body = await _body(receive)
-        if not _names_own_files(body):
-            await _answer(send, 400, "INVALID_PARAMETER_VALUE", "source must be a model that a run logged here")
+        if not holds(body):
+            await _answer(send, 400, "INVALID_PARAMETER_VALUE", sentence)
             return
         messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
@@ -108,7 +115,7 @@ def _names_own_files(body: bytes) -> bool:
 async def _body(receive: Receive) -> bytes:
     """The whole body; empty where it is larger than any such request is, or was cut short."""
     body: bytes = b""
-    while len(body) <= _LARGEST_VERSION:
+    while len(body) <= _LARGEST:
         message = await receive()
         if message["type"] != "http.request":
             break

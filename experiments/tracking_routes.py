@@ -2,7 +2,8 @@
 
 Owns the list and the reading of a path. It names what recording, reading and registering need. Not here, on purpose:
 what makes the server call other machines (gateway, webhooks, scorers, assistant, jobs, signed addresses, prompts,
-traces), accounts and permissions (governance grants them), GraphQL (its queries name no route), and what deletes.
+traces), accounts and permissions (governance grants them), and what deletes. Of GraphQL, whose queries name no route,
+``tracking_queries`` lists the fields.
 ``{id}`` stands for one plain segment, ``{path}`` for one or more segments of a file's path.
 """
 
@@ -67,6 +68,7 @@ _PAGES: tuple[tuple[str, str], ...] = (
     ("GET", "/ajax-api/2.0/mlflow/metrics/get-history-bulk"),
     ("GET", "/ajax-api/2.0/mlflow/logged-models/{id}/artifacts/files"),
     ("POST", "/ajax-api/2.0/mlflow/experiments/search-datasets"),
+    ("POST", "/graphql"),
 )
 
 ALLOWED: frozenset[tuple[str, str]] = frozenset(
@@ -75,6 +77,8 @@ ALLOWED: frozenset[tuple[str, str]] = frozenset(
 
 MAKE_VERSION = re.compile(r"/(?:ajax-)?api/2\.0/mlflow/model-versions/create")
 """The route whose body names where a model's files are."""
+QUERY = "/graphql"
+"""The route whose body is a query of GraphQL."""
 UPLOAD = re.compile(rf"/(?:ajax-)?api/{re.escape(_FILES)}/(?P<file>.+)")
 """The route that writes a file, once decoded."""
 

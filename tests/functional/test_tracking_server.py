@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,13 @@ STARTING = 300.0
 
 @dataclass(frozen=True)
 class Tracking:
-    """A running server, with a data scientist's account."""
+    """A running server, with the accounts of a data scientist, and of another on another study (``other``)."""
 
     server: Server
     port: int
     process: int
     authorization: str
+    other: str
     isolated: bool
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -47,6 +48,11 @@ class Tracking:
         text = answer.read().decode()
         connection.close()
         return answer.status, json.loads(text) if text.startswith("{") else text
+
+    def query(self, text: str, *, other: bool = False, **data: Any) -> tuple[int, Any]:
+        """Status and answer to a query of GraphQL; ``data``: its one variable."""
+        asking = replace(self, authorization=self.other) if other else self
+        return asking.ask("POST", "/graphql", {"query": text, "variables": {"data": data}})
 
     def post(self, path: str, **body: Any) -> tuple[int, Any]:
         return self.ask("POST", f"/api/2.0/mlflow/{path}", body)
@@ -91,22 +97,50 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         make_ready(server)
-        share(server, {"S-1": {}})
-        password = draw_password(server, "ada")
-        share(server, {"S-1": {"ada": WRITE}})
+        share(server, {"S-1": {}, "S-2": {}})
+        passwords = {login: draw_password(server, login) for login in ("ada", "eve")}
+        share(server, {"S-1": {"ada": WRITE}, "S-2": {"eve": WRITE}})
         isolated, environ = can_isolate(server), environment(server, "k" * 32)
     with socket.create_server(("127.0.0.1", 0)) as listening, (server.folder / "log").open("wb") as log:
         port, number = listening.getsockname()[1], listening.fileno()
         started = command(number, 1, isolated=isolated)
         process = subprocess.Popen(started, env=environ, pass_fds=[number], stdout=log, stderr=log)
-    authorization = "Basic " + base64.b64encode(f"ada:{password}".encode()).decode()
-    running = Tracking(server, port, process.pid, authorization, isolated)
+    ada, eve = ("Basic " + base64.b64encode(f"{who}:{word}".encode()).decode() for who, word in passwords.items())
+    running = Tracking(server, port, process.pid, ada, eve, isolated)
     try:
         wait_for(running.answers, "answer of the server", STARTING)
         yield running
     finally:
         process.terminate()
         process.wait(30)
+
+
+RUN = "query Q($data: MlflowGetRunInput!) {mlflowGetRun(input: $data) {run {info {runId} data {metrics {key value}}}}}"
+EXPERIMENT = (
+    "query Q($data: MlflowGetExperimentInput!) {mlflowGetExperiment(input: $data) {experiment {name experimentId}}}"
+)
+SEARCH = "query Q($data: MlflowSearchRunsInput!) {mlflowSearchRuns(input: $data) {runs {info {runId}}}}"
+HISTORY = (
+    "query Q($data: MlflowGetMetricHistoryBulkIntervalInput!)"
+    " {mlflowGetMetricHistoryBulkInterval(input: $data) {metrics {runId key value}}}"
+)
+
+
+def test_mlflows_pages_read_the_runs_of_ones_own_study_and_no_other(tracking):
+    run = tracking.run()
+    asked: list[tuple[str, dict[str, Any]]] = [
+        (RUN, {"runId": run}),
+        (EXPERIMENT, {"experimentId": "1"}),
+        (SEARCH, {"experimentIds": ["1"]}),
+        (HISTORY, {"runIds": [run], "metricKey": "loss"}),
+    ]
+    for text, data in asked:
+        status, own = tracking.query(text, **data)
+        (answer,) = own["data"].values()
+        assert (status, own["errors"]) == (200, None), text
+        assert run in json.dumps(answer) or answer["experiment"]["name"] == "S-1"
+        status, others = tracking.query(text, other=True, **data)
+        assert (status, *others["data"].values()) == (200, None), text
 
 
 class Outside:

@@ -56,7 +56,7 @@ def ask(method: str, raw: str, kind: str = "http") -> int | str:
             answers.append(message.get("status", "closed"))
 
     async def receive():
-        body = json.dumps({"source": "models:/m-1"}).encode()
+        body = json.dumps({"source": "models:/m-1", "query": "{mlflowGetRun {run {info {runId}}}}"}).encode()
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def yes(_file):
@@ -94,7 +94,6 @@ CALLS_OUT = (
     "scorer",
     "assistant",
     "jobs",
-    "graphql",
     "trace",
     "prompt",
     "presigned",
@@ -201,7 +200,56 @@ def test_a_version_of_a_model_is_of_this_server_alone(body):
     assert register(body) == 400
 
 
-def register(body: bytes) -> int | str:
+RUN = "mlflowGetRun(input: $data) {run {info {runId}}}"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"query GetRun($data: MlflowGetRunInput!) {{{RUN}}}",
+        f"query GetRun($data: MlflowGetRunInput!) {{mine: {RUN} other: {RUN}}}",
+        "query A {mlflowGetExperiment {...F}} fragment F on MlflowGetExperimentResponse {experiment {name}}",
+        "{mlflowSearchRuns {runs {info {runUuid}}} mlflowGetMetricHistoryBulkInterval {metrics {key}}}",
+    ],
+)
+def test_what_mlflows_pages_ask_passes_unchanged(query):
+    assert register(json.dumps({"query": query, "variables": {}}).encode(), "/graphql") == "passed"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{mlflowSearchModelVersions {modelVersions {name}}}",
+        "{mlflowListArtifacts {files {path}}}",
+        "{__schema {types {name}}}",
+        '{test(inputString: "x") {output}}',
+        "mutation {mlflowSearchRuns {runs {info {runId}}}}",
+        "subscription {mlflowGetRun {run {info {runId}}}}",
+        "query A {...F} fragment F on Query {mlflowSearchModelVersions {modelVersions {name}}}",
+        "{... on Query {mlflowSearchModelVersions {modelVersions {name}}}}",
+        f"query A {{{RUN}}} mutation B {{testMutation {{output}}}}",
+        f"query A {{{RUN}}} query B {{mlflowSearchModelVersions {{modelVersions {{name}}}}}}",
+        f"query A {{mlflowGetRun: mlflowSearchModelVersions {{modelVersions {{name}}}} {RUN}}}",
+        "fragment F on Query {mlflowGetRun {run {info {runId}}}}",
+        "type Query {x: Int}",
+        "{" + " ".join(f"a{n}: mlflowGetRun {{run {{info {{runId}}}}}}" for n in range(300)) + "}",
+        "{" * 5000,
+        "",
+        None,
+        7,
+        ["{mlflowGetRun {run {info {runId}}}}"],
+    ],
+)
+def test_no_other_query_passes(query):
+    assert register(json.dumps({"query": query}).encode(), "/graphql") == 400
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"query=%7BmlflowGetRun%7D", b'"{mlflowGetRun}"', b"\xff\xfe{"])
+def test_what_is_no_query_does_not_pass(body):
+    assert register(body, "/graphql") == 400
+
+
+def register(body: bytes, path: str = "/api/2.0/mlflow/model-versions/create") -> int | str:
     answers: list[int | str] = []
 
     async def inner(_scope, receive, _send):
@@ -216,7 +264,6 @@ def register(body: bytes) -> int | str:
     async def yes(_file):
         return True
 
-    path = "/api/2.0/mlflow/model-versions/create"
     scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode()}
     asyncio.run(TrackingFilter(inner, yes)(scope, receive, send))
     return answers[0]
