@@ -17,6 +17,7 @@ PINS = LOCKED | dict(BESIDE)
 
 OURS = {"erios", "etl", "experiments", "validation", "tests", "docs"}
 DISTRIBUTIONS = {
+    "graphql": "graphql-core",
     "fhir": "fhir-resources",
     "antlr4": "antlr4-python3-runtime",
     "allauth": "django-allauth",
