@@ -18,6 +18,7 @@ from etl.ingest.closed_columns import closed_columns
 from etl.privacy import LOCAL, KeyReader, bind_key
 from etl.sql import list_literal
 from etl.tables import WarehouseTable
+from etl.terminology.vocabulary import SYSTEMS
 from etl.views import Column
 from etl.views.code_columns import code_beside
 from etl.warehouse.parquet_writer import rows_of
@@ -58,7 +59,7 @@ def identifiers_sql(resource: str) -> str | None:
 
 CODES_SQL = f"""
 SELECT DISTINCT known AS code, pseudonym('code|' || known) AS digest FROM vocabulary
-WHERE known IS NOT NULL AND length(known) >= {SHORTEST}
+WHERE known IS NOT NULL AND url <> '{SYSTEMS}' AND length(known) >= {SHORTEST}
 """
 """SELECT of the codes that the table asked for last keeps, with their keyed digests."""
 

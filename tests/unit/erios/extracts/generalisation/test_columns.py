@@ -12,6 +12,7 @@ from erios.extracts.generalisation.columns import FORMS, Terms, check_form, colu
 from erios.extracts.generalisation.dates import ClockPrecision, DatePolicy
 from erios.extracts.generalisation.vocabulary import split_level
 from erios.extracts.specification import warehouse_tables
+from etl.privacy import PseudonymKey, bind_key
 from etl.sql import identifier
 from etl.views.compiled_view import Column
 
@@ -40,6 +41,37 @@ def written(
         connection.execute("SET TimeZone = 'UTC'")
         ((answer,),) = connection.execute(f"SELECT CAST({sql} AS VARCHAR) FROM {source}", [value]).fetchall()
     return answer
+
+
+def rekeyed(name: str, value: Any, study: bytes) -> Any:
+    """What an extract of a study writes for a code of the warehouse."""
+    column = column_of("observation", name)
+    sql = column_sql("observation", column, "", Terms(DatePolicy.MONTH, YEAR, ClockPrecision.DAY))
+    source = f"(SELECT CAST(? AS {column.sql_type}) AS {identifier(name)}) t"
+    with duckdb.connect() as connection:
+        bind_key(connection, PseudonymKey("k1", study * 32))
+        ((answer,),) = connection.execute(f"SELECT {sql} FROM {source}", [value]).fetchall()
+    return answer
+
+
+@pytest.mark.parametrize("name", ["code", "code_all", "code_system", "value_unit_code"])
+def test_two_studies_share_no_pseudonym_of_a_local_code_and_each_keeps_what_is_equal(name: str) -> None:
+    is_list = column_of("observation", name).collection
+    local, listed = "local-" + "0" * 32, "718-7"
+
+    def written_for(study: bytes, *codes: str) -> list[Any]:
+        return [rekeyed(name, [code] if is_list else code, study) for code in codes]
+
+    first, same, known = written_for(b"a", local, local, listed)
+    (other,) = written_for(b"b", local)
+
+    assert known == ([listed] if is_list else listed)
+    assert first == same != other
+    for answer in (first, other):
+        (text,) = answer if is_list else [answer]
+        assert text.startswith("local-")
+        assert len(text) == len(local)
+        assert text != local
 
 
 @pytest.mark.parametrize(
