@@ -142,7 +142,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The one Spark session of the run: two cores, no UI, loopback only."""
     from pyspark.sql import SparkSession
 
-    place = tmp_path_factory.mktemp("spark")
+    place, options = tmp_path_factory.mktemp("spark"), "-XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true"
     os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     session = (
         SparkSession.builder.master("local[2]")
@@ -150,7 +150,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.memory", "1g")
-        .config("spark.driver.extraJavaOptions", f"-Dderby.system.home={place} -Djava.net.preferIPv4Stack=true")
+        .config("spark.driver.extraJavaOptions", f"{options} -Dderby.system.home={place}")
         .config("spark.local.dir", str(place / "local"))
         .config("spark.sql.warehouse.dir", str(place / "warehouse"))
         .config("spark.sql.shuffle.partitions", "2")
