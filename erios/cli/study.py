@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -12,15 +13,18 @@ from erios.cli import output
 from erios.cli.output import print_facts, print_table, write_json
 from erios.cli.runs import report_stopped
 from erios.errors import InputError, UsageError
+from erios.governance.publication import Action as PublicationAction
 from erios.governance.study import Action, Opinion
 from erios.studies import actions
 from erios.studies.actions import MOVES, agree_to_resume, answer_point, give_visa, return_with_points
+from erios.studies.publication_actions import act_on_results, propose_results
+from erios.studies.publication_selectors import Shown, results_of
 from erios.studies.selectors import dossier_of, visible_studies
 from erios.workflows.database import open_database, operator
 
 if TYPE_CHECKING:
     from erios.accounts.models import User
-    from erios.studies.models import Proposal
+    from erios.studies.models import Proposal, Publication
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -197,6 +201,83 @@ def move(
         raise UsageError(f"no such action; choose {', '.join(sorted(name.replace(' ', '-') for name in MOVES))}")
     _print_state(actions.move(proposal=_proposal(by, number), by=by, action=chosen, reason=reason))
     report_stopped()
+
+
+@app.command("results")
+def results(number: Number, as_json: AsJson = False) -> None:
+    """The versions of a study's results text, newest first, with what you may do to each.
+
+    Example: erios study results E2031-007
+    """
+    by = _by()
+    lines = [_version(shown) for shown in results_of(_proposal(by, number).study, by)]
+    if as_json:
+        write_json(lines)
+        return
+    names = ("version", "state", "by", "decided by", "reason", "you may")
+    rows = [[_plain(line[name.replace(" ", "_")]) for name in names] for line in lines]
+    print_table(f"Results of {number}", names, rows, numbers=0)
+    for line in lines[:1]:
+        output.answer().print(f"\nVersion {line['version']}: {line['text']}", soft_wrap=True)
+
+
+@app.command("propose-results")
+def propose(number: Number, file: Annotated[Path, typer.Argument(help="The text, in plain French, UTF-8.")]) -> None:
+    """Propose what came of your study; it is public once the DPO has agreed to this very text.
+
+    Example: erios study propose-results E2031-007 resultats.txt
+    """
+    by = _by()
+    study = _proposal(by, number).study
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{file} is no text in UTF-8 that can be read") from None
+    _print_results(propose_results(study=study, by=by, text=text))
+
+
+@app.command("move-results")
+def move_results(
+    number: Number,
+    version: Annotated[int, typer.Argument(min=1, help="The version's number in `erios study results`.")],
+    action: Annotated[str, typer.Argument(help="publish, refuse or withdraw.")],
+    reason: Reason = "",
+) -> None:
+    """Agree to a version of the results text, or refuse it, as the DPO; or withdraw it.
+
+    Example: erios study move-results E2031-007 1 publish
+    """
+    by = _by()
+    versions = {f"{word} results": word for word in ("publish", "refuse", "withdraw")}
+    if f"{action} results" not in versions:
+        raise UsageError(f"no such action; choose {', '.join(versions.values())}")
+    publication = _proposal(by, number).study.publications.filter(version=version).first()
+    if publication is None:
+        raise InputError(f"no version {version}; `erios study results` lists those there are")
+    chosen = PublicationAction(f"{action} results")
+    _print_results(act_on_results(publication=publication, by=by, action=chosen, reason=reason))
+
+
+def _version(shown: Shown) -> dict[str, Any]:
+    version = shown.publication
+    return {
+        "version": version.version,
+        "state": version.state,
+        "by": version.by.username,
+        "decided_by": version.decided_by.username if version.decided_by else None,
+        "reason": version.reason,
+        "you_may": [action.removesuffix(" results") for action in shown.mine],
+        "text": version.text,
+    }
+
+
+def _plain(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value or "")
+
+
+def _print_results(publication: Publication) -> None:
+    said = f"Version {publication.version} of {publication.study.number}: {publication.state}."
+    output.answer().print(said, soft_wrap=True)
 
 
 def _by() -> User:

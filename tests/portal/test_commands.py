@@ -78,6 +78,48 @@ def test_a_study_goes_its_whole_way_by_commands(database: Settings, erios: Run) 
     assert verify(database).faults == ()
 
 
+def test_results_are_proposed_read_and_agreed_to_by_commands(database: Settings, erios: Run, tmp_path: Path) -> None:
+    from erios.studies.models import Publication
+
+    number, file = at(State.ACTIVE).study.number, tmp_path / "resultats.txt"
+    file.write_text("Un patient sur cinq revient.\n", encoding="utf-8")
+    assert "Version 1 of" in good(erios("ada", "study", "propose-results", number, file))
+    (line,) = json.loads(good(erios("dpo", "study", "results", number, "--json")))
+    assert (line["state"], line["text"]) == ("results waiting", "Un patient sur cinq revient.")
+    assert line["you_may"] == ["publish", "refuse"]
+    code, _out, said = erios("ada", "study", "move-results", number, "1", "publish")
+    assert (code, said.count("\n")) == (9, 1)
+    refused = good(erios("dpo", "study", "move-results", number, "1", "refuse", "--reason", "trop précis"))
+    assert refused == f"Version 1 of {number}: results refused.\n"
+    good(erios("ada", "study", "propose-results", number, file))
+    good(erios("dpo", "study", "move-results", number, "2", "publish"))
+    shown = good(erios("ada", "study", "results", number))
+    assert re.search(r"1\W+results refused\W+ada\W+dpo\W+trop précis", shown)
+    assert re.search(r"2\W+results published\W+ada\W+dpo", shown)
+    assert "Version 2: Un patient sur cinq revient." in shown
+    assert [p.state for p in Publication.objects.order_by("version")] == ["results refused", "results published"]
+
+
+@pytest.mark.parametrize("template", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("login", "command", "code", "sentence"),
+    [
+        ("ada", ("propose-results", "E", "/nowhere"), 3, "/nowhere is no text in UTF-8 that can be read"),
+        ("bob", ("propose-results", "E", "FILE"), 9, "proposer"),
+        ("dpo", ("move-results", "E", "1", "publish"), 3, "no version 1; `erios study results` lists"),
+        ("dpo", ("move-results", "E", "1", "print"), 2, "no such action; choose publish, refuse, withdraw"),
+    ],
+)
+def test_results_that_cannot_be_moved_are_one_sentence(
+    login: str, command: tuple[str, ...], code: int, sentence: str, database: Settings, erios: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text("x")
+    given = {"E": at(State.ACTIVE).study.number, "FILE": str(tmp_path / "text")}
+    found, _out, said = erios(login, "study", *(given.get(word, word) for word in command))
+    assert (found, said.count("\n")) == (code, 1), said
+    assert sentence in said
+
+
 @pytest.mark.parametrize("template", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("options", "state"), [(("--reject",), "rejected"), ((), "approved")])
 def test_the_delegate_approves_or_rejects(options: tuple[str, ...], state: str, database: Settings, erios: Run) -> None:
