@@ -63,8 +63,13 @@ def call(action: Action, proposal: Any, by: Any) -> None:
         actions.move(proposal=proposal, by=by, action=action, reason="because")
 
 
-ENGINES = [*(("sqlite", state) for state in State), *(("postgresql", s) for s in (State.UNDER_REVIEW, State.ACTIVE))]
-"""The rules know no database: on PostgreSQL the states in which most is allowed are enough."""
+BUSIEST = (State.UNDER_REVIEW, State.ACTIVE)
+ENGINES = [
+    *(("sqlite", state) for state in State),
+    *(("postgresql", state) for state in BUSIEST),
+    *(pytest.param("postgresql", state, marks=pytest.mark.long) for state in State if state not in BUSIEST),
+]
+"""The rules know no database: `make test` takes the states in which most is allowed on PostgreSQL too."""
 
 
 @pytest.mark.parametrize(("template", "state"), ENGINES, indirect=["template"])

@@ -152,8 +152,10 @@ def _texts(folder: Path, least: int = 0) -> set[str]:
 
 def _strings(column: pa.ChunkedArray) -> list[Any]:
     """The distinct texts of a column of texts or of lists of texts."""
-    flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
-    return pc.unique(flat).to_pylist() if pa.types.is_string(flat.type) else []
+    is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    flat = pc.list_flatten(column) if is_list else column
+    is_text = pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type)
+    return pc.unique(flat).to_pylist() if is_text else []
 
 
 def test_two_studies_extracts_share_no_key_with_each_other_nor_with_the_warehouse(home: Settings) -> None:
