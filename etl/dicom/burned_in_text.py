@@ -33,6 +33,10 @@ class BurnedIn:
     images: Mapping[int, Grid]
     everywhere: Mapping[tuple[int, ...], Grid]
 
+    def count(self, images: int) -> int:
+        """In how many of a series' images text is blackened."""
+        return images if self.everywhere else len(self.images)
+
     def of(self, image: int, shape: tuple[int, ...]) -> Grid | None:
         """True where text stands in an image (frames × rows × columns); None if it holds none."""
         places = [self.images.get(image), self.everywhere.get(shape[-2:])]

@@ -88,7 +88,7 @@ class SeriesReader:
         order = _order(heads)
         ordered = [heads[n] for n in order]
         findings = review(_in_order(path, order), ordered, kind, profile)
-        facts: dict[str, Any] = {"kind": kind, "face": findings.face}
+        facts: dict[str, Any] = {"kind": kind, "face": findings.face, "blackened": findings.text.count(len(order))}
         if self.folder is not None:
             facts |= self._keep(
                 path, order, pseudonym(self.key, reference_of(subject)), findings.text, face=findings.face
@@ -249,6 +249,7 @@ def _extensions(heads: Sequence[Dataset], facts: dict[str, Any], profile: Profil
     values: dict[str, tuple[str, Any]] = {
         "kind": ("Code", facts["kind"]),
         "face-present": ("Boolean", facts["face"]),
+        "images-blackened": ("Integer", facts["blackened"]),
         "images": ("Integer", len(heads)),
         "voxels": ("Id", facts.get("voxels")),
         "bytes": ("Decimal", facts.get("bytes")),

@@ -79,12 +79,12 @@ def patients(hospital):
 def test_every_series_is_accounted_for_and_has_its_voxel_file(loaded):
     ends = ("superseded", "duplicates", "deleted", "objected", "quarantined", "contained")
     assert loaded.release.types["Media"] == {"in": 7, "written": 7, **dict.fromkeys(ends, 0)}
-    rows = loaded.rows("SELECT kind, image_count, frame_count, face_present FROM dicom_series ORDER BY ALL")
-    assert rows == [
-        *[("labels", 1, 48, False)] * 2,
-        *[("radiograph", 1, 1, False)] * 2,
-        ("volume", 16, 16, True),
-        *[("volume", 48, 48, False)] * 2,
+    columns = "kind, image_count, frame_count, face_present, blackened_image_count"
+    assert loaded.rows(f"SELECT {columns} FROM dicom_series ORDER BY ALL") == [
+        *[("labels", 1, 48, False, 0)] * 2,
+        *[("radiograph", 1, 1, False, 0)] * 2,
+        ("volume", 16, 16, True, 0),
+        *[("volume", 48, 48, False, 0)] * 2,
     ]
     digests = {row[0] for row in loaded.rows("SELECT voxels_sha256 FROM dicom_series")}
     assert {path.stem for path in loaded.voxel_files()} == digests

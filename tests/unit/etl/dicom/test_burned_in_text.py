@@ -70,6 +70,7 @@ def test_a_name_on_one_or_all_slices_is_blackened_there_and_nowhere_else(
     result, kept = read(tmp_path, volume)
 
     assert result.reason is None
+    assert f'"images-blackened", "valueInteger": {len(places)}'.encode() in result.text
     for number, pixels in enumerate(kept):
         if number in places:
             assert not named.is_legible(pixels != named.values)
