@@ -47,8 +47,8 @@ class Generator:
     def resource(self, name: str, variant: int) -> dict[str, Any]:
         """A resource of a type with all its elements; ``variant`` chooses among the types of each ``value[x]``."""
         self._tokens = []
-        made = {"resourceType": name, **self._object(elements(name), 0, variant)}
-        made["id"] = self._token("id")
+        parts = {part: element for part, element in elements(name).items() if part != "id"}
+        made = {"resourceType": name, **self._object(parts, 0, variant), "id": self._token("id")}
         made["meta"]["lastUpdated"] = _FIXED["instant"]
         self.planted[f"{name}/{variant}"] = self._tokens
         return made
@@ -143,11 +143,11 @@ class TokenScanner:
     """Finds the first or last twelve bytes of any form of any token in bytes, at every place at once."""
 
     def __init__(self, tokens: list[str]) -> None:
-        ends: dict[int, tuple[str, bytes]] = {}
+        ends: dict[int, set[tuple[str, bytes]]] = {}
         for token in tokens:
             for form in forms(token):
                 for part in (form[:_CHECKED], form[-_CHECKED:]):
-                    ends[int.from_bytes(part[:_WIDTH], "little")] = token, part
+                    ends.setdefault(int.from_bytes(part[:_WIDTH], "little"), set()).add((token, part))
         self._ends = ends
         self._wanted = np.array(sorted(ends), np.uint64)
 
@@ -161,5 +161,5 @@ class TokenScanner:
             places = np.searchsorted(self._wanted, windows)
             places[places == len(self._wanted)] = 0
             hits = [self._ends[int(hit)] for hit in windows[self._wanted[places] == windows]]
-            found |= {token for token, part in hits if part in data}
+            found |= {token for hit in hits for token, part in hit if part in data}
         return found
