@@ -303,8 +303,10 @@ def _measures(remedy: dict[str, Any], *, exact: bool) -> str:
     if not exact:
         return "suffices" if remedy["enough"] else "does not suffice"
     record = remedy["trajectory"] or {"share": None}
-    known = {(attack["attacker"], attack["known"]): _percent(attack["reidentified"]) for attack in remedy["attacks"]}
-    facts = ", ".join(f"{known['random', n]} by {n}" for n in (1, 3, 5, 10) if ("random", n) in known)
+    joins = ", ".join(
+        f"{_percent(join['share'])} ({_percent(join['low'])} to {_percent(join['high'])}) of {join['other']}"
+        for join in remedy.get("joins") or ()
+    )
     auc = (
         f", AUC {remedy['auc']:.3f} (finest {remedy['auc_finest']:.3f})"
         if remedy["auc"] and remedy["auc_finest"]
@@ -312,8 +314,15 @@ def _measures(remedy: dict[str, Any], *, exact: bool) -> str:
     )
     return (
         f"{'suffices' if remedy['enough'] else 'does not suffice'}; k {remedy['risk']['k']}, found by whole records"
-        f" {_percent(record['share'])}, by facts known: {facts}; {_percent(remedy['rows_kept'])} of the rows kept{auc}"
+        f" {_percent(record['share'])}, by 1 to 10 facts: {_facts(remedy, 'random')}, by the rarest ones:"
+        f" {_facts(remedy, 'worst')}, by joining: {joins or 'not measured'}; {_percent(remedy['rows_kept'])} of the"
+        f" rows kept{auc}"
     )
+
+
+def _facts(remedy: dict[str, Any], attacker: str) -> str:
+    """What an attacker finds, from the fewest facts known on."""
+    return " ".join(str(_percent(one["reidentified"])) for one in remedy["attacks"] if one["attacker"] == attacker)
 
 
 def _read(path: Path) -> Any:

@@ -19,9 +19,9 @@ from erios.errors import InputError
 from erios.extracts.build_plan import DATA, BuildPlan, Built, OutputFile, Slice
 from erios.extracts.criteria import cohort_query, leaves
 from erios.extracts.criteria.compile import tables as tables_of
-from erios.extracts.generalisation.columns import OTHER, column_sql, of_study
+from erios.extracts.generalisation.columns import OTHER, Kind, column_sql, kind_of, of_study
 from erios.extracts.images import chosen_series, copy_images, image_sql, note_images
-from erios.extracts.specification import PATIENT_KEY, Choice, TableChoice
+from erios.extracts.specification import PATIENT_KEY, Choice, Specification, TableChoice
 from erios.extracts.stay_summary import COLUMNS as SUMMARIES
 from erios.extracts.stay_summary import SOURCES, STAYS, summary_sql
 from etl.duckdb_engine import connect, scalar
@@ -59,6 +59,7 @@ def build(plan: BuildPlan, release: Release, runner: Runner, progress: Progress 
             copied = runner.run("copy images", partial(copy_images, plan), series, progress)
             note_images(plan, copied)
         runner.run("choose rows", partial(_deal, plan), slices, progress)
+        runner.run("rare events", partial(_keep_events, plan), [n for n in pieces if _events(plan, n)], progress)
         parts = sorted({OutputFile(piece.table, n) for piece in slices for n in range(piece.parts)}, key=repr)
         rows = runner.run("write extract", partial(_write, plan), parts, progress)
     counts = {table.name: 0 for table in plan.specification.tables}
@@ -111,11 +112,17 @@ def _choose_cohort(plan: BuildPlan, release: Release) -> int:
         days = f"CAST({draw} % {2 * SHIFT_DAYS} AS INTEGER) - {SHIFT_DAYS}"
         sql = (
             f"SELECT patient_key, pseudonym(patient_key) AS study_key, {days} + CAST({days} >= 0 AS INTEGER) AS shift"
-            f" FROM ({query.sql}) cohort"
+            f" FROM ({query.sql}) cohort{_drawn(plan.specification.sample)}"
         )
         connection.execute("CREATE TEMP TABLE cohort AS " + sql, list(query.parameters))
         connection.execute(f"COPY cohort TO {literal(plan.cohort)} (FORMAT parquet)")
         return scalar(connection, "SELECT count(*) FROM cohort")
+
+
+def _drawn(percent: int | None) -> str:
+    """SQL of the patients of a sample: who is in it follows from the study's key alone."""
+    draw = "CAST('0x' || left(pseudonym('sample/' || patient_key), 8) AS UBIGINT)"
+    return f" WHERE {draw} < {2**32 * percent // 100}" if percent else ""
 
 
 def _slices(release: Release, table: str) -> list[Slice]:
@@ -225,6 +232,38 @@ def _column(plan: BuildPlan, table: WarehouseTable, choice: Choice) -> str:
     return f'{sql} AS "{choice.name}"'
 
 
+def event_columns(specification: Specification, tables: Mapping[str, WarehouseTable], name: str) -> tuple[str, ...]:
+    """The columns that say what an event of a table is, all but keys and days; none where nothing is suppressed, of
+    people themselves, whom no event describes, and where a row stands for image files."""
+    columns = {column.name: column for column in tables[name].view.columns}
+    kinds = {column: kind_of(name, columns[column]) for column in specification.table(name).names()}
+    if not specification.suppress_under or name == "patient" or PATIENT_KEY not in kinds:
+        return ()
+    return () if Kind.IMAGES in kinds.values() else tuple(c for c in kinds if kinds[c] not in (Kind.KEY, Kind.DATE))
+
+
+def event_sql(columns: tuple[str, ...]) -> str:
+    """SQL of what an event says, as one value."""
+    return "md5(CAST([{}] AS VARCHAR))".format(", ".join(f'md5(CAST("{name}" AS VARCHAR))' for name in columns))
+
+
+def _events(plan: BuildPlan, name: str) -> tuple[str, ...]:
+    return event_columns(plan.specification, plan.tables, name)
+
+
+def _keep_events(plan: BuildPlan, table: str) -> int:
+    """Note what the events say that enough patients of the extract share, in the forms in which they leave."""
+    dealt = sorted(str(path) for path in (plan.folder / "work" / table).glob("*/*/*.parquet"))
+    target = literal(plan.shared_events(table))
+    if not dealt:
+        return 0
+    event = event_sql(_events(plan, table))
+    shared = f"GROUP BY ALL HAVING count(DISTINCT _group) >= {plan.specification.suppress_under}"
+    with _engine(plan) as connection:
+        rows = f"read_parquet({list_literal(dealt)}, hive_partitioning = false)"
+        return scalar(connection, f"COPY (SELECT {event} AS event FROM {rows} {shared}) TO {target} (FORMAT parquet)")
+
+
 def _has_patient(table: WarehouseTable) -> bool:
     return PATIENT_KEY in table.column_types()
 
@@ -249,6 +288,9 @@ def _write(plan: BuildPlan, part: OutputFile) -> int:
     target.parent.mkdir(exist_ok=True, mode=0o700)
     names = ", ".join(f'"{choice.name}"' for choice in chosen.columns)
     rows = f"read_parquet({list_literal(dealt)})" if dealt else f"({_rows_in_form(plan, Slice(part.table, 0, (), 1))})"
+    if dealt and (columns := _events(plan, part.table)):
+        shared = f"(FROM read_parquet({literal(plan.shared_events(part.table))}))"
+        rows += f" WHERE {event_sql(columns)} IN {shared}"
     with _engine(plan) as connection:
         connection.execute("SET preserve_insertion_order = true")
         return scalar(

@@ -46,6 +46,10 @@ class BuildPlan:
         """The rows of a summary before they take their forms."""
         return self.folder / "work" / f"{table}.parquet"
 
+    def shared_events(self, table: str) -> Path:
+        """What the events of a table say that enough patients share."""
+        return self.folder / "work" / f"shared-{table}.parquet"
+
     def kept_values(self, table: str, column: str) -> Path:
         """Values of a column that enough patients share."""
         return self.folder / "work" / f"kept-{table}.{column}.parquet"

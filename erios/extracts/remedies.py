@@ -13,7 +13,7 @@ from erios.extracts.generalisation.columns import RESULTS, Kind, forms_of, kind_
 from erios.extracts.generalisation.dates import ClockPrecision, DatePolicy
 from erios.extracts.risk.summary_search import SummaryChoice
 from erios.extracts.specification import PATIENT_KEY, Choice, Specification, TableChoice
-from erios.extracts.stay_summary import COLUMNS, STAYS, needs_of
+from erios.extracts.stay_summary import COLUMNS, LABORATORY, STAYS, needs_of
 
 if TYPE_CHECKING:
     from etl.tables import WarehouseTable
@@ -22,22 +22,52 @@ if TYPE_CHECKING:
 Tables = Mapping[str, "WarehouseTable"]
 _COMMONEST = "commonest:20"
 _FINER = (DatePolicy.EXACT, DatePolicy.SHIFTED)
+_SAMPLE = 50
 
 
-def coarser(specification: Specification, tables: Tables, *, each: bool) -> Iterator[tuple[str, Specification]]:
-    """Remedies that keep the tables: rounding, coarser time, fewer codes; ``each`` by itself, then all together."""
+def coarser(
+    specification: Specification, tables: Tables, threshold: int, *, each: bool
+) -> Iterator[tuple[str, Specification]]:
+    """Remedies that keep most tables: rounding, coarser time, fewer codes, results by stay, rare events left out, a
+    sample of the patients; ``each`` by itself, then all together but the sample, which coarsens nothing."""
     steps: Mapping[str, Callable[[Specification], Specification]] = {
         "round": lambda wanted: _formed(wanted, tables, _rounded),
         "codes": lambda wanted: _formed(wanted, tables, _fewer_codes),
         "times": _coarser_times,
+        "rare": lambda wanted: replace(wanted, suppress_under=max(threshold, wanted.suppress_under or 0)),
+        "laboratory": _results_by_stay,
     }
     for name, step in steps.items():
         if each:
             yield name, step(specification)
+    if each and not specification.sample:
+        yield "sample", replace(specification, sample=_SAMPLE)
     both = specification
     for step in steps.values():
         both = step(both)
     yield "all", _formed(both, tables, _coarsest)
+
+
+def _results_by_stay(specification: Specification) -> Specification:
+    """Mean, least and greatest of each analysis and stay in the place of results, where it asks for these."""
+    columns = laboratory_columns(specification)
+    if len(columns) < 2:
+        return specification
+    others = tuple(table for table in specification.tables if table.name not in ("observation", LABORATORY))
+    return replace(specification, tables=(*others, _laboratory(columns, "analyte")))
+
+
+def laboratory_columns(specification: Specification) -> tuple[str, ...]:
+    """The columns of the summary of results that may be made of what the specification asks for."""
+    asked = set(specification.columns())
+    return tuple(column.name for column in COLUMNS[LABORATORY] if set(column.needs) <= asked)
+
+
+def _laboratory(columns: tuple[str, ...], form: str) -> TableChoice:
+    forms = {"code_loinc": "rare"}
+    why = "moyenne, minimum et maximum par séjour, proposés par le rapport de risque"
+    choices = (Choice(name, forms.get(name, form), why) for name in columns)
+    return TableChoice(LABORATORY, (Choice(PATIENT_KEY, "study-key", "relier les tables"), *choices))
 
 
 def summarised(specification: Specification, choice: SummaryChoice) -> Specification:

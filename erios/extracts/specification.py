@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from etl.tables import WarehouseTable
 
 PATIENT_KEY = "patient_key"
-_FIELDS = {"cohort", "tables", "dates", "clock", "stays", "destination"}
+_FIELDS = {"cohort", "tables", "dates", "clock", "stays", "sample", "suppress_under", "destination"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class TableChoice:
 class Specification:
     """What an extract is to hold; ``clock``: what shifted instants keep of the time of day, and ``clock_why`` what for;
     ``stays``: at most so many of a patient's stays, drawn with the study's key, are in the summaries (None: all);
-    ``exceptional``: columns that leave on the DPO's explicit decision only."""
+    ``sample``: so many percent of the cohort's patients, drawn with the study's key (None: all); ``suppress_under``:
+    rows of events that fewer patients share are left out (None: none); ``exceptional``: columns that leave on the DPO's
+    explicit decision only."""
 
     cohort: Criterion
     tables: tuple[TableChoice, ...]
@@ -62,6 +64,8 @@ class Specification:
     clock: ClockPrecision = ClockPrecision.DAY
     clock_why: str = ""
     stays: int | None = None
+    sample: int | None = None
+    suppress_under: int | None = None
 
     def table(self, name: str) -> TableChoice:
         """The choice of this table, which is in it."""
@@ -108,7 +112,7 @@ def read_specification(raw: Any, views: Path) -> Specification:
         _destination(raw),
         tuple(_exceptional(tables, warehouse)),
         *_clock(raw),
-        _stays(raw),
+        *(_whole_number(raw, name) for name in _NUMBERS),
     )
 
 
@@ -137,11 +141,19 @@ def _clock(raw: Mapping[str, Any]) -> tuple[ClockPrecision, str]:
     return ClockPrecision(precision), why.strip()
 
 
-def _stays(raw: Mapping[str, Any]) -> int | None:
-    stays = raw.get("stays")
-    if stays is not None and (not isinstance(stays, int) or isinstance(stays, bool) or not 1 <= stays <= 1000):
-        raise InputError("stays: a whole number from 1 to 1000, or null for all")
-    return stays
+_NUMBERS = {
+    "stays": (1, 1000, "all"),
+    "sample": (1, 99, "all of the patients"),
+    "suppress_under": (2, 1_000_000, "no suppression"),
+}
+"""Fields that are whole numbers: least, most, and what null stands for."""
+
+
+def _whole_number(raw: Mapping[str, Any], name: str) -> int | None:
+    value, (least, most, otherwise) = raw.get(name), _NUMBERS[name]
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most):
+        raise InputError(f"{name}: a whole number from {least} to {most}, or null for {otherwise}")
+    return value
 
 
 def _destination(raw: Mapping[str, Any]) -> str:
@@ -207,6 +219,8 @@ def dump_specification(specification: Specification) -> dict[str, Any]:
         "dates": str(specification.dates),
         "clock": {"as": str(specification.clock), "why": specification.clock_why},
         "stays": specification.stays,
+        "sample": specification.sample,
+        "suppress_under": specification.suppress_under,
         "destination": specification.destination,
         "tables": {
             table.name: {choice.name: {"why": choice.why, "as": choice.form} for choice in table.columns}
@@ -240,7 +254,8 @@ def difference(old: Specification | None, new: Specification, language: str = "f
     if old is None:
         return []
     with using(language):
-        cohort, dates, destination, clock, stays, every = map(gettext, _PARTS)
+        cohort, dates, destination, clock = map(gettext, _PARTS)
+        every, *numbers = map(gettext, (_ALL, *_COUNTED.values()))
     lines = []
     if canonical_json(old.cohort) != canonical_json(new.cohort):
         lines.append(f"{cohort}: {describe(old.cohort, language)} → {describe(new.cohort, language)}")
@@ -249,8 +264,9 @@ def difference(old: Specification | None, new: Specification, language: str = "f
     if old.clock != new.clock:
         old_clock, new_clock = (describe_level(f"clock:{one.clock}", language) for one in (old, new))
         lines.append(f"{clock}: {old_clock} → {new_clock}")
-    if old.stays != new.stays:
-        lines.append(f"{stays}: {old.stays or every} → {new.stays or every}")
+    for field, words in zip(_COUNTED, numbers, strict=True):
+        if getattr(old, field) != getattr(new, field):
+            lines.append(f"{words}: {getattr(old, field) or every} → {getattr(new, field) or every}")
     if old.destination != new.destination:
         lines.append(f"{destination}: {old.destination} → {new.destination}")
     return [*lines, *_columns_changed(old, new, language)]
@@ -278,6 +294,10 @@ _PARTS = (
     mark("dates"),
     mark("destination"),
     mark("heures"),
-    mark("séjours par patient"),
-    mark("tous"),
 )
+_ALL = mark("tous")
+_COUNTED = {
+    "stays": mark("séjours par patient"),
+    "sample": mark("patients tirés au sort, en pour cent"),
+    "suppress_under": mark("patients au moins pour qu'un événement sorte"),
+}

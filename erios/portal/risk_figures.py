@@ -5,7 +5,7 @@ Owns words and measures only; every figure comes from ``erios.extracts.risk``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from erios.extracts.generalisation.vocabulary import describe_level
@@ -18,8 +18,8 @@ _EDGES = ((1, 1), (2, 4), (5, 10), (11, 19), (20, 49), (50, 99), (100, None))
 _BAR = 320.0
 
 
-def figures(report: RiskReport) -> dict[str, Any]:
-    """What the page shows of a report."""
+def figures(report: RiskReport, joins: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """What the page shows of a report; ``joins``: the linkage attacks on the extract as it is."""
     names = {quasi.name: gettext(quasi.fr) for quasi in report.quasi}
     return {
         "enough": report.enough,
@@ -30,7 +30,7 @@ def figures(report: RiskReport) -> dict[str, Any]:
         "limit": _percent(report.limit),
         "beyond_limit": _percent(report.reidentified) if _is_beyond(report) else "",
         "sentences": _sentences(report),
-        "remedies": [_remedy(remedy, number) for number, remedy in enumerate(report.remedies, 1)],
+        "remedies": [_remedy(remedy, number, report, joins) for number, remedy in enumerate(report.remedies, 1)],
         "attacks": [_attack(attack) for attack in report.attacks],
         "sensitive": [_sensitive(column) for column in report.sensitive],
     }
@@ -127,7 +127,10 @@ _TECHNIQUES = {
     "round": mark("résultats arrondis à ce qui compte pour l'analyse"),
     "codes": mark("codes regroupés, les plus partagés seuls gardés"),
     "times": mark("dates en blocs propres à chaque patient"),
-    "all": mark("arrondis, codes regroupés et dates en blocs, ensemble"),
+    "rare": mark("événements que trop peu de patients partagent retirés"),
+    "laboratory": mark("résultats remplacés par leur moyenne, minimum et maximum par séjour"),
+    "sample": mark("la moitié des patients, tirés au sort avec la clé de l'étude"),
+    "all": mark("le tout ensemble : arrondis, codes regroupés, dates en blocs, résultats par séjour, rares retirés"),
 }
 _KNOWN = (1, 3, 5, 10)
 
@@ -159,29 +162,83 @@ _RECORD = mark(
 )
 
 
-def _remedy(remedy: Remedy, number: int) -> dict[str, Any]:
-    """A proposal with every measure of it."""
-    found = {(attack.attacker, attack.known): attack.reidentified for attack in remedy.attacks}
+def _remedy(remedy: Remedy, number: int, report: RiskReport, joins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A proposal with what it does to every measure."""
+    specification = remedy.specification
     return {
         "number": number,
         "technique": gettext(_TECHNIQUES[remedy.technique]),
         "columns": [
             f"{table}.{name} ({describe_level(choice['as'])})"
-            for table, columns in remedy.specification["tables"].items()
+            for table, columns in specification["tables"].items()
             for name, choice in columns.items()
             if choice["as"] not in ("study-key", "policy")
         ],
-        "stays": remedy.specification["stays"],
+        "stays": specification["stays"],
+        "sample": specification.get("sample"),
+        "suppress_under": specification.get("suppress_under"),
         "enough": remedy.enough,
-        "k": remedy.risk.k,
-        "under": _percent(remedy.risk.share_under),
-        "known": " · ".join(_percent(found.get(("random", n))) for n in _KNOWN),
-        "worst": _percent(found.get(("worst", _KNOWN[-1]))),
-        "record": _percent(remedy.trajectory.share if remedy.trajectory else None),
-        "rows": _percent(remedy.rows_kept),
+        "measures": _measures(remedy, report, joins),
         "auc": "" if remedy.auc is None else format_number(remedy.auc, 2),
         "finest": "" if remedy.auc_finest is None else format_number(remedy.auc_finest, 2),
     }
+
+
+def _measures(remedy: Remedy, report: RiskReport, joins: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Each measure of the extract as it is and as the proposal would make it."""
+    rows = [
+        (gettext(_CLASS), str(report.risk.k), str(remedy.risk.k)),
+        (gettext(_SMALL), _percent(report.risk.share_under), _percent(remedy.risk.share_under)),
+        *_found(remedy, report),
+        (gettext(_WHOLE), _record_of(report), _record_of(remedy)),
+        *_joined(remedy, joins),
+        (gettext(_ROWS), _percent(1.0), _percent(remedy.rows_kept)),
+    ]
+    return [{"measure": measure, "before": before, "after": after} for measure, before, after in rows]
+
+
+def _record_of(measured: Remedy | RiskReport) -> str:
+    return _percent(measured.trajectory.share if measured.trajectory else None)
+
+
+def _found(remedy: Remedy, report: RiskReport) -> Iterator[tuple[str, str, str]]:
+    """Shares found by each attacker with one to ten facts."""
+    before, after = (
+        {(attack.attacker, attack.known): attack.reidentified for attack in attacks}
+        for attacks in (report.attacks, remedy.attacks)
+    )
+    for attacker, known in after:
+        words = gettext(_FACTS[attacker], n=known)
+        yield words, _percent(before.get((attacker, known))), _percent(after[attacker, known])
+
+
+def _joined(remedy: Remedy, joins: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Shares found by joining to the warehouse and to other extracts."""
+    before = {join["with"]: join for join in joins}
+    for join in remedy.joins or ():
+        words = gettext(_WAREHOUSE) if join.other == "warehouse" else gettext(_EXTRACT, other=join.other)
+        now = before.get(join.other)
+        yield (
+            words,
+            _within(now["share"], now["low"], now["high"]) if now else _percent(None),
+            _within(join.share, join.low, join.high),
+        )
+    if remedy.joins is None:
+        yield gettext(_WAREHOUSE), _percent(None), _percent(None)
+
+
+def _within(share: float, low: float, high: float) -> str:
+    return f"{_percent(share)} ({_percent(low)} – {_percent(high)})"
+
+
+_CLASS, _SMALL = mark("plus petite classe (k)"), mark("patients en classe trop petite")
+_FACTS = {
+    "random": mark("retrouvés avec {n} faits au hasard"),
+    "worst": mark("retrouvés avec les {n} faits les plus rares"),
+}
+_WHOLE, _ROWS = mark("retrouvés avec le parcours entier"), mark("lignes gardées")
+_WAREHOUSE = mark("retrouvés par rapprochement avec l'entrepôt")
+_EXTRACT = mark("retrouvés par rapprochement avec l'extrait {other}")
 
 
 def _sensitive(column: SensitiveColumn) -> dict[str, str]:

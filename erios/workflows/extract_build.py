@@ -45,7 +45,7 @@ from erios.studies.extract_selectors import (
 from erios.translation import SOURCE
 from erios.view_texts import view_texts
 from erios.workflows.extract_files import draft_folder, locked, publish_draft
-from erios.workflows.extract_linkage import attack_by_linkage
+from erios.workflows.extract_linkage import attack_by_linkage, linkages_of_remedy
 from erios.workflows.extract_objections import check_objections
 from erios.workflows.extract_remedies import Trial, find_remedies
 from erios.workflows.spark_session import spark_session
@@ -187,7 +187,8 @@ def _assess_risk(
     make_folder(draft, 0o700)
     key = partial(study_key, settings.keyring, extract.study.number, release.key_id)
     try:
-        trial = Trial(report, specification, release, draft, knowledge, key, settings, RISK_SEED)
+        link = partial(linkages_of_remedy, extract, release, settings)
+        trial = Trial(report, specification, release, draft, knowledge, key, settings, RISK_SEED, link)
         report = replace(report, remedies=find_remedies(trial))
     finally:
         shutil.rmtree(draft, ignore_errors=True)

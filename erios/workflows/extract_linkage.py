@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from erios.checkout import PROJECT
-from erios.extracts.build import release_relations
+from erios.extracts.build import event_columns, event_sql, release_relations
 from erios.extracts.generalisation.columns import OTHER, Kind, Terms, column_sql, kind_of
 from erios.extracts.membership import write_truth
 from erios.extracts.risk import Linkage, link, link_rows, load_knowledge
+from erios.extracts.risk.linkage import TARGETS
+from erios.extracts.risk.report import Joined
 from erios.extracts.specification import PATIENT_KEY, Specification, TableChoice, extract_tables
 from erios.extracts.stay_summary import COLUMNS, summary_sql
 from erios.keys import study_key
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from erios.studies.models import Extract
     from etl.tables import WarehouseTable
 
-SEED = 20_240
+SEED, REMEDY_TARGETS = 20_240, 100
 WAREHOUSE = "warehouse"
 
 
@@ -44,30 +47,62 @@ def attack_by_linkage(
 
     ``attacks``: a line each, by what the extract was joined to; those that share no patient are left out.
     """
-    lines = [{"with": WAREHOUSE, **_figures(_with_warehouse(extract, specification, release, settings))}]
+    data = workshop_of(extract.number, settings) / "data"
+    joins = _linkages(extract, specification, release, settings, data, TARGETS)
+    return {"attacks": [{"with": other, **json.loads(linkage.to_json())} for other, linkage in joins]}
+
+
+def linkages_of_remedy(
+    extract: Extract, release: Release, settings: Settings, data: Path, specification: Specification
+) -> list[Joined]:
+    """The same attacks on what a remedy would make of the extract, which lies in ``data``, on fewer patients."""
+    joins = _linkages(extract, specification, release, settings, data, REMEDY_TARGETS)
+    return [Joined(o, j.targets, j.correct, j.share, j.low, j.high, j.chance) for o, j in joins]
+
+
+def _linkages(
+    extract: Extract, specification: Specification, release: Release, settings: Settings, data: Path, targets: int
+) -> Iterator[tuple[str, Linkage]]:
+    """What each attack finds, by what the extract is joined to; without those that share no patient."""
+    attacked = _Attacked(extract, specification, release, settings, data, targets)
+    yield WAREHOUSE, _with_warehouse(attacked)
     for other in extracts_with_data().exclude(study=extract.study).order_by("pk"):
-        linkage = _with_extract(extract, other, specification, release, settings)
+        linkage = _with_extract(attacked, other)
         if linkage.targets:
-            lines.append({"with": other.number, **_figures(linkage)})
-    return {"attacks": lines}
+            yield other.number, linkage
 
 
-def _figures(linkage: Linkage) -> dict[str, Any]:
-    return dict(json.loads(linkage.to_json()))
+@dataclass(frozen=True)
+class _Attacked:
+    """An extract whose data lie in ``data``, as ``specification`` says, and how many patients are looked for."""
+
+    extract: Extract
+    specification: Specification
+    release: Release
+    settings: Settings
+    data: Path
+    targets: int
+
+    @property
+    def key(self) -> PseudonymKey:
+        return _key(self.extract, self.settings)
+
+    def tables(self) -> dict[str, tuple[str, ...]]:
+        return _tables(self.specification)
+
+
+def _tables(specification: Specification) -> dict[str, tuple[str, ...]]:
+    return {table.name: table.names() for table in specification.tables}
 
 
 @contextmanager
-def _truth(
-    extract: Extract,
-    specification: Specification,
-    release: Release,
-    keys: list[PseudonymKey | None],
-    settings: Settings,
-) -> Iterator[Path]:
+def _truth(attacked: _Attacked, other: PseudonymKey | None) -> Iterator[Path]:
     """Who is who, for as long as an attack is judged."""
-    truth = draft_folder(workshop_of(extract.number, settings)).with_suffix(".truth")
+    settings = attacked.settings
+    truth = draft_folder(workshop_of(attacked.extract.number, settings)).with_suffix(".truth")
+    cohort, keys = attacked.specification.cohort, (attacked.key, other)
     try:
-        write_truth(truth, release, specification.cohort, keys, settings.load.task_memory_mb)
+        write_truth(truth, attacked.release, cohort, keys, settings.load.task_memory_mb)
         yield truth
     finally:
         truth.unlink(missing_ok=True)
@@ -77,37 +112,35 @@ def _key(extract: Extract, settings: Settings) -> PseudonymKey:
     return study_key(settings.keyring, extract.study.number, extract.key_id)
 
 
-def _common(truth: Path, settings: Settings) -> dict[str, Any]:
-    return {"seed": SEED, "memory_mb": settings.load.task_memory_mb, "scratch": truth.parent}
+def _common(attacked: _Attacked, truth: Path) -> dict[str, Any]:
+    memory_mb = attacked.settings.load.task_memory_mb
+    return {"seed": SEED, "targets": attacked.targets, "memory_mb": memory_mb, "scratch": truth.parent}
 
 
-def _with_extract(
-    extract: Extract, other: Extract, specification: Specification, release: Release, settings: Settings
-) -> Linkage:
-    keys: list[PseudonymKey | None] = [_key(extract, settings), _key(other, settings)]
-    with _truth(extract, specification, release, keys, settings) as truth:
+def _with_extract(attacked: _Attacked, other: Extract) -> Linkage:
+    with _truth(attacked, _key(other, attacked.settings)) as truth:
         return link(
-            workshop_of(extract.number, settings) / "data",
-            {table.name: table.names() for table in specification.tables},
-            folder_of(other, settings) / "data",
-            {table.name: table.names() for table in specification_of(other).tables},
+            attacked.data,
+            attacked.tables(),
+            folder_of(other, attacked.settings) / "data",
+            _tables(specification_of(other)),
             load_knowledge(PROJECT / "conf" / "risk.toml"),
             truth,
-            **_common(truth, settings),
+            **_common(attacked, truth),
         )
 
 
-def _with_warehouse(extract: Extract, specification: Specification, release: Release, settings: Settings) -> Linkage:
+def _with_warehouse(attacked: _Attacked) -> Linkage:
     """An attacker who has the warehouse puts its rows in the extract's forms, which its manifest tells; what is not
-    known is by how much dates were moved, and which stays were drawn."""
-    with _truth(extract, specification, release, [_key(extract, settings), None], settings) as truth:
+    known is by how much dates were moved, and which patients and stays were drawn."""
+    with _truth(attacked, None) as truth:
         return link_rows(
-            workshop_of(extract.number, settings) / "data",
-            {table.name: table.names() for table in specification.tables},
-            warehouse_rows(specification, release, truth, settings),
+            attacked.data,
+            attacked.tables(),
+            warehouse_rows(attacked.specification, attacked.release, truth, attacked.settings),
             load_knowledge(PROJECT / "conf" / "risk.toml"),
             truth,
-            **_common(truth, settings),
+            **_common(attacked, truth),
         )
 
 
@@ -117,10 +150,22 @@ def warehouse_rows(specification: Specification, release: Release, truth: Path, 
     terms = Terms(specification.dates, datetime.fromisoformat(release.created).year, specification.clock)
     members = f"(SELECT key_b AS patient_key, key_b AS study_key, 0 AS shift FROM read_parquet({literal(truth)}))"
     return {
-        table.name: _select(known[table.name], table, terms, _source(known[table.name], release, members), members)
+        table.name: _as_shared(
+            _select(known[table.name], table, terms, _source(known[table.name], release, members), members),
+            table.name,
+            event_columns(specification, known, table.name),
+        )
         for table in specification.tables
         if PATIENT_KEY in known[table.name].column_types()
     }
+
+
+def _as_shared(select: str, table: str, columns: tuple[str, ...]) -> str:
+    """Without the events that the extract leaves out because few share them: it holds none that say the same."""
+    if not columns:
+        return select
+    event = event_sql(columns)
+    return f"FROM ({select}) WHERE {event} IN (SELECT {event} FROM {identifier('rows_' + table)})"
 
 
 def _source(table: WarehouseTable, release: Release, members: str) -> str:

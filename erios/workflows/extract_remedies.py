@@ -20,7 +20,7 @@ from erios.extracts.generalisation.columns import Terms
 from erios.extracts.generalisation.dates import MOVED
 from erios.extracts.remedies import coarser, summarised, summary_columns
 from erios.extracts.risk import Knowledge, RiskReport, measure
-from erios.extracts.risk.report import Measures, Remedy, greatest_share
+from erios.extracts.risk.report import Joined, Measures, Remedy
 from erios.extracts.risk.summary_search import MOST_STAYS, Stays, read_stays, search, usefulness_of_finest
 from erios.extracts.specification import Specification, dump_specification, extract_tables, read_specification
 from erios.extracts.stay_summary import STAYS, summary_sql
@@ -34,9 +34,14 @@ itself on smaller ones. Summaries are tried always."""
 SUMMARIES, TARGETS = 3, 100
 
 
+Linkages = Callable[[Path, Specification], Sequence[Joined]]
+"""The linkage attacks on the data in a folder, which a specification describes."""
+
+
 @dataclass(frozen=True)
 class Trial:
-    """What remedies are tried on: the extract's report and specification, its release, and where to work."""
+    """What remedies are tried on: the extract's report and specification, its release, where to work, and how the data
+    are joined to all that they may be joined to."""
 
     report: RiskReport
     specification: Specification
@@ -46,6 +51,7 @@ class Trial:
     read_key: KeyReader
     settings: Settings
     seed: int
+    link: Linkages
 
     @property
     def memory_mb(self) -> int:
@@ -100,7 +106,8 @@ def _candidates(trial: Trial) -> Iterator[tuple[str, Specification, _Use]]:
             yield "summary", summarised(trial.specification, choice), figures
     if trial.rows <= MOST_ROWS:
         each = trial.rows <= MOST_ROWS_EACH
-        for name, specification in coarser(_without_images(trial.specification), tables, each=each):
+        kept = _without_images(trial.specification)
+        for name, specification in coarser(kept, tables, trial.report.threshold, each=each):
             yield name, specification, _Use()
 
 
@@ -141,9 +148,10 @@ def _tried(trial: Trial, technique: str, specification: Specification, use: _Use
     make_folder(folder, 0o700)
     try:
         measures = _measured(trial, wanted, folder)
+        joins = tuple(trial.link(folder / "data", wanted)) if measures.patients else ()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return Remedy(
+    remedy = Remedy(
         technique=technique,
         specification=content,
         patients=measures.patients,
@@ -151,18 +159,19 @@ def _tried(trial: Trial, technique: str, specification: Specification, use: _Use
         risk=measures.risk,
         attacks=measures.attacks,
         trajectory=measures.trajectory,
-        enough=_suffices(measures, trial),
+        enough=False,
         auc=use.auc,
         auc_low=use.low,
         auc_finest=use.finest,
+        joins=joins,
     )
+    return replace(remedy, enough=_suffices(remedy, trial))
 
 
-def _suffices(measures: Measures, trial: Trial) -> bool:
+def _suffices(remedy: Remedy, trial: Trial) -> bool:
     """Would it be cleared without an exception, as far as these measures go?"""
-    found = greatest_share(measures.attacks, measures.trajectory)
-    k = measures.risk.k or 0
-    return found is not None and found <= trial.knowledge.reidentified_limit and k >= trial.report.threshold
+    few = remedy.trajectory is not None and remedy.reidentified <= trial.knowledge.reidentified_limit
+    return few and (remedy.risk.k or 0) >= trial.report.threshold
 
 
 def _measured(trial: Trial, wanted: Specification, folder: Path) -> Measures:

@@ -41,11 +41,14 @@ def test_proposals_are_measured_shown_and_applied(assessed: Extract, erios: Run)
 
     assert report.trajectory is not None
     assert report.trajectory.share > 0.5
-    assert {"summary", "all"} >= {remedy.technique for remedy in report.remedies} - {"round", "codes", "times"}
+    tried = {remedy.technique for remedy in report.remedies}
+    assert tried - {"summary"} == {"round", "codes", "times", "rare", "laboratory", "sample", "all"}
     for remedy in report.remedies:
         assert len(remedy.attacks) == 20
+        assert [join.other for join in remedy.joins or ()] == ["warehouse"]
+        assert all(join.targets and join.low <= join.share <= join.high for join in remedy.joins or ())
         assert remedy.trajectory is not None
-        assert remedy.reidentified <= report.trajectory.share
+        assert remedy.technique == "sample" or remedy.reidentified <= report.trajectory.share
         assert remedy.enough == (remedy.reidentified <= 0.09 and (remedy.risk.k or 0) >= report.threshold)
     assert [remedy.enough for remedy in report.remedies] == sorted((r.enough for r in report.remedies), reverse=True)
     assert linkages_of(assessed)[0]["with"] == "warehouse"
@@ -58,6 +61,8 @@ def test_proposals_are_measured_shown_and_applied(assessed: Extract, erios: Run)
     folder = assessed.number
     page = client("ada").get(f"/extraits/{folder}/").content.decode()
     assert "Appliquer la proposition 1" in page
+    assert_every_measure_is_shown(client("dpo").get(f"/extraits/{folder}/").content.decode(), report)
+    assert "by joining:" in erios("dpo", "extract", "show", folder)[1]
     posted = {"number": "1", "revision": assessed.revision}
     client("ada").post(f"/extraits/{folder}/action/apply a proposal/", posted)
     applied = Extract.objects.get(pk=assessed.pk)
@@ -65,6 +70,18 @@ def test_proposals_are_measured_shown_and_applied(assessed: Extract, erios: Run)
     assert changes_of(applied)[0][1]
     assert specification_of(applied).tables
     assert "extract.apply-a-proposal" in {event.action for event in read_events(_settings())}
+
+
+def assert_every_measure_is_shown(page: str, report: RiskReport) -> None:
+    """What each proposal does to k, to one to ten facts by chance and the rarest, whole records, joins, rows."""
+    for words in (
+        *(f"retrouvés avec {n} faits au hasard" for n in range(1, 11)),
+        *(f"retrouvés avec les {n} faits les plus rares" for n in range(1, 11)),
+        "retrouvés avec le parcours entier",
+        "retrouvés par rapprochement avec l&#x27;entrepôt",
+        "lignes gardées",
+    ):
+        assert page.count(words) >= len(report.remedies), words
 
 
 def _settings() -> Any:

@@ -206,13 +206,27 @@ class Measures:
 
 
 @dataclass(frozen=True)
+class Joined:
+    """How often one finds a patient who joins an extract to ``other``, the warehouse or another study's extract."""
+
+    other: str
+    targets: int
+    correct: int
+    share: float
+    low: float
+    high: float
+    chance: float
+
+
+@dataclass(frozen=True)
 class Remedy:
     """A specification that would lower the risk, and every measure of the extract that it gives.
 
     ``technique``: what it does, by name; ``specification``: its JSON form, ready to be applied. ``rows_kept``: rows of
     all tables, as a share of those of now. ``auc``: of a plain logistic model of a return within thirty days on the
     summaries, by cross-validation, with the lower end of its 95 % interval and the same on the finest summary
-    (``auc_finest``); None where the extract has no summary, or too few returns.
+    (``auc_finest``); None where the extract has no summary, or too few returns. ``joins``: the linkage attacks on it;
+    None in a report of an earlier version.
     """
 
     technique: str
@@ -226,11 +240,12 @@ class Remedy:
     auc: float | None = None
     auc_low: float | None = None
     auc_finest: float | None = None
+    joins: tuple[Joined, ...] | None = None
 
     @property
     def reidentified(self) -> float:
-        """The greatest share of patients that an attacker finds."""
-        return greatest_share(self.attacks, self.trajectory) or 0.0
+        """The greatest share of patients that an attacker finds; of drawn ones, the lower end of its interval."""
+        return max([greatest_share(self.attacks, self.trajectory) or 0.0, *(join.low for join in self.joins or ())])
 
 
 def greatest_share(attacks: tuple[Attack, ...], trajectory: Trajectory | None) -> float | None:

@@ -73,7 +73,7 @@ def extract(request: StaffRequest, number: str) -> HttpResponse:
         "runs": visible_runs(request.user).filter(extract=found),
         "report": report,
         "linkages": selectors.linkages_of(found),
-        "risk": risk_figures.figures(report) if report else None,
+        "risk": risk_figures.figures(report, selectors.linkages_of(found)) if report else None,
         "exact": reads_figures(facts, request.user.person),
         "reads_overlaps": reads_overlaps(request.user.person),
         "ends": timezone.localdate() + timedelta(days=365),

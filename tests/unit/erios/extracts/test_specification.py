@@ -48,7 +48,16 @@ def test_a_specification_is_read_back_as_it_was_written() -> None:
         ({"dates": "day"}, "dates: one of exact, shifted, blocks, month, year"),
         ({"destination": "x" * 201}, "destination: a text of at most 200 characters"),
         ({"cohort": {"sex": "x"}}, "cohort.sex: 'x' is not one of"),
-        ({"more": 1}, "a specification has the fields clock, cohort, dates, destination, stays, tables"),
+        (
+            {"more": 1},
+            "a specification has the fields clock, cohort, dates, destination, sample, stays, suppress_under, tables",
+        ),
+        ({"sample": 0}, "sample: a whole number from 1 to 99, or null for all of the patients"),
+        ({"sample": True}, "sample: a whole number from 1 to 99"),
+        ({"sample": 100}, "sample: a whole number from 1 to 99"),
+        ({"suppress_under": 1}, "suppress_under: a whole number from 2 to 1000000, or null for no suppression"),
+        ({"suppress_under": "11"}, "suppress_under: a whole number from 2"),
+        ({"stays": 1.5}, "stays: a whole number from 1 to 1000, or null for all"),
         (
             {"tables": {"condition": {"code": "x", "code_icd10": {"why": "x", "as": "chapter"}}}},
             "tables.condition: code tells what code_icd10 as 'chapter' hides",
@@ -79,8 +88,11 @@ def test_columns_and_cohorts_beyond_the_approval_are_named() -> None:
 def test_a_difference_has_a_line_for_each_change() -> None:
     old = read_specification(BASE, VIEWS)
     columns = {"gender": "other", "departement": {"why": "z", "as": "region"}}
-    new = {**BASE, "dates": "year", "tables": {"patient": columns}}
+    new = {**BASE, "dates": "year", "sample": 50, "suppress_under": 11, "tables": {"patient": columns}}
 
     assert difference(None, old) == []
     assert difference(old, old) == []
-    assert len(difference(old, read_specification(new, VIEWS))) == 4
+    lines = difference(old, read_specification(new, VIEWS))
+    assert len(lines) == 6
+    assert any(line.endswith("tous → 50") for line in lines)
+    assert any(line.endswith("tous → 11") for line in lines)
