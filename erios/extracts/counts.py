@@ -6,6 +6,7 @@ A true count must never leave this module: not in a result, an error or a log.
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ from erios.extracts.criteria.compile import tables
 from erios.extracts.criteria.model import nodes
 from erios.extracts.differencing import (
     MAX_LEAVES,
+    BlurredLimits,
     Flags,
     Groups,
     Naming,
@@ -153,6 +155,7 @@ class Counter:
         self._keys = np.sort(np.asarray(engine.record_keys(), dtype=np.int64))
         self.patients = patient_digests(secret, self._keys.tolist())
         """Digests of the release's patients: a ledger that answers about it has them all in its roster."""
+        self.limits = BlurredLimits(secret, parameters)
         self._places: tuple[Roster | None, NDArray[np.intp]] = (None, np.empty(0, dtype=np.intp))
         self._kept: OrderedDict[Leaf, Packed] = OrderedDict()
         self._lock = Lock()
@@ -192,7 +195,7 @@ class Counter:
 
     def _answers(self, questions: Sequence[Criterion], ledger: Ledger) -> tuple[list[Answer], Entry, Groups]:
         """An answer to each question, in order, what they add to the ledger, and its groups with theirs."""
-        layer, values = Groups(self.parameters.threshold, ledger.groups), dict(ledger.values)
+        layer, values = Groups(self.parameters.threshold, ledger.groups, self.limits), dict(ledger.values)
         answers: dict[Key, Answer] = {}
         new = []
         for question in questions:
@@ -207,24 +210,31 @@ class Counter:
     def _answer(self, question: Criterion, ledger: Ledger, layer: Groups, values: dict[int, int | None]) -> Answer:
         """What one question is answered with; the layer and the values go on."""
         naming = Naming(layer)
-        who, exact = self._answered(question, ledger, naming)
-        size, least = int(np.count_nonzero(who)), self.parameters.threshold
+        who, taken, exact = self._answered(question, ledger, naming)
         group, value, fresh = None, None, False
-        if size >= least:
+        if np.count_nonzero(who) >= self.parameters.threshold:
             group = naming.place(who)
             self._name_changes(question, group, ledger, naming)
-        if group is not None and size - naming.drift >= least:
+        if group is not None and np.count_nonzero(taken) - naming.drift >= self._least(taken):
             fresh = group not in values
+            enough = exact >= self.parameters.threshold
             if fresh:
-                values[group] = self._shown(who, ledger.roster) if exact >= least else None
-            value = values[group] if exact >= least else None
+                values[group] = self._shown(who, ledger.roster) if enough else None
+            value = values[group] if enough else None
         text = canonical_json(question)
         return Answer(self.release.id, text, digest(question), value, group, tuple(naming.named), fresh)
 
-    def _answered(self, question: Criterion, ledger: Ledger, naming: Naming) -> tuple[Flags, int]:
-        """Whom the answer is about, and how many meet the question exactly.
+    def _least(self, taken: Flags) -> int:
+        """How many patients it takes for a count to be shown, of those whom the question, with each leaf taken for the
+        group that it nearly is, is about: two questions that are the same then are shown both, or masked both."""
+        about = b"group " + hashlib.sha256(pack(taken).tobytes()).digest()
+        return disclosure.blurred_limit(self._secret, about, self.parameters)
 
-        Each leaf is taken for the group that it nearly is first, so that nothing after can tell it from that group.
+    def _answered(self, question: Criterion, ledger: Ledger, naming: Naming) -> tuple[Flags, Flags, int]:
+        """Whom the answer is about; who meets the question with each leaf taken for the group that it nearly is; and
+        how many meet it exactly, which are as many but for ``naming.drift`` at most.
+
+        Each leaf is taken for that group first, so that nothing after can tell it from that group.
         """
         question = canonical(question)
         exact_of = {leaf: self._wide(who, ledger.roster) for leaf, who in self._leaves(question).items()}
@@ -233,7 +243,8 @@ class Counter:
         of = {leaf: naming.nearest_leaf(who) for leaf, who in exact_of.items()}
         everybody = reduce(np.logical_or, of.values(), naming.nearest(patients))
         small = {part: self._small_parts(part, of, everybody) for part in nodes(question)}
-        return evaluate_named(question, of, small, everybody, naming), exact
+        taken = evaluate(question, of, everybody)
+        return evaluate_named(question, of, small, everybody, naming), taken, exact
 
     def _small_parts(self, node: Criterion, of: dict[Leaf, Flags], everybody: Flags) -> Flags:
         smooth = without_small_parts(node, list(of), of, everybody, self.parameters.threshold)

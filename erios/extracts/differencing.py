@@ -9,8 +9,9 @@ threshold: none of 0 … threshold - 1 may be told from another.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from erios.extracts.criteria import And, Criterion, Leaf, Not, Or
+from erios.governance.disclosure import Parameters, blurred_limit
 
 Flags: TypeAlias = NDArray[np.bool_]
 Packed: TypeAlias = NDArray[np.uint8]
@@ -83,6 +85,29 @@ def _as_neighbours(small: NDArray[np.intp], big: NDArray[np.intp], truth: Flags,
     return votes > 0
 
 
+class Limits:
+    """By how many patients two groups may differ and be taken for one another: the same for all pairs."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def of(self, one: Packed, other: Packed) -> int:
+        """Of these two."""
+        return self.most
+
+
+class BlurredLimits(Limits):
+    """A limit of its own for each pair, drawn by key."""
+
+    def __init__(self, secret: bytes, parameters: Parameters) -> None:
+        super().__init__(parameters.threshold + parameters.blur)
+        self._secret, self._parameters = secret, parameters
+
+    def of(self, one: Packed, other: Packed) -> int:
+        pair = sorted((one.tobytes(), other.tobytes()))
+        return blurred_limit(self._secret, b"pair " + hashlib.sha256(b"\0".join(pair)).digest(), self._parameters)
+
+
 class Groups:
     """The groups that were named so far, each once, in order: one that is nearly another is taken for it.
 
@@ -91,8 +116,9 @@ class Groups:
     layer over what the hospital named.
     """
 
-    def __init__(self, threshold: int, below: Groups | None = None) -> None:
+    def __init__(self, threshold: int, below: Groups | None = None, limits: Limits | None = None) -> None:
         self.threshold = threshold
+        self._limits = limits or Limits(threshold)
         self._below = below
         self._first = len(below) if below else 0
         self._packed: list[bytes] = []
@@ -117,14 +143,30 @@ class Groups:
         """The groups of this layer."""
         return tuple(self.packed(self._first + n) for n in range(len(self._packed)))
 
-    def near(self, packed: Packed, within: int) -> int | None:
-        """The place of the earliest group that differs from this one by fewer than ``within`` patients."""
-        earlier = self._below.near(packed, within) if self._below else None
-        if earlier is not None or not self._sizes:
-            return earlier
-        apart = np.abs(np.array(self._sizes) - count_bits(packed))
-        places = (self._first + int(n) for n in np.flatnonzero(apart < within))
-        return next((place for place in places if count_apart(self.packed(place), packed) < within), None)
+    def near(self, packed: Packed) -> int | None:
+        """The place of the earliest group that differs from this one by fewer patients than the limit of the two."""
+        return next(
+            (place for place, apart in self._within(packed, self._limits.most) if self._is_near(place, packed, apart)),
+            None,
+        )
+
+    def same(self, packed: Packed) -> int | None:
+        """The place of exactly this group."""
+        return next((place for place, _apart in self._within(packed, 1)), None)
+
+    def _is_near(self, place: int, packed: Packed, apart: int) -> bool:
+        return apart < self.threshold or apart < self._limits.of(self.packed(place), packed)
+
+    def _within(self, packed: Packed, within: int) -> Iterator[tuple[int, int]]:
+        """Place and distance of each group that differs by fewer than so many patients, the earliest first."""
+        if self._below:
+            yield from self._below._within(packed, within)
+        apart = np.abs(np.array(self._sizes, dtype=np.int64) - count_bits(packed))
+        for n in np.flatnonzero(apart < within):
+            place = self._first + int(n)
+            distance = count_apart(self.packed(place), packed)
+            if distance < within:
+                yield place, distance
 
 
 class Naming:
@@ -143,7 +185,7 @@ class Naming:
         if np.count_nonzero(who) < self.layer.threshold:
             return who
         packed = pack(who)
-        place = self.layer.near(packed, self.layer.threshold)
+        place = self.layer.near(packed)
         place = self.layer.add(packed) if place is None else place
         self.named[place] = None
         return unpack(self.layer.packed(place), len(who))
@@ -157,7 +199,7 @@ class Naming:
     def place(self, who: Flags) -> int:
         """Where exactly this group stands, which is named from now on if it was not."""
         packed = pack(who)
-        place = self.layer.near(packed, 1)
+        place = self.layer.same(packed)
         place = self.layer.add(packed) if place is None else place
         self.named[place] = None
         return place

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from erios.extracts.differencing import Groups, Naming, Overlaps, Packed, is_overexposed
+from erios.extracts.differencing import Groups, Limits, Naming, Overlaps, Packed, is_overexposed
 from erios.governance.disclosure import Account, Parameters
 
 Digests: TypeAlias = NDArray[np.int64]
@@ -137,12 +137,12 @@ class Ledger:
         """Give the patients of a release their places."""
         self.roster.add(self.roster.missing(digests))
 
-    def publish(self, release: str, figures: Iterable[Figure]) -> tuple[list[int], Entry]:
+    def publish(self, release: str, figures: Iterable[Figure], limits: Limits | None = None) -> tuple[list[int], Entry]:
         """Values of figures that everybody may read, on the hospital's own account, and what they add to the ledger.
 
         A figure about nearly the group that it was about in an earlier release keeps its value.
         """
-        layer = Groups(self.threshold, self.groups)
+        layer = Groups(self.threshold, self.groups, limits)
         values, new = [], []
         for figure in figures:
             answer = self._published(release, figure, layer)

@@ -28,7 +28,8 @@ class Parameters:
     ``person`` to one person in ``days`` days over all studies, ``before_submission`` of these for drafts.
 
     ``looks`` says how precisely people of one circle may come to know one group by crossing their answers: never better
-    than the mean of that many fresh answers. The threshold may be raised and never lowered.
+    than the mean of that many fresh answers. ``blur``: up to so many patients over the threshold, whether a group is
+    small, or near another, is drawn by key. The threshold may be raised and never lowered.
     """
 
     threshold: int = THRESHOLD
@@ -39,6 +40,7 @@ class Parameters:
     before_submission: int = 100
     days: int = 365
     looks: float = 4.0
+    blur: int = 33
 
     def __post_init__(self) -> None:
         """UsageError for parameters that would not protect."""
@@ -48,6 +50,8 @@ class Parameters:
             raise UsageError("disclosure noise: bound is 1 or more, variance is above 0 and at most bound²/3")
         if min(self.budget, self.person, self.before_submission, self.days, self.looks) < 1:
             raise UsageError("disclosure budget, person, before_submission, days and looks: each is 1 or more")
+        if self.blur < THRESHOLD:
+            raise UsageError(f"disclosure blur {self.blur}: {THRESHOLD} is the least allowed")
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,19 @@ def show(secret: bytes, count: int, key_sum: int, parameters: Parameters) -> Sho
     perturbed = count + cell_noise(secret, count, key_sum, parameters)
     hidden = count < parameters.threshold or perturbed < parameters.threshold
     return Shown(None if hidden else perturbed, parameters.threshold)
+
+
+def blurred_limit(secret: bytes, about: bytes, parameters: Parameters) -> int:
+    """From how many patients on a group is not small (or two groups are not near): the threshold to threshold + blur.
+
+    With one limit for all, whoever sees where a count appears, or where two answers part, would learn that exactly 11
+    patients lie there: a scan of such places tells of one patient whether they are among them. Each question, and each
+    pair of groups, has a limit of its own. P(limit > n) falls from 1 to 0 as cos², so that seeing which side of its
+    limit a group lies on tells equally little wherever it lies: the Fisher information is (π / 2 (blur + 1))² · 4.
+    """
+    digest = hmac.digest(secret, b"limit " + about, "sha256")
+    angle = math.acos(math.sqrt(int.from_bytes(digest[:8], "big") / 2**64))
+    return parameters.threshold + int((parameters.blur + 1) * angle * 2 / math.pi)
 
 
 def round_count(count: int, threshold: int = THRESHOLD) -> int:

@@ -140,7 +140,7 @@ def publish(counter: Counter, figures: Sequence[Figure]) -> list[int]:
     """Put figures of a release that are the same for everybody on the hospital's own account; the values to show."""
     enrol(counter)
     with open_ledger() as ledger:
-        values, entry = ledger.publish(counter.release.id, figures)
+        values, entry = ledger.publish(counter.release.id, figures, counter.limits)
         rows = keep(entry, ledger)
         record([Draft("ledger.publish", counter.release.id, details={"figures": len(values)})], by=None, rows=rows)
     return values

@@ -4,8 +4,8 @@ The attacker knows a result v of a patient, the lowest of an analyte, and wants 
 diagnosis. Two questions differ by that patient alone: "result under v and diagnosis", "result of v or less and
 diagnosis". Where the answers are equal the attacker says "no", where they differ "yes"; where one is refused it draws.
 Half of the patients have the diagnosis, so who knows nothing is right once in two. The two questions are asked in two
-drafts, by two people, in two nights, with another criterion that makes the groups small, or one of them as the cohort
-of an extract whose page the team reads.
+drafts, by two people, in two nights, in all of these at once, with another criterion that makes the groups small, or
+one of them as the cohort of an extract whose page the team reads.
 """
 
 from __future__ import annotations
@@ -162,6 +162,12 @@ def nights(hospital: Hospital, pair: Pair) -> bool:
     return first != hospital.count(pair.reaching, "ada", f"draft {pair.number}", night=1)
 
 
+def together(hospital: Hospital, pair: Pair) -> bool:
+    """Two people who share no study, each in a draft of their own, and a load in between."""
+    first = hospital.count(pair.under, "ada", f"draft {pair.number} a", night=0)
+    return first != hospital.count(pair.reaching, "bob", f"draft {pair.number} b", night=1)
+
+
 def extract_page(hospital: Hospital, pair: Pair) -> bool:
     """A count of a draft, and an extract's page as the team reads it: is it nearly what was counted?"""
     hospital.count(pair.under, "ada", f"draft {pair.number}")
@@ -177,6 +183,7 @@ ATTACKS: dict[str, tuple[Attack, bool]] = {
     "small groups": (drafts, True),
     "accounts": (accounts, False),
     "nights": (nights, False),
+    "together": (together, False),
     "extract page": (extract_page, False),
 }
 

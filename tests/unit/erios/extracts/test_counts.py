@@ -96,7 +96,7 @@ def test_small_group_is_masked_and_leaves_no_trace_beside_another(group):
 def test_what_fewer_than_eleven_meet_exactly_is_masked_whatever_the_group_that_answers(exact, shown, monkeypatch):
     counter = _counter()
     answered = counter._answered
-    monkeypatch.setattr(counter, "_answered", lambda *asked: (answered(*asked)[0], exact))
+    monkeypatch.setattr(counter, "_answered", lambda *asked: (*answered(*asked)[:2], exact))
 
     assert (Desk().ask(counter, _tens(20, 50)).total.value is not None) == shown
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from erios.extracts.differencing import Groups, Naming, Overlaps, count_apart, is_overexposed, pack, unpack
+from erios.extracts.differencing import (
+    BlurredLimits,
+    Groups,
+    Naming,
+    Overlaps,
+    count_apart,
+    is_overexposed,
+    pack,
+    unpack,
+)
+from erios.governance.disclosure import Parameters
 
 PATIENTS, THRESHOLD = 500, 11
 
@@ -80,3 +90,19 @@ def test_exposure_is_that_of_plain_linear_algebra(groups, answers):
     for looks in (0.5, 0.9, 1.5, 4.0):
         expected = any(v < 1 / (1 / g.sum() + looks / 100) for v, g in zip(left, groups, strict=True))
         assert is_overexposed(_overlaps(groups).shared, range(answers), range(len(groups)), 100.0, looks) == expected
+
+
+def test_groups_a_little_further_apart_than_the_threshold_are_near_by_chance():
+    parameters = Parameters()
+    draw = np.random.default_rng(3)
+    taken = dict.fromkeys((10, 28, 44), 0)
+    for apart in taken:
+        for _ in range(100):
+            layer = Groups(THRESHOLD, limits=BlurredLimits(b"a secret", parameters))
+            group = draw.random(PATIENTS) < 0.5
+            layer.add(pack(group))
+            group[draw.choice(PATIENTS, apart, replace=False)] ^= True
+            taken[apart] += layer.near(pack(group)) is not None
+
+    assert (taken[10], taken[44]) == (100, 0)
+    assert 30 < taken[28] < 70

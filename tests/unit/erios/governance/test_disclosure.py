@@ -62,7 +62,16 @@ def test_shown_count_is_never_under_the_threshold_and_within_the_bound(count):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"threshold": 10}, {"variance": 0.0}, {"variance": 301.0}, {"bound": 0}, {"budget": 0}, {"looks": 0.5}]
+    "wrong",
+    [
+        {"threshold": 10},
+        {"variance": 0.0},
+        {"variance": 301.0},
+        {"bound": 0},
+        {"budget": 0},
+        {"looks": 0.5},
+        {"blur": 10},
+    ],
 )
 def test_parameters_that_would_not_protect_are_refused(wrong):
     with pytest.raises(UsageError, match="disclosure"):
@@ -140,3 +149,15 @@ def test_what_is_shown_at_the_threshold(monkeypatch, count, noise, shown):
 def test_a_cell_at_the_threshold_is_shown_and_two_hidden_ones_that_reach_it_are_enough():
     assert disclosure.protect_row((50, 11, 30)) == (50, 11, 30)
     assert disclosure.protect_row((50, 5, 6)) == (50, None, None)
+
+
+def test_limit_is_drawn_by_key_for_what_it_is_about():
+    parameters = Parameters()
+    limits = [disclosure.blurred_limit(SECRET, b"%d" % n, parameters) for n in range(4000)]
+
+    assert limits == [disclosure.blurred_limit(SECRET, b"%d" % n, parameters) for n in range(4000)]
+    assert limits[:50] != [disclosure.blurred_limit(b"another", b"%d" % n, parameters) for n in range(50)]
+    assert (min(limits), max(limits)) == (disclosure.THRESHOLD, disclosure.THRESHOLD + parameters.blur)
+    for over in (5, 17, 28):
+        share = sum(limit >= disclosure.THRESHOLD + over for limit in limits) / len(limits)
+        assert share == pytest.approx(math.cos(math.pi * over / 2 / (parameters.blur + 1)) ** 2, abs=0.03)
