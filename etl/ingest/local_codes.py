@@ -50,7 +50,9 @@ def local_codes(register: Path, release: Release, tables: Sequence[WarehouseTabl
     if not files:
         return []
     with duckdb.connect() as sql:
-        sql.execute(f"CREATE TABLE uses AS {_uses(release, tables)}")
+        sql.execute("CREATE TABLE uses (kept VARCHAR, patient VARCHAR)")
+        for query in _uses(release, tables):
+            sql.execute(f"INSERT INTO uses {query}")
         rows = sql.execute(
             f"""
             SELECT system, code, any_value(label), r.kept, any_value(rows), any_value(patients)
@@ -68,7 +70,7 @@ def forget_unused(register: Path, releases: Sequence[Release], tables: Sequence[
         sql.execute("CREATE TABLE uses (kept VARCHAR)")
         for release in releases:
             for table in tables:
-                if table.name in release.tables and (codes := _codes_of(table)):
+                if table.name in release.tables and release.tables[table.name].rows and (codes := _codes_of(table)):
                     rows = rows_sql(release.files(table.name), table.column_types())
                     kept = f"SELECT unnest({codes}) AS kept FROM ({rows})"
                     sql.execute(
@@ -93,25 +95,16 @@ def _codes_of(table: WarehouseTable) -> str:
     return f"flatten([{', '.join(lists)}])" if lists else ""
 
 
-_NO_USE = "SELECT NULL::VARCHAR AS kept, NULL::VARCHAR AS patient WHERE false"
-
-
-def _uses(release: Release, tables: Sequence[WarehouseTable]) -> str:
-    """SELECT of (kept, patient) of every place where a local code stands."""
-    known = [table for table in tables if table.name in release.tables]
-    return " UNION ALL ".join([_NO_USE, *(sql for table in known for sql in _uses_of(release, table, known))])
-
-
-def _uses_of(release: Release, table: WarehouseTable, tables: Sequence[WarehouseTable]) -> Iterator[str]:
-    rows = rows_sql(release.files(table.name), table.column_types())
-    if "patient_key" not in table.column_types():
-        rows = _through_references(release, table, tables, rows)
-    for column in closed_columns(table):
-        value = f'unnest("{column.name}")' if column.collection else f'"{column.name}"'
-        yield (
-            f"SELECT kept, patient_key AS patient FROM (SELECT {value} AS kept, patient_key FROM ({rows}))"
-            f" WHERE starts_with(kept, '{LOCAL}')"
-        )
+def _uses(release: Release, tables: Sequence[WarehouseTable]) -> Iterator[str]:
+    """SELECT of (kept, patient) of the places where a local code stands, table by table; empty tables have none."""
+    filled = [table for table in tables if table.name in release.tables and release.tables[table.name].rows]
+    for table in filled:
+        if codes := _codes_of(table):
+            rows = rows_sql(release.files(table.name), table.column_types())
+            if "patient_key" not in table.column_types():
+                rows = _through_references(release, table, filled, rows)
+            kept = f"SELECT unnest({codes}) AS kept, patient_key FROM ({rows})"
+            yield f"SELECT kept, patient_key FROM ({kept}) WHERE starts_with(kept, '{LOCAL}')"
 
 
 def _through_references(release: Release, table: WarehouseTable, tables: Sequence[WarehouseTable], rows: str) -> str:
