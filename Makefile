@@ -32,7 +32,7 @@ machine:
 demo: setup ## the demonstration on a generated hospital, then served; FAST=1 for a small one
 	@ERIOS_HOME=$(DEMO) $(BIN)/erios demo $(if $(FAST),--fast) $(if $(NO_SERVE),--no-serve) $(if $(RESTART),--restart)
 
-test-fast: setup ## rules, units and properties, with few examples: no Spark, cluster, browser or PostgreSQL; about seven minutes on two cores
+test-fast: setup ## rules, units and properties, with few examples: no Spark, cluster, browser or PostgreSQL; about three minutes on two cores
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not long" --hypothesis-profile=fast tests/unit tests/spec tests/property
 
 test: setup ## all tests but the full-size ones
@@ -56,14 +56,7 @@ bench: setup ## resources/s, MB/s and peak memory on 1x, 2x and 4x data; takes m
 	@$(BIN)/python -m tests.bench
 
 docs: setup ## the generated pages
-	@$(BIN)/python -m erios.cli.reference docs/reference/commands.md
-	@$(BIN)/python -m etl.warehouse_reference conf/views docs/warehouse.md
-	@$(BIN)/python -m erios.extracts.documentation_tables docs
-	@$(BIN)/python -m erios.governance.diagram study docs/reference/study-states.md
-	@$(BIN)/python -m erios.governance.diagram extract docs/reference/extract-states.md
-	@$(BIN)/python -m erios.governance.diagram publication docs/reference/publication-states.md
-	@$(BIN)/python -m docs.settings_page docs/reference/settings.md
-	@$(BIN)/python -m docs.house CONTRIBUTING.md
+	@$(BIN)/python -m docs.generated_pages
 
 texts: setup ## the catalogues of texts: what is new is added without a translation, and all are compiled
 	@$(BIN)/python -m tests.texts
