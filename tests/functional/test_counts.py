@@ -30,7 +30,7 @@ QUESTION = parse(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long  # `portal/test_engines.py` compares both engines on each form of a criterion
 def test_release_is_counted_alike_by_duckdb_and_spark(
     tmp_path: Path, module_settings: Settings, load: Callable[..., object], spark: SparkSession
 ) -> None:

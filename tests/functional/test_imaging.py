@@ -540,12 +540,16 @@ KILLED = [
     ("erase", "{first}", At("pin", "after", 1)),
     ("erase", "{first}", At("delete", "before", 2)),
 ]
+SHARE = pytest.mark.parametrize(
+    "every", [pytest.param(3, id="third"), pytest.param(1, id="all", marks=pytest.mark.long)]
+)
 
 
 @pytest.mark.slow
+@SHARE
 @pytest.mark.parametrize("action", ["load", "vacuum", "erase"])
 def test_killed_at_any_moment_the_last_good_state_stands_and_a_rerun_ends_the_work(
-    between, forge, hospital, tmp_path, action
+    between, forge, hospital, tmp_path, action, every
 ):
     start, end = tmp_path / "start", tmp_path / "end"
     shutil.copytree(between, start)
@@ -553,6 +557,7 @@ def test_killed_at_any_moment_the_last_good_state_stands_and_a_rerun_ends_the_wo
         forge.run(start, ("images", "load", "second"))
     shutil.copytree(start, end)
     steps = [(what.format(first=ipp_of(hospital, "0000000")), at) for name, what, at in KILLED if name == action]
+    steps = steps[::every]
     forge.run(end, ("images", action, steps[0][0]))
     before, done = state(start), state(end)
     assert before != done

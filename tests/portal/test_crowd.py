@@ -1,4 +1,4 @@
-"""Fifty people at once, on the real portal: no fault, and nothing lost of what they wrote."""
+"""Many people at once, on the real portal: no fault, and nothing lost of what they wrote."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ from erios.studies.models import Study
 from tests.portal.conftest import seal_everything
 
 ROOT = Path(__file__).resolve().parents[2]
-PAIRS = 25
+PAIRS, FEW = 25, 8
+CROWDS = [("postgresql", PAIRS), ("sqlite", FEW), pytest.param("sqlite", PAIRS, marks=pytest.mark.long)]
+"""Database and pairs of people: fifty are a hospital's crowd, and a hospital has PostgreSQL."""
 BACKEND = "erios.portal.login_backend.SealedBackend"
 QUESTION = json.dumps({"and": [{"age": {"min": 40, "at": "2026-01-01"}}]})
 TOKEN = "t" * 32
@@ -89,10 +91,10 @@ class Seat:
         return [("POST", f"{here}/{section}/", {field: section}) for section, field in said.items()]
 
 
-def _seats(settings: Settings, port: int) -> list[Seat]:
-    """Twenty-five studies, two people each: who proposes it, and who is on its team."""
+def _seats(settings: Settings, port: int, pairs: int) -> list[Seat]:
+    """A study for every pair of people: who proposes it, and who is on its team."""
     found = []
-    for pair in range(PAIRS):
+    for pair in range(pairs):
         one, other = (_account(f"{side}{pair}") for side in ("left", "right"))
         proposal = actions.start_study(by=one, title=f"Étude {pair}")
         actions.add_member(proposal=proposal, by=one, member=other)
@@ -158,9 +160,12 @@ def port() -> int:
 
 
 @pytest.mark.slow
-def test_fifty_people_at_once_meet_no_fault_and_lose_nothing(counted: Settings, port: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("template", "pairs"), CROWDS, indirect=["template"], scope="session")
+def test_many_people_at_once_meet_no_fault_and_lose_nothing(
+    pairs: int, counted: Settings, port: int, tmp_path: Path
+) -> None:
     log = tmp_path / "portal.log"
-    seats = _seats(counted, port)
+    seats = _seats(counted, port, pairs)
     start = threading.Barrier(len(seats))
 
     with serving(port, log), ThreadPoolExecutor(len(seats)) as crowd:
@@ -172,7 +177,7 @@ def test_fifty_people_at_once_meet_no_fault_and_lose_nothing(counted: Settings, 
     assert log.read_text(encoding="utf-8").splitlines()[1:] == []
     assert len({text.split("</p>")[0] for path, _, text in said if path.endswith("/compte/")}) == 1
     studies = Study.objects.filter(number__in={seat.number for seat in seats})
-    assert (studies.count(), Study.objects.count()) == (PAIRS, 2 * PAIRS)
+    assert (studies.count(), Study.objects.count()) == (pairs, 2 * pairs)
     for study in studies:
         content = study.proposals.get().content
         assert (content["question"], content["information"]) == ("methode", "cadre")
@@ -181,7 +186,7 @@ def test_fifty_people_at_once_meet_no_fault_and_lose_nothing(counted: Settings, 
         assert (answers_read, study.readings.count()) == (2, 4)  # two people were shown two answers each
     events = Counter(event.action for event in read_events(counted))
     kinds = [events[f"study.{kind}"] for kind in ("start", "edit", "count", "comment")]
-    assert kinds == [2 * PAIRS, 2 * PAIRS, 2 * PAIRS, PAIRS]
+    assert kinds == [2 * pairs, 2 * pairs, 2 * pairs, pairs]
     assert verify(counted).faults == ()
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from erios.audit import append, read_events, verify
 from erios.audit.chain import FIELDS
 from erios.errors import StorageError
+from tests.sampling import examples
 
 EVENTS = 7
 
@@ -152,7 +153,7 @@ def test_a_forged_event_at_the_end_is_found(copy, number):
         append(settings, "test.more")
 
 
-@hypothesis_settings(max_examples=300)
+@hypothesis_settings(max_examples=examples(300))
 @given(data=st.data())
 def test_any_byte_of_the_file_is_harmless_or_found(chain, copy, data):
     settings = copy()

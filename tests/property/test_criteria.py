@@ -18,6 +18,7 @@ from erios.extracts.criteria import DUCKDB, SPARK, canonical, cohort_query, leav
 from erios.extracts.criteria.sql import RECORD_HEX
 from erios.extracts.differencing import evaluate
 from tests.property.slow_criteria import DATES, members
+from tests.sampling import examples
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -145,7 +146,7 @@ def _cases(draw: Any) -> Any:
     return any_tables(choose), parse(any_criterion(choose))
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(case=_cases())
 def test_duckdb_agrees_with_plain_loops(case, connection):
     tables, criterion = case
@@ -157,7 +158,7 @@ def test_duckdb_agrees_with_plain_loops(case, connection):
         assert sorted(key for (key,) in found) == sorted(members(asked, tables))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(case=_cases())
 def test_flags_of_leaves_give_the_cohort(case, connection):
     tables, criterion = case

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from erios.extracts.criteria import canonical_json, parse, steps
 from erios.portal.criteria_form import criteria_of, rows_from
 from tests.property.test_criteria import any_criterion
+from tests.sampling import examples
 from tests.unit.erios.extracts.test_criteria import EXAMPLES
 
 BARE: list[dict[str, Any]] = [
@@ -43,7 +44,7 @@ def criteria(draw: Any) -> dict[str, Any]:
     return whole
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(value=criteria())
 @example(value={"and": [*BARE]})
 def test_rows_give_back_the_same_criteria(value: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from etl.warehouse.release import open_release, release_ids
 from tests.inline import InlineRunner
 from tests.property.test_living_warehouse import KEY, SYSTEM, Warehouse, open_gate
 
+pytestmark = pytest.mark.slow
 GONE, STAYS = "Patient/erased-1", "Patient/stays-1"
 
 
@@ -37,10 +39,11 @@ def _encounter(id: str, reference: str, day: int, **more: Any) -> dict[str, Any]
     return {"resourceType": "Encounter", "id": id, "meta": meta, "status": "finished", "subject": subject, **more}
 
 
-@pytest.fixture
-def plan(tmp_path: Path) -> LoadConfig:
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three releases: a first version of two patients, a newer one, and a Bundle, a gzip file and a refusal."""
-    plan = replace(Warehouse(tmp_path / "home").plan, file_rows=100)
+    folder = tmp_path_factory.mktemp("lived")
+    plan = replace(Warehouse(folder / "home").plan, file_rows=100)
     for day in (1, 2):
         resources = [
             _patient(GONE, day),
@@ -49,13 +52,20 @@ def plan(tmp_path: Path) -> LoadConfig:
             _encounter("e-named", f"Patient?identifier={SYSTEM}|ipp-{GONE[-9:]}", day),
             _encounter("e-stays", STAYS, day),
         ]
-        _load(plan, tmp_path / f"day{day}.ndjson", "\n".join(map(json.dumps, resources)).encode() + b"\n")
+        _load(plan, folder / f"day{day}.ndjson", "\n".join(map(json.dumps, resources)).encode() + b"\n")
     entries = [{"resource": _encounter("e-bundle", GONE, 3)}, {"resource": _encounter("e-other", STAYS, 3)}]
     bundle = json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}, indent=2).encode()
-    _load(plan, tmp_path / "day3.json", bundle)
+    _load(plan, folder / "day3.json", bundle)
     refused = json.dumps({"resourceType": "Encounter", "id": "no good id", "subject": {"reference": GONE}})
-    _load(plan, tmp_path / "day4.ndjson.gz", gzip.compress(f"{json.dumps(_patient(STAYS, 4))}\n{refused}\n".encode()))
-    return plan
+    _load(plan, folder / "day4.ndjson.gz", gzip.compress(f"{json.dumps(_patient(STAYS, 4))}\n{refused}\n".encode()))
+    return folder / "home"
+
+
+@pytest.fixture
+def plan(lived: Path, tmp_path: Path) -> LoadConfig:
+    """A copy of them, the test's own."""
+    shutil.copytree(lived, tmp_path / "home")
+    return replace(Warehouse(tmp_path / "home").plan, file_rows=100)
 
 
 def _load(plan: LoadConfig, path: Path, content: bytes) -> None:

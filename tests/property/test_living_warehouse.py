@@ -230,7 +230,8 @@ def open_gate(_tables: Any, _fresh: Any, _batch: str) -> Verdict:
     return Verdict(False, (), {"gate": "open"})
 
 
-LIMITS = settings(max_examples=20, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+LIMITS = settings(max_examples=6, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+"""`make test` takes few stories; each is some loads."""
 
 
 MERGED_THEN_PARTED: list[tuple[str, Any, Any]] = [
@@ -246,13 +247,29 @@ OBJECTING_WHILE_REPLACED = [
 ]
 
 
-@pytest.mark.parametrize("file_rows", [3, 64], ids=["full files", "small files taken in"])
+FILES = pytest.mark.parametrize("file_rows", [3, 64], ids=["full files", "small files taken in"])
+
+
+@pytest.mark.slow
+@FILES
 @LIMITS
 @example(MERGED_THEN_PARTED)
 @example(PARTED_BY_A_BATCH_THAT_REPEATS)
 @example(OBJECTING_WHILE_REPLACED)
 @given(plan=st.lists(steps, min_size=1, max_size=8))
 def test_the_warehouse_and_the_model_agree_after_every_step(file_rows: int, plan: list[tuple[str, Any, Any]]) -> None:
+    _check_story(file_rows, plan)
+
+
+@pytest.mark.long
+@FILES
+@settings(LIMITS, max_examples=60)
+@given(plan=st.lists(steps, min_size=1, max_size=8))
+def test_the_warehouse_and_the_model_agree_on_many_stories(file_rows: int, plan: list[tuple[str, Any, Any]]) -> None:
+    _check_story(file_rows, plan)
+
+
+def _check_story(file_rows: int, plan: list[tuple[str, Any, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         warehouse = Warehouse(Path(folder), file_rows)
         for step in plan:
@@ -260,6 +277,7 @@ def test_the_warehouse_and_the_model_agree_after_every_step(file_rows: int, plan
             warehouse.check()
 
 
+@pytest.mark.slow
 def test_small_files_are_taken_in_once_they_are_many(tmp_path: Path) -> None:
     """Each load brings a practitioner of its own: ten of them in four buckets."""
     warehouse = Warehouse(tmp_path, 64)

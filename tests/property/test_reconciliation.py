@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import duckdb
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,9 +24,11 @@ from etl.merge.versions import ResolveTask, resolve_versions
 from etl.privacy import PseudonymKey
 from etl.tables import load_tables
 from etl.warehouse.columns import LEDGER
+from tests.sampling import examples
 
 MARKER = "zqMARKERqz"
-FEW = settings(max_examples=12, suppress_health_check=list(HealthCheck))
+pytestmark = pytest.mark.slow
+FEW = settings(max_examples=examples(12), suppress_health_check=list(HealthCheck))
 
 
 @cache

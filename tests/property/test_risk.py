@@ -26,6 +26,7 @@ from erios.extracts.risk.quasi_identifiers import Dimension, Level, make_persons
 from erios.extracts.risk.report import ClassSize, Risk
 from erios.extracts.risk.singling_out import attacks
 from tests.property import slow_risk as slow
+from tests.sampling import examples
 
 NAMES = ["birth", "gender", "place", "stays", "first_diagnosis"]
 TEXT = pa.string()
@@ -215,7 +216,7 @@ def check_sensitive(report: RiskReport, values: dict[str, Any], tables: dict[str
         assert {name: getattr(one, name) for name in expected} == pytest.approx(expected), one.name
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(TABLES, st.integers(2, 5), st.sampled_from([None, 5, 40]))
 def test_every_metric_equals_the_slow_one(knowledge, tables, threshold, population):
     with TemporaryDirectory() as folder:
@@ -245,7 +246,7 @@ def facts_of(tables: dict[str, list[dict[str, Any]]], named: list[tuple[str, str
     return found
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(TABLES, st.integers(1, 4))
 def test_singling_out_equals_the_slow_one_for_the_same_facts(knowledge, tables, threshold):
     with TemporaryDirectory() as folder, open_folder(Path(folder), write(Path(folder), tables), 256, None) as extract:
@@ -288,7 +289,7 @@ def check_attacks(told: Any, facts: dict[str, set[Any]], chosen: list[Any], thre
 
 
 @given(st.dictionaries(st.integers(1, 60), st.integers(1, 9), max_size=6), st.integers(1, 20), st.floats(1, 30))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_figures_of_class_sizes_equal_the_slow_ones(sizes, threshold, times):
     patients = sum(size * number for size, number in sizes.items())
     population = max(1, round(patients * times))

@@ -15,6 +15,7 @@ from etl.synthetic.hospital import build_hospital
 from etl.synthetic.patient_course import streams
 from etl.synthetic.planted_faults import FAULTS, plant_fault
 from etl.synthetic.records import records_of
+from tests.sampling import examples
 
 SEEDS = st.integers(0, 10**6)
 INDEXES = st.integers(0, 10**6)
@@ -33,14 +34,14 @@ def test_instants_name_their_minute_whatever_the_zone(minute):
     assert moment.date().toordinal() - 719163 == local_day(minute)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(SEEDS, INDEXES)
 def test_a_course_depends_on_its_seed_and_index_alone(seed, index):
     today = export_day(seed)
     assert simulate(seed, index, today) == simulate(seed, index, today)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(SEEDS, INDEXES)
 def test_every_record_serialises_and_points_to_its_patient(seed, index):
     rngs, today = streams(seed, index), export_day(seed)
@@ -52,7 +53,7 @@ def test_every_record_serialises_and_points_to_its_patient(seed, index):
         assert orjson.loads(orjson.dumps(record))["id"] == record["id"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(SEEDS, st.randoms(use_true_random=False))
 def test_a_spoilt_line_differs_unless_it_is_the_double(seed, random):
     rngs, today = streams(seed, 1), export_day(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from etl.warehouse.release import open_release, release_ids
 from tests.inline import InlineRunner
 from tests.property.test_living_warehouse import KEY, TABLES, Warehouse, open_gate, view
 
+pytestmark = pytest.mark.slow
 WIDER = view(
     "encounter",
     "Encounter",
@@ -37,15 +39,22 @@ WIDER = view(
 )
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Warehouse:
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     """Four releases, each with newer versions of everything."""
-    warehouse = Warehouse(tmp_path / "home")
+    warehouse = Warehouse(tmp_path_factory.mktemp("lived") / "home")
     warehouse.folder.mkdir()
     for version in range(1, 5):
         resources = [("Patient", n, version) for n in range(4)] + [("Encounter", n, version) for n in range(5)]
         warehouse.run(("load", resources, []))
     return warehouse
+
+
+@pytest.fixture
+def warehouse(lived: Warehouse, tmp_path: Path) -> Warehouse:
+    """A copy of it, the test's own."""
+    shutil.copytree(lived.folder, tmp_path / "home")
+    return replace(deepcopy(lived), folder=tmp_path / "home")
 
 
 def _content(plan: LoadConfig, release: str) -> dict[str, list[Any]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from etl.views import CompiledView, ViewError, compile_view
 from etl.views.run import fetch_rows, open_duckdb
 from tests.property.slow_views import SeveralValuesError, rows
+from tests.sampling import examples
 
 WORDS = st.sampled_from(["a", "b", "Émile", "O'Brien", 'x"y', "", "é\\n"])
 CODES = st.sampled_from(["home", "work", "old"])
@@ -274,7 +275,7 @@ def check_compiled(
     assert Counter(tuple(comparable(value) for value in row) for row in actual) == wanted
 
 
-LIMITS = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+LIMITS = settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @LIMITS

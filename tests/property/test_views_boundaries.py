@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from etl.views import compile_view
 from etl.views.run import fetch_rows, open_duckdb
+from tests.sampling import examples
 
 CONNECTION = open_duckdb(threads=1)
 DATES = compile_view(
@@ -77,7 +78,7 @@ def moments(draw: st.DrawFn) -> tuple[str, str, str]:
 
 
 @given(moments())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_boundaries_of_a_date_time(moment: tuple[str, str, str]) -> None:
     text, low, high = moment
     record = json.dumps({"resourceType": "Observation", "valueDateTime": text})
@@ -86,7 +87,7 @@ def test_boundaries_of_a_date_time(moment: tuple[str, str, str]) -> None:
 
 
 @given(st.decimals(min_value=-100_000, max_value=100_000, places=4), st.integers(0, 4))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_boundaries_of_a_decimal_are_half_its_last_digit_away(number: Decimal, places: int) -> None:
     written = round(number, places)
     half = Decimal(5).scaleb(-places - 1)
@@ -108,7 +109,7 @@ def numbered(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 @given(forms)
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 def test_repeat_visits_parents_before_children(form: list[dict[str, Any]]) -> None:
     record = json.loads(json.dumps({"resourceType": "QuestionnaireResponse", "item": form}))
     for number, item in enumerate(numbered(record["item"])):

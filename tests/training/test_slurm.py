@@ -30,6 +30,10 @@ ONE = {"cluster": "test"}
 TWO = {"cluster": "test", "nodes": 2}
 PROFILE = load_clusters(PROJECT / "conf" / "clusters")["test"]
 
+LONG = pytest.mark.long
+"""Whole trainings. `make test` gives way and loses a node in `functional/test_slurm.py`, with a job that computes
+little, and goes on from a checkpoint to the same curve in `test_local.py`."""
+
 
 @pytest.fixture(autouse=True)
 def free(slurm: SlurmHost) -> None:
@@ -57,6 +61,7 @@ def test_two_nodes_train_one_model(home: Settings) -> None:
     assert {path.name for path in logs.glob("rank-?.log")} == {"rank-0.log", "rank-1.log"}
 
 
+@LONG
 def test_a_preempted_run_goes_on_and_its_curve_is_that_of_an_undisturbed_one(
     home: Settings, gate: Gate, tmp_path: Path
 ) -> None:
@@ -85,6 +90,7 @@ def is_told_to_leave(pid: int) -> bool:
     return "COMPLETING" in states.split() and not int(pending.split()[1], 16) & 1 << (signal.SIGTERM - 1)
 
 
+@LONG
 def test_a_lost_node_fails_the_attempt_and_the_run_goes_on_when_it_is_back(
     home: Settings, slurm: SlurmHost, gate: Gate, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from erios.keys import read_key
 from erios.objections import Objection, add, current_entries, current_objectors, register, remove, repair, version
 from etl.privacy import pseudonym
 from etl.sealing import write_private
+from tests.sampling import examples
 
 IPP = "Patient?identifier=urn:hospital:ipp|00042"
 
@@ -105,7 +106,7 @@ def test_the_chain_knows_the_patient_by_pseudonym_and_no_word(home):
     assert "clearly" not in json.dumps(event.row())
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(40))
 @given(st.data())
 def test_any_changed_or_moved_byte_of_the_journal_is_found(home, data):
     if not journal(home).exists():
