@@ -58,6 +58,20 @@ for entry in sys.argv[2:]:
 """
 
 
+LOAD = """
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from erios.settings import load_settings
+from erios.workflows import load
+from tests.inline import InlineRunner
+load.spark_session = lambda _settings: nullcontext()
+load.SparkRunner = lambda _spark: InlineRunner()
+load.load_export([Path(sys.argv[1])], load_settings())
+"""
+"""`erios etl load` without Spark, which other tests load with."""
+
+
 def run(home: Path, *command: str) -> str:
     program = [sys.executable, *command]
     done = subprocess.run(program, env=_environment(home), capture_output=True, text=True, check=False)
@@ -82,7 +96,7 @@ def portal(home: Path) -> Iterator[str]:
     export = home.parent / "export"
     run(home, "-m", "erios", "synth", str(export), "--patients", "150", "--seed", "7")
     run(home, "-m", "erios", "keys", "init")
-    run(home, "-m", "erios", "etl", "load", str(export))
+    run(home, "-c", LOAD, str(export))
     run(home, "-c", SEED, PASSWORD, *(f"{login}|{'|'.join(said)}" for login, said in CAST.items()))
     port = _free_port()
     server = subprocess.Popen([sys.executable, "-m", "erios", "portal", "--port", str(port)], env=_environment(home))

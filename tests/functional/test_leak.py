@@ -117,7 +117,7 @@ def _command(home: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 def hospital(tmp_path_factory):
     """A generated hospital with planted faults."""
     out = tmp_path_factory.mktemp("hospital") / "export"
-    generate(out, 60, 11, dirty=0.02, workers=1)
+    generate(out, 30, 11, dirty=0.02, workers=1)
     return out
 
 

@@ -9,6 +9,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +19,7 @@ from django.db import connections
 
 from erios.governance.roles import Role
 from erios.settings import Settings
+from tests.made_once import made_once
 from tests.portal.postgres import running
 
 CAST = {
@@ -59,15 +61,31 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
+def template(request: pytest.FixtureRequest) -> Template:
     """A home with a keyring, a migrated database, the chain, and the cast's accounts."""
-    url = new_database(request.getfixturevalue("server")) if request.param == "postgresql" else ""
-    home = tmp_path_factory.mktemp(f"template-{request.param}") / "home"
+    made: Template = request.getfixturevalue(f"{request.param}_template")
+    return made
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The template on SQLite, made once a run."""
+    return Template(made_once(tmp_path_factory, "template-sqlite", _make_template_in) / "home", "")
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(server: str, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The template on this worker's server; made once, whatever else the tests of the session are on."""
+    home, url = tmp_path_factory.mktemp("template-postgresql") / "home", new_database(server)
+    _make_template_in(home.parent, url)
+    return Template(home, url)
+
+
+def _make_template_in(folder: Path, url: str = "") -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ERIOS_HOME", str(home))
+        patch.setenv("ERIOS_HOME", str(folder / "home"))
         patch.setenv("ERIOS_DATABASE", url)
         _make_template()
-    return Template(home, url)
 
 
 def new_database(url: str) -> str:
@@ -175,24 +193,27 @@ def person(database: Settings) -> Callable[[str], object]:
 
 
 @pytest.fixture(scope="session")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def loaded(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Template) -> Path:
     """A home with a keyring, the cast, a second data manager, and a release of a generated hospital."""
+    return made_once(tmp_path_factory, "loaded", partial(_load_hospital, sqlite_template)) / "home"
+
+
+def _load_hospital(template: Template, folder: Path) -> None:
     from erios.settings import load_settings
+    from erios.workflows.load import load_config
     from etl.load_config import Verdict
     from etl.pipeline import load
     from etl.synthetic import generate
     from tests.inline import InlineRunner
 
-    home = tmp_path_factory.mktemp("loaded") / "home"
+    home, export = folder / "home", folder / "export"
+    template.copy(home, "")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ERIOS_HOME", str(home))
-        _make_template()
+        patch.delenv("ERIOS_DATABASE", raising=False)
         _add_second_keeper()
-        generate(home.parent / "export", 150, seed=7)
-        from erios.workflows.load import load_config
-
-        load([home.parent / "export"], load_config(load_settings()), InlineRunner(), lambda *_: Verdict(False, (), {}))
-    return home
+        generate(export, 150, seed=7)
+        load([export], load_config(load_settings()), InlineRunner(), lambda *_: Verdict(False, (), {}))
 
 
 def _add_second_keeper() -> None:

@@ -72,25 +72,24 @@ ENGINES = [
 """The rules know no database: `make test` takes the states in which most is allowed on PostgreSQL too."""
 
 
-@pytest.mark.parametrize(("template", "state"), ENGINES, indirect=["template"])
+@pytest.mark.parametrize(("template", "state"), ENGINES, indirect=["template"], scope="session")
 def test_what_the_rules_refuse_is_refused_and_what_they_allow_is_on_record(state: State, database, person) -> None:
-    """Every action by every member of the cast, on a study that ada proposes with bob on the team."""
-
+    """Every action by the cast, on a study that ada proposes with bob on the team; of those who voted, one member."""
     from erios.studies.models import Proposal
     from erios.studies.selectors import facts_of
     from tests.portal.stories import at
 
     proposal = at(state)
     by_hand = {row.action for row in TRANSITIONS if not row.system}
-    for action in sorted(by_hand):
-        for login in CAST:
-            by = person(login)
+    _point(proposal), _condition(proposal)
+    before = did(database)
+    for login in [login for login in CAST if login not in ("com2", "com3")]:
+        by = person(login)
+        for action in sorted(by_hand):
             fresh = Proposal.objects.get(pk=proposal.pk)
-            _point(fresh), _condition(fresh)
             expected = refusal(facts_of(fresh), action, by.person)
-            before = len(did(database))
             assert _tried(action, fresh, by) == expected, (action, login)
-            assert len(did(database)) == before
+        assert did(database) == before
 
 
 def _tried(action: Action, proposal: Any, by: Any) -> Any:

@@ -57,17 +57,59 @@ UNTIL = timezone.localdate() + timedelta(days=30)
 
 
 @pytest.fixture
-def home(loaded: Path, erios_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A copy of the loaded home; builds run in this process instead of Spark's."""
-    shutil.copytree(loaded, erios_home)
-    for module in ("load", "extract_build"):
-        monkeypatch.setattr(f"erios.workflows.{module}.spark_session", _no_spark)
-        monkeypatch.setattr(f"erios.workflows.{module}.SparkRunner", lambda _spark: InlineRunner())
-    monkeypatch.setattr(extract_build, "find_remedies", lambda _trial: ())  # tried in test_remedies.py
-    settings = load_settings()
-    point_to(settings)
-    yield settings
-    close_database()
+def home(loaded: Path, erios_home: Path) -> Iterator[Settings]:
+    """A copy of the loaded home."""
+    with _living(loaded, erios_home) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def after_assessment(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The loaded home with an extract assessed."""
+    place = tmp_path_factory.mktemp("assessed") / "home"
+    with _living(loaded, place):
+        assessed()
+    return place
+
+
+@pytest.fixture(scope="module")
+def after_release(after_assessment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with this extract released."""
+    place = tmp_path_factory.mktemp("released") / "home"
+    with _living(after_assessment, place):
+        extract = cleared_exceptionally(Extract.objects.get())
+        extract_release.release_extract(extract, who("dora"), extract.root)
+    return place
+
+
+@pytest.fixture
+def assessed_home(after_assessment: Path, erios_home: Path) -> Iterator[Settings]:
+    """A copy of the home whose only extract is assessed."""
+    with _living(after_assessment, erios_home) as settings:
+        yield settings
+
+
+@pytest.fixture
+def released_home(after_release: Path, erios_home: Path) -> Iterator[Settings]:
+    """A copy of the home whose only extract is released."""
+    with _living(after_release, erios_home) as settings:
+        yield settings
+
+
+@contextmanager
+def _living(start: Path, home: Path) -> Iterator[Settings]:
+    """A copy of a home, in use; builds run in this process instead of Spark's."""
+    shutil.copytree(start, home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ERIOS_HOME", str(home))
+        for module in ("load", "extract_build"):
+            patch.setattr(f"erios.workflows.{module}.spark_session", _no_spark)
+            patch.setattr(f"erios.workflows.{module}.SparkRunner", lambda _spark: InlineRunner())
+        patch.setattr(extract_build, "find_remedies", lambda _trial: ())  # tried in test_remedies.py
+        settings = load_settings()
+        point_to(settings)
+        yield settings
+        close_database()
 
 
 @contextmanager
@@ -90,15 +132,14 @@ def assessed(of: Any = None) -> Extract:
     return extract_build.build_extract(extract, who("dan"))
 
 
-def cleared(of: Any = None) -> Extract:
+def cleared_exceptionally(extract: Extract) -> Extract:
     """Cleared by exception, since a hospital of 150 has small classes."""
-    extract = assessed(of)
     acts.ask_exception(extract=extract, by=who("dpo"), root=extract.root, expires=UNTIL, reason="a small hospital")
     return acts.grant_exception(extract=extract, by=who("chief"), root=extract.root, reason="a test")
 
 
 def released(of: Any = None) -> Extract:
-    extract = cleared(of)
+    extract = cleared_exceptionally(assessed(of))
     return extract_release.release_extract(extract, who("dora"), extract.root)
 
 
@@ -127,9 +168,9 @@ def test_an_extract_goes_its_way_and_every_step_is_on_record(home: Settings) -> 
     assert not list((home.warehouse / "extracts").rglob("*.parquet"))
 
 
-def test_the_report_and_the_pages_lie_with_it(home: Settings) -> None:
-    extract = released()
-    folder = home.studies / extract.study.number / extract.number
+def test_the_report_and_the_pages_lie_with_it(released_home: Settings) -> None:
+    extract = Extract.objects.get()
+    folder = released_home.studies / extract.study.number / extract.number
 
     package = json.loads((folder / "datapackage.json").read_text())
     crate = json.loads((folder / "ro-crate-metadata.json").read_text())
@@ -158,8 +199,8 @@ def _strings(column: pa.ChunkedArray) -> list[Any]:
     return pc.unique(flat).to_pylist() if is_text else []
 
 
-def test_two_studies_extracts_share_no_key_with_each_other_nor_with_the_warehouse(home: Settings) -> None:
-    first, second = released(), released()
+def test_two_studies_extracts_share_no_key_with_each_other_nor_with_the_warehouse(released_home: Settings) -> None:
+    home, first, second = released_home, Extract.objects.get(), released()
 
     one, two = (_texts(home.studies / x.study.number / x.number) for x in (first, second))
     warehouse = _texts(home.warehouse / "tables", 32)
@@ -189,12 +230,12 @@ def _stays(folder: Path) -> tuple[list[Any], set[Any]]:
         return lengths, set(starts)
 
 
-def test_dates_move_by_a_constant_of_the_patients(home: Settings) -> None:
-    moved = work.open_extract(released().number, "bob")
+def test_dates_move_by_a_constant_of_the_patients(released_home: Settings) -> None:
+    moved = work.open_extract(Extract.objects.get().number, "bob")
     exact_specification = {**SPECIFICATION, "dates": "exact"}
     extract = acts.request_extract(study=study(), by=who("ada"), content=exact_specification)
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
-    exact = home.warehouse / "extracts" / extract_build.build_extract(extract, who("dan")).number
+    exact = released_home.warehouse / "extracts" / extract_build.build_extract(extract, who("dan")).number
 
     lengths, starts = zip(*(_stays(folder) for folder in (moved.folder, exact)), strict=True)
     assert lengths[0] == lengths[1]
@@ -289,29 +330,10 @@ CASES: dict[str, tuple[Callable[[Extract], Any], str, str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def after_release(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The loaded home with an extract released."""
-    place = tmp_path_factory.mktemp("released") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ERIOS_HOME", str(place))
-        for module in ("load", "extract_build"):
-            patch.setattr(f"erios.workflows.{module}.spark_session", _no_spark)
-            patch.setattr(f"erios.workflows.{module}.SparkRunner", lambda _spark: InlineRunner())
-        shutil.copytree(loaded, place)
-        point_to(load_settings())
-        released()
-        close_database()
-    return place
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_what_does_not_hold_is_refused_with_its_own_sentence_and_on_record(
-    name: str, after_release: Path, erios_home: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, released_home: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(after_release, erios_home)
-    settings = load_settings()
-    point_to(settings)
     monkeypatch.setattr(work, "_now", work._now)
     extract = Extract.objects.get()
     break_it, login, sentence = CASES[name]
@@ -321,18 +343,13 @@ def test_what_does_not_hold_is_refused_with_its_own_sentence_and_on_record(
     with pytest.raises(EriosError, match=sentence) as refused:
         work.open_extract(extract.number, login)
 
-    last = [event for event in read_events(settings) if event.action == "extract.open.refused"][-1]
+    last = [event for event in read_events(released_home) if event.action == "extract.open.refused"][-1]
     assert last.reason == str(refused.value)
     is_damaged = isinstance(refused.value, InputError)
     assert (Extract.objects.get().state == State.QUARANTINED) == is_damaged
-    close_database()
 
 
-def test_a_clearance_ends_at_midnight_in_france(
-    after_release: Path, erios_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(after_release, erios_home)
-    point_to(load_settings())
+def test_a_clearance_ends_at_midnight_in_france(released_home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     extract = Extract.objects.get()
     assert extract.expires is not None
     midnight = datetime.combine(extract.expires + timedelta(days=1), time(), ZONE)
@@ -342,7 +359,6 @@ def test_a_clearance_ends_at_midnight_in_france(
     monkeypatch.setattr(work, "_now", lambda: midnight)
     with pytest.raises(EriosError, match="has expired"):
         work.open_extract(extract.number, "bob")
-    close_database()
 
 
 def test_every_refusal_has_a_sentence_of_its_own() -> None:
@@ -360,48 +376,50 @@ def _object(settings: Settings, index: int = 0) -> None:
 
 
 @pytest.fixture
-def with_export(home: Settings, loaded: Path) -> Settings:
-    shutil.copytree(loaded.parent / "export", home.home.parent / "export")
-    return home
+def export(loaded: Path, erios_home: Path) -> None:
+    shutil.copytree(loaded.parent / "export", erios_home.parent / "export")
 
 
-def test_an_objection_between_clearance_and_release_turns_it_stale(with_export: Settings) -> None:
-    extract = cleared()
-    _object(with_export)
+@pytest.mark.usefixtures("export")
+def test_an_objection_between_clearance_and_release_turns_it_stale(assessed_home: Settings) -> None:
+    extract = cleared_exceptionally(Extract.objects.get())
+    _object(assessed_home)
 
     with pytest.raises(RuleBroken, match="objected"):
         extract_release.release_extract(extract, who("dora"), extract.root)
 
     assert Extract.objects.get().state == State.STALE
-    assert not (with_export.studies / extract.study.number).exists()
+    assert not (assessed_home.studies / extract.study.number).exists()
 
 
-def test_an_objection_after_the_release_closes_the_door(with_export: Settings) -> None:
-    extract = released()
-    _object(with_export)
+@pytest.mark.usefixtures("export")
+def test_an_objection_after_the_release_closes_the_door(released_home: Settings) -> None:
+    extract = Extract.objects.get()
+    _object(released_home)
 
-    assert stale_extracts.follow_objections(with_export) == [extract.number]
+    assert stale_extracts.follow_objections(released_home) == [extract.number]
     with pytest.raises(RuleBroken, match="ask for a new one"):
         work.open_extract(extract.number, "bob")
 
 
-def test_who_objects_is_in_no_extract_built_afterwards(with_export: Settings) -> None:
+@pytest.mark.usefixtures("export")
+def test_who_objects_is_in_no_extract_built_afterwards(assessed_home: Settings) -> None:
     from erios.workflows.load import load_config
     from etl.load_config import Verdict
     from etl.pipeline import refresh
 
-    before = assessed()
-    _object(with_export)
+    before = Extract.objects.get()
+    _object(assessed_home)
     extract = requested()
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
 
     with pytest.raises(InputError, match="run `erios etl refresh`"):
         extract_build.build_extract(extract, who("dan"))
-    refresh(load_config(with_export), InlineRunner(), lambda *_: Verdict(False, (), {}))
+    refresh(load_config(assessed_home), InlineRunner(), lambda *_: Verdict(False, (), {}))
     built = extract_build.build_extract(Extract.objects.get(pk=extract.pk), who("dan"))
 
     assert built.patients == (before.patients or 0) - 1
-    assert extract_objections.turn_touched_stale(with_export) == [before.number]
+    assert extract_objections.turn_touched_stale(assessed_home) == [before.number]
     assert stale_extracts.describe_stale([before.number]).endswith("No model was trained on them.")
 
 
@@ -452,8 +470,8 @@ def test_what_the_proposal_does_not_provide_for_is_not_approved(home: Settings) 
     assert moved.state == State.SPECIFIED
 
 
-def test_a_small_class_is_cleared_by_exception_only(home: Settings) -> None:
-    extract = assessed()
+def test_a_small_class_is_cleared_by_exception_only(assessed_home: Settings) -> None:
+    extract = Extract.objects.get()
 
     with pytest.raises(RuleBroken, match="smallest class"):
         acts.clear(extract=extract, by=who("dpo"), root=extract.root, expires=UNTIL)
@@ -461,26 +479,26 @@ def test_a_small_class_is_cleared_by_exception_only(home: Settings) -> None:
         acts.grant_exception(extract=extract, by=who("chief"), root=extract.root, reason="x")
 
 
-def test_who_acts_on_another_root_than_was_read_is_told(home: Settings) -> None:
-    extract = assessed()
+def test_who_acts_on_another_root_than_was_read_is_told(assessed_home: Settings) -> None:
+    extract = Extract.objects.get()
 
     with pytest.raises(RuleBroken, match="root given"):
         acts.ask_exception(extract=extract, by=who("dpo"), root="0" * 64, expires=UNTIL, reason="x")
 
 
-def test_a_byte_changed_between_clearance_and_release_ends_in_quarantine(home: Settings) -> None:
-    extract = cleared()
-    _flip(home.warehouse / "extracts" / extract.number / "data/patient/part-00000.parquet")
+def test_a_byte_changed_between_clearance_and_release_ends_in_quarantine(assessed_home: Settings) -> None:
+    extract = cleared_exceptionally(Extract.objects.get())
+    _flip(assessed_home.warehouse / "extracts" / extract.number / "data/patient/part-00000.parquet")
 
     with pytest.raises(InputError, match="was changed"):
         extract_release.release_extract(extract, who("dora"), extract.root)
 
     assert Extract.objects.get().state == State.QUARANTINED
-    assert not (home.studies / extract.study.number / extract.number).exists()
+    assert not (assessed_home.studies / extract.study.number / extract.number).exists()
 
 
-def test_builder_and_releaser_are_two_even_in_the_database(home: Settings) -> None:
-    extract = cleared()
+def test_builder_and_releaser_are_two_even_in_the_database(assessed_home: Settings) -> None:
+    extract = cleared_exceptionally(Extract.objects.get())
 
     with pytest.raises(RefusedError, match="somebody else"):
         extract_release.release_extract(extract, who("dan"), extract.root)
@@ -488,9 +506,8 @@ def test_builder_and_releaser_are_two_even_in_the_database(home: Settings) -> No
         ExtractPart.objects.create(extract=extract, person=who("dan"), kind=ExtractPartKind.RELEASER)
 
 
-def test_overlaps_with_earlier_releases_are_told_without_small_numbers(home: Settings) -> None:
-    first = study()
-    released(first)
+def test_overlaps_with_earlier_releases_are_told_without_small_numbers(released_home: Settings) -> None:
+    first = Extract.objects.get().study
     narrower = {**SPECIFICATION, "cohort": {"age": {"min": 19, "at": "2026-01-01"}}}
     extract = acts.request_extract(study=first, by=who("ada"), content=narrower)
     Extract.objects.filter(pk=extract.pk).update(state=State.SPECIFIED)
@@ -511,7 +528,7 @@ def test_a_living_extract_keeps_its_release(home: Settings) -> None:
     assert pinned_releases(home) == {"r000001": f"extract {extract.number}"}
 
 
-def test_the_night_ends_what_has_expired(home: Settings) -> None:
-    extract = released()
+def test_the_night_ends_what_has_expired(released_home: Settings) -> None:
+    extract = Extract.objects.get()
     assert acts.expire_extracts(today=UNTIL) == []
     assert [x.number for x in acts.expire_extracts(today=UNTIL + timedelta(days=1))] == [extract.number]

@@ -31,8 +31,7 @@ def test_a_table_added_by_the_recipe_is_in_the_next_release(house: House, tmp_pa
         folder.mkdir()
     (export / "all.ndjson").write_text(f"{json.dumps(PATIENT)}\n{json.dumps(GOAL)}\n", encoding="utf-8")
     house.substitutes = {"/srv/exports/2026-11": export, "/srv/private": private}
-    house.run("erios keys init")
-    house.run(f"erios etl load {export}")
+    house.run(f"python -m tests.inline {export}")
 
     touched = house.follow("docs/how-to-add-a-table.md", "How to add a table")
 

@@ -14,6 +14,7 @@ import pytest
 
 from erios.checkout import PROJECT
 from erios.settings import Settings
+from tests.made_once import made_once
 from tests.portal.conftest import close_database, point_to
 from tests.training.hospital import make_hospital
 
@@ -26,7 +27,10 @@ PATIENTS = 600
 @pytest.fixture(scope="session")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose one extract is released to a study with the person at the keyboard on its team."""
-    return make_hospital(tmp_path_factory.mktemp("hospital") / "home", PATIENTS)
+    return (
+        made_once(tmp_path_factory, "training-hospital", lambda folder: make_hospital(folder / "home", PATIENTS))
+        / "home"
+    )
 
 
 @pytest.fixture

@@ -71,7 +71,6 @@ def what_the_tutorials_do(erios: Run, number: str, backup: Path) -> None:
         (("runs", "follow", number), f"Run {number} is done"),
         (("runs", "compare", number, number.replace("R001", "R002")), "learning_rate"),
         (("runs", "stop", number), "had ended already: it is done"),
-        (("runs", "reproduce", number), "bit for bit"),
         (("backup", "create", backup, *sealed), "Backup in"),
         (("backup", "verify", backup, *sealed), "whole, byte for byte"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from erios.studies import extract_actions as acts
 from erios.studies.models import Extract, Part, Run
 from erios.studies.run_selectors import folder_of
 from erios.workflows.run_follow import follow, stop
-from erios.workflows.runs import compare_reproduction, promote_model, start_reproduction
+from erios.workflows.runs import compare_reproduction, promote_model
 from erios.workflows.train import resume, start
 from experiments.recorder import make_client
 from experiments.run_spec import read_spec
+from tests.functional.conftest import in_process  # noqa: F401 - a fixture
 from tests.portal.conftest import seal_everything
 from tests.portal.stories import who
 from tests.portal.test_pages import client
@@ -66,7 +68,10 @@ def check_page(run: Run, home: Settings) -> None:
     assert run.number in see(me, f"/extraits/{run.extract.number}/").content.decode()
 
 
-def test_a_run_is_trained_judged_recorded_shown_and_done_again(home: Settings) -> None:
+def test_a_run_is_trained_judged_recorded_shown_and_done_again(
+    home: Settings,
+    in_process: Callable[..., tuple[int, str, str]],  # noqa: F811
+) -> None:
     run = end_of(begin("readmission", energy=True, overrides={"epochs": 10}))
 
     (tracked,) = attempts_of(run, home)
@@ -84,7 +89,9 @@ def test_a_run_is_trained_judged_recorded_shown_and_done_again(home: Settings) -
     assert metrics["energy/total_kwh"] > 0
     assert "baseline/roc_auc" in metrics
     check_page(run, home)
-    again = end_of(start_reproduction(run))
+    code, out, said = in_process("runs", "reproduce", run.number)
+    assert (code, "bit for bit" in out) == (0, True), (out, said)
+    again = Run.objects.exclude(pk=run.pk).get()
     assert compare_reproduction(run, again)["same"]
     check_promotion(run, home)
     assert did(home) == [*["run.start", "run.done"] * 2, *["run.promote"] * 2]

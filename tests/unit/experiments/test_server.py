@@ -53,12 +53,14 @@ def accounts_of(server: Server) -> Any:
     return store
 
 
+@pytest.mark.slow
 def test_three_that_make_it_ready_at_once_all_succeed(tmp_path):
     at_once(tmp_path, make_ready)
 
     assert is_ready(Server(tmp_path))
 
 
+@pytest.mark.slow
 def test_three_that_share_at_once_all_succeed(tmp_path):
     server = Server(tmp_path)
     make_ready(server)

@@ -67,6 +67,7 @@ def ask(method: str, raw: str, kind: str = "http") -> int | str:
     return answers[0]
 
 
+@pytest.mark.slow
 def test_each_route_of_mlflow_is_allowed_by_name_or_answers_404(registered):
     assert len(registered) > 400
     answers = {route: ask(route[0], filled(route[1])) for route in registered}
@@ -77,10 +78,12 @@ def test_each_route_of_mlflow_is_allowed_by_name_or_answers_404(registered):
     assert {answers[route] for route in registered if (route[0], named(route[1])) not in ALLOWED} == {404}
 
 
+@pytest.mark.slow
 def test_each_listed_route_is_one_of_mlflows(registered):
     assert ALLOWED - {(method, named(path)) for method, path in registered} == set()
 
 
+@pytest.mark.slow
 def test_every_route_is_on_record_with_what_becomes_of_it(registered):
     fates = {route: "allowed" if (route[0], named(route[1])) in ALLOWED else "refused" for route in registered}
     lines = [f"{fate} {method} {path}" for (method, path), fate in fates.items()]
@@ -102,6 +105,7 @@ CALLS_OUT = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", [*CALLS_OUT, "signup", "roles", "permissions", "/users/", "delete", "restore"])
 def test_no_route_of_this_kind_is_allowed(registered, word):
     allowed = {path for method, path in ALLOWED if word in path.lower()} - {

@@ -338,6 +338,7 @@ def test_pages_load_nothing_and_show_no_value(tmp_path):
     assert [path for path in report.docs_index.parent.iterdir() if path.suffix != ".html"] == []
 
 
+@pytest.mark.slow
 def test_no_connection_and_nothing_in_the_home_folder(tmp_path):
     table = patients(tmp_path)
     (tmp_path / "home").mkdir()

@@ -1,8 +1,11 @@
 """From exceptions to sentences and exit codes; nothing of an unknown exception's message is shown."""
 
+import ast
 import errno
 import importlib
-import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ import validation
 from erios.cli import exits
 from erios.errors import FAMILIES, KeyringError
 
+EXCEPTION = re.compile(r"(Error|Exception|Exit|Interrupt|Warning)$")
 CANARY = "Élodie Martin 2 69 05 49 588 157 80"
 
 
@@ -98,13 +102,21 @@ def is_own_error(value: object, module: str) -> bool:
     return value.__module__ == module and not value.__name__.startswith("_")
 
 
+def modules_with_errors(wing: Path) -> Iterator[str]:
+    """Names of the modules with a class that is, or comes from, an exception: the others stay unimported."""
+    for path in sorted(wing.rglob("*.py")):
+        classes = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.ClassDef)]
+        if any(EXCEPTION.search(ast.unparse(name)) for node in classes for name in (ast.Name(node.name), *node.bases)):
+            yield ".".join(path.relative_to(wing.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
 def wing_errors() -> list[type[Exception]]:
     """Every public exception class that a wing defines."""
     found: set[Any] = set()
     for wing in (etl, experiments, validation):
-        for module in pkgutil.walk_packages(wing.__path__, f"{wing.__name__}."):
-            for value in vars(importlib.import_module(module.name)).values():
-                if is_own_error(value, module.name):
+        for name in modules_with_errors(Path(wing.__path__[0])):
+            for value in vars(importlib.import_module(name)).values():
+                if is_own_error(value, name):
                     found.add(value)
     return sorted(found, key=lambda error: error.__qualname__)
 

@@ -31,7 +31,10 @@ def hidden(image: Written) -> np.ndarray:
     return np.zeros(image.values.shape, bool) if mark is None else mark[0]
 
 
-@pytest.mark.parametrize(("modality", "style"), [("PT", "bright"), ("NM", "plate"), ("MR", "tilted"), ("CT", "small")])
+SLOWER = [pytest.param(*case, marks=pytest.mark.slow) for case in (("MR", "tilted"), ("CT", "small"))]
+
+
+@pytest.mark.parametrize(("modality", "style"), [("PT", "bright"), ("NM", "plate"), *SLOWER])
 def test_a_name_in_the_pixels_is_hidden(modality: str, style: str) -> None:
     image = written(np.random.default_rng(5), modality, style)
 
@@ -59,6 +62,7 @@ def read(folder: Path, volume: np.ndarray, spacing: Any = (5, 1, 1)) -> tuple[Se
     return result, [dcmread(io.BytesIO(one)).pixel_array for path in files for one in members(path)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", [(1,), (0, 1, 2)])
 def test_a_name_on_one_or_all_slices_is_blackened_there_and_nowhere_else(
     tmp_path: Path, places: tuple[int, ...]

@@ -26,6 +26,7 @@ def dirty(tmp_path_factory):
     return out, counts, read_planted(out)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_for_one_and_two_processes(tmp_path):
     people = PEOPLE_PER_BATCH + 20
     generate(tmp_path / "one", people, 2, dirty=0.01, workers=1)
