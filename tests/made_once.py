@@ -17,7 +17,7 @@ import pytest
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """The folder ``name`` of this run, not there yet when ``make`` gets its path; raises what ``make`` raises."""
     root = factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    root = root.parent if root.name == f"popen-{os.environ.get('PYTEST_XDIST_WORKER')}" else root
     folder, mark = root / name, root / f".{name}.made"
     with (root / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -558,7 +558,8 @@ def test_killed_at_any_moment_the_last_good_state_stands_and_a_rerun_ends_the_wo
     shutil.copytree(start, end)
     steps = [(what.format(first=ipp_of(hospital, "0000000")), at) for name, what, at in KILLED if name == action]
     steps = steps[::every]
-    forge.run(end, ("images", action, steps[0][0]))
+    whole = forge.run(end, ("images", action, steps[0][0]))
+    assert "error" not in whole, whole
     before, done = state(start), state(end)
     assert before != done
     for number, (what, at) in enumerate(steps):

@@ -29,6 +29,8 @@ PRELOADED = (
     "django.db.models",
     "django.test.client",
     "pydantic_settings",
+    "requests",
+    "django.db.migrations",
 )
 
 

@@ -83,6 +83,7 @@ def _release(patch: pytest.MonkeyPatch) -> None:
     for module in ("load", "extract_build"):
         patch.setattr(f"erios.workflows.{module}.spark_session", _no_spark)
         patch.setattr(f"erios.workflows.{module}.SparkRunner", lambda _spark: InlineRunner())
+    patch.setattr("erios.workflows.extract_build.find_remedies", lambda _trial: ())  # a training needs no proposal
     point_to(load_settings())
     extract = acts.request_extract(study=_study(), by=who("ada"), content=SPECIFICATION)
     acts.move_extract(extract=extract, by=who("dpo"), action=Action.APPROVE_SPECIFICATION)
