@@ -36,6 +36,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAIRS, FEW = 25, 8
 CROWDS = [("postgresql", PAIRS), ("sqlite", FEW), pytest.param("sqlite", PAIRS, marks=pytest.mark.long)]
 """Database and pairs of people: fifty are a hospital's crowd, and a hospital has PostgreSQL."""
+PATIENCE = 600
+"""Seconds to wait for an answer: a busy machine is slow, not wrong."""
 BACKEND = "erios.portal.login_backend.SealedBackend"
 QUESTION = json.dumps({"and": [{"age": {"min": 40, "at": "2026-01-01"}}]})
 TOKEN = "t" * 32
@@ -63,7 +65,7 @@ class Seat:
             "HX-Request": "true",
             "Content-Type": "application/x-www-form-urlencoded",
         }
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, urllib.parse.urlencode(said) if said else None, headers)
             answer = connection.getresponse()
@@ -201,7 +203,7 @@ def _sentence(page: str) -> str:
 
 def _together(start: threading.Barrier) -> Callable[[Seat], list[tuple[str, int, str]]]:
     def work(seat: Seat) -> list[tuple[str, int, str]]:
-        start.wait(60)
+        start.wait(PATIENCE)
         return seat.work()
 
     return work

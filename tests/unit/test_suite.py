@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.figures import TITLE, updated
+from tests.made_once import made_once
+from tests.sampling import examples
 from tests.timing import own_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,3 +63,39 @@ def test_time_is_counted_as_on_a_machine_without_other_work(
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0, 0))
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert own_seconds(wall, processor) == own
+
+
+def test_a_folder_is_made_once_and_anew_after_a_failure(tmp_path_factory: pytest.TempPathFactory) -> None:
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        made.append(folder)
+        if len(made) == 1:
+            raise ValueError
+
+    with pytest.raises(ValueError, match=r"^$"):
+        made_once(tmp_path_factory, "costly", make)
+    folders = {made_once(tmp_path_factory, "costly", make) for _ in range(2)}
+
+    assert folders == {tmp_path_factory.getbasetemp() / "costly"}
+    assert len(made) == 2
+
+
+def test_workers_of_a_run_share_what_is_made_once(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw7")
+    monkeypatch.setattr(tmp_path_factory, "getbasetemp", lambda: tmp_path / "popen-gw7")
+
+    assert made_once(tmp_path_factory, "costly", Path.mkdir) == tmp_path / "costly"
+
+
+def test_a_profile_with_fewer_examples_takes_its_share_of_each_number() -> None:
+    with_profile, current = {}, hypothesis.settings.get_current_profile_name()
+    for name in ("ci", "fast"):
+        hypothesis.settings.load_profile(name)
+        with_profile[name] = [examples(number) for number in (300, 40, 10)]
+    hypothesis.settings.load_profile(current)
+
+    assert with_profile == {"ci": [300, 40, 10], "fast": [45, 6, 3]}
