@@ -13,17 +13,12 @@ import typer
 
 from erios.audit import read_events
 from erios.audit.anchors import Anchor, read_anchor, stamped_at
-from erios.cli.output import answer, write_json
+from erios.cli.output import AsJson, answer, command_group, write_json
 from erios.errors import StorageError, UsageError
 from erios.settings import load_settings
 from erios.workflows.record import anchor_record, verify_record
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
-
-
-@app.callback()
-def audit() -> None:
-    """Verify, anchor and export the audit chain."""
+app = command_group("Verify, anchor and export the audit chain.")
 
 
 @app.command()
@@ -34,7 +29,7 @@ def verify(
             "--anchor", help="A file of `erios audit anchor`: is that end still in the chain? May be repeated."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check every event of the chain, and every row of the governance database against it; exit code 6 for a fault.
 
@@ -53,13 +48,13 @@ def verify(
         write_json(asdict(verification))
     if verification.faults:
         for fault in verification.faults[1:] if not as_json else ():
-            answer().print(fault, soft_wrap=True)
+            answer().print(fault)
         more = f" (and {len(verification.faults) - 1} more faults)" if len(verification.faults) > 1 else ""
         what = "governance database is not as the audit chain tells" if verification.rows else "audit chain is damaged"
         raise StorageError(f"the {what}: {verification.faults[0]}{more}; keep it as it is and find out why")
     if not as_json:
         for line in (_whole(verification.events, verification.seal), *map(_anchored, kept, times)):
-            answer().print(line, soft_wrap=True)
+            answer().print(line)
 
 
 def _whole(events: int, seal: str) -> str:
@@ -86,8 +81,8 @@ def anchor(file: Annotated[Path, typer.Argument(help="The new file; it holds no 
     stamped = (
         "time-stamped" if made.timestamp else "without a time-stamp, since anchor.timestamp_url names no authority"
     )
-    answer().print(f"{file} anchors {made.events} events, last seal {made.seal}, {stamped}.", soft_wrap=True)
-    answer().print("Give it to a body that cannot write here; it needs no secrecy.", soft_wrap=True)
+    answer().print(f"{file} anchors {made.events} events, last seal {made.seal}, {stamped}.")
+    answer().print("Give it to a body that cannot write here; it needs no secrecy.")
 
 
 @app.command()

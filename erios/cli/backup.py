@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from erios.cli.output import answer, print_table, write_json
+from erios.cli.output import AsJson, answer, command_group, print_table, write_json
 from erios.errors import InputError, UsageError
 from erios.settings import load_settings
 from erios.workflows.backup import ORDER, Manifest
@@ -16,18 +17,15 @@ from erios.workflows.backup import create as create_backup
 from erios.workflows.backup import restore as restore_backup
 from erios.workflows.backup import verify as verify_backup
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = command_group(
+    "Back up the zones and the governance database, sealed under a passphrase, and restore them elsewhere."
+)
 
+Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="The folder of a backup.")]
 PassphraseFile = Annotated[
     Path | None,
     typer.Option("--passphrase-file", help="A file with the passphrase, readable by you alone; else it is asked for."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
-
-
-@app.callback()
-def backup() -> None:
-    """Back up the zones and the governance database, sealed under a passphrase, and restore them elsewhere."""
 
 
 @app.command()
@@ -53,11 +51,7 @@ def create(
 
 
 @app.command()
-def verify(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The folder of a backup.")],
-    passphrase_file: PassphraseFile = None,
-    as_json: AsJson = False,
-) -> None:
+def verify(source: Source, passphrase_file: PassphraseFile = None, as_json: AsJson = False) -> None:
     """Open every byte of a backup and check it; nothing is written.
 
     Example: erios backup verify /mnt/backup/2026-11-22
@@ -66,11 +60,7 @@ def verify(
 
 
 @app.command()
-def restore(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The folder of a backup.")],
-    passphrase_file: PassphraseFile = None,
-    as_json: AsJson = False,
-) -> None:
+def restore(source: Source, passphrase_file: PassphraseFile = None, as_json: AsJson = False) -> None:
     """Restore a backup into the empty zones of this installation, and prove that it holds.
 
     Example: ERIOS_HOME=/srv/erios erios backup restore /mnt/backup/2026-11-22
@@ -80,8 +70,8 @@ def restore(
         write_json({"restored": str(source), "proved": proved})
         return
     for line in proved:
-        answer().print(f"✓ {line}", soft_wrap=True)
-    answer().print(f"Restored {source} into {load_settings().home}.", soft_wrap=True)
+        answer().print(f"✓ {line}")
+    answer().print(f"Restored {source} into {load_settings().home}.")
 
 
 def _passphrase(file: Path | None, *, again: bool = False) -> str:
@@ -100,11 +90,9 @@ def _passphrase(file: Path | None, *, again: bool = False) -> str:
 
 
 def _tell(manifest: Manifest, title: str, as_json: bool) -> None:
-    from dataclasses import asdict
-
     if as_json:
         write_json(asdict(manifest))
         return
     rows = [(part.zone, f"{part.files:,}", f"{part.bytes / 1e6:,.1f}") for part in manifest.parts]
     print_table("", ("zone", "files", "MB"), rows, numbers=2)
-    answer().print(f"{title}; made {manifest.created}.", soft_wrap=True)
+    answer().print(f"{title}; made {manifest.created}.")

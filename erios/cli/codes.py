@@ -9,21 +9,15 @@ from typing import Annotated
 
 import typer
 
-from erios.cli.output import answer, print_table, write_json
+from erios.cli.output import AsJson, answer, command_group, print_table, write_json
 from erios.settings import load_settings
 from erios.workflows.codes import adopt as adopt_codes
 from erios.workflows.codes import code_lists, list_local_codes, load_code_lists
 from etl.terminology.code_lists import ListEntry
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = command_group("Load code lists; see and adopt the hospital's own codes.")
 
 NEXT_STEP = "New loads use it; `erios etl rebuild` puts it into the tables that are there."
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
-
-@app.callback()
-def group() -> None:
-    """Load code lists; see and adopt the hospital's own codes."""
 
 
 @app.command()
@@ -31,7 +25,7 @@ def load(
     files: Annotated[list[Path], typer.Argument(help="FHIR CodeSystem or ValueSet, ClaML, Loinc.csv, ATIH, CSV.")],
     system: Annotated[str, typer.Option("--system", help="The code system's URL, where the file does not say.")] = "",
     version: Annotated[str, typer.Option("--version", help="The list's version, where the file does not say.")] = "",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take code lists from the files that their publishers give; each replaces the earlier one of its system.
 
@@ -41,7 +35,7 @@ def load(
 
 
 @app.command("lists")
-def lists(as_json: Json = False) -> None:
+def lists(as_json: AsJson = False) -> None:
     """The code lists that were loaded or adopted.
 
     Example: erios codes lists
@@ -51,7 +45,7 @@ def lists(as_json: Json = False) -> None:
 
 @app.command()
 def local(
-    system: Annotated[str, typer.Argument(help="A code system; all without it.")] = "", as_json: Json = False
+    system: Annotated[str, typer.Argument(help="A code system; all without it.")] = "", as_json: AsJson = False
 ) -> None:
     """The codes of the last release that are in no list, the most frequent first: clear text, so it is put on record.
 
@@ -70,7 +64,7 @@ def adopt(
     system: Annotated[str, typer.Argument(help="The code system whose codes become readable.")],
     code: Annotated[list[str] | None, typer.Option("--code", help="This code; may be given again.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="The hospital's list: CSV with code and display.")] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make the hospital's own codes readable: those of at least eleven patients that read like no person.
 

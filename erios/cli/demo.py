@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from erios.cli.output import print_table, screen, write_json
+from erios.cli.output import AsJson, print_table, screen, write_json
 from erios.demo.accounts import account, draw_passwords, scientist
 from erios.demo.services import Addresses, served
 from erios.demo.size import FAST, FULL, claim
@@ -31,7 +31,7 @@ def demo(
     serve: Annotated[
         bool, typer.Option("--serve/--no-serve", help="Then serve portal and records until Ctrl-C.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Play the demonstration on a generated hospital: load, study, decision, extract, models; then look at it.
 
@@ -41,10 +41,10 @@ def demo(
     """
     settings, scale = load_settings(), FAST if fast else FULL
     is_resumed = claim(settings.home, scale, restart=restart)
-    console = _console()
-    _greet(
-        console, f"{'Going on with' if is_resumed else 'Beginning'} the {scale.name} demonstration in {settings.home}"
-    )
+    console = screen()
+    begins = "Going on with" if is_resumed else "Beginning"
+    console.print(f"{begins} the {scale.name} demonstration in {settings.home}", style="bold")
+    console.print("Everything in it is invented. Ctrl-C stops; the same command goes on.", style="dim")
     steps = Demo(settings, scale).steps()
     results = [_play(console, step, f"{number:>2}/{len(steps)}") for number, step in enumerate(steps, 1)]
     if as_json:
@@ -54,31 +54,21 @@ def demo(
     else:
         console.print()
         console.print("Without --no-serve (make: without NO_SERVE=1) the same command opens the portal and MLflow.")
-        console.print("On the command line, docs/tutorials go on with what was made; first:", soft_wrap=True)
-        console.print(f"  export ERIOS_HOME={settings.home}", soft_wrap=True)
-
-
-def _console() -> Console:
-
-    return screen()
-
-
-def _greet(console: Console, line: str) -> None:
-    console.print(line, style="bold", soft_wrap=True)
-    console.print("Everything in it is invented. Ctrl-C stops; the same command goes on.", style="dim")
+        console.print("On the command line, docs/tutorials go on with what was made; first:")
+        console.print(f"  export ERIOS_HOME={settings.home}")
 
 
 def _play(console: Console, step: Step, number: str) -> dict[str, Any]:
     """One step: its line, what goes on in it, what came of it and how long it took."""
     console.print()
     console.print(f"{number}  {step.name}", style="bold cyan", end="")
-    console.print(f"  {step.why}", soft_wrap=True)
+    console.print(f"  {step.why}")
     begun = time.monotonic()
     with console.status("working", spinner="line") if console.is_terminal else nullcontext():
-        result = step.act(lambda line: console.print(f"       {line}", style="dim", soft_wrap=True))
+        result = step.act(lambda line: console.print(f"       {line}", style="dim"))
     seconds = time.monotonic() - begun
     console.print("     ✓ ", style="green", end="")
-    console.print(f"{result}  ({seconds:.1f} s)", soft_wrap=True)
+    console.print(f"{result}  ({seconds:.1f} s)")
     return {"step": step.name, "result": result, "seconds": round(seconds, 1)}
 
 
@@ -93,7 +83,6 @@ def _serve(console: Console) -> None:
 
 
 def _show(console: Console, addresses: Addresses, passwords: dict[str, str], person: str, records: str) -> None:
-
     rows = [(login, account(login).title or "Administration", password) for login, password in passwords.items()]
     console.print()
     print_table("Accounts of the portal, for this time only", ("login", "place", "password"), rows, numbers=0)
@@ -105,5 +94,5 @@ def _show(console: Console, addresses: Addresses, passwords: dict[str, str], per
     )
     width = max(len(text) for text, _ in lines)
     for text, address in lines:
-        console.print(f"{text:<{width}}  {address}", soft_wrap=True)
+        console.print(f"{text:<{width}}  {address}")
     console.print("\nCtrl-C ends both servers.", style="dim")

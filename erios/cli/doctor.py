@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from erios.cli.output import answer, write_json
+from erios.cli.output import AsJson, answer, write_json
 from erios.errors import MachineError
 from erios.settings import load_settings
 from erios.workflows.doctor import Finding, examine
@@ -17,7 +15,7 @@ _MARKS = {"well": ("✓", "green"), "note": ("·", "yellow"), "ill": ("✗", "bo
 
 @app.command()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look at the machine, the zones and the services; say what is wrong, and the command that mends it.
 
@@ -45,8 +43,6 @@ def _print(part: str, findings: list[Finding]) -> None:
     console.print(part, style="bold")
     for finding in findings:
         mark, colour = _MARKS[finding.health]
-        console.print(
-            Text.assemble((f"  {mark} ", colour), (f"{finding.about:<16} ", "bold"), finding.said), soft_wrap=True
-        )
+        console.print(Text.assemble((f"  {mark} ", colour), (f"{finding.about:<16} ", "bold"), finding.said))
         if finding.mend:
-            console.print(Text.assemble(" " * 21, ("→ ", colour), finding.mend), soft_wrap=True)
+            console.print(Text.assemble(" " * 21, ("→ ", colour), finding.mend))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from erios.cli.exits import to_error
-from erios.cli.output import Progress, answer, print_table, write_json
+from erios.cli.output import AsJson, Progress, answer, command_group, print_table, write_json
 from erios.errors import InputError
 from erios.settings import load_settings
 from erios.workflows.load import delete_resources, load_export, rebuild_release, refresh_release, replay_quarantine
@@ -16,72 +17,57 @@ from erios.workflows.maintenance import erase_patient
 from erios.workflows.nightly import watch_folder
 from erios.workflows.quarantine import refused_row, refused_rows
 from erios.workflows.stale_extracts import describe_stale, follow_objections
-from etl.ingest.quarantine import Refused, explain, summary
+from etl.erasure import Erasure
+from etl.ingest.quarantine import explain, summary
+from etl.merge.reconciliation import OUTCOMES
+from etl.pipeline import LoadReport
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+app = command_group("Load FHIR and DICOM into the warehouse; look at what was refused.")
+quarantine = command_group("What was refused, why, and loading it again.")
+app.add_typer(quarantine, name="quarantine")
 
-    from etl.erasure import Erasure
-    from etl.pipeline import LoadReport
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
-quarantine = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
-app.add_typer(quarantine, name="quarantine", help="What was refused, why, and loading it again.")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Clear = Annotated[bool, typer.Option("--clear-ids", help="Show the ids as received; this is put on record.")]
 BatchOption = Annotated[str | None, typer.Option("--batch", help="Only this batch.")]
-_COLUMNS = ("in", "written", "superseded", "duplicates", "deleted", "objected", "quarantined")
-
-
-@app.callback()
-def group() -> None:
-    """Load FHIR and DICOM into the warehouse; look at what was refused."""
+_COLUMNS = ("in", *OUTCOMES)
 
 
 @app.command()
 def load(
     paths: Annotated[list[Path], typer.Argument(help="Files, folders, zips: NDJSON, Bundles, a Bulk export, DICOM.")],
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Load an export, validate it and publish a release; every resource is accounted for.
 
     Example: erios etl load /exports/2026-11-22
     """
-    with Progress() as progress:
-        report = load_export(paths, load_settings(), progress.update)
-    _show(report, as_json)
+    _run(as_json, load_export, paths, load_settings())
 
 
 @app.command()
-def refresh(as_json: Json = False) -> None:
+def refresh(as_json: AsJson = False) -> None:
     """Publish a release that follows the objection register of today, without a new export.
 
     Example: erios etl refresh
     """
-    with Progress() as progress:
-        report = refresh_release(load_settings(), progress.update)
-    _show(report, as_json)
+    _run(as_json, refresh_release, load_settings())
 
 
 @app.command()
 def delete(
     resources: Annotated[list[str], typer.Argument(help="Resources as TYPE/ID.")],
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete resources: they leave the next release, and live again only with a newer version.
 
     Example: erios etl delete Observation/42 Encounter/7
     """
-    with Progress() as progress:
-        report = delete_resources(resources, load_settings(), progress.update)
-    _show(report, as_json)
+    _run(as_json, delete_resources, resources, load_settings())
 
 
 @app.command()
 def rebuild(
     table: Annotated[list[str] | None, typer.Option("--table", help="Only this table; may be given again.")] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compute the tables anew from the landing zone: after a changed view, privacy rule or key.
 
@@ -89,9 +75,7 @@ def rebuild(
 
     Example: erios etl rebuild --table encounter
     """
-    with Progress() as progress:
-        report = rebuild_release(load_settings(), table or (), progress.update)
-    _show(report, as_json)
+    _run(as_json, rebuild_release, load_settings(), table or ())
 
 
 @app.command()
@@ -100,7 +84,7 @@ def erase(
     reason: Annotated[str, typer.Option("--reason", help="Why; it stays in the audit chain.")],
     landing: Annotated[bool, typer.Option("--landing", help="Blank the records in the landing zone too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Erase one patient from every file of every kept release, and prove it by a scan whose report is kept.
 
@@ -132,14 +116,13 @@ def watch(
     """
     failed = 0
     for line, ok in watch_folder(folder, load_settings(), to_error, once=once, every=every, quiet=quiet):
-        answer().print(line, soft_wrap=True, highlight=False)
+        answer().print(line)
         failed += not ok
     if failed:
         raise typer.Exit(InputError.exit_code)
 
 
 def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
-
     assert erasure.before is not None
     assert erasure.after is not None
     stale = follow_objections(load_settings())
@@ -155,7 +138,7 @@ def _show_erasure(erasure: Erasure, report: Path, as_json: bool) -> None:
         f"Report: {report}",
         describe_stale(stale),
     ):
-        answer().print(line, soft_wrap=True, highlight=False)
+        answer().print(line)
 
 
 @quarantine.command("list")
@@ -169,7 +152,7 @@ def list_refused(
         ),
     ] = False,
     clear: Clear = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """What waits in quarantine, by batch, type and reason.
 
@@ -179,7 +162,8 @@ def list_refused(
     if as_json:
         write_json([row.to_dict() for row in refused_rows(settings, batch, clear=clear)])
     elif rows:
-        _show_rows(refused_rows(settings, batch, clear=clear))
+        for row in refused_rows(settings, batch, clear=clear):
+            typer.echo("\t".join((row.id, row.type or "-", row.resource_id or "-", row.reason)))
     else:
         counts = summary(settings.identity / "quarantine", batch)
         lines = [(*key, f"{count:,}") for key, count in sorted(counts.items())]
@@ -193,7 +177,7 @@ def list_refused(
 def show(
     quarantine_id: Annotated[str, typer.Argument(help="An id that `list --rows` prints.")],
     clear: Clear = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Why one resource was refused, in words; no value of the record is printed.
 
@@ -211,42 +195,38 @@ def show(
 
 
 @quarantine.command()
-def replay(batch: BatchOption = None, as_json: Json = False) -> None:
+def replay(batch: BatchOption = None, as_json: AsJson = False) -> None:
     """Load again what waits in quarantine, after a fix of views, rules or settings.
 
     Example: erios etl quarantine replay --batch b000001-0123abcd
     """
+    _run(as_json, replay_quarantine, load_settings(), batch)
+
+
+def _run(as_json: bool, load: Callable[..., LoadReport | None], *arguments: Any) -> None:
+    """Load and show its progress, then its report; None stands for a quarantine in which nothing waits."""
     with Progress() as progress:
-        report = replay_quarantine(load_settings(), batch, progress.update)
+        report = load(*arguments, progress.update)
     if report is None:
         answer().print("Nothing waits in quarantine.")
-    else:
-        _show(report, as_json)
-
-
-def _show(report: LoadReport, as_json: bool) -> None:
-    if as_json:
+    elif as_json:
         write_json(report.to_dict())
-        return
+    else:
+        _show(report)
+
+
+def _show(report: LoadReport) -> None:
     values = report.to_dict()
-    names = [*sorted(values["types"]), "all"]
-    accounts = {**values["types"], "all": values["totals"]}
-    print_table(
-        f"Batch {report.batch}",
-        ("resource type", *_COLUMNS),
-        [_row(n, accounts[n]) for n in names],
-        numbers=7,
-    )
+    accounts = [*sorted(values["types"].items()), ("all", values["totals"])]
+    rows = [(name, *(f"{account[column]:,}" for column in _COLUMNS)) for name, account in accounts]
+    print_table(f"Batch {report.batch}", ("resource type", *_COLUMNS), rows, numbers=7)
     for line in _closing_lines(report):
         answer().print(line)
 
 
-def _row(name: str, account: Mapping[str, int]) -> tuple[str, ...]:
-    return (name, *(f"{account[column]:,}" for column in _COLUMNS))
-
-
 def _closing_lines(report: LoadReport) -> list[str]:
-    contained = report.to_dict()["totals"]["contained"]
+    totals = report.to_dict()["totals"]
+    contained = totals["contained"]
     lines = [f"{contained:,} of these resources were contained in others."] if contained else []
     if report.recovered:
         lines.append(f"A killed run was rolled back first: {', '.join(report.recovered)}.")
@@ -257,7 +237,6 @@ def _closing_lines(report: LoadReport) -> list[str]:
     if report.verdict:
         lines += [f"Warning: {warning}" for warning in report.verdict.warnings]
         lines.append(f"Data Docs: {report.verdict.docs}")
-    totals = report.to_dict()["totals"]
     if totals["quarantined"] and totals["quarantined"] == totals["in"]:
         lines.append("Warning: everything was refused: is this an export of FHIR resources?")
     if totals["quarantined"]:
@@ -267,12 +246,3 @@ def _closing_lines(report: LoadReport) -> list[str]:
     if not report.new_release:
         return [*lines, f"Nothing new, after {report.seconds:.1f} s: the release is still {report.release}."]
     return [*lines, f"Published release {report.release} in {report.seconds:.1f} s. Look at it: erios warehouse tables"]
-
-
-def _show_rows(rows: Any) -> None:
-    for row in rows:
-        typer.echo(_line(row))
-
-
-def _line(row: Refused) -> str:
-    return "\t".join((row.id, row.type or "-", row.resource_id or "-", row.reason))

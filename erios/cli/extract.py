@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+import json
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from erios.accounts.models import User
 from erios.accounts.sealed_rows import check_study
-from erios.cli.output import Progress, answer, print_facts, print_table, write_json
+from erios.cli.output import AsJson, Progress, answer, command_group, print_facts, print_rows, write_json
 from erios.cli.runs import report_stopped
 from erios.errors import InputError, UsageError
 from erios.governance.extract import Action, State, next_actors, reads_figures
 from erios.studies import extract_actions
 from erios.studies.extract_actions import move_extract, request_extract
 from erios.studies.extract_selectors import extract_actions_for, extract_facts, specification_of, visible_extracts
+from erios.studies.models import Extract
 from erios.studies.selectors import visible_studies
 from erios.workflows.database import open_database, operator
 from erios.workflows.extract_build import build_extract
 from erios.workflows.extract_release import destroy_extract, release_extract, verify_extract
 
-if TYPE_CHECKING:
-    from erios.accounts.models import User
-    from erios.studies.models import Extract
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = command_group("Datasets that leave the warehouse for a study. Everything is on record under your login.")
 
 Number = Annotated[str, typer.Argument(metavar="EXTRACT", help="The extract's number, such as E2031-007-X01.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the record.")]
 Root = Annotated[
     str, typer.Option("--root", help="The root that `erios extract show` prints: you act on what you read.")
 ]
 Until = Annotated[datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day on which it may be read.")]
-
-
-@app.callback()
-def extract() -> None:
-    """Datasets that leave the warehouse for a study. Everything is on record under your login."""
 
 
 @app.command("list")
@@ -47,12 +41,8 @@ def list_extracts(as_json: AsJson = False) -> None:
 
     Example: erios extract list
     """
-    by = _by()
-    lines = [{"extract": x.number, "study": x.study.number, "state": x.state} for x in visible_extracts(by)]
-    if as_json:
-        write_json(lines)
-        return
-    print_table("Extracts", ("extract", "study", "state"), [[*line.values()] for line in lines], numbers=0)
+    rows = [{"extract": x.number, "study": x.study.number, "state": x.state} for x in visible_extracts(_by())]
+    print_rows("Extracts", ("extract", "study", "state"), rows, as_json=as_json)
 
 
 @app.command()
@@ -97,8 +87,7 @@ def specify(
 
     Example: erios extract specify E2031-007-X01 specification.json
     """
-    by = _by()
-    _print_state(extract_actions.specify(extract=_find(by, number), by=by, content=_read(specification)))
+    _act(number, extract_actions.specify, content=_read(specification))
 
 
 @app.command("apply")
@@ -110,10 +99,7 @@ def apply_proposal(
 
     Example: erios extract apply E2031-007-X01 1
     """
-    by = _by()
-    applied = extract_actions.apply_proposal(extract=_find(by, number), by=by, number=proposal)
-    _print_state(applied)
-    _print_specification(applied)
+    _print_specification(_act(number, extract_actions.apply_proposal, number=proposal))
 
 
 @app.command()
@@ -122,10 +108,8 @@ def build(number: Number) -> None:
 
     Example: erios extract build E2031-007-X01
     """
-    by = _by()
     with Progress() as progress:
-        built = build_extract(_find(by, number), by, progress.update)
-    _print_state(built)
+        _act(number, build_extract, progress=progress.update)
 
 
 @app.command()
@@ -143,8 +127,7 @@ def ask_changes(number: Number, reason: Reason = "") -> None:
 
     Example: erios extract ask-changes E2031-007-X01 --reason "month instead of day"
     """
-    by = _by()
-    _print_state(extract_actions.ask_changes(extract=_find(by, number), by=by, reason=reason))
+    _act(number, extract_actions.ask_changes, reason=reason)
 
 
 @app.command()
@@ -153,8 +136,7 @@ def clear(number: Number, root: Root, until: Until) -> None:
 
     Example: erios extract clear E2031-007-X01 --root 5f0c… --until 2032-06-30
     """
-    by = _by()
-    _print_state(extract_actions.clear(extract=_find(by, number), by=by, root=root, expires=_day(until)))
+    _act(number, extract_actions.clear, root=root, expires=until.date())
 
 
 @app.command("ask-exception")
@@ -163,10 +145,7 @@ def ask_exception(number: Number, root: Root, until: Until, reason: Reason = "")
 
     Example: erios extract ask-exception E2031-007-X01 --root 5f0c… --until 2031-12-31 --reason "rare disease"
     """
-    by = _by()
-    _print_state(
-        extract_actions.ask_exception(extract=_find(by, number), by=by, root=root, expires=_day(until), reason=reason)
-    )
+    _act(number, extract_actions.ask_exception, root=root, expires=until.date(), reason=reason)
 
 
 @app.command("grant-exception")
@@ -175,8 +154,7 @@ def grant_exception(number: Number, root: Root, reason: Reason = "") -> None:
 
     Example: erios extract grant-exception E2031-007-X01 --root 5f0c… --reason "no other way, kept short"
     """
-    by = _by()
-    _print_state(extract_actions.grant_exception(extract=_find(by, number), by=by, root=root, reason=reason))
+    _act(number, extract_actions.grant_exception, root=root, reason=reason)
 
 
 @app.command()
@@ -185,8 +163,7 @@ def release(number: Number, root: Root) -> None:
 
     Example: erios extract release E2031-007-X01 --root 5f0c…
     """
-    by = _by()
-    _print_state(release_extract(_find(by, number), by, root))
+    _act(number, release_extract, root=root)
 
 
 @app.command()
@@ -195,12 +172,11 @@ def verify(number: Number, as_json: AsJson = False) -> None:
 
     Example: erios extract verify E2031-007-X01
     """
-    by = _by()
-    manifest = verify_extract(_find(by, number))
+    manifest = verify_extract(_find(_by(), number))
     if as_json:
         write_json({"extract": number, "root": manifest.root, "files": len(manifest.files)})
         return
-    answer().print(f"{number}: {len(manifest.files)} files as signed; root {manifest.root}", soft_wrap=True)
+    answer().print(f"{number}: {len(manifest.files)} files as signed; root {manifest.root}")
 
 
 @app.command()
@@ -245,18 +221,15 @@ def destroy(number: Number) -> None:
 
     Example: erios extract destroy E2031-007-X01
     """
-    by = _by()
-    _print_state(destroy_extract(_find(by, number), by))
+    _act(number, destroy_extract)
 
 
 def _by() -> User:
-
     open_database()
     return operator()
 
 
 def _find(by: User, number: str) -> Extract:
-
     extract = visible_extracts(by).filter(number=number).first()
     if extract is None:
         raise UsageError(f"no extract '{number}' that you may see; `erios extract list` shows them")
@@ -264,15 +237,20 @@ def _find(by: User, number: str) -> Extract:
     return extract
 
 
-def _move(number: str, action: str, reason: str = "") -> None:
-
+def _act(number: str, action: Callable[..., Extract], /, **details: Any) -> Extract:
+    """Do an action on an extract as the person at the keyboard, and print what has become of it."""
     by = _by()
-    _print_state(move_extract(extract=_find(by, number), by=by, action=Action(action), reason=reason))
+    extract = action(extract=_find(by, number), by=by, **details)
+    _print_state(extract)
+    return extract
+
+
+def _move(number: str, action: str, reason: str = "") -> None:
+    _act(number, move_extract, action=Action(action), reason=reason)
     report_stopped()
 
 
 def _summary(extract: Extract, by: User) -> dict[str, Any]:
-
     exact = reads_figures(extract_facts(extract), by.person)
     return {
         "extract": extract.number,
@@ -326,8 +304,6 @@ def _facts(remedy: dict[str, Any], attacker: str) -> str:
 
 
 def _read(path: Path) -> Any:
-    import json
-
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -336,21 +312,13 @@ def _read(path: Path) -> Any:
         raise InputError(f"{path} is not JSON; docs/extracts.md shows the form of a specification") from None
 
 
-def _day(until: datetime) -> date:
-    return until.date()
-
-
 def _print_specification(extract: Extract) -> None:
-
     specification = specification_of(extract)
     columns = "; ".join(f"{table.name}: {', '.join(table.names())}" for table in specification.tables)
-    answer().print(f"It asks for {columns}. Dates: {specification.dates.value}.", soft_wrap=True)
+    answer().print(f"It asks for {columns}. Dates: {specification.dates.value}.")
 
 
 def _print_state(extract: Extract) -> None:
-
     waits = ", ".join(next_actors(State(extract.state)))
     root = f" Root: {extract.root}." if extract.root else ""
-    answer().print(
-        f"{extract.number} is {extract.state}.{root}" + (f" It waits for: {waits}." if waits else ""), soft_wrap=True
-    )
+    answer().print(f"{extract.number} is {extract.state}.{root}" + (f" It waits for: {waits}." if waits else ""))

@@ -6,22 +6,17 @@ from typing import Annotated
 
 import typer
 
-from erios.cli.output import answer, print_table, write_json
+from erios.cli.output import AsJson, answer, command_group, print_table, write_json
 from erios.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-
-
-@app.callback()
-def imaging() -> None:
-    """How well images are de-identified."""
+app = command_group("How well images are de-identified.")
 
 
 @app.command()
 def score(
     series: Annotated[int, typer.Option("--series", min=1, max=10_000, help="How many series are generated.")] = 12,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same set.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Count MIDI-B's actions on generated series whose identities are known: what is removed, hidden and kept.
 

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
-
-import typer
 
 from erios.audit import append
-from erios.cli.output import answer, print_table, write_json
+from erios.cli.output import AsJson, answer, command_group, print_table, write_json
 from erios.keys import init_keyring, list_keys, rotate_key
 from erios.settings import load_settings
 from erios.workflows.signing_keys import publish_keys
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
-
-
-@app.callback()
-def keys() -> None:
-    """Make and list the keys of the pseudonyms."""
+app = command_group("Make and list the keys of the pseudonyms.")
 
 
 @app.command()
@@ -37,9 +27,7 @@ def init(as_json: AsJson = False) -> None:
     key_id = init_keyring(settings.keyring)
     if as_json:
         write_json({"keyring": str(settings.keyring), "key": key_id})
-    answer(beside_json=as_json).print(
-        f"Made the keyring {settings.keyring} with key {key_id}. Back it up.", soft_wrap=True
-    )
+    answer(beside_json=as_json).print(f"Made the keyring {settings.keyring} with key {key_id}. Back it up.")
 
 
 @app.command()
@@ -54,9 +42,7 @@ def rotate(as_json: AsJson = False) -> None:
     publish_keys(settings)
     if as_json:
         write_json({"keyring": str(settings.keyring), "key": key_id})
-    answer(beside_json=as_json).print(
-        f"Key {key_id} is current. Back up the keyring, then run `erios etl rebuild`.", soft_wrap=True
-    )
+    answer(beside_json=as_json).print(f"Key {key_id} is current. Back up the keyring, then run `erios etl rebuild`.")
 
 
 @app.command("list")

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from erios.cli.output import answer, print_table, write_json
+from erios.cli.output import AsJson, answer, command_group, print_table, write_json
 from erios.errors import InputError
 from erios.objections import Change, Objection, check_date, current_entries, parse_reference, read_list
 from erios.objections import add as add_objections
@@ -21,7 +21,7 @@ from erios.objections import repair as repair_register
 from erios.settings import load_settings
 from erios.workflows.stale_extracts import describe_stale, follow_objections
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = command_group("Keep the rows of patients who object to research out of the warehouse.")
 
 NEXT_STEP_ADD = "Their rows leave with the next `erios etl load`, or at once with `erios etl refresh`."
 NEXT_STEP_REMOVE = (
@@ -31,12 +31,6 @@ NEXT_STEP_REMOVE = (
 Patient = Annotated[str, typer.Argument(help="ID, Patient/ID or SYSTEM|VALUE (a URI, INS-NIR or INS-NIA).")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in a few words; kept sealed.")]
 Date = Annotated[str, typer.Option("--date", help="The day they said so, as 2026-01-31; today without it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
-
-
-@app.callback()
-def objections() -> None:
-    """Keep the rows of patients who object to research out of the warehouse."""
 
 
 @app.command()
@@ -97,14 +91,10 @@ def repair(
     Example: erios objections repair --reason "disk of 3 March, backup of 1 March"
     """
     lost = repair_register(load_settings(), reason)
-    answer().print(
-        f"The register goes on without the {lost} entries it lost. Enter them again before the next load.",
-        soft_wrap=True,
-    )
+    answer().print(f"The register goes on without the {lost} entries it lost. Enter them again before the next load.")
 
 
 def _text(file: Path) -> str:
-
     try:
         raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         return raw.decode("utf-8-sig")
@@ -115,7 +105,6 @@ def _text(file: Path) -> str:
 
 
 def _show(change: Change, next_step: str, as_json: bool) -> None:
-
     entered = len(change.patient_keys) - change.unchanged
     stale = follow_objections(load_settings())
     if as_json:
@@ -126,4 +115,4 @@ def _show(change: Change, next_step: str, as_json: bool) -> None:
         describe_stale(stale),
         next_step,
     ]
-    answer(beside_json=as_json).print("\n".join(lines), soft_wrap=True)
+    answer(beside_json=as_json).print("\n".join(lines))

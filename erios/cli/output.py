@@ -1,4 +1,6 @@
-"""What commands print: their answer on standard output, as tables and sentences or, with ``--json``, as one JSON value.
+"""What commands have in common: options, and what they print.
+
+An answer goes to standard output, as tables and sentences or, with ``--json``, as one JSON value.
 
 Progress, warnings and faults go to standard error, so that an answer can be piped and a JSON value stands alone.
 """
@@ -8,12 +10,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_WIDTH = 160
+AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
+
+
+def command_group(help: str) -> typer.Typer:
+    """A group of commands, with its line of help; it stays one when it has a single command."""
+    group = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help=help)
+    group.callback()(lambda: None)
+    return group
 
 
 def screen() -> Console:
@@ -29,11 +41,12 @@ def answer(*, beside_json: bool = False) -> Console:
     return _console(on_error=beside_json)
 
 
-def _console(*, on_error: bool) -> Console:
+def _console(*, on_error: bool, soft_wrap: bool = True) -> Console:
+    """Sentences are one line each (``soft_wrap``); tables and bars keep to the width."""
     from rich.console import Console
 
-    is_terminal = (sys.stderr if on_error else sys.stdout).isatty()
-    return Console(stderr=on_error, highlight=False, markup=False, width=None if is_terminal else PLAIN_WIDTH)
+    width = None if (sys.stderr if on_error else sys.stdout).isatty() else PLAIN_WIDTH
+    return Console(stderr=on_error, highlight=False, markup=False, soft_wrap=soft_wrap, width=width)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int) -> None:
@@ -46,7 +59,16 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_column(column, justify="right" if figure else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    answer().print(table)
+    answer().print(table, soft_wrap=False)
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Rows as JSON, or as a table of some of their values; a heading is a value's name in words."""
+    if as_json:
+        write_json(rows)
+    else:
+        lines = ([_words(row[name.replace(" ", "_")]) for name in columns] for row in rows)
+        print_table(title, columns, lines, numbers=0)
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
@@ -54,7 +76,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     width = max(map(len, facts), default=0) + 2
     for name, value in facts.items():
         if value not in (None, "", [], (), {}):
-            answer().print(f"{name.replace('_', ' '):<{width}}{_words(value)}", soft_wrap=True)
+            answer().print(f"{name.replace('_', ' '):<{width}}{_words(value)}")
 
 
 def _words(value: Any) -> str:
@@ -62,8 +84,8 @@ def _words(value: Any) -> str:
         return ", ".join(f"{name.replace('_', ' ')} {_words(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is None or isinstance(value, bool):
+        return "" if value is None else "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -83,12 +105,8 @@ class Progress:
             from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bars
 
-            columns = (
-                TextColumn("{task.description:<10}"),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f} %"),
-            )
-            self._bars = Bars(*columns, TimeElapsedColumn(), console=screen())
+            columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+            self._bars = Bars(*columns, TimeElapsedColumn(), console=_console(on_error=True, soft_wrap=False))
             self._bars.start()
         return self
 

@@ -11,19 +11,13 @@ from typing import Annotated
 import typer
 
 from erios import reidentification
-from erios.cli.output import print_table, screen, write_json
+from erios.cli.output import AsJson, command_group, print_rows, screen, write_json
 from erios.reidentification import Purpose, requests
 from erios.settings import load_settings
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = command_group("Find the patient behind a pseudonym: two people, a reason, on record.")
 
 RequestId = Annotated[str, typer.Argument(metavar="REQUEST", help="The id that `erios reidentify request` gave.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
-
-
-@app.callback()
-def reidentify() -> None:
-    """Find the patient behind a pseudonym: two people, a reason, on record."""
 
 
 @app.command()
@@ -42,8 +36,7 @@ def request(
         write_json(asdict(made))
     screen().print(
         f"Request {made.id} by {made.requester}; another person runs `erios reidentify approve {made.id}`"
-        f" before {made.expires}.",
-        soft_wrap=True,
+        f" before {made.expires}."
     )
 
 
@@ -58,7 +51,7 @@ def approve(request_id: RequestId, as_json: AsJson = False) -> None:
         write_json({"request": request_id, "reference": reference})
     else:
         typer.echo(reference)
-    screen().print(f"Request {request_id} is approved and closed; the audit chain has it.", soft_wrap=True)
+    screen().print(f"Request {request_id} is approved and closed; the audit chain has it.")
 
 
 @app.command()
@@ -71,7 +64,7 @@ def refuse(
     Example: erios reidentify refuse 1a2b3c4d --reason "not a finding to act on"
     """
     reidentification.refuse(load_settings(), request_id, reason)
-    screen().print(f"Request {request_id} is refused and closed.", soft_wrap=True)
+    screen().print(f"Request {request_id} is refused and closed.")
 
 
 @app.command("list")
@@ -80,12 +73,6 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: erios reidentify list
     """
-    entries = requests(load_settings())
-    if as_json:
-        return write_json([asdict(request_) for request_ in entries])
-    lines = [
-        (request_.id, request_.state, request_.pseudonym, request_.purpose, request_.requester, request_.expires)
-        for request_ in entries
-    ]
-    columns = ("request", "state", "pseudonym", "purpose", "by", "expires")
-    return print_table(f"{len(lines)} requests", columns, lines, numbers=0)
+    rows = [asdict(entry) for entry in requests(load_settings())]
+    columns = ("id", "state", "pseudonym", "purpose", "requester", "expires")
+    print_rows(f"{len(rows)} requests", columns, rows, as_json=as_json)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from erios.cli.output import screen
 from erios.settings import load_settings
+from erios.studies.models import Run
 from erios.workflows.database import operator
 from erios.workflows.run_follow import stop, watch
 from erios.workflows.runs import figures_of
-
-if TYPE_CHECKING:
-    from erios.studies.models import Run
 
 
 def follow_run(run: Run) -> None:
@@ -20,14 +18,14 @@ def follow_run(run: Run) -> None:
     try:
         for event in watch(run, load_settings()):
             if line := lines.read(event):
-                screen().print(line, soft_wrap=True)
+                screen().print(line)
     except KeyboardInterrupt:
         stop(run, operator(), "stopped from the keyboard")
-        screen().print(f"Run {run.number} is stopped; `erios train --resume {run.number}` goes on.", soft_wrap=True)
+        screen().print(f"Run {run.number} is stopped; `erios train --resume {run.number}` goes on.")
         raise
     run.refresh_from_db()
     if run.state == "done":
-        screen().print(f"Run {run.number} is done; `erios runs show {run.number}` shows all of it.", soft_wrap=True)
+        screen().print(f"Run {run.number} is done; `erios runs show {run.number}` shows all of it.")
 
 
 class EpochLines:

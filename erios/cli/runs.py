@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from erios.cli.output import answer, print_facts, print_table, screen, write_json
+from erios.accounts.models import User
+from erios.cli.output import AsJson, answer, command_group, print_facts, print_rows, print_table, screen, write_json
 from erios.cli.run_output import follow_run, summary
 from erios.errors import InputError, UsageError
+from erios.studies.models import Run
 from erios.studies.run_selectors import visible_runs
 from erios.workflows import run_follow
 from erios.workflows.database import open_database, operator
 from erios.workflows.run_follow import stop_forbidden
 from erios.workflows.runs import compare_reproduction, compare_runs, list_runs, promote_model, start_reproduction
 
-if TYPE_CHECKING:
-    from erios.accounts.models import User
-    from erios.studies.models import Run
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = command_group("Trainings of models on released extracts. Everything is on record under your login.")
 
 Number = Annotated[str, typer.Argument(metavar="RUN", help="The run's number, such as E2031-007-R001.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
-
-
-@app.callback()
-def runs() -> None:
-    """Trainings of models on released extracts. Everything is on record under your login."""
 
 
 @app.command("list")
@@ -36,13 +28,8 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: erios runs list
     """
-    by = _by()
-    lines = list_runs(by)
-    if as_json:
-        write_json(lines)
-        return
     columns = ("run", "bundle", "extract", "cluster", "by", "state", "reason")
-    print_table("Runs", columns, [[str(line[name]) for name in columns] for line in lines], numbers=0)
+    print_rows("Runs", columns, list_runs(_by()), as_json=as_json)
 
 
 @app.command()
@@ -112,7 +99,7 @@ def stop(
     by = _by()
     run = run_follow.stop(_find(by, number), by, reason)
     outcome = "is stopped" if run.state == "stopped" else f"had ended already: it is {run.state}"
-    answer().print(f"Run {run.number} {outcome}.", soft_wrap=True)
+    answer().print(f"Run {run.number} {outcome}.")
 
 
 @app.command()
@@ -131,15 +118,14 @@ def reproduce(number: Number, as_json: AsJson = False) -> None:
     Example: erios runs reproduce E2031-007-R001
     """
     run = _find(_by(), number)
-
     again = start_reproduction(run)
-    screen().print(f"Run {again.number} does {number} again.", soft_wrap=True)
+    screen().print(f"Run {again.number} does {number} again.")
     follow_run(again)
     verdict = compare_reproduction(run, again)
     if as_json:
         write_json(verdict)
     else:
-        answer().print(verdict["sentence"], soft_wrap=True)
+        answer().print(verdict["sentence"])
     if not verdict["same"]:
         raise InputError(f"{again.number} is not {number} again: {verdict['sentence']}")
 
@@ -152,13 +138,13 @@ def promote(number: Number) -> None:
     """
     by = _by()
     run = _find(by, number)
-    answer().print(f"{promote_model(run, by)} is the champion of {run.extract.study.number}.", soft_wrap=True)
+    answer().print(f"{promote_model(run, by)} is the champion of {run.extract.study.number}.")
 
 
 def report_stopped() -> None:
     """After a right has ended: stop the runs that stood on it, and name them."""
     for number in stop_forbidden():
-        screen().print(f"Run {number} is stopped: it has lost its right.", soft_wrap=True)
+        screen().print(f"Run {number} is stopped: it has lost its right.")
 
 
 def _by() -> User:

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from erios.accounts.models import User
 from erios.accounts.sealed_rows import check_study
 from erios.cli import output
-from erios.cli.output import print_facts, print_table, write_json
+from erios.cli.output import AsJson, command_group, print_facts, print_rows, write_json
 from erios.cli.runs import report_stopped
 from erios.errors import InputError, UsageError
 from erios.governance.publication import Action as PublicationAction
 from erios.governance.study import Action, Opinion
 from erios.studies import actions
 from erios.studies.actions import MOVES, agree_to_resume, answer_point, give_visa, return_with_points
+from erios.studies.models import Proposal, Publication
 from erios.studies.publication_actions import act_on_results, propose_results
 from erios.studies.publication_selectors import Shown, results_of
 from erios.studies.selectors import dossier_of, visible_studies
 from erios.workflows.database import open_database, operator
 
-if TYPE_CHECKING:
-    from erios.accounts.models import User
-    from erios.studies.models import Proposal, Publication
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = command_group(
+    "List and show studies; submit, vote, give the visa, decide. Everything is on record under your login."
+)
 
 T = TypeVar("T")
 Number = Annotated[str, typer.Argument(metavar="STUDY", help="The study's number, such as E2031-007.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the dossier and the audit chain.")]
 For = Annotated[bool, typer.Option("--for/--against", help="Favourable, or not.")]
-
-
-@app.callback()
-def study() -> None:
-    """List and show studies; submit, vote, give the visa, decide. Everything is on record under your login."""
 
 
 @app.command("list")
@@ -48,12 +42,11 @@ def list_studies(as_json: AsJson = False) -> None:
     """
     by = _by()
     proposals = [study.proposals.order_by("-version")[0] for study in visible_studies(by)]
-    lines = [{"study": p.study.number, "version": p.version, "state": p.state, "title": _title(p)} for p in proposals]
-    if as_json:
-        write_json(lines)
-        return
-    rows = [[str(value) for value in line.values()] for line in lines]
-    print_table("Studies", ("study", "version", "state", "title"), rows, numbers=0)
+    lines = [
+        {"study": p.study.number, "version": p.version, "state": p.state, "title": p.content.get("title", "")}
+        for p in proposals
+    ]
+    print_rows("Studies", ("study", "version", "state", "title"), lines, as_json=as_json)
 
 
 @app.command()
@@ -76,8 +69,7 @@ def submit(number: Number) -> None:
 
     Example: erios study submit E2031-007
     """
-    by = _by()
-    _print_state(actions.submit(proposal=_proposal(by, number), by=by))
+    _act(number, actions.submit)
 
 
 @app.command()
@@ -86,8 +78,7 @@ def vote(number: Number, reason: Reason = "", favourable: For = True) -> None:
 
     Example: erios study vote E2031-007 --for --reason "a clear question"
     """
-    by = _by()
-    _print_state(actions.vote(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
+    _act(number, actions.vote, opinion=_opinion(favourable), reason=reason)
 
 
 @app.command()
@@ -96,8 +87,7 @@ def visa(number: Number, reason: Reason = "", favourable: For = True) -> None:
 
     Example: erios study visa E2031-007 --against --reason "exact dates are not needed"
     """
-    by = _by()
-    _print_state(give_visa(proposal=_proposal(by, number), by=by, opinion=_opinion(favourable), reason=reason))
+    _act(number, give_visa, opinion=_opinion(favourable), reason=reason)
 
 
 @app.command()
@@ -111,11 +101,8 @@ def decide(
 
     Example: erios study decide E2031-007 --condition "month instead of day" --reason "useful, proportionate"
     """
-    by = _by()
     action = Action.REJECT if reject else Action.APPROVE_CONDITIONALLY if condition else Action.APPROVE
-    _print_state(
-        actions.decide(proposal=_proposal(by, number), by=by, action=action, reason=reason, conditions=condition)
-    )
+    _act(number, actions.decide, action=action, reason=reason, conditions=condition)
 
 
 @app.command("return")
@@ -127,8 +114,7 @@ def return_study(
 
     Example: erios study return E2031-007 --point "why exact dates?" --point "who is informed?"
     """
-    by = _by()
-    _print_state(return_with_points(proposal=_proposal(by, number), by=by, points=point))
+    _act(number, return_with_points, points=point)
 
 
 @app.command()
@@ -168,8 +154,7 @@ def resume(number: Number, reason: Reason = "") -> None:
 
     Example: erios study resume E2031-007 --reason "the notice to patients is mended"
     """
-    by = _by()
-    _print_state(agree_to_resume(proposal=_proposal(by, number), by=by, reason=reason))
+    _act(number, agree_to_resume, reason=reason)
 
 
 @app.command()
@@ -192,14 +177,13 @@ def move(
 
     Example: erios study move E2031-007 triage
     """
-    by = _by()
     try:
         chosen = Action(action.replace("-", " "))
     except ValueError:
         chosen = Action.EDIT
     if chosen not in MOVES:
         raise UsageError(f"no such action; choose {', '.join(sorted(name.replace(' ', '-') for name in MOVES))}")
-    _print_state(actions.move(proposal=_proposal(by, number), by=by, action=chosen, reason=reason))
+    _act(number, actions.move, action=chosen, reason=reason)
     report_stopped()
 
 
@@ -211,14 +195,10 @@ def results(number: Number, as_json: AsJson = False) -> None:
     """
     by = _by()
     lines = [_version(shown) for shown in results_of(_proposal(by, number).study, by)]
-    if as_json:
-        write_json(lines)
-        return
-    names = ("version", "state", "by", "decided by", "reason", "you may")
-    rows = [[_plain(line[name.replace(" ", "_")]) for name in names] for line in lines]
-    print_table(f"Results of {number}", names, rows, numbers=0)
-    for line in lines[:1]:
-        output.answer().print(f"\nVersion {line['version']}: {line['text']}", soft_wrap=True)
+    columns = ("version", "state", "by", "decided by", "reason", "you may")
+    print_rows(f"Results of {number}", columns, lines, as_json=as_json)
+    for line in [] if as_json else lines[:1]:
+        output.answer().print(f"\nVersion {line['version']}: {line['text']}")
 
 
 @app.command("propose-results")
@@ -271,23 +251,16 @@ def _version(shown: Shown) -> dict[str, Any]:
     }
 
 
-def _plain(value: object) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value or "")
-
-
 def _print_results(publication: Publication) -> None:
-    said = f"Version {publication.version} of {publication.study.number}: {publication.state}."
-    output.answer().print(said, soft_wrap=True)
+    output.answer().print(f"Version {publication.version} of {publication.study.number}: {publication.state}.")
 
 
 def _by() -> User:
-
     open_database()
     return operator()
 
 
 def _proposal(by: User, number: str) -> Proposal:
-
     study = visible_studies(by).filter(number=number).first()
     proposal = study.proposals.order_by("-version").first() if study else None
     if proposal is None:
@@ -297,21 +270,20 @@ def _proposal(by: User, number: str) -> Proposal:
 
 
 def _nth(items: Sequence[T], number: int, kind: str) -> T:
-
     if number > len(items):
         raise InputError(f"no {kind} {number}; `erios study show` lists the {len(items)} there are")
     return items[number - 1]
 
 
 def _opinion(favourable: bool) -> Opinion:
-
     return Opinion.FAVOURABLE if favourable else Opinion.UNFAVOURABLE
 
 
-def _title(proposal: Proposal) -> str:
-    return str(proposal.content.get("title", ""))
+def _act(number: str, action: Callable[..., Proposal], /, **details: Any) -> None:
+    """Do an action on a study's newest proposal as the person at the keyboard, and print what has become of it."""
+    by = _by()
+    _print_state(action(proposal=_proposal(by, number), by=by, **details))
 
 
 def _print_state(proposal: Proposal) -> None:
-
-    output.answer().print(f"{proposal.study.number} v{proposal.version} is now {proposal.state}.", soft_wrap=True)
+    output.answer().print(f"{proposal.study.number} v{proposal.version} is now {proposal.state}.")

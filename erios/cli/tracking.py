@@ -6,17 +6,12 @@ from typing import Annotated
 
 import typer
 
-from erios.cli.output import screen
+from erios.cli.output import command_group, screen
 from erios.workflows.portal import check_free
 from erios.workflows.tracking import serve as serve_tracking
 from erios.workflows.tracking_access import log_in
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
-
-
-@app.callback()
-def tracking() -> None:
-    """The team's MLflow server: runs of a study are seen by its team, and by nobody else."""
+app = command_group("The team's MLflow server: runs of a study are seen by its team, and by nobody else.")
 
 
 @app.command()
@@ -30,8 +25,8 @@ def serve(
     Example: erios tracking serve --port 5000
     """
     check_free(host, port)
-    screen().print(f"The tracking server answers at http://{host}:{port}; Ctrl-C ends it.", soft_wrap=True)
-    raise typer.Exit(serve_tracking(host, port, workers, lambda line: screen().print(line, soft_wrap=True)))
+    screen().print(f"The tracking server answers at http://{host}:{port}; Ctrl-C ends it.")
+    raise typer.Exit(serve_tracking(host, port, workers, screen().print))
 
 
 @app.command()
@@ -40,4 +35,4 @@ def login() -> None:
 
     Example: erios tracking login
     """
-    screen().print(f"{log_in()} holds your new password; an earlier one holds no longer.", soft_wrap=True)
+    screen().print(f"{log_in()} holds your new password; an earlier one holds no longer.")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from erios.cli.output import screen, write_json
+from erios.cli.output import AsJson, screen, write_json
 from erios.cli.run_output import follow_run, summary
 from erios.errors import RefusedError, TrainingFailed, UsageError
+from erios.studies.models import Run
 from erios.workflows.train import RunRequest, start
 from erios.workflows.train import resume as resume_run
 from experiments.bundles import read_overrides
-
-if TYPE_CHECKING:
-    from erios.studies.models import Run
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -40,7 +38,7 @@ def train(
     follow: Annotated[
         bool | None, typer.Option("--follow/--no-follow", help="Show the run until it ends (default: on this machine).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer on standard output as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a MONAI bundle on a released extract of your study, tracked and metered, here or on a cluster.
 
@@ -60,8 +58,7 @@ def train(
 
 
 def _answer(run: Run, as_json: bool, follow: bool) -> None:
-
-    screen().print(f"Run {run.number} is queued on {run.cluster} as job {run.job}.", soft_wrap=True)
+    screen().print(f"Run {run.number} is queued on {run.cluster} as job {run.job}.")
     if follow:
         follow_run(run)
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from erios.cli.output import answer, write_json
+from erios.cli.output import AsJson, answer, write_json
 from erios.errors import ValidationBlocked
 from erios.settings import load_settings
 from erios.workflows.load import validate_release
@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def validate(
     release: Annotated[str | None, typer.Option("--release", help="A release id; the latest without it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the validation suites again on a release; exit code 5 if a blocking expectation fails.
 

@@ -12,18 +12,18 @@ from typing import Annotated
 
 import typer
 
-from erios.cli.output import answer, print_table, screen, write_json
+from erios.cli.output import AsJson, answer, command_group, print_table, screen, write_json
 from erios.errors import InputError, UsageError
 from erios.settings import load_settings
 from etl.errors import PrivacyError
-from etl.ingest.inventory import inventory as take_inventory
+from etl.ingest.inventory import take_inventory
 from etl.ingest.view_output import write_rows
 from etl.tables import as_table
 from etl.views import CompiledView, ViewError, compile_view, load_view
 from etl.views.conformance import TestResult, report, run_suite
 from etl.views.run import check_sql
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = command_group("Check and run the SQL-on-FHIR views that make the tables.")
 
 
 class OutputFormat(StrEnum):
@@ -138,7 +138,7 @@ def _show(results: list[TestResult]) -> int:
 @app.command()
 def inventory(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="An export: a file or folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the inventory as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the elements and extensions of an export that no view reads, with counts.
 

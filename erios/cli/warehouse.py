@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from erios.cli.output import print_table, write_json
+from erios.cli.output import AsJson, command_group, print_table, write_json
 from erios.errors import UsageError
 from erios.settings import load_settings
 from erios.workflows.maintenance import compact_warehouse, keep_release, vacuum_warehouse
@@ -15,29 +16,18 @@ from etl.tables import load_tables
 from etl.warehouse.release import Release, release_ids
 from etl.warehouse.release import open_release as open_stored_release
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = command_group("Look at the tables and releases of the warehouse.")
 
 ReleaseOption = Annotated[str | None, typer.Option("--release", help="A release id; the latest without it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
-
-@app.callback()
-def group() -> None:
-    """Look at the tables and releases of the warehouse."""
-
-
-def _release(release_id: str | None) -> Release:
-
-    return open_release(release_id)
 
 
 @app.command()
-def tables(release: ReleaseOption = None, as_json: Json = False) -> None:
+def tables(release: ReleaseOption = None, as_json: AsJson = False) -> None:
     """The tables of a release with their rows, files and bytes.
 
     Example: erios warehouse tables
     """
-    opened = _release(release)
+    opened = open_release(release)
     rows = [_measure(opened, name) for name in opened.names()]
     if as_json:
         write_json({"release": opened.id, "tables": rows})
@@ -57,7 +47,7 @@ def _measure(release: Release, name: str) -> dict[str, Any]:
 
 
 @app.command()
-def releases(as_json: Json = False) -> None:
+def releases(as_json: AsJson = False) -> None:
     """The releases kept, oldest first.
 
     Example: erios warehouse releases
@@ -76,13 +66,13 @@ def releases(as_json: Json = False) -> None:
 def show(
     table: Annotated[str, typer.Argument(help="A table of the release.")],
     release: ReleaseOption = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """The columns of a table: type, privacy rule, share of rows that have a value, description.
 
     Example: erios warehouse show observation
     """
-    opened = _release(release)
+    opened = open_release(release)
     columns = _columns(opened, table)
     if as_json:
         write_json({"release": opened.id, "table": table, "rows": opened.tables[table].rows, "columns": columns})
@@ -112,14 +102,12 @@ def keep(
 def vacuum(
     last: Annotated[int, typer.Option("--last", help="How many of the newest releases stay.")] = 7,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Forget old releases and delete the files that no kept release reads.
 
     Example: erios warehouse vacuum --last 7 --dry-run
     """
-    from dataclasses import asdict
-
     done = vacuum_warehouse(load_settings(), last, dry_run=dry_run)
     if as_json:
         return write_json(asdict(done))
@@ -131,7 +119,7 @@ def vacuum(
 
 
 @app.command()
-def compact(as_json: Json = False) -> None:
+def compact(as_json: AsJson = False) -> None:
     """Put small files together and publish the same rows as a new release.
 
     Example: erios warehouse compact
@@ -144,7 +132,6 @@ def compact(as_json: Json = False) -> None:
 
 
 def _columns(release: Release, table: str) -> list[dict[str, Any]]:
-
     relation = release.duckdb(table)
     documented = {t.name: t for t in load_tables(load_settings().views_dir)}
     described = {c.name: c for c in documented[table].view.columns} if table in documented else {}

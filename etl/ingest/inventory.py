@@ -71,7 +71,7 @@ class Inventory:
         return {"resources": dict(self.resources), "unreadable": self.unreadable, "rows": rows}
 
 
-def inventory(path: Path, views_dir: Path, *, progress: Progress | None = None) -> Inventory:
+def take_inventory(path: Path, views_dir: Path, *, progress: Progress | None = None) -> Inventory:
     """Compare the export at ``path`` with what the views in ``views_dir`` read.
 
     Raises InputError for an export that cannot be read and ViewError for a view that cannot be compiled.

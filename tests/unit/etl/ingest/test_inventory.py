@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from etl.errors import InputError
-from etl.ingest.inventory import STRANGE, Inventory, inventory
+from etl.ingest.inventory import STRANGE, Inventory, take_inventory
 from etl.views import ViewError
 
 ROOT = Path(__file__).parents[3]
@@ -65,7 +65,7 @@ def test_elements_read_by_a_view_are_not_listed_and_others_are_with_arrays_colla
         {"resourceType": "Patient", "id": "2", "name": [{"family": "G", "given": ["H"]}], "active": False},
     )
 
-    assert unread(inventory(path, views)) == [
+    assert unread(take_inventory(path, views)) == [
         ("Patient.active", None, 1, 1),
         ("Patient.contact.name.family", None, 1, 1),
         ("Patient.meta.profile", None, 2, 1),
@@ -85,7 +85,7 @@ def test_extension_is_listed_by_url_at_its_place_unless_a_view_names_it(tmp_path
         },
     )
 
-    assert unread(inventory(path, views)) == [
+    assert unread(take_inventory(path, views)) == [
         ("Patient.address.extension", "urn:religion", 1, 1),
         ("Patient.birthDate.extension", "urn:birth-time", 1, 1),
         ("Patient.extension", "urn:religion", 1, 1),
@@ -101,7 +101,7 @@ def test_part_of_a_complex_extension_that_no_view_reads_is_listed(tmp_path, view
         ],
     }
 
-    found = inventory(export(tmp_path, {"resourceType": "Patient", "id": "1", "extension": [race]}), views)
+    found = take_inventory(export(tmp_path, {"resourceType": "Patient", "id": "1", "extension": [race]}), views)
 
     assert unread(found) == [
         (f"Patient.extension('{RACE}').extension", "text", 1, 1),
@@ -112,7 +112,7 @@ def test_part_of_a_complex_extension_that_no_view_reads_is_listed(tmp_path, view
 def test_type_that_no_view_reads_is_listed_as_a_whole(tmp_path, views):
     claim = {"resourceType": "Claim", "id": "c", "total": {"value": 3}, "item": [{"sequence": 1}]}
 
-    found = inventory(export(tmp_path, claim, claim), views)
+    found = take_inventory(export(tmp_path, claim, claim), views)
 
     assert [(row.path, row.kind, row.count) for row in found.rows] == [("Claim", "resource", 2)]
 
@@ -128,7 +128,7 @@ def test_bundle_entries_and_contained_resources_are_looked_at_as_resources(tmp_p
     path = tmp_path / "bundle.json"
     path.write_text(json.dumps(bundle, indent=2))
 
-    found = inventory(path, views)
+    found = take_inventory(path, views)
 
     assert found.resources == {"Claim": 1, "Patient": 2}
     assert unread(found) == [("Claim", None, 1, 1), ("Patient.active", None, 2, 2)]
@@ -141,7 +141,7 @@ def test_folder_of_plain_and_gzip_files_is_added_up(tmp_path, views):
     export(folder, patient, patient, name="a.ndjson")
     (folder / "b.ndjson.gz").write_bytes(gzip.compress(json.dumps(patient).encode()))
 
-    assert unread(inventory(folder, views)) == [("Patient.active", None, 3, 3)]
+    assert unread(take_inventory(folder, views)) == [("Patient.active", None, 3, 3)]
 
 
 def test_report_never_shows_a_value_even_one_used_as_a_name_or_url(tmp_path, views):
@@ -157,7 +157,7 @@ def test_report_never_shows_a_value_even_one_used_as_a_name_or_url(tmp_path, vie
         {"resourceType": "CANARY7 Zoé"},
     )
 
-    found = inventory(path, views)
+    found = take_inventory(path, views)
 
     assert "CANARY" not in json.dumps(found.to_dict())
     assert f"Patient.{STRANGE}" in [row.path for row in found.rows]
@@ -168,7 +168,7 @@ def test_unreadable_lines_are_counted_and_the_rest_is_looked_at(tmp_path, views)
     path = export(tmp_path, {"resourceType": "Patient", "id": "1", "active": True})
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b'{"broken\n\n[1]\n\xff\n' + b"[" * 5000)
 
-    found = inventory(path, views)
+    found = take_inventory(path, views)
 
     assert (found.unreadable, found.resources) == (4, {"Patient": 1})
 
@@ -177,13 +177,13 @@ def test_deep_nesting_is_walked_without_recursion(tmp_path, views):
     path = export(tmp_path)
     path.write_text('{"resourceType": "Patient", "contact": ' + '{"name": ' * 900 + "1" + "}" * 901)
 
-    (row,) = inventory(path, views).rows
+    (row,) = take_inventory(path, views).rows
 
     assert row.count == 1
 
 
 def test_json_form_carries_every_row(tmp_path, views):
-    found = inventory(export(tmp_path, {"resourceType": "Patient", "id": "1", "active": True}), views)
+    found = take_inventory(export(tmp_path, {"resourceType": "Patient", "id": "1", "active": True}), views)
 
     assert found.to_dict() == {
         "resources": {"Patient": 1},
@@ -205,7 +205,7 @@ def test_progress_ends_at_the_size_of_the_export(tmp_path, views):
     path = export(tmp_path, {"resourceType": "Patient", "id": "1"})
     seen = []
 
-    inventory(path, views, progress=lambda *step: seen.append(step))
+    take_inventory(path, views, progress=lambda *step: seen.append(step))
 
     assert seen == [("inventory", path.stat().st_size, path.stat().st_size)]
 
@@ -215,16 +215,16 @@ def test_missing_path_and_truncated_gzip_are_refused(tmp_path, views):
     cut.write_bytes(gzip.compress(b'{"resourceType": "Patient"}\n' * 1000)[:-20])
 
     with pytest.raises(InputError, match=r"no such file or folder: .*nowhere"):
-        inventory(tmp_path / "nowhere", views)
+        take_inventory(tmp_path / "nowhere", views)
     with pytest.raises(InputError, match=r"cut\.ndjson\.gz is truncated or damaged gzip"):
-        inventory(cut, views)
+        take_inventory(cut, views)
 
 
 def test_folder_without_views_is_refused(tmp_path):
     path = export(tmp_path, {"resourceType": "Patient", "id": "1"})
 
     with pytest.raises(ViewError, match="no view"):
-        inventory(path, tmp_path)
+        take_inventory(path, tmp_path)
 
 
 def test_synthea_export_lists_what_the_warehouse_leaves_behind():
@@ -232,7 +232,7 @@ def test_synthea_export_lists_what_the_warehouse_leaves_behind():
         pytest.skip(f"no sample exports at {DATA}")
     file = sorted((DATA / "synthea").glob("*.json.gz"))[0]
 
-    rows = {(row.path, row.extension): row for row in inventory(file, ROOT / "conf" / "views").rows}
+    rows = {(row.path, row.extension): row for row in take_inventory(file, ROOT / "conf" / "views").rows}
 
     maiden_name = "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName"
     assert rows["Patient.extension", maiden_name].count == 1
