@@ -34,35 +34,25 @@ def public(view: View) -> View:
 
 def staff(view: View) -> View:
     """A page for whoever has an account with a role; what it shows depends on who asks."""
+    return _guarded(view, STAFF, lambda user: bool(user.roles))
 
+
+def needs(permission: Permission) -> Callable[[View], View]:
+    """A page for those whose role opens it."""
+    return lambda view: _guarded(view, permission, lambda user: user.person.may(permission))
+
+
+def _guarded(view: View, audience: str, lets_in: Callable[[User], bool]) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         check_account(request.user)
-        if not request.user.roles:
+        if not lets_in(request.user):
             raise PermissionDenied
         return view(request, *arguments, **named)
 
-    return _marked(guarded, STAFF)
-
-
-def needs(permission: Permission) -> Callable[[View], View]:
-    """A page for those whose role opens it."""
-
-    def guard(view: View) -> View:
-        @wraps(view)
-        def guarded(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
-            if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path())
-            check_account(request.user)
-            if not request.user.person.may(permission):
-                raise PermissionDenied
-            return view(request, *arguments, **named)
-
-        return _marked(guarded, permission)
-
-    return guard
+    return _marked(guarded, audience)
 
 
 def _marked(view: View, audience: str) -> View:

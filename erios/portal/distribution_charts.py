@@ -49,16 +49,18 @@ def _filled(profile: ColumnProfile) -> str:
 
 def _upright(bars: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Bars side by side; the tallest fills the height, the smallest is still a line."""
-    most, width = max([bar["share"] for bar in bars] + [1]), WIDTH / max(len(bars), 1)
-    for place, bar in enumerate(bars):
-        tall = max(1.5, HEIGHT * bar["share"] / most)
-        bar |= {
-            "x": f"{place * width:.1f}",
-            "w": f"{width * 0.86:.1f}",
-            "y": f"{HEIGHT - tall:.1f}",
-            "h": f"{tall:.1f}",
-        }
-    return bars
+    places = _places([bar["share"] for bar in bars], 1, len(bars), 0.86)
+    return [bar | place for bar, place in zip(bars, places, strict=True)]
+
+
+def _places(values: Sequence[float], least: float, columns: int, filled: float) -> list[dict[str, str]]:
+    """Where bars stand; the tallest fills the height, and each a share ``filled`` of its column."""
+    most, width = max([*values, least]), WIDTH / max(columns, 1)
+    heights = [max(1.5, HEIGHT * value / most) for value in values]
+    return [
+        {"x": f"{n * width:.1f}", "w": f"{width * filled:.1f}", "y": f"{HEIGHT - tall:.1f}", "h": f"{tall:.1f}"}
+        for n, tall in enumerate(heights)
+    ]
 
 
 def _lying(bars: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -83,19 +85,9 @@ def _refused_percent(totals: Any) -> float:
 
 
 def _series(names: Sequence[str], values: Sequence[float], said: Sequence[str]) -> dict[str, Any]:
-    most, width = max([*values, 1e-9]), WIDTH / max(len(values), 8)
-    bars = [
-        {
-            "x": f"{place * width:.1f}",
-            "w": f"{width * 0.8:.1f}",
-            "y": f"{HEIGHT - max(1.5, HEIGHT * value / most):.1f}",
-            "h": f"{max(1.5, HEIGHT * value / most):.1f}",
-        }
-        for place, value in enumerate(values)
-    ]
     words = ", ".join(f"{name} : {text}" for name, text in zip(names, said, strict=True))
     return {
-        "bars": bars,
+        "bars": _places(values, 1e-9, max(len(values), 8), 0.8),
         "words": words,
         "last": said[-1] if said else "",
         "most": max(zip(values, said, strict=True))[1] if said else "",

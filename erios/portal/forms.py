@@ -40,34 +40,29 @@ def _text(label: Any, hint: Any = "", rows: int = 4) -> forms.CharField:
     return forms.CharField(label=label, help_text=hint, required=False, widget=forms.Textarea({"rows": rows}))
 
 
+def _day(label: Any, *, required: bool = True) -> forms.CharField:
+    widget = forms.DateInput({"type": "date"})
+    return forms.CharField(label=label, required=required, widget=widget, validators=[_check_day])
+
+
+def _check_day(text: str) -> None:
+    forms.DateField(input_formats=["%Y-%m-%d"]).clean(text)
+
+
 class Presentation(Section):
     heading = _("L'étude en clair")
     hint = _("Ce que le public lira dans le registre : écrivez pour un patient.")
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.fields["title"] = forms.CharField(label=_("Titre"), max_length=200, required=False)
-        self.fields["summary"] = _text(_("Résumé en français courant"), _("Cinq à dix phrases, sans sigle."), 7)
-        self.fields["interest"] = _text(_("Intérêt public"), _("Ce que les patients ou le soin y gagnent."))
+    title = forms.CharField(label=_("Titre"), max_length=200, required=False)
+    summary = _text(_("Résumé en français courant"), _("Cinq à dix phrases, sans sigle."), 7)
+    interest = _text(_("Intérêt public"), _("Ce que les patients ou le soin y gagnent."))
 
 
 class Method(Section):
     heading = _("Question et méthode")
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.fields["question"] = _text(_("Question de recherche"))
-        self.fields["method"] = _text(_("Méthode"), _("Critère principal, comparaisons, taille attendue, limites."), 8)
-        self.fields["starts"] = forms.CharField(
-            label=_("Début"), required=False, widget=forms.DateInput({"type": "date"}), validators=[_iso_date]
-        )
-        self.fields["ends"] = forms.CharField(
-            label=_("Fin"), required=False, widget=forms.DateInput({"type": "date"}), validators=[_iso_date]
-        )
-
-
-def _iso_date(text: str) -> None:
-    forms.DateField(input_formats=["%Y-%m-%d"]).clean(text)
+    question = _text(_("Question de recherche"))
+    method = _text(_("Méthode"), _("Critère principal, comparaisons, taille attendue, limites."), 8)
+    starts = _day(_("Début"), required=False)
+    ends = _day(_("Fin"), required=False)
 
 
 class Legal(Section):
@@ -125,14 +120,8 @@ class Purposes(Section):
             )
 
     def changes(self) -> dict[str, Any]:
-        answers = {
-            purpose.code: {
-                "declared": self.cleaned_data[purpose.code],
-                "explanation": self.cleaned_data[f"{purpose.code}:why"],
-            }
-            for purpose in FORBIDDEN
-        }
-        return {"purposes": answers}
+        said, codes = self.cleaned_data, [purpose.code for purpose in FORBIDDEN]
+        return {"purposes": {code: {"declared": said[code], "explanation": said[f"{code}:why"]} for code in codes}}
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,8 +180,6 @@ class CitizenRequest(forms.Form):
         ],
     )
     name = forms.CharField(label=_("Nom, prénom"), max_length=120)
-    birth_date = forms.CharField(
-        label=_("Date de naissance"), widget=forms.DateInput({"type": "date"}), validators=[_iso_date]
-    )
+    birth_date = _day(_("Date de naissance"))
     contact = forms.CharField(label=_("Adresse électronique ou postale, pour vous répondre"), max_length=300)
     text = _text(_("Précisions"), rows=5)

@@ -10,7 +10,7 @@ foreign keys at the commit, and would then wait, the chain in hand, for a row th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -34,12 +34,11 @@ from erios.governance.words import Refusal, RuleBroken
 from erios.governance.workflow import SYSTEM
 from erios.settings import load_settings
 from erios.studies import ledger as ledgers
-from erios.studies.emails import send_letters
+from erios.studies.emails import notify
 from erios.studies.models import (
     Agreement,
     Comment,
     Condition,
-    Notification,
     Part,
     PartKind,
     Point,
@@ -362,7 +361,8 @@ def _move(
     if action is Action.ACTIVATE:
         proposal.ends = date.fromisoformat(proposal.content["ends"])
     _keep(proposal)
-    written = [proposal, *rows, *_deleted(over), *_notify(proposal, action, by)]
+    notes = notify(watchers(proposal), by, action, proposal.state, proposal)
+    written = [proposal, *rows, *_deleted(over), *notes]
     record([_draft(action, proposal, reason, before=before, after=proposal.state, **details)], by=by, rows=written)
 
 
@@ -381,16 +381,3 @@ def _keep(proposal: Proposal) -> None:
 def _draft(action: str, proposal: Proposal, reason: str = "", **details: Any) -> Draft:
     known = {"version": proposal.version, **details}
     return Draft(f"study.{action.replace(' ', '-')}", proposal.study.number, reason, known)
-
-
-def _notify(proposal: Proposal, action: Action, by: User | None) -> list[Notification]:
-    actor = by.username if by else "system"
-    people: Collection[User] = watchers(proposal)
-    notes = Notification.objects.bulk_create(
-        Notification(person=person, proposal=proposal, action=action, state=proposal.state, actor=actor)
-        for person in people
-        if by is None or person.pk != by.pk
-    )
-    ids = [note.pk for note in notes]
-    transaction.on_commit(lambda: send_letters.enqueue(ids))
-    return notes

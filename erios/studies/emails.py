@@ -6,14 +6,16 @@ leaves the portal's protection.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from smtplib import SMTPException
 
 from django.core.mail import send_mail
+from django.db import transaction
 from django.utils import timezone
 from django_tasks import task
 
+from erios.accounts.models import User
 from erios.errors import StorageError
 from erios.governance.extract import State as ExtractState
 from erios.governance.extract import next_actors as extract_actors
@@ -23,7 +25,7 @@ from erios.governance.study import State
 from erios.governance.study import next_actors as study_actors
 from erios.governance.words import word
 from erios.settings import load_settings
-from erios.studies.models import Notification
+from erios.studies.models import Extract, Notification, Proposal
 from erios.translation import gettext, mark, using
 
 _SUBJECT = mark("[Erios] {about} : {state}")
@@ -40,6 +42,25 @@ _EXTRACT, _STUDY, _NOBODY = mark("L'extrait"), mark("L'étude"), mark("personne"
 
 TRIES, PAUSE = 6, timedelta(minutes=10)
 """How often a letter is tried, and how long after a mail server that refused it."""
+
+
+def notify(
+    people: Iterable[User],
+    by: User | None,
+    action: str,
+    state: str,
+    proposal: Proposal,
+    extract: Extract | None = None,
+) -> list[Notification]:
+    """Tell everybody but whoever acted (None: the system) what was done; letters go out after the commit."""
+    told = {"proposal": proposal, "extract": extract, "action": action, "state": state}
+    actor = by.username if by else "system"
+    notes = Notification.objects.bulk_create(
+        Notification(person=person, actor=actor, **told) for person in people if person != by
+    )
+    ids = [note.pk for note in notes]
+    transaction.on_commit(lambda: send_letters.enqueue(ids))
+    return notes
 
 
 @task()

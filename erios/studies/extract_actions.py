@@ -26,7 +26,7 @@ from erios.governance.extract import WORKFLOW, Action, State
 from erios.governance.words import Refusal, RuleBroken
 from erios.governance.workflow import SYSTEM
 from erios.settings import load_settings
-from erios.studies.emails import send_letters
+from erios.studies.emails import notify
 from erios.studies.extract_selectors import active_proposal, extract_facts, extract_watchers, team_of
 from erios.studies.models import (
     Extract,
@@ -57,7 +57,7 @@ def request_extract(*, study: Study, by: User, content: Mapping[str, Any] | None
         extract = Extract.objects.create(number=number, study=locked, proposal=proposal)
         part = ExtractPart.objects.create(extract=extract, person=by, kind=ExtractPartKind.REQUESTER)
         version = _add_version(extract, specification, by)
-        notes = _notify(extract, "request", by)
+        notes = _tell(extract, "request", by)
         record([Draft("extract.request", number)], by=by, rows=[extract, part, version, *notes])
     return extract
 
@@ -130,9 +130,9 @@ def apply_proposal(*, extract: Extract, by: User, number: int, revision: int | N
     return locked
 
 
-def start_build(*, extract: Extract, by: User, revision: int | None = None) -> Extract:
+def start_build(*, extract: Extract, by: User) -> Extract:
     """Begin a build; until it ends, well or badly, nobody begins another."""
-    with _acting(extract, Action.BUILD, by, revision) as locked:
+    with _acting(extract, Action.BUILD, by) as locked:
         before = locked.parts.filter(kind=ExtractPartKind.BUILDER)
         parts = list(before)
         before.delete()
@@ -334,7 +334,7 @@ def _move(
     if extract.state != before:
         extract.since = timezone.now()
     _keep(extract)
-    written = [extract, *rows, *_notify(extract, action, by)]
+    written = [extract, *rows, *_tell(extract, action, by)]
     record([_draft(action, extract, reason, before=before, after=extract.state, **details)], by=by, rows=written)
 
 
@@ -347,19 +347,5 @@ def _draft(action: str, extract: Extract, reason: str = "", **details: Any) -> D
     return Draft(f"extract.{action.replace(' ', '-')}", extract.number, reason, details)
 
 
-def _notify(extract: Extract, action: str, by: User | None) -> list[Notification]:
-    notes = Notification.objects.bulk_create(
-        Notification(
-            person=person,
-            proposal=extract.proposal,
-            extract=extract,
-            action=action,
-            state=extract.state,
-            actor=by.username if by else "system",
-        )
-        for person in extract_watchers(extract)
-        if by is None or person.pk != by.pk
-    )
-    ids = [note.pk for note in notes]
-    transaction.on_commit(lambda: send_letters.enqueue(ids))
-    return notes
+def _tell(extract: Extract, action: str, by: User | None) -> list[Notification]:
+    return notify(extract_watchers(extract), by, action, extract.state, extract.proposal, extract)

@@ -21,7 +21,7 @@ from erios.governance.publication import PROPOSE, WORKFLOW, Action, State, next_
 from erios.governance.roles import Role
 from erios.governance.words import Refusal, RuleBroken
 from erios.governance.workflow import SYSTEM
-from erios.studies.emails import send_letters
+from erios.studies.emails import notify
 from erios.studies.models import Notification, Publication, Study
 from erios.studies.publication_selectors import facts_of
 
@@ -87,12 +87,5 @@ def _tell(publication: Publication, action: str, by: User) -> list[Notification]
     """The proposer, and whoever the version waits for now."""
     roles = [Role(name) for name in next_actors(State(publication.state)) if name in list(Role)]
     told = Q(pk=publication.study.proposer_id) | holding(roles)
-    people = User.objects.filter(told, is_active=True).exclude(pk=by.pk).distinct()
-    proposal = publication.study.proposals.latest("version")
-    notes = Notification.objects.bulk_create(
-        Notification(person=person, proposal=proposal, action=action, state=publication.state, actor=by.username)
-        for person in people
-    )
-    ids = [note.pk for note in notes]
-    transaction.on_commit(lambda: send_letters.enqueue(ids))
-    return notes
+    people = User.objects.filter(told, is_active=True).distinct()
+    return notify(people, by, action, publication.state, publication.study.proposals.latest("version"))

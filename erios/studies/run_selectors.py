@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -19,10 +18,6 @@ from erios.governance.words import Refusal
 from erios.settings import Settings
 from erios.studies.extract_selectors import active_proposal, extract_facts, team_of
 from erios.studies.models import Run, Study
-
-if TYPE_CHECKING:
-    from erios.accounts.models import User
-    from erios.studies.models import Run
 
 
 def find_run(number: str) -> Run:

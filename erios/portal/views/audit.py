@@ -9,7 +9,7 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from erios.audit import Event, read_events
+from erios.audit import read_events
 from erios.governance.roles import Permission
 from erios.portal.access import StaffRequest, needs
 from erios.portal.citizen_requests import open_requests
@@ -26,14 +26,11 @@ def audit(request: StaffRequest) -> HttpResponse:
     """The newest events that fit, and the chain's own verdict when asked."""
     wanted = {name: request.GET.get(name, "").strip() for name in ("actor", "action", "object", "since")}
     settings = load_settings()
-    events = (e for e in read_events(settings, wanted["since"], wanted["action"]) if _fits(e, wanted))
-    newest = list(reversed(deque(events, maxlen=SHOWN)))
+    events = read_events(settings, wanted["since"], wanted["action"])
+    fitting = (e for e in events if wanted["actor"] in e.actor and wanted["object"] in e.object)
+    newest = list(reversed(deque(fitting, maxlen=SHOWN)))
     verdict = verify_record(settings) if request.GET.get("verify") else None
     return render(request, "portal/audit.html", {"events": newest, "wanted": wanted, "verdict": verdict})
-
-
-def _fits(event: Event, wanted: dict[str, str]) -> bool:
-    return wanted["actor"] in event.actor and wanted["object"] in event.object
 
 
 @needs(Permission.AUDIT)

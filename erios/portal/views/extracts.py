@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -22,9 +23,10 @@ from erios.extracts.generalisation.vocabulary import describe_level
 from erios.extracts.invented_sample import sample_of
 from erios.extracts.risk import RiskReport
 from erios.extracts.specification import PATIENT_KEY, dump_specification, extract_tables
-from erios.governance.extract import Action, State, next_actors, reads_figures, reads_overlaps
+from erios.governance.extract import WORKFLOW, Action, State, next_actors, reads_figures, reads_overlaps
 from erios.portal import risk_figures
 from erios.portal.access import StaffRequest, staff
+from erios.portal.posted import Acts, Posted, act_on
 from erios.settings import load_settings
 from erios.studies import extract_actions as actions
 from erios.studies import extract_selectors as selectors
@@ -32,6 +34,7 @@ from erios.studies.models import Extract
 from erios.studies.run_selectors import visible_runs
 from erios.studies.selectors import visible_studies
 from erios.translation import language
+from erios.workflows.extract_release import destroy_extract, release_extract
 
 
 def _extract(request: StaffRequest, number: str) -> Extract:
@@ -57,7 +60,7 @@ def extract(request: StaffRequest, number: str) -> HttpResponse:
     found = _extract(request, number)
     specification = selectors.specification_of(found)
     facts = selectors.extract_facts(found)
-    report = RiskReport.from_json(_text(found.report)) if found.report else None
+    report = RiskReport.from_json(json.dumps(found.report)) if found.report else None
     known = {
         "extract": found,
         "facts": facts,
@@ -79,12 +82,6 @@ def extract(request: StaffRequest, number: str) -> HttpResponse:
         "ends": timezone.localdate() + timedelta(days=365),
     }
     return render(request, "portal/extract.html", known)
-
-
-def _text(report: Mapping[str, Any]) -> str:
-    import json
-
-    return json.dumps(report)
 
 
 def _tables(specification: Any) -> list[dict[str, Any]]:
@@ -118,7 +115,8 @@ def specification(request: StaffRequest, number: str) -> HttpResponse:
             return redirect("extract", number)
         except InputError as error:
             messages.error(request, str(error))
-    known = {"extract": found, "content": content, "tables": _choices(content), "policies": _policies()}
+    known = {"extract": found, "content": content, "tables": _choices(content)}
+    known["policies"] = [(policy, say_form("policy", policy, language())) for policy in DatePolicy]
     known["clocks"] = [(clock, describe_level(f"clock:{clock}", language())) for clock in ClockPrecision]
     return render(request, "portal/specification.html", known)
 
@@ -136,10 +134,6 @@ def _filled(request: StaffRequest, content: Mapping[str, Any]) -> dict[str, Any]
     dates, destination = request.POST.get("dates", ""), request.POST.get("destination", "")[:200]
     clock = {"as": request.POST.get("clock", content["clock"]["as"]), "why": request.POST.get("clock_why", "")[:200]}
     return {**content, "tables": kept, "dates": dates, "clock": clock, "destination": destination}
-
-
-def _policies() -> list[tuple[str, str]]:
-    return [(policy, say_form("policy", policy, language())) for policy in DatePolicy]
 
 
 def _choices(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -161,96 +155,56 @@ def _choices(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 @require_POST
 def act(request: StaffRequest, number: str, action: str) -> HttpResponse:
     """Do one action of the rules on the extract that the reader saw."""
-    found = _extract(request, number)
-    try:
-        doing = Action(action)
-        run = _ACTS[doing]
-    except (ValueError, KeyError):
-        raise Http404 from None
-    revision = request.POST.get("revision", "")
-    run(request, found, doing, int(revision) if revision.isdigit() else None)
-    messages.success(request, _("C'est fait."))
+    act_on(_extract(request, number), action, _ACTS, request)
     return redirect("extract", number)
 
 
-Act = Callable[[StaffRequest, Extract, Action, int | None], Any]
+def _move(extract: Extract, posted: Posted) -> None:
+    actions.move_extract(extract=extract, action=Action(posted.action), reason=posted["reason"], **posted.seen)
 
 
-def _move(request: StaffRequest, extract: Extract, action: Action, revision: int | None) -> None:
-    reason = request.POST.get("reason", "")
-    actions.move_extract(extract=extract, by=request.user, action=action, reason=reason, revision=revision)
+def _apply(extract: Extract, posted: Posted) -> None:
+    number = int(posted["number"]) if posted["number"].isdecimal() else 0
+    actions.apply_proposal(extract=extract, number=number, **posted.seen)
 
 
-def _ask_changes(request: StaffRequest, extract: Extract, _action: Action, revision: int | None) -> None:
-    actions.ask_changes(extract=extract, by=request.user, reason=request.POST.get("reason", ""), revision=revision)
-
-
-def _apply(request: StaffRequest, extract: Extract, _action: Action, revision: int | None) -> None:
-    number = request.POST.get("number", "")
-    chosen = int(number) if number.isdecimal() else 0
-    actions.apply_proposal(extract=extract, by=request.user, number=chosen, revision=revision)
-
-
-def _build(request: StaffRequest, extract: Extract, action: Action, _revision: int | None) -> None:
-    from erios.governance.extract import WORKFLOW
+def _build(extract: Extract, posted: Posted) -> None:
     from erios.workflows.background import build_in_background
 
-    WORKFLOW.check(selectors.extract_facts(extract), action, request.user.person)
-    build_in_background.enqueue(extract.number, request.user.username)
+    WORKFLOW.check(selectors.extract_facts(extract), Action.BUILD, posted.by.person)
+    build_in_background.enqueue(extract.number, posted.by.username)
 
 
-def _root(request: StaffRequest) -> str:
-    return request.POST.get("root", "")
-
-
-def _until(request: StaffRequest) -> date:
+def _until(posted: Posted) -> date:
     try:
-        return date.fromisoformat(request.POST.get("expires", ""))
+        return date.fromisoformat(posted["expires"])
     except ValueError:
         raise InputError(_("le dernier jour de lecture s'écrit AAAA-MM-JJ")) from None
 
 
-def _clear(request: StaffRequest, extract: Extract, _action: Action, revision: int | None) -> None:
-    root, expires = _root(request), _until(request)
-    actions.clear(extract=extract, by=request.user, root=root, expires=expires, revision=revision)
+def _clear(extract: Extract, posted: Posted) -> None:
+    actions.clear(extract=extract, root=posted["root"], expires=_until(posted), **posted.seen)
 
 
-def _ask_exception(request: StaffRequest, extract: Extract, _action: Action, revision: int | None) -> None:
-    actions.ask_exception(
-        extract=extract,
-        by=request.user,
-        root=_root(request),
-        expires=_until(request),
-        reason=request.POST.get("reason", ""),
-        revision=revision,
-    )
+def _ask_exception(extract: Extract, posted: Posted) -> None:
+    expires, reason = _until(posted), posted["reason"]
+    actions.ask_exception(extract=extract, root=posted["root"], expires=expires, reason=reason, **posted.seen)
 
 
-def _grant(request: StaffRequest, extract: Extract, _action: Action, revision: int | None) -> None:
-    reason = request.POST.get("reason", "")
-    actions.grant_exception(extract=extract, by=request.user, root=_root(request), reason=reason, revision=revision)
+def _grant(extract: Extract, posted: Posted) -> None:
+    actions.grant_exception(extract=extract, root=posted["root"], reason=posted["reason"], **posted.seen)
 
 
-def _release(request: StaffRequest, extract: Extract, _action: Action, _revision: int | None) -> None:
-    from erios.workflows.extract_release import release_extract
-
-    release_extract(extract, request.user, _root(request))
-
-
-def _destroy(request: StaffRequest, extract: Extract, _action: Action, _revision: int | None) -> None:
-    from erios.workflows.extract_release import destroy_extract
-
-    destroy_extract(extract, request.user)
-
-
-_ACTS: Mapping[Action, Act] = {
+_ACTS: Acts = {
     **dict.fromkeys(actions.MOVES, _move),
-    Action.ASK_CHANGES: _ask_changes,
+    Action.ASK_CHANGES: lambda extract, posted: actions.ask_changes(
+        extract=extract, reason=posted["reason"], **posted.seen
+    ),
     Action.APPLY_PROPOSAL: _apply,
     Action.BUILD: _build,
     Action.CLEAR: _clear,
     Action.ASK_EXCEPTION: _ask_exception,
     Action.GRANT_EXCEPTION: _grant,
-    Action.RELEASE: _release,
-    Action.DESTROY: _destroy,
+    Action.RELEASE: lambda extract, posted: release_extract(extract, posted.by, posted["root"]),
+    Action.DESTROY: lambda extract, posted: destroy_extract(extract, posted.by),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -21,6 +21,7 @@ from erios.portal import dossiers as records
 from erios.portal.access import StaffRequest, needs, staff
 from erios.portal.catalogue import Table, tables
 from erios.portal.forms import SECTIONS, Ai, Member, Section
+from erios.portal.posted import Acts, Posted, act_on
 from erios.studies import actions, selectors
 from erios.studies.extract_selectors import active_proposal, extract_queue, team_of
 from erios.studies.models import PartKind, Proposal, Study
@@ -197,79 +198,48 @@ def _team(request: StaffRequest, proposal: Proposal) -> HttpResponse:
 @require_POST
 def act(request: StaffRequest, number: str, version: int, action: str) -> HttpResponse:
     """Do one action of the rules on the proposal that the reader saw."""
-    proposal = _proposal(request, number, version)
-    try:
-        doing = Action(action)
-        run = _ACTS[doing]
-    except (ValueError, KeyError):
-        raise Http404 from None
-    revision = request.POST.get("revision", "")
-    run(request, proposal, doing, int(revision) if revision.isdigit() else None)
-    messages.success(request, _("C'est fait."))
+    act_on(_proposal(request, number, version), action, _ACTS, request)
     return redirect("dossier", number, version)
 
 
-Act = Callable[[StaffRequest, Proposal, Action, int | None], Any]
+def _move(proposal: Proposal, posted: Posted) -> None:
+    actions.move(proposal=proposal, action=Action(posted.action), reason=posted["reason"], **posted.seen)
 
 
-def _move(request: StaffRequest, proposal: Proposal, action: Action, revision: int | None) -> None:
-    reason = request.POST.get("reason", "")
-    actions.move(proposal=proposal, by=request.user, action=action, reason=reason, revision=revision)
-
-
-def _submit(request: StaffRequest, proposal: Proposal, _action: Action, revision: int | None) -> None:
-    actions.submit(proposal=proposal, by=request.user, revision=revision)
-
-
-def _return(request: StaffRequest, proposal: Proposal, _action: Action, revision: int | None) -> None:
-    points = request.POST.get("reason", "").splitlines()
-    actions.return_with_points(proposal=proposal, by=request.user, points=points, revision=revision)
-
-
-def _opinion(request: StaffRequest, proposal: Proposal, action: Action, revision: int | None) -> None:
-    act = actions.vote if action is Action.VOTE else actions.give_visa
+def _opine(proposal: Proposal, posted: Posted) -> None:
+    act = actions.vote if posted.action == Action.VOTE else actions.give_visa
     try:
-        opinion = Opinion(request.POST.get("opinion", ""))
+        opinion = Opinion(posted["opinion"])
     except ValueError:
         raise Http404 from None
-    act(proposal=proposal, by=request.user, opinion=opinion, reason=request.POST.get("reason", ""), revision=revision)
+    act(proposal=proposal, opinion=opinion, reason=posted["reason"], **posted.seen)
 
 
-def _decide(request: StaffRequest, proposal: Proposal, action: Action, revision: int | None) -> None:
-    actions.decide(
-        proposal=proposal,
-        by=request.user,
-        action=action,
-        reason=request.POST.get("reason", ""),
-        conditions=request.POST.get("conditions", "").splitlines(),
-        revision=revision,
-    )
+def _decide(proposal: Proposal, posted: Posted) -> None:
+    action, conditions = Action(posted.action), posted["conditions"].splitlines()
+    actions.decide(proposal=proposal, action=action, reason=posted["reason"], conditions=conditions, **posted.seen)
 
 
-def _resume(request: StaffRequest, proposal: Proposal, _action: Action, revision: int | None) -> None:
-    reason = request.POST.get("reason", "")
-    actions.agree_to_resume(proposal=proposal, by=request.user, reason=reason, revision=revision)
+def _answer(proposal: Proposal, posted: Posted) -> None:
+    point = get_object_or_404(proposal.points, pk=posted["point"] or 0)
+    actions.answer_point(point=point, by=posted.by, answer=posted["reason"])
 
 
-def _answer(request: StaffRequest, proposal: Proposal, _action: Action, _revision: int | None) -> None:
-    point = get_object_or_404(proposal.points, pk=request.POST.get("point", 0))
-    actions.answer_point(point=point, by=request.user, answer=request.POST.get("reason", ""))
+def _meet(proposal: Proposal, posted: Posted) -> None:
+    condition = get_object_or_404(proposal.conditions, pk=posted["condition"] or 0)
+    actions.meet_condition(condition=condition, by=posted.by)
 
 
-def _meet(request: StaffRequest, proposal: Proposal, _action: Action, _revision: int | None) -> None:
-    condition = get_object_or_404(proposal.conditions, pk=request.POST.get("condition", 0))
-    actions.meet_condition(condition=condition, by=request.user)
-
-
-_ACTS: Mapping[Action, Act] = {
-    Action.SUBMIT: _submit,
-    Action.RETURN: _return,
-    Action.VOTE: _opinion,
-    Action.VISA: _opinion,
-    Action.APPROVE: _decide,
-    Action.APPROVE_CONDITIONALLY: _decide,
-    Action.REJECT: _decide,
-    Action.AGREE_TO_RESUME: _resume,
+_ACTS: Acts = {
+    Action.SUBMIT: lambda proposal, posted: actions.submit(proposal=proposal, **posted.seen),
+    Action.RETURN: lambda proposal, posted: actions.return_with_points(
+        proposal=proposal, points=posted["reason"].splitlines(), **posted.seen
+    ),
+    **dict.fromkeys((Action.VOTE, Action.VISA), _opine),
+    **dict.fromkeys(actions.DECISIONS, _decide),
+    Action.AGREE_TO_RESUME: lambda proposal, posted: actions.agree_to_resume(
+        proposal=proposal, reason=posted["reason"], **posted.seen
+    ),
     Action.ANSWER: _answer,
     Action.MEET_CONDITION: _meet,
     **dict.fromkeys(actions.MOVES, _move),

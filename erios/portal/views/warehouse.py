@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import render
@@ -21,10 +21,8 @@ from erios.portal.distribution_charts import column_picture, quality_over_time
 from erios.portal.templatetags.words import spaced
 from erios.settings import load_settings
 from erios.workflows.catalogue import TableProfile, quarantine_figures, table_profile
+from etl.warehouse.release import Release
 from validation import Severity, failed_count
-
-if TYPE_CHECKING:
-    from etl.warehouse.release import Release
 
 
 @needs(Permission.CATALOGUE)
