@@ -6,12 +6,14 @@ proposal, and the words of a difference between two versions. It knows no data.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from erios.errors import InputError
 from erios.extracts.criteria import Criterion, canonical_json, describe, dump, parse
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from etl.tables import WarehouseTable
 
 PATIENT_KEY = "patient_key"
-_FIELDS = {"cohort", "tables", "dates", "clock", "stays", "sample", "suppress_under", "destination"}
 
 
 @dataclass(frozen=True)
@@ -90,84 +91,94 @@ def extract_tables(views: Path) -> Mapping[str, WarehouseTable]:
     return {**warehouse_tables(views), **summary_tables()}
 
 
+class _Entry(BaseModel, extra="forbid", str_strip_whitespace=True):
+    """An object of the JSON form; the text of its first field may stand for all of it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, given: Any) -> Any:
+        name, field = next(iter(cls.model_fields.items()))
+        return {field.alias or name: given} if isinstance(given, str) else given
+
+
+class _Column(_Entry):
+    why: str = Field(min_length=1)
+    form: str = Field("", alias="as")
+
+
+class _Clock(_Entry):
+    precision: ClockPrecision = Field(ClockPrecision.DAY, alias="as")
+    why: str = ""
+
+
+class _Form(BaseModel, extra="forbid", str_strip_whitespace=True):
+    """The JSON form of a specification, as far as no table of the warehouse decides on it."""
+
+    cohort: Any
+    tables: dict[str, dict[str, _Column]] = Field(min_length=1)
+    dates: DatePolicy = DatePolicy.SHIFTED
+    clock: _Clock = _Clock()
+    stays: StrictInt | None = Field(None, ge=1, le=1000)
+    sample: StrictInt | None = Field(None, ge=1, le=99)
+    suppress_under: StrictInt | None = Field(None, ge=2, le=1_000_000)
+    destination: str = Field("", max_length=200)
+
+
+_ALLOWED = {
+    "dates": f"one of {', '.join(DatePolicy)}",
+    "clock": f"one of {', '.join(ClockPrecision)}, or an 'as' with its 'why'",
+    "stays": "a whole number from 1 to 1000, or null for all",
+    "sample": "a whole number from 1 to 99, or null for all of the patients",
+    "suppress_under": "a whole number from 2 to 1000000, or null for no suppression",
+    "destination": "a text of at most 200 characters",
+}
+
+
 def read_specification(raw: Any, views: Path) -> Specification:
     """A specification from its JSON form; InputError, one sentence, names the place and what is allowed."""
-    if isinstance(raw, str | bytes):
-        try:
-            raw = json.loads(raw)
-        except ValueError:
-            raise InputError("the specification is not JSON; docs/extracts.md shows the form") from None
-    if not isinstance(raw, Mapping) or set(raw) - _FIELDS or not {"cohort", "tables"} <= set(raw):
-        raise InputError(
-            f"a specification has the fields {', '.join(sorted(_FIELDS))}; docs/extracts.md shows the form"
-        )
+    try:
+        form = _Form.model_validate_json(raw) if isinstance(raw, str | bytes) else _Form.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_sentence(error.errors(include_url=False)[0])) from None
+    if form.clock.precision == ClockPrecision.HOUR and not form.clock.why:
+        raise InputError("clock: the hour of an event leaves only with its 'why'; 'day' and 'part' need none")
     warehouse = extract_tables(views)
-    tables = tuple(_table(name, value, warehouse) for name, value in _object(raw["tables"], "tables").items())
-    if not tables:
-        raise InputError("tables: an extract needs at least one table")
+    tables = tuple(_table(name, columns, warehouse) for name, columns in form.tables.items())
     return Specification(
-        parse(raw["cohort"], at="cohort"),
+        parse(form.cohort, at="cohort"),
         tables,
-        _dates(raw),
-        _destination(raw),
+        form.dates,
+        form.destination,
         tuple(_exceptional(tables, warehouse)),
-        *_clock(raw),
-        *(_whole_number(raw, name) for name in _NUMBERS),
+        form.clock.precision,
+        form.clock.why,
+        form.stays,
+        form.sample,
+        form.suppress_under,
     )
 
 
-def _object(value: Any, at: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise InputError(f"{at}: must be an object")
-    return value
+def _sentence(error: ErrorDetails) -> str:
+    """The place of what is wrong, and what is allowed there."""
+    first, *inner = [str(part)[:60] for part in error["loc"]] or [""]
+    if error["type"] == "json_invalid":
+        return "the specification is not JSON; docs/extracts.md shows the form"
+    if first in _ALLOWED:
+        return f"{first}: {_ALLOWED[first]}"
+    if error["type"] in ("dict_type", "model_type") and first:
+        return f"{'.'.join([first, *inner])}: must be an object"
+    if inner:
+        return f"{'.'.join([first, *inner[:2]])}: needs a 'why', and may have an 'as'"
+    if error["type"] == "too_short":
+        return "tables: an extract needs at least one table"
+    return f"a specification has the fields {', '.join(sorted(_Form.model_fields))}; docs/extracts.md shows the form"
 
 
-def _dates(raw: Mapping[str, Any]) -> DatePolicy:
-    wanted = raw.get("dates", DatePolicy.SHIFTED)
-    if wanted not in list(DatePolicy):
-        raise InputError(f"dates: one of {', '.join(DatePolicy)}")
-    return DatePolicy(wanted)
-
-
-def _clock(raw: Mapping[str, Any]) -> tuple[ClockPrecision, str]:
-    """What shifted instants keep, and why; the hour takes a reason."""
-    given = raw.get("clock", ClockPrecision.DAY)
-    given = {"as": given} if isinstance(given, str) else _object(given, "clock")
-    precision, why = given.get("as", ClockPrecision.DAY), given.get("why", "")
-    if set(given) - {"as", "why"} or precision not in list(ClockPrecision) or not isinstance(why, str):
-        raise InputError(f"clock: one of {', '.join(ClockPrecision)}, or an 'as' with its 'why'")
-    if precision == ClockPrecision.HOUR and not why.strip():
-        raise InputError("clock: the hour of an event leaves only with its 'why'; 'day' and 'part' need none")
-    return ClockPrecision(precision), why.strip()
-
-
-_NUMBERS = {
-    "stays": (1, 1000, "all"),
-    "sample": (1, 99, "all of the patients"),
-    "suppress_under": (2, 1_000_000, "no suppression"),
-}
-"""Fields that are whole numbers: least, most, and what null stands for."""
-
-
-def _whole_number(raw: Mapping[str, Any], name: str) -> int | None:
-    value, (least, most, otherwise) = raw.get(name), _NUMBERS[name]
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most):
-        raise InputError(f"{name}: a whole number from {least} to {most}, or null for {otherwise}")
-    return value
-
-
-def _destination(raw: Mapping[str, Any]) -> str:
-    text = raw.get("destination", "")
-    if not isinstance(text, str) or len(text) > 200:
-        raise InputError("destination: a text of at most 200 characters")
-    return text.strip()
-
-
-def _table(name: str, value: Any, warehouse: Mapping[str, WarehouseTable]) -> TableChoice:
+def _table(name: str, columns: Mapping[str, _Column], warehouse: Mapping[str, WarehouseTable]) -> TableChoice:
     if name not in warehouse:
         raise InputError(f"tables: no table '{name[:40]}' in the warehouse; tables: {', '.join(sorted(warehouse))}")
     table = warehouse[name]
-    choices = tuple(_choice(table, column, entry) for column, entry in _object(value, f"tables.{name}").items())
+    choices = tuple(_choice(table, column, wanted) for column, wanted in columns.items())
     own = {column.name for column in table.view.columns}
     if PATIENT_KEY in own and PATIENT_KEY not in {choice.name for choice in choices}:
         choices = (Choice(PATIENT_KEY, "study-key", "relier les tables"), *choices)
@@ -194,16 +205,11 @@ _TELLING = ("", "_display", "_text", "_all", "_snomed", "_ucd")
 """Endings of the columns that say the same as a coded one."""
 
 
-def _choice(table: WarehouseTable, name: str, value: Any) -> Choice:
+def _choice(table: WarehouseTable, name: str, wanted: _Column) -> Choice:
     column = next((column for column in table.view.columns if column.name == name), None)
-    at = f"tables.{table.name}.{name[:60]}"
     if column is None:
-        raise InputError(f"{at}: no such column; docs/warehouse.md lists them")
-    given = _object({"why": value} if isinstance(value, str) else value, at)
-    why, form = given.get("why", ""), given.get("as", "")
-    if set(given) - {"why", "as"} or not isinstance(why, str) or not isinstance(form, str) or not why.strip():
-        raise InputError(f"{at}: needs a 'why', and may have an 'as'")
-    return Choice(name, check_form(table, column, form), why.strip())
+        raise InputError(f"tables.{table.name}.{name[:60]}: no such column; docs/warehouse.md lists them")
+    return Choice(name, check_form(table, column, wanted.form), wanted.why)
 
 
 def _exceptional(tables: tuple[TableChoice, ...], warehouse: Mapping[str, WarehouseTable]) -> Iterator[str]:
