@@ -225,7 +225,8 @@ def _draw_outside_death(rng: Random, course: Course, planned: list[int], today: 
 
 
 def _weight(reason: Reason, course: Course, age: float, ill: set[str], day: int) -> float:
-    if not reason.youngest <= age < reason.oldest + 1:
+    youngest, oldest = reason.ages
+    if not youngest <= age < oldest + 1:
         return 0.0
     if reason.sex and (reason.sex == "female") != course.person.is_female:
         return 0.0

@@ -76,7 +76,8 @@ class Body:
             value = value * change.times**strength + change.plus * strength
         share = 0.0 if key in _STEADY else 0.02
         value += rng.gauss(0.0, 1.0) * (analyte.noise + share * value)
-        return min(analyte.most, max(analyte.least, value))
+        least, most = analyte.possible
+        return min(most, max(least, value))
 
 
 _CHILD: dict[str, Callable[[float], float]] = {

@@ -62,20 +62,8 @@ _FOREIGN: dict[str, tuple[str, object]] = {
 """An element of STU3 or R5 that R4 does not have, by type."""
 
 
-def _cut(resource: Line, line: bytes) -> bytes:
-    return line[: len(line) * 3 // 5]
-
-
-def _without_id(resource: Line, line: bytes) -> bytes:
-    return orjson.dumps({key: value for key, value in resource.items() if key != "id"})
-
-
 def _with(resource: Line, **changes: object) -> bytes:
     return orjson.dumps(resource | changes)
-
-
-def _illegal_id(resource: Line, line: bytes) -> bytes:
-    return _with(resource, id=f"{resource['id']} / illégal")
 
 
 def _wrong_kind(resource: Line, line: bytes) -> bytes | None:
@@ -90,30 +78,14 @@ def _impossible_date(resource: Line, line: bytes) -> bytes | None:
     return _with(resource, **{element: "2023-02-30"}) if element else None
 
 
-def _unknown_kind(resource: Line, line: bytes) -> bytes:
-    return _with(resource, resourceType=resource["resourceType"] + "Ancien")
-
-
 def _foreign_element(resource: Line, line: bytes) -> bytes | None:
     element = _FOREIGN.get(resource["resourceType"])
     return _with(resource, **dict([element])) if element else None
 
 
-def _array(resource: Line, line: bytes) -> bytes:
-    return b"[" + line + b"]"
-
-
 def _double_key(resource: Line, line: bytes) -> bytes:
     other: str = resource["id"][::-1]
     return line[:-1] + f',"id":"{other}"}}'.encode()
-
-
-def _latin1(resource: Line, line: bytes) -> bytes:
-    return line[:-1] + b',"implicitRules":"http://example.org/r\xe9gles"}'
-
-
-def _same(resource: Line, line: bytes) -> bytes:
-    return line
 
 
 def _older(resource: Line, line: bytes) -> bytes:
@@ -150,17 +122,27 @@ def _man_gives_birth(resource: Line, line: bytes) -> bytes | None:
 
 
 FAULTS = (
-    Fault("invalid-json", QUARANTINED, _cut),
-    Fault("missing-id", QUARANTINED, _without_id),
-    Fault("illegal-id", QUARANTINED, _illegal_id),
+    Fault("invalid-json", QUARANTINED, lambda _resource, line: line[: len(line) * 3 // 5]),
+    Fault(
+        "missing-id", QUARANTINED, lambda resource, _: orjson.dumps({k: v for k, v in resource.items() if k != "id"})
+    ),
+    Fault("illegal-id", QUARANTINED, lambda resource, _: _with(resource, id=f"{resource['id']} / illégal")),
     Fault("wrong-json-type", QUARANTINED, _wrong_kind),
     Fault("impossible-date", QUARANTINED, _impossible_date),
-    Fault("unknown-type", QUARANTINED, _unknown_kind),
+    Fault(
+        "unknown-type",
+        QUARANTINED,
+        lambda resource, _: _with(resource, resourceType=f"{resource['resourceType']}Ancien"),
+    ),
     Fault("unknown-element", QUARANTINED, _foreign_element),
-    Fault("array-for-object", QUARANTINED, _array),
+    Fault("array-for-object", QUARANTINED, lambda _resource, line: b"[" + line + b"]"),
     Fault("duplicate-key", QUARANTINED, _double_key),
-    Fault("not-utf-8", QUARANTINED, _latin1),
-    Fault("duplicate-line", DUPLICATES, _same, keeps=True),
+    Fault(
+        "not-utf-8",
+        QUARANTINED,
+        lambda _resource, line: line[:-1] + b',"implicitRules":"http://example.org/r\xe9gles"}',
+    ),
+    Fault("duplicate-line", DUPLICATES, lambda _resource, line: line, keeps=True),
     Fault("older-version", SUPERSEDED, _older, keeps=True),
     Fault("death-before-birth", WARNED, _death_first, weight=6),
     Fault("value-out-of-range", WARNED, _out_of_range),

@@ -30,7 +30,7 @@ def letter(record: PatientRecord, visit: Visit) -> Iterator[Json]:
     """The letter of a finished contact, written when it ends."""
     if visit.stay.end is None:
         return
-    text = _letter_text(record, visit).encode()
+    text = "\n".join((_opening(record, visit), _summary(record, visit), _closing(record, visit))).encode()
     minute = record.clip(visit.last + record.rng.randrange(10, 600))
     resource = record.head("DocumentReference", record.new_id(), minute)
     resource |= {
@@ -79,10 +79,6 @@ def _attachment(visit: Visit, text: bytes, minute: int) -> Json:
         "title": f"{title} {visit.number}",
         "creation": instant(minute),
     }
-
-
-def _letter_text(record: PatientRecord, visit: Visit) -> str:
-    return "\n".join((_opening(record, visit), _summary(record, visit), _closing(record, visit)))
 
 
 def _opening(record: PatientRecord, visit: Visit) -> str:
