@@ -18,17 +18,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from erios.audit import append, read_events, verify
+from erios.audit import Event, append, read_events, verify
 from erios.errors import InputError, RefusedError, StorageError, UsageError
 from erios.locks import held
 from erios.operator_login import current_operator
+from erios.settings import Settings
 from erios.vault import Vault
-
-if TYPE_CHECKING:
-    from erios.audit import Event
-    from erios.settings import Settings
 
 LIFE = timedelta(days=7)
 ACTIONS = "reidentify."

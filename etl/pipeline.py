@@ -318,10 +318,12 @@ def _publish(
     config = run.config
     publish_voxel_files(config.zones.warehouse, folder, changes)
     _commit(config, changes, run.name, overwritten=frozenset(filter(run.replaces, columns_of(config))))
-    return publish(
-        config.zones.warehouse,
-        list(columns_of(config)),
+    draft = Release(
+        id="",
+        created="",
         batch=run.name,
+        tables={},
+        warehouse=config.zones.warehouse,
         totals=total(reconciliations).to_dict(),
         types={name: counts.to_dict() for name, counts in reconciliations.items()},
         validation=verdict.summary,
@@ -329,22 +331,13 @@ def _publish(
         buckets=config.buckets,
         views={table.name: table.digest for table in config.tables},
     )
+    return publish(draft, list(columns_of(config)))
 
 
 def publish_again(config: LoadConfig, base: Release, changes: Mapping[str, TableChanges], name: str) -> Release:
     """Publish the rows of ``base`` in other files (compaction): counts and validation are those of ``base``."""
     _commit(config, changes, name)
-    return publish(
-        config.zones.warehouse,
-        list(columns_of(config)),
-        batch=name,
-        totals=base.totals,
-        types=base.types,
-        validation=base.validation,
-        key_id=base.key_id,
-        buckets=base.buckets,
-        views=base.views,
-    )
+    return publish(replace(base, batch=name), list(columns_of(config)))
 
 
 def _commit(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from experiments import checkpoints, randomness
 from experiments.bundles import Bundle, open_bundle
+from experiments.cluster import RankInfo
 from experiments.distributed import gather
 from experiments.errors import (
     BundleError,
@@ -28,7 +29,6 @@ from experiments.stop_signal import Guard, PreemptedError, StopSignal, agree
 from experiments.training_state import bare, capture, parts_of, restore
 
 if TYPE_CHECKING:
-    from experiments.cluster import RankInfo
     from experiments.event_log import EventLog
     from experiments.run_spec import RunSpec
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _FEW_BYTES = 500_000
 """A table of fewer bytes has few rows (``load_suite``)."""
-Progress = Callable[[str, int, int], None]
-"""Called with a table's name, the number of tables done and the number of all tables."""
 
 
 def prepare() -> None:
@@ -37,30 +35,22 @@ def prepare() -> None:
     import validation.engine  # noqa: F401
 
 
-def check_tables(
-    tables: Mapping[str, StagedTable],
-    suites: Path,
-    docs: Path,
-    *,
-    progress: Progress | None = None,
-    memory: str = "512MB",
-    threads: int | None = None,
-) -> ValidationReport:
+def check_tables(tables: Mapping[str, StagedTable], suites: Path, docs: Path) -> ValidationReport:
     """Run the suites in folder ``suites`` on the staged files; write Data Docs into folder ``docs``.
 
-    Memory is bounded by ``memory`` (DuckDB's, beside Python's own) whatever the tables' size; the spill folder
-    lies below ``docs`` while it runs. Raises SuiteError.
+    DuckDB's memory is bounded (512 MB, beside Python's own) whatever the tables' size; the spill folder lies below
+    ``docs`` while it runs. Raises SuiteError.
     """
     start = time.monotonic()
     docs.mkdir(parents=True, exist_ok=True)
     with (
         TemporaryDirectory(prefix=".gate-", dir=docs) as folder,
-        _database(Path(folder), memory, threads) as database,
+        _database(Path(folder)) as database,
         _own_garbage_only(),
     ):
         plans = _plan(database.connection, tables, suites)
         with _engine(database) as engine:
-            results = _run(engine, database, plans, tables, docs, progress)
+            results = _run(engine, database, plans, tables, docs)
     skipped = tuple(sentence for plan in plans for sentence in plan.skipped)
     index = write_index(docs, results, skipped)
     return ValidationReport(tuple(results), skipped, index, engine.name, time.monotonic() - start)
@@ -76,8 +66,8 @@ class _Database:
 
 
 @contextmanager
-def _database(folder: Path, memory: str, threads: int | None) -> Iterator[_Database]:
-    path, limits = folder / "gate.duckdb", settings(folder, memory, threads)
+def _database(folder: Path) -> Iterator[_Database]:
+    path, limits = folder / "gate.duckdb", settings(folder)
     with duckdb.connect(str(path), config=limits) as connection:
         yield _Database(connection, path, limits)
 
@@ -116,12 +106,7 @@ def _bytes(table: StagedTable) -> int:
 
 
 def _run(
-    engine: Engine,
-    database: _Database,
-    plans: Sequence[Suite],
-    tables: Mapping[str, StagedTable],
-    docs: Path,
-    progress: Progress | None,
+    engine: Engine, database: _Database, plans: Sequence[Suite], tables: Mapping[str, StagedTable], docs: Path
 ) -> list[CheckResult]:
     """Check every table and write its page; results are in the order of the plans.
 
@@ -134,11 +119,8 @@ def _run(
         counts = [(plan, ahead.submit(fill, database.connection, plan)) for plan in order]
         try:
             joined.result()
-            for done, (plan, count) in enumerate(counts, 1):
-                rows = count.result()
-                results[plan.table] = list(_results(engine, plan, rows, docs / f"{plan.table}.html"))
-                if progress:
-                    progress(plan.table, done, len(plans))
+            for plan, count in counts:
+                results[plan.table] = list(_results(engine, plan, count.result(), docs / f"{plan.table}.html"))
         finally:
             ahead.shutdown(cancel_futures=True)
     return [result for plan in plans for result in results[plan.table]]

@@ -26,10 +26,9 @@ OFFLINE: dict[str, Any] = {
 """Settings of DuckDB with which it downloads no extension."""
 
 
-def settings(folder: Path, memory: str, threads: int | None) -> dict[str, Any]:
+def settings(folder: Path) -> dict[str, Any]:
     """The connection settings of a run; DuckDB spills into ``folder``."""
-    limits = {"memory_limit": memory, "temp_directory": str(folder / "spill")}
-    return {**OFFLINE, **limits, **({"threads": threads} if threads else {})}
+    return {**OFFLINE, "memory_limit": "512MB", "temp_directory": str(folder / "spill")}
 
 
 def stage(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, StagedTable]) -> dict[str, dict[str, str]]:

@@ -7,6 +7,7 @@ where no account has it, a keyed digest, since people type passwords there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
@@ -20,8 +21,6 @@ from erios.settings import load_settings
 from erios.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from erios.accounts.models import User
 
 EVENTS = {

@@ -47,9 +47,7 @@ def _left_to_directory(settings: Settings) -> Finding:
     if not settings.portal.directory.issuer:
         return not_met(mark("Le second facteur est désactivé (portal.second_factor) et aucun annuaire ne le demande."))
     if local := [user.username for user in _open_accounts() if user.has_usable_password()]:
-        return not_met(
-            mark("Compte(s) ouverts par un seul mot de passe, sans l'annuaire : {names}."), names=", ".join(local[:5])
-        )
+        return not_met(mark("Compte(s) ouverts par un seul mot de passe, sans l'annuaire : {names}."), names=local)
     return Finding(
         Status.ORGANISATIONAL,
         mark("Le second facteur est confié à l'annuaire : à vérifier là-bas, le portail ne le voit pas."),
@@ -75,8 +73,7 @@ def pages_say_whom_they_are_for(_settings: Settings) -> Finding:
 
     pages = [page for page in get_resolver().url_patterns if isinstance(page, URLPattern)]
     if open_to_all := [str(page.name) for page in pages if not hasattr(page.callback, "audience")]:
-        names = ", ".join(open_to_all)
-        return not_met(mark("Pages sans public désigné : {names}."), names=names)
+        return not_met(mark("Pages sans public désigné : {names}."), names=open_to_all)
     return met(mark("{pages} pages, chacune réservée à ceux qu'elle concerne."), pages=len(pages))
 
 
@@ -107,6 +104,6 @@ def accounts_are_used(settings: Settings) -> Finding:
             mark("{asleep} compte(s) sans connexion depuis {limit} jours : {names}."),
             asleep=len(asleep),
             limit=limit,
-            names=", ".join(asleep[:5]),
+            names=asleep,
         )
     return met(mark("Aucun compte ouvert ne dort depuis {limit} jours."), limit=limit)

@@ -26,7 +26,7 @@ def extracts_stay_within_approval(_settings: Settings) -> Finding:
     if not made:
         return not_applicable(mark("Aucun extrait n'est construit."))
     if more := [extract.number for extract in made if extract_facts(extract).beyond]:
-        return not_met(mark("Extraits plus larges que leur étude : {names}."), names=", ".join(more[:5]))
+        return not_met(mark("Extraits plus larges que leur étude : {names}."), names=more)
     return met(mark("{made} extrait(s) construits, aucun ne dépasse ce que son étude a justifié."), made=len(made))
 
 
@@ -37,7 +37,7 @@ def extracts_expire(_settings: Settings) -> Finding:
     if not released:
         return not_applicable(mark("Aucun extrait n'est diffusé."))
     if late := [extract.number for extract in released if extract.expires is None or extract.expires < today]:
-        return not_met(mark("Échéance dépassée : {names} ; le programme de nuit ne tourne pas."), names=", ".join(late))
+        return not_met(mark("Échéance dépassée : {names} ; le programme de nuit ne tourne pas."), names=late)
     return met(mark("{released} extrait(s) diffusé(s), chacun jusqu'à une date."), released=len(released))
 
 
@@ -61,9 +61,9 @@ def dead_extracts_are_destroyed(settings: Settings) -> Finding:
     ends = {state for row in WORKFLOW.transitions if row.action is Action.DESTROY for state in row.sources}
     over, gone = _extracts(*ends), _extracts(State.DESTROYED)
     if left := [extract.number for extract in gone if _has_files(extract, settings)]:
-        return not_met(mark("Détruits selon le registre, mais des fichiers restent : {names}."), names=", ".join(left))
+        return not_met(mark("Détruits selon le registre, mais des fichiers restent : {names}."), names=left)
     if late := [extract.number for extract in over if days_since(extract.since) > 30]:
-        return not_met(mark("À détruire depuis plus de 30 jours : {names}."), names=", ".join(late))
+        return not_met(mark("À détruire depuis plus de 30 jours : {names}."), names=late)
     if not over and not gone:
         return not_applicable(mark("Aucun extrait n'est échu."))
     return met(

@@ -18,10 +18,8 @@ from erios.translation import mark
 @check
 def zones_are_apart(settings: Settings) -> Finding:
     """Each zone exists, the clear ones are their owner's alone, the others closed to strangers."""
-    wrong = [zone for zone, mode in ZONES.items() if _is_open(getattr(settings, zone), mode)]
-    if wrong:
-        names = ", ".join(wrong)
-        return not_met(mark("Zone(s) absente(s) ou trop ouverte(s) : {names}."), names=names)
+    if wrong := [zone for zone, mode in ZONES.items() if _is_open(getattr(settings, zone), mode)]:
+        return not_met(mark("Zone(s) absente(s) ou trop ouverte(s) : {names}."), names=wrong)
     return met(mark("Les six zones sont des dossiers séparés, fermés aux autres comptes du système."))
 
 
@@ -45,8 +43,7 @@ def secrets_are_private(settings: Settings) -> Finding:
     """Files of passwords are there, not empty, and their owner's alone; the settings themselves take no password."""
     files = [path for path in (settings.portal.mail.password_file, settings.portal.directory.secret_file) if path]
     if wrong := [path.name for path in files if not _is_private(path)]:
-        names = ", ".join(wrong)
-        return not_met(mark("Fichier(s) de secret absent(s) ou ouverts : {names}."), names=names)
+        return not_met(mark("Fichier(s) de secret absent(s) ou ouverts : {names}."), names=wrong)
     return met(
         mark("Aucun mot de passe dans les réglages ; {files} fichier(s) de secret, fermés aux autres."),
         files=len(files),
@@ -62,10 +59,8 @@ def nothing_calls_out(_settings: Settings) -> Finding:
     """The telemetry of every dependency is off in this process."""
     import erios
 
-    wrong = [name for name, value in erios.SILENCED.items() if os.environ.get(name) != value]
-    if wrong:
-        names = ", ".join(wrong)
-        return not_met(mark("Télémétrie non coupée : {names}."), names=names)
+    if wrong := [name for name, value in erios.SILENCED.items() if os.environ.get(name) != value]:
+        return not_met(mark("Télémétrie non coupée : {names}."), names=wrong)
     return met(
         mark("Télémétrie coupée pour les {silenced} familles de bibliothèques concernées."),
         silenced=len(erios.SILENCED),

@@ -27,8 +27,7 @@ def register_is_public(_settings: Settings) -> Finding:
     shown = {study.number: study for study in register()}
     missing = [p.study.number for p in studies_in_force() if not _is_readable(shown.get(p.study.number))]
     if missing:
-        names = ", ".join(missing)
-        return not_met(mark("Sans texte public : {names}."), names=names)
+        return not_met(mark("Sans texte public : {names}."), names=missing)
     if not shown:
         return not_applicable(mark("Aucune étude n'a encore été décidée."))
     return met(mark("{shown} étude(s) au registre public, en clair et en format ouvert."), shown=len(shown))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,15 +26,21 @@ def studies_in_force() -> Iterable[Any]:
 def studies_have_an_end(_settings: Settings) -> Finding:
     """Each study in force has an end and a retention within its legal route."""
     limits = {route.code: route.max_retention_years for route in legal_routes()}
+    return _of_each(
+        lambda proposal: _is_bounded(proposal, limits),
+        mark("{studies} étude(s) en cours, chacune avec sa fin et sa durée de conservation."),
+        mark("Sans fin ou conservées trop longtemps : {names}."),
+    )
+
+
+def _of_each(holds: Callable[[Any], bool], if_met: str, if_not: str, **values: int) -> Finding:
+    """Whether it holds of each study in force; the ``names`` of those of which it does not."""
     studies = list(studies_in_force())
     if not studies:
         return not_applicable(mark("Aucune étude n'est en cours."))
-    if wrong := [proposal.study.number for proposal in studies if not _is_bounded(proposal, limits)]:
-        names = ", ".join(wrong[:5])
-        return not_met(mark("Sans fin ou conservées trop longtemps : {names}."), names=names)
-    return met(
-        mark("{studies} étude(s) en cours, chacune avec sa fin et sa durée de conservation."), studies=len(studies)
-    )
+    if wrong := [proposal.study.number for proposal in studies if not holds(proposal)]:
+        return not_met(if_not, names=wrong)
+    return met(if_met, studies=len(studies), **values)
 
 
 def _is_bounded(proposal: Any, limits: Mapping[str, int]) -> bool:
@@ -45,15 +51,10 @@ def _is_bounded(proposal: Any, limits: Mapping[str, int]) -> bool:
 @check
 def studies_were_decided_by_three(_settings: Settings) -> Finding:
     """Behind each study in force stand a vote, a visa and a decision, by people who are not on its team."""
-    studies = list(studies_in_force())
-    if not studies:
-        return not_applicable(mark("Aucune étude n'est en cours."))
-    if wrong := [proposal.study.number for proposal in studies if not _was_decided(proposal)]:
-        names = ", ".join(wrong[:5])
-        return not_met(mark("Décision incomplète : {names}."), names=names)
-    return met(
+    return _of_each(
+        _was_decided,
         mark("{studies} étude(s) en cours : vote du comité, visa et décision, par des personnes distinctes."),
-        studies=len(studies),
+        mark("Décision incomplète : {names}."),
     )
 
 
@@ -70,15 +71,10 @@ def _was_decided(proposal: Any) -> bool:
 @check
 def purposes_are_permitted(_settings: Settings) -> Finding:
     """What each study in force says of itself is put to the rules on forbidden purposes once more."""
-    studies = list(studies_in_force())
-    if not studies:
-        return not_applicable(mark("Aucune étude n'est en cours."))
-    if wrong := [proposal.study.number for proposal in studies if any(map(forbidden, declarations(proposal.content)))]:
-        names = ", ".join(wrong[:5])
-        return not_met(mark("Finalité interdite, déclarée ou évoquée : {names}."), names=names)
-    return met(
+    return _of_each(
+        lambda proposal: not any(map(forbidden, declarations(proposal.content))),
         mark("{studies} étude(s) en cours relues : aucune des {forbidden} finalités interdites."),
-        studies=len(studies),
+        mark("Finalité interdite, déclarée ou évoquée : {names}."),
         forbidden=len(FORBIDDEN),
     )
 
@@ -93,7 +89,7 @@ def columns_are_justified(_settings: Settings) -> Finding:
     if not asked:
         return not_applicable(mark("Aucune colonne n'est demandée."))
     if bare := sorted({number for number, column in asked if not column.get("why", "").strip()}):
-        return not_met(mark("Colonnes sans justification : {names}."), names=", ".join(bare))
+        return not_met(mark("Colonnes sans justification : {names}."), names=bare)
     return met(mark("{asked} colonne(s) demandée(s) par les études en cours, toutes justifiées."), asked=len(asked))
 
 

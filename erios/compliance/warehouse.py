@@ -9,6 +9,7 @@ from erios.settings import Settings
 from erios.studies.models import LedgerAnswer, LedgerReading
 from erios.translation import mark
 from erios.workflows.extract_objections import objections_after
+from etl.merge.reconciliation import OUTCOMES
 from etl.tables import load_tables
 from etl.warehouse.release import latest, open_release, release_ids
 from validation import Severity, failed_count
@@ -35,8 +36,7 @@ def columns_are_described(settings: Settings) -> Finding:
         for table, column in columns
         if not (column.tags.get("erios/title") and column.description)
     ]:
-        names = ", ".join(bare[:5])
-        return not_met(mark("Colonnes sans titre ou sans description : {names}."), names=names)
+        return not_met(mark("Colonnes sans titre ou sans description : {names}."), names=bare)
     return met(mark("{columns} colonnes au catalogue, chacune avec son titre et sa description."), columns=len(columns))
 
 
@@ -57,9 +57,6 @@ def release_is_validated(settings: Settings) -> Finding:
     )
 
 
-_ENDS = ("written", "superseded", "duplicates", "deleted", "objected", "quarantined")
-
-
 @check
 def loads_balance(settings: Settings) -> Finding:
     """Of every release kept: all that came in is accounted for."""
@@ -69,11 +66,10 @@ def loads_balance(settings: Settings) -> Finding:
     wrong = [
         release.id
         for release in releases
-        if release.totals.get("in") != sum(release.totals.get(end, 0) for end in _ENDS)
+        if release.totals.get("in") != sum(release.totals.get(end, 0) for end in OUTCOMES)
     ]
     if wrong:
-        names = ", ".join(wrong)
-        return not_met(mark("Comptes qui ne tombent pas juste : {names}."), names=names)
+        return not_met(mark("Comptes qui ne tombent pas juste : {names}."), names=wrong)
     return met(
         mark("{releases} version(s) : chaque ressource reçue est écrite, écartée ou en quarantaine."),
         releases=len(releases),
@@ -103,7 +99,7 @@ def counts_are_masked(_settings: Settings) -> Finding:
         return not_met(
             mark("Effectif sous {threshold} montré à : {names}."),
             threshold=parameters.threshold,
-            names=", ".join(wrong[:5]),
+            names=wrong,
         )
     shown = LedgerAnswer.objects.count()
     return met(

@@ -5,6 +5,7 @@ Owns the order of the steps alone: what they do is the workflows' and the action
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -92,16 +93,14 @@ class Demo:
         return self.settings.home / "export"
 
     def export(self, report: Report) -> str:
-
         draft = self.hospital.with_name("export.new")
         if not self.hospital.is_dir():
-            _remove(draft)
+            shutil.rmtree(draft, ignore_errors=True)
             generate(draft, self.scale.patients, 1, imaging=self.scale.imaged)
             draft.rename(self.hospital)
         return f"{self.scale.patients:,} patients, {self.scale.imaged} of them with images, in {self.hospital}"
 
     def make_keys(self, report: Report) -> str:
-
         self.settings.make_zones()
         if not self.settings.keyring.exists():
             init_keyring(self.settings.keyring)
@@ -109,7 +108,6 @@ class Demo:
         return "one key, readable by its owner alone"
 
     def load(self, report: Report) -> str:
-
         if not release_ids(self.settings.warehouse):
             lists = write_code_lists(self.hospital.with_name("code-lists.ndjson"))
             codes = sum(entry.codes for entry in load_code_lists(self.settings, [lists]))
@@ -122,7 +120,6 @@ class Demo:
         return f"{open_accounts()} accounts"
 
     def propose(self, report: Report) -> str:
-
         clinician, existing = account("clinicien"), Study.objects.order_by("number").first()
         proposal = _proposal() if existing else actions.start_study(by=clinician)
         if StudyState(proposal.state) is StudyState.DRAFT:
@@ -203,7 +200,10 @@ def _content() -> dict[str, Any]:
     """The proposal, with the data that the extract will want, and dates from today."""
     today = hospital_day()
     data = [
-        {"table": table, "columns": [{"name": name, "why": _why(column)} for name, column in columns.items()]}
+        {
+            "table": table,
+            "columns": [{"name": n, "why": c["why"] if isinstance(c, dict) else c} for n, c in columns.items()],
+        }
         for part in ("extract", "images")
         for table, columns in _script()[part]["tables"].items()
     ]
@@ -217,16 +217,7 @@ def _unwrapped(value: Any) -> Any:
     return " ".join(value.split()) if isinstance(value, str) else value
 
 
-def _why(column: Any) -> str:
-    return str(column["why"] if isinstance(column, dict) else column)
-
-
-def _specification(part: str) -> dict[str, Any]:
-    return {"cohort": _script()["cohort"], **_script()[part]}
-
-
 def _proposal() -> Proposal:
-
     return Proposal.objects.order_by("pk")[0]  # others may have come since, from whoever tries the portal
 
 
@@ -245,7 +236,8 @@ def _extract(place: int) -> Extract | None:
 def _assessed(place: int, part: str) -> Extract:
     """The extract of a place, brought to its risk report if it is not there or beyond."""
     study = _proposal().study
-    extract = _extract(place) or request_extract(study=study, by=account("clinicien"), content=_specification(part))
+    content = {"cohort": _script()["cohort"], **_script()[part]}
+    extract = _extract(place) or request_extract(study=study, by=account("clinicien"), content=content)
     if ExtractState(extract.state) is ExtractState.REQUESTED:
         extract = move_extract(extract=extract, by=account("dpo"), action=ExtractAction.APPROVE_SPECIFICATION)
     if ExtractState(extract.state) in (ExtractState.SPECIFIED, ExtractState.BUILT):
@@ -328,17 +320,12 @@ def _trained(bundle: str, place: int, overrides: dict[str, Any], report: Report)
     elif run.state not in ("done", "queued", "running"):
         run = resume(run.number)
     if run.state != "done":
-        for line in _sparse(watch(run, _settings()), max(1, overrides["epochs"] // _LINES)):
+        for line in _sparse(watch(run, load_settings()), max(1, overrides["epochs"] // _LINES)):
             report(line)
         run.refresh_from_db()
     if run.state != "done":
         raise TrainingFailed(f"run {run.number} {run.state}: {run.reason}")
     return run
-
-
-def _settings() -> Settings:
-
-    return load_settings()
 
 
 _LINES = 5
@@ -361,9 +348,3 @@ def _epoch(event: dict[str, Any]) -> str:
         f"{name.removeprefix('validation/')} {value:.3f}" for name, value in metrics.items() if "validation" in name
     ]
     return f"epoch {event['step']}: {', '.join(figures)}" if figures and "train/seconds_per_epoch" in metrics else ""
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)

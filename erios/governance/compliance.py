@@ -28,7 +28,8 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check saw: ``values`` fill the text's ``{names}``; never a patient's value, or a count under the limit."""
+    """What a check saw: ``values`` fill the text's ``{names}``, of a list the first five; never a patient's value, or a
+    count under the limit."""
 
     status: Status
     text: str
@@ -36,7 +37,12 @@ class Finding:
 
     def __str__(self) -> str:
         """The sentence in the current language."""
-        return gettext(self.text, **self.values)
+        shown = {name: _listed(v) if isinstance(v, list) else v for name, v in self.values.items()}
+        return gettext(self.text, **shown)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def met(text: str, /, **values: Any) -> Finding:

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from erios.audit import Draft, append, append_all, last_event
 from erios.clock import hospital_day
@@ -27,13 +26,11 @@ from erios.keys import read_key
 from erios.locks import held
 from erios.objections.parsing import Objection
 from erios.operator_login import current_operator
+from erios.settings import Settings
 from erios.vault import Vault
 from etl.errors import StorageError as UnreadableError
 from etl.privacy import PseudonymKey, pseudonym
 from etl.sealing import write_private
-
-if TYPE_CHECKING:
-    from erios.settings import Settings
 
 ADD, REMOVE = "add", "remove"
 ACTIONS = "objections."

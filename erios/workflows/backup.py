@@ -302,7 +302,6 @@ def _fill_server(settings: Settings, dump: Path) -> None:
 
 
 def _proofs(settings: Settings, zones: Sequence[str]) -> Iterator[str]:
-
     if not {"identity", "governance"} <= set(zones):
         yield "identity zone or governance were not in this backup: the audit chain cannot be verified"
         return

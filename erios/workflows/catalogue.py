@@ -71,7 +71,6 @@ def _forget_others(settings: Settings) -> None:
 
 
 def _threshold() -> int:
-
     return load_parameters().threshold
 
 

@@ -6,16 +6,14 @@ Owns the choice of the engine alone: what may be shown is ``erios.extracts.count
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from erios.accounts.models import User
+from erios.extracts.counts import Feasibility
 from erios.settings import load_settings
 from erios.studies.actions import ask_count
+from erios.studies.models import Study
 from erios.workflows.spark_session import resident_session
-
-if TYPE_CHECKING:
-    from erios.accounts.models import User
-    from erios.extracts.counts import Feasibility
-    from erios.studies.models import Study
 
 
 def count_patients(*, study: Study, by: User, criteria: Any) -> Feasibility:

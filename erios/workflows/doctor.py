@@ -179,7 +179,6 @@ def _owner(uid: int) -> str:
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
-
     if not settings.keyring.exists():
         yield _ill("keyring", "there is none yet: nothing can be loaded", "erios keys init")
         return
@@ -194,7 +193,6 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 
 
 def _warehouse(settings: Settings) -> Iterator[Finding]:
-
     releases = release_ids(settings.warehouse)
     if not releases:
         yield _note("releases", "none is published yet", "erios etl load PATH")
@@ -236,7 +234,6 @@ def _database(settings: Settings) -> Finding:
 
 
 def _chain(settings: Settings) -> Finding:
-
     verification = verify(settings)
     if verification.faults:
         return _ill("audit chain", verification.faults[0], "erios audit verify tells all; restore the last good backup")

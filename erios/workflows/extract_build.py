@@ -11,17 +11,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from erios.accounts.models import User
 from erios.checkout import PROJECT
 from erios.errors import EriosError
-from erios.keys import study_key
-from erios.settings import Settings, load_settings, make_folder
-from erios.version import code_version
-
-if TYPE_CHECKING:
-    from erios.accounts.models import User
-    from erios.studies.models import Extract
 from erios.extracts.build import build
 from erios.extracts.build_plan import BuildPlan
 from erios.extracts.counts import load_parameters
@@ -34,6 +28,8 @@ from erios.extracts.risk import assess as assess_risk
 from erios.extracts.risk import load_knowledge
 from erios.extracts.specification import Specification, dump_specification, extract_tables
 from erios.governance.extract import WORKFLOW, Action, State
+from erios.keys import study_key
+from erios.settings import Settings, load_settings, make_folder
 from erios.studies.extract_actions import assess as record_assessment
 from erios.studies.extract_actions import fail_build, finish_build, start_build
 from erios.studies.extract_selectors import (
@@ -42,7 +38,9 @@ from erios.studies.extract_selectors import (
     specification_of,
     workshop_of,
 )
+from erios.studies.models import Extract
 from erios.translation import SOURCE
+from erios.version import code_version
 from erios.view_texts import view_texts
 from erios.workflows.extract_files import draft_folder, locked, publish_draft
 from erios.workflows.extract_linkage import attack_by_linkage, linkages_of_remedy
@@ -90,7 +88,6 @@ def _sentence(error: BaseException) -> str:
 def _build_and_assess(
     extract: Extract, by: User, folder: Path, settings: Settings, progress: Progress | None
 ) -> Extract:
-
     release = open_release(settings.warehouse)
     check_objections(release, settings)
     specification = specification_of(extract)
@@ -105,7 +102,6 @@ def _build_and_assess(
 
 
 def _assess(extract: Extract, settings: Settings) -> Extract:
-
     specification = specification_of(extract)
     release = open_release(settings.warehouse, extract.release)
     report = _assess_risk(extract, specification, release, settings)
@@ -138,7 +134,6 @@ def _build(
 
 
 def _context(extract: Extract, release: Release, settings: Settings) -> Any:
-
     title = str(extract.proposal.content.get("title", extract.study.number))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     texts = view_texts(settings.views_dir, SOURCE)
@@ -148,7 +143,6 @@ def _context(extract: Extract, release: Release, settings: Settings) -> Any:
 def _manifest(
     extract: Extract, specification: Specification, release: Release, draft: Path, rows: dict[str, int]
 ) -> Any:
-
     files = list_files(draft, rows)
     return Manifest(
         extract=extract.number,

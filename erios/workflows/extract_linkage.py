@@ -26,6 +26,7 @@ from erios.extracts.stay_summary import COLUMNS, summary_sql
 from erios.keys import study_key
 from erios.settings import Settings
 from erios.studies.extract_selectors import extracts_with_data, folder_of, specification_of, workshop_of
+from erios.studies.models import Extract
 from erios.workflows.extract_files import draft_folder
 from etl.privacy import PseudonymKey
 from etl.sql import identifier, literal
@@ -33,7 +34,6 @@ from etl.warehouse.data_files import rows_sql
 from etl.warehouse.release import Release
 
 if TYPE_CHECKING:
-    from erios.studies.models import Extract
     from etl.tables import WarehouseTable
 
 SEED, REMEDY_TARGETS = 20_240, 100

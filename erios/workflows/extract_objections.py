@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from erios.errors import InputError
 from erios.extracts.membership import has_any
 from erios.keys import read_key, study_key
@@ -11,12 +9,10 @@ from erios.objections import current_objectors
 from erios.settings import Settings
 from erios.studies.extract_actions import turn_stale
 from erios.studies.extract_selectors import extracts_with_data, folder_of
+from erios.studies.models import Extract
 from etl.privacy import pseudonym
 from etl.warehouse.columns import IDENTITY
 from etl.warehouse.release import Release, latest
-
-if TYPE_CHECKING:
-    from erios.studies.models import Extract
 
 
 def check_objections(release: Release, settings: Settings) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from erios.accounts.models import User
 from erios.accounts.sealed_rows import check_study
 from erios.errors import InputError, StorageError
 from erios.extracts.manifest import verify
@@ -18,13 +19,10 @@ from erios.governance.words import Refusal, RuleBroken
 from erios.settings import load_settings, make_folder
 from erios.studies.extract_actions import check_release, destroy, quarantine_damaged, release
 from erios.studies.extract_selectors import extract_facts, folder_of, workshop_of
+from erios.studies.models import Extract
 from erios.workflows.extract_files import draft_folder, locked, publish_draft
 from erios.workflows.extract_objections import turn_touched_stale
 from erios.workflows.signing_keys import signing_key
-
-if TYPE_CHECKING:
-    from erios.accounts.models import User
-    from erios.studies.models import Extract
 
 
 def release_extract(extract: Extract, by: User, root: str) -> Extract:

@@ -5,13 +5,15 @@ Owns the composition of the etl and validation wings; the command line and, late
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
 
 from erios.audit import append
 from erios.errors import UsageError
@@ -85,33 +87,21 @@ def _with_profile(tables: Sequence[WarehouseTable], dicom: DicomRules) -> tuple[
 
 def load_export(paths: Sequence[Path], settings: Settings, progress: Progress | None = None) -> LoadReport:
     """Load FHIR and DICOM (files, folders, zips), validate them and publish a release."""
-    with _prepared(settings) as (config, runner):
-        report = load(paths, config, runner, gate(settings), progress)
-    _audit(settings, "load", report)
-    return report
+    return _run(settings, "load", lambda config, runner, check: load(paths, config, runner, check, progress))
 
 
 def refresh_release(settings: Settings, progress: Progress | None = None) -> LoadReport:
     """Publish a release that follows the objection register of today, without a new export."""
-    with _prepared(settings) as (config, runner):
-        report = refresh(config, runner, gate(settings), progress)
-    _audit(settings, "refresh", report)
-    return report
+    return _run(settings, "refresh", lambda config, runner, check: refresh(config, runner, check, progress))
 
 
 def rebuild_release(settings: Settings, tables: Sequence[str] = (), progress: Progress | None = None) -> LoadReport:
     """Compute the tables (all, or those named) anew from the landing zone, validate them and publish a release."""
-    with _prepared(settings) as (config, runner):
-        report = rebuild(config, runner, gate(settings), tables, progress)
-    _audit(settings, "rebuild", report)
-    return report
+    return _run(settings, "rebuild", lambda config, runner, check: rebuild(config, runner, check, tables, progress))
 
 
 def delete_resources(names: Sequence[str], settings: Settings, progress: Progress | None = None) -> LoadReport:
     """Delete resources by ``Type/id``: a batch of deletions, landed and accounted for like any other."""
-    import json
-    from tempfile import TemporaryDirectory
-
     wrong = [number for number, name in enumerate(names, 1) if not _RESOURCE.fullmatch(name)]
     if wrong:
         raise UsageError(f"argument {wrong[0]} is no resource: write TYPE/ID, such as Observation/42")
@@ -126,29 +116,24 @@ def delete_resources(names: Sequence[str], settings: Settings, progress: Progres
 _RESOURCE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 
 
-@contextmanager
-def _prepared(settings: Settings) -> Iterator[tuple[LoadConfig, Runner]]:
-    """The parameters of a load and a task runner; imports Great Expectations in the background."""
+def _run(settings: Settings, action: str, act: Callable[[LoadConfig, Runner, Gate], LoadReport]) -> LoadReport:
+    """Do it with the parameters of a load, a task runner and the gate, and put it on record; Great Expectations is
+    imported in the background."""
     settings.make_zones()
     config = load_config(settings)
     start_validation()
     with spark_session(settings) as spark:
         runner = SparkRunner(spark)
         runner.warm(config.carried)
-        yield config, runner
-
-
-def _audit(settings: Settings, action: str, report: LoadReport) -> None:
-
+        report = act(config, runner, gate(settings))
     details = {"release": report.release, "new": report.new_release, **report.to_dict()["totals"]}
     append(settings, f"warehouse.{action}", object=report.batch, details=details)
     follow_objections(settings)
+    return report
 
 
 def start_validation() -> None:
     """Import Great Expectations, which takes seconds, while Spark starts and reads."""
-    from threading import Thread
-
     Thread(target=prepare, daemon=True).start()
 
 
@@ -206,8 +191,6 @@ def _audit_validation(settings: Settings, action: str, subject: str, report: Val
 
 def replay_quarantine(settings: Settings, batch: str | None, progress: Progress | None = None) -> LoadReport | None:
     """Load again, as a new batch, what waits in quarantine; None when nothing waits."""
-    from tempfile import TemporaryDirectory
-
     quarantine = settings.identity / "quarantine"
     waiting = {row.batch for row in refused(quarantine, batch)}
     if not waiting:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from erios.audit import append
@@ -21,7 +22,7 @@ from erios.workflows.spark_session import spark_session
 from etl.erasure import Erasure, erase
 from etl.maintenance import Compacted, Vacuumed, compact, keep, vacuum
 from etl.sealing import write_private
-from etl.task_runner import Progress, SparkRunner
+from etl.task_runner import SparkRunner
 from etl.warehouse.release import latest
 
 
@@ -42,8 +43,6 @@ def keep_release(settings: Settings, release: str, reason: str | None) -> dict[s
 
 def vacuum_warehouse(settings: Settings, last: int, *, dry_run: bool) -> Vacuumed:
     """Forget old releases and delete what nobody reads any more."""
-    from functools import partial
-
     done = vacuum(load_config(settings), last, partial(pinned_releases, settings), dry_run=dry_run)
     if not dry_run:
         details = {"forgotten": list(done.forgotten), "files": done.files, "bytes": done.bytes}
@@ -51,10 +50,10 @@ def vacuum_warehouse(settings: Settings, last: int, *, dry_run: bool) -> Vacuume
     return done
 
 
-def compact_warehouse(settings: Settings, progress: Progress | None = None) -> Compacted:
+def compact_warehouse(settings: Settings) -> Compacted:
     """Put small files together."""
     with spark_session(settings) as spark:
-        done = compact(load_config(settings), SparkRunner(spark), progress)
+        done = compact(load_config(settings), SparkRunner(spark))
     append(settings, "warehouse.compact", object=done.release.id, details={"before": done.before, "after": done.after})
     return done
 

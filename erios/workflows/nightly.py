@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from erios.errors import EriosError, InputError
 from erios.objections import NOBODY, version
@@ -21,9 +21,8 @@ from erios.settings import Settings, make_folder
 from erios.workflows.load import load_export, refresh_release
 from etl.files import write_atomically
 from etl.ingest.quarantine import refused
-
-if TYPE_CHECKING:
-    from etl.pipeline import LoadReport
+from etl.merge.reconciliation import OUTCOMES
+from etl.pipeline import LoadReport
 
 MARKER = "_SUCCESS"
 _TRANSIENT = ("BusyError", "StorageError", "MachineError")
@@ -116,7 +115,6 @@ def _load(arrival: Arrival, settings: Settings, explain: Explain) -> tuple[Line,
 
 
 def _refresh(settings: Settings, explain: Explain) -> Line:
-
     try:
         report = refresh_release(settings)
     except Exception as error:
@@ -129,13 +127,10 @@ def describe(report: LoadReport) -> str:
     """What a load did, in one line."""
     totals = report.to_dict()["totals"]
     parts = [f"{totals['in']:,} in", f"{totals['written']:,} written"]
-    parts += [f"{totals[name]:,} {name}" for name in _ENDS if totals[name]]
+    parts += [f"{totals[name]:,} {name}" for name in OUTCOMES[1:] if totals[name]]
     state = f"release {report.release}" if report.new_release else f"nothing new, release {report.release} stands"
     warned = f", {len(report.verdict.warnings)} warnings" if report.verdict and report.verdict.warnings else ""
     return f"batch {report.batch}: {', '.join(parts)}; {state}{warned}; {report.seconds:.0f} s"
-
-
-_ENDS = ("superseded", "duplicates", "deleted", "objected", "quarantined")
 
 
 def _now() -> str:
@@ -143,7 +138,6 @@ def _now() -> str:
 
 
 def _objections(settings: Settings) -> str:
-
     try:
         return version(settings)
     except EriosError:
@@ -178,9 +172,8 @@ def write_metrics(settings: Settings, report: LoadReport | None) -> Path:
 
 
 def _succeeded(report: LoadReport, settings: Settings) -> dict[str, Any]:
-
     types = report.to_dict()["types"]
-    rows = {f"{name}|{end}": counts[end] for name, counts in types.items() for end in ("in", "written", *_ENDS)}
+    rows = {f"{name}|{end}": counts[end] for name, counts in types.items() for end in ("in", *OUTCOMES)}
     return {
         "erios_load_resources": rows,
         "erios_quarantine_waiting": sum(1 for _ in refused(settings.identity / "quarantine", None)),

@@ -9,16 +9,18 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils import timezone
 
+from erios.accounts.models import User
 from erios.accounts.sealed_rows import check_study
 from erios.errors import BusyError, StorageError
 from erios.governance.run import State
 from erios.governance.words import Refusal
 from erios.locks import held
 from erios.settings import Settings, load_settings
+from erios.studies.models import Run
 from erios.studies.run_actions import end_run, note_closed, note_running, stop_run
 from erios.studies.run_selectors import left_open, live_runs, lost_right
 from erios.workflows.run_jobs import cancel_job, job_folder, lock_of, scheduler_of, spec_of
@@ -27,11 +29,7 @@ from experiments.attempt_outcome import Outcome
 from experiments.cluster import Phase
 from experiments.event_log import read_events
 from experiments.recorder import SILENT, close_lost, mlflow_run, read_end
-
-if TYPE_CHECKING:
-    from erios.accounts.models import User
-    from erios.studies.models import Extract, Run
-    from experiments.run_spec import RunSpec
+from experiments.run_spec import RunSpec
 
 _log = logging.getLogger(__name__)
 
@@ -136,10 +134,10 @@ def stop(run: Run, by: User, reason: str) -> Run:
     return run
 
 
-def stop_forbidden(extract: Extract | None = None) -> list[str]:
+def stop_forbidden() -> list[str]:
     """After a clearance, study or account has changed: stop every run that has lost its right; answers which."""
     settings, stopped = load_settings(), []
-    for run in live_runs() if extract is None else live_runs().filter(extract=extract):
+    for run in live_runs():
         if refusal := _refusal(run):
             stop_run(run=run, by=None, reason=str(refusal))
             cancel_job(run, str(refusal), settings)

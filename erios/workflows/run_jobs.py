@@ -8,16 +8,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from erios.errors import UsageError
 from erios.settings import Settings, load_settings
+from erios.studies.models import Run
 from erios.studies.run_selectors import folder_of
 from experiments.cluster import Cluster, Job, Scheduler, load_clusters, open_cluster
 from experiments.run_spec import RunSpec, read_spec
-
-if TYPE_CHECKING:
-    from erios.studies.models import Run
 
 
 def find_cluster(name: str, settings: Settings) -> Cluster:

@@ -9,18 +9,16 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from erios.governance.run import State
 from erios.settings import load_settings
+from erios.studies.models import Run
 from erios.workflows.run_jobs import spec_of
 from experiments.errors import ExperimentError
 from experiments.event_log import read_events
 from experiments.recorder import read_end
 from experiments.run_spec import RunSpec
-
-if TYPE_CHECKING:
-    from erios.studies.models import Run
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from erios.accounts.models import User
 from erios.errors import StorageError
 from erios.governance.extract import State as ExtractState
 from erios.governance.run import Evidence, State
 from erios.settings import load_settings
+from erios.studies.models import Run
 from erios.studies.run_actions import promote_run
 from erios.studies.run_selectors import folder_of, is_reproduced, visible_runs
 from erios.workflows.run_summary import summary_of
@@ -23,8 +25,6 @@ from experiments.run_spec import read_spec
 if TYPE_CHECKING:
     from mlflow.entities import Run as Tracked
 
-    from erios.accounts.models import User
-    from erios.studies.models import Run
 
 _LAST = ("train/", "validation/", "test/", "baseline/", "group/", "energy/")
 

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,6 @@ from erios.errors import MachineError
 from erios.settings import Settings, make_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pyspark.sql import SparkSession
 
 NO_JAVA = "Spark needs Java 17: install openjdk-17-jre-headless or set JAVA_HOME to a Java 17"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from erios.accounts.audit_events import record
+from erios.accounts.models import User
 from erios.audit import Draft
 from erios.errors import StorageError, UsageError
 from erios.settings import Settings, load_settings, make_folder
@@ -14,16 +14,11 @@ from erios.workflows.database import open_database, operator
 from etl.files import PRIVATE, write_atomically
 from experiments.server import READ, WRITE, Server, draw_password, is_ready, make_ready, share
 
-if TYPE_CHECKING:
-    from erios.accounts.models import User
-
-
 _shared: dict[str, dict[str, str]] = {}
 """What this process gave last, so that a round that changes nothing asks nothing."""
 
 
 def server_of(settings: Settings) -> Server:
-
     return Server(settings.tracking, settings.tracking_database)
 
 

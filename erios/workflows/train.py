@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from erios.checkout import PROJECT
 from erios.errors import UsageError
@@ -17,6 +17,7 @@ from erios.governance.run import State
 from erios.locks import held
 from erios.settings import Settings, make_folder
 from erios.studies.extract_selectors import find_extract
+from erios.studies.models import Run
 from erios.studies.run_actions import end_run, note_job, resume_run, start_run
 from erios.studies.run_selectors import find_run, folder_of
 from erios.version import code_version
@@ -27,9 +28,6 @@ from erios.workflows.run_jobs import find_cluster, lock_of, make_job, make_job_f
 from erios.workflows.signing_keys import signing_key
 from experiments.bundles import Bundle, check_overrides, copy_bundle, find_bundle
 from experiments.run_spec import RunSpec, write_spec
-
-if TYPE_CHECKING:
-    from erios.studies.models import Run
 
 _SIZE = ("nodes", "processes", "gpus")
 

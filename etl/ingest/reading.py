@@ -101,7 +101,7 @@ def chunks(
     with _open(split, landing) as handle:
         if split.document:
             text = _first(handle.read(split.length if not split.gzip else -1))
-            yield _document(text, split.file, max_line_bytes)
+            yield _chunk(text.replace(b"\n", b" ") + b"\n", split.file, 1, max_line_bytes * 16)
         else:
             yield from _line_chunks(handle, split, chunk_bytes, max_line_bytes)
 
@@ -123,10 +123,6 @@ def _open(split: Split, landing: Path) -> IO[bytes]:
 
 def _first(block: bytes) -> bytes:
     return block.removeprefix(BOM)
-
-
-def _document(text: bytes, file: str, max_line_bytes: int) -> Chunk:
-    return _chunk(text.replace(b"\n", b" ") + b"\n", file, 1, max_line_bytes * 16)
 
 
 def _line_chunks(handle: IO[bytes], split: Split, chunk_bytes: int, max_line_bytes: int) -> Iterator[Chunk]:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from etl.load_config import LoadConfig
 from etl.merge.patient_identity import MOVED_COLUMNS, IdentitySources
-from etl.merge.table_merge import MergeTask, merge_all
+from etl.merge.table_merge import MergeTask, TableSchema, merge_all
 from etl.merge.versions import REPLACED_COLUMNS, ResolveTask, list_sql
 from etl.tables import WarehouseTable
 from etl.task_runner import Progress, Runner
@@ -200,18 +200,6 @@ def small_files(context: MergeContext, table: str, many: int) -> list[DataFile]:
 
 
 @dataclass(frozen=True)
-class TableSchema:
-    """A table to merge, warehouse table or internal: columns, key, and columns that refer to other resources."""
-
-    table: str
-    resource: str
-    columns: Mapping[str, str]
-    key: str
-    references: tuple[str, ...] = ()
-    reference_lists: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class AffectedFiles:
     """Which files hold rows that are removed or move to another patient.
 
@@ -284,8 +272,7 @@ def _ranges_of(
     ranges = _ranges(config.buckets, rows)
     for first, last in ranges:
         task = MergeTask(
-            table=schema.table,
-            resource=schema.resource,
+            **vars(schema),
             folder=config.zones.warehouse / TABLES / schema.table,
             first=first,
             last=last,
@@ -294,10 +281,6 @@ def _ranges_of(
             affected=tuple(affected),
             small=tuple(file for file in small if first <= file.bucket <= last),
             lists=context.lists,
-            columns=schema.columns,
-            key=schema.key,
-            references=schema.references,
-            reference_lists=schema.reference_lists,
             file_rows=config.file_rows,
             parts=max(1, -(-written // (len(ranges) * MOST_ROWS))),
             generation=_generation(context.base),

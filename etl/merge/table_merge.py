@@ -30,7 +30,19 @@ from etl.warehouse.storage_faults import check_whole
 
 
 @dataclass(frozen=True)
-class MergeTask:
+class TableSchema:
+    """A table to merge, warehouse table or internal: columns, key, and columns that refer to other resources."""
+
+    table: str
+    resource: str
+    columns: Mapping[str, str]
+    key: str
+    references: tuple[str, ...] = ()
+    reference_lists: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeTask(TableSchema):
     """The merge of one range of buckets (``first`` to ``last``) of one table.
 
     ``staged``: staged files. ``affected``: files of the table with a row that is removed or moves, of all ranges.
@@ -38,8 +50,6 @@ class MergeTask:
     ``compact``: combine small files of every bucket, even of one without new rows.
     """
 
-    table: str
-    resource: str
     folder: Path
     first: int
     last: int
@@ -48,10 +58,6 @@ class MergeTask:
     affected: tuple[DataFile, ...]
     small: tuple[DataFile, ...]
     lists: Path
-    columns: Mapping[str, str]
-    key: str
-    references: tuple[str, ...] = ()
-    reference_lists: tuple[str, ...] = ()
     file_rows: int = 32768
     parts: int = 1
     generation: int = 0

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -216,38 +216,17 @@ def exclusive(warehouse: Path) -> Iterator[None]:
         unlock(file)
 
 
-def publish(
-    warehouse: Path,
-    names: Sequence[str],
-    *,
-    batch: str,
-    totals: Mapping[str, int],
-    types: Mapping[str, Mapping[str, int]],
-    validation: Mapping[str, Any],
-    key_id: str,
-    buckets: int,
-    views: Mapping[str, str],
-) -> Release:
-    """Pin the present version of every table as a new release; the last, atomic step."""
-    release = Release(
-        id=_next_id(warehouse),
+def publish(draft: Release, names: Sequence[str]) -> Release:
+    """Pin the present version of every table as a new release, with a number, for the rest as ``draft`` says; the last,
+    atomic step."""
+    release = replace(
+        draft,
+        id=f"r{max((int(i[1:]) for i in release_ids(draft.warehouse)), default=0) + 1:06d}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        batch=batch,
-        tables={name: _pin(warehouse / TABLES / name) for name in names},
-        warehouse=warehouse,
-        totals=totals,
-        types=types,
-        validation=validation,
-        key_id=key_id,
-        buckets=buckets,
-        views=views,
+        tables={name: _pin(draft.warehouse / TABLES / name) for name in names},
     )
     write_release(release)
     return release
-
-
-def _next_id(warehouse: Path) -> str:
-    return f"r{max((int(i[1:]) for i in release_ids(warehouse)), default=0) + 1:06d}"
 
 
 def _pin(folder: Path) -> PinnedTable:

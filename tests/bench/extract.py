@@ -16,6 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,17 +83,8 @@ def multiply(release: Release, rows: int, warehouse: Path) -> Release:
         files = _files(release, name)
         copies = [_copy(table, path, file, number, warehouse) for number in range(times) for path, file in files]
         commit_table(warehouse, name, table.column_types(), TableChanges(name, added=copies), "copies")
-    return publish(
-        warehouse,
-        list(tables),
-        batch="copies",
-        totals={},
-        types={},
-        validation={},
-        key_id=release.key_id,
-        buckets=release.buckets,
-        views=release.views,
-    )
+    draft = replace(release, batch="copies", warehouse=warehouse, totals={}, types={}, validation={})
+    return publish(draft, list(tables))
 
 
 def _files(release: Release, name: str) -> list[tuple[str, DataFile]]:
