@@ -166,6 +166,14 @@ class Counter:
         digests: Digests = self.patients[np.searchsorted(self._keys, keys[np.isin(keys, self._keys)])]
         return digests
 
+    def cohort(self, criterion: Criterion) -> Digests:
+        """Digests of the patients who meet a criterion exactly; raises InputError for tables that the release lacks."""
+        question = canonical(criterion)
+        wanted = list(dict.fromkeys(leaves(question)))
+        self._check_tables(wanted)
+        of = self._ask(wanted) if wanted else {}
+        return np.asarray(self.patients[evaluate(question, of, np.ones(len(self._keys), dtype=bool))], dtype=np.int64)
+
     def prepare(self, criterion: Criterion) -> None:
         """Find who meets each leaf of a question, which may take long, so that ``count`` need not.
 

@@ -6,6 +6,7 @@ without knowing of each other. What an answer may show is ``erios.extracts.count
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -144,6 +145,27 @@ def publish(counter: Counter, figures: Sequence[Figure]) -> list[int]:
         rows = keep(entry, ledger)
         record([Draft("ledger.publish", counter.release.id, details={"figures": len(values)})], by=None, rows=rows)
     return values
+
+
+def tell_team(counter: Counter, figure: Figure, study: Study, people: Sequence[User]) -> None:
+    """Put on the ledger that a team may now read an exact figure of its own; charged to the study and to each of them.
+
+    It is about a group like any other: a later count of nearly these patients is taken for it, whoever asks.
+    """
+    enrol(counter)
+    with open_ledger() as ledger:
+        _values, entry = ledger.publish(counter.release.id, [figure], counter.limits)
+        rows = keep(entry, ledger)
+        answer = LedgerAnswer.objects.get(
+            release=counter.release.id, digest=hashlib.sha256(figure.canonical.encode()).hexdigest()
+        )
+        for person in people:
+            values = {"draft": False}
+            reading, new = LedgerReading.objects.get_or_create(
+                answer=answer, person=person, study=study, defaults=values
+            )
+            rows += [reading] if new else []
+        record([Draft("study.told", study.number, details={"digest": answer.digest})], by=None, rows=rows)
 
 
 def charge(answer: Feasibility, study: Study, by: User) -> list[LedgerReading]:

@@ -6,6 +6,7 @@ says that. Whoever is killed in between leaves a state from which the same comma
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 from erios.accounts.models import User
 from erios.accounts.sealed_rows import check_study
 from erios.errors import InputError, StorageError
+from erios.extracts.counts import open_counter
+from erios.extracts.ledger import Figure
 from erios.extracts.manifest import verify
 from erios.governance.extract import WORKFLOW, Action
 from erios.governance.words import Refusal, RuleBroken
 from erios.settings import load_settings, make_folder
 from erios.studies.extract_actions import check_release, destroy, quarantine_damaged, release
-from erios.studies.extract_selectors import extract_facts, folder_of, workshop_of
+from erios.studies.extract_selectors import extract_facts, folder_of, specification_of, team_of, workshop_of
+from erios.studies.ledger import tell_team
 from erios.studies.models import Extract
 from erios.workflows.extract_files import draft_folder, locked, publish_draft
 from erios.workflows.extract_objections import turn_touched_stale
@@ -47,9 +51,19 @@ def release_extract(extract: Extract, by: User, root: str) -> Extract:
             shutil.rmtree(target, ignore_errors=True)
             quarantine_damaged(extract=extract, problem=str(error))
             raise
+        _tell_team(extract)
         released = release(extract=extract, by=by, root=root)
         shutil.rmtree(source)
     return released
+
+
+def _tell_team(extract: Extract) -> None:
+    """The team will read how many patients the files have: an answer of the disclosure ledger, about its cohort."""
+    counter = open_counter(load_settings(), extract.release)
+    canonical = json.dumps({"extract": extract.number, "root": extract.root})
+    figure = Figure(canonical, extract.patients, counter.cohort(specification_of(extract).cohort))
+    team = User.objects.filter(username__in=team_of(extract.study)).order_by("pk")
+    tell_team(counter, figure, extract.study, list(team))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -162,15 +162,30 @@ def by_group(
     labels: NDArray[Any],
     estimate: Callable[[NDArray[Any]], dict[str, Estimate]],
 ) -> dict[str, dict[str, dict[str, Estimate] | None]]:
-    """``estimate`` of the rows of each value of each group; None where an outcome has too few patients."""
+    """``estimate`` of the rows of each value of each group; None where an outcome has too few patients.
+
+    The figures of all patients are known, so that what one hidden value lacks could be reckoned from the others: as
+    many more (the smallest) are hidden as it takes for two values, and ``MIN_CELL`` patients of each outcome together.
+    """
     results: dict[str, dict[str, dict[str, Estimate] | None]] = {}
     for group, values in groups.items():
-        results[group] = {}
-        for value in sorted(set(values.tolist())):
-            rows = np.flatnonzero(values == value)
-            enough = _min_cell(patients[rows], labels[rows], labels) >= MIN_CELL
-            results[group][str(value)] = estimate(rows) if enough else None
+        parts = {value: np.flatnonzero(values == value) for value in sorted(set(values.tolist()))}
+        hidden = _hidden(parts, patients, labels)
+        results[group] = {str(value): None if value in hidden else estimate(rows) for value, rows in parts.items()}
     return results
+
+
+def _hidden(parts: Mapping[Any, NDArray[Any]], patients: NDArray[Any], labels: NDArray[Any]) -> set[Any]:
+    """The values without figures: those of too few patients, and their companions."""
+    sizes = {value: _min_cell(patients[rows], labels[rows], labels) for value, rows in parts.items()}
+    hidden = {value for value, size in sizes.items() if size < MIN_CELL}
+    for value in sorted(sizes, key=lambda value: sizes[value]):
+        together = np.concatenate([parts[h] for h in hidden]) if hidden else np.empty(0, dtype=np.int64)
+        enough = len(hidden) > 1 and _min_cell(patients[together], labels[together], labels) >= MIN_CELL
+        if not hidden or enough:
+            break
+        hidden.add(value)
+    return hidden
 
 
 def _min_cell(patients: NDArray[Any], labels: NDArray[Any], outcomes: NDArray[Any]) -> int:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from erios.audit import read_events, verify
 from erios.clock import ZONE
 from erios.errors import BusyError, EriosError, InputError, RefusedError
+from erios.extracts.criteria import canonical_json
 from erios.governance.extract import Action, State
 from erios.governance.study import Action as StudyAction
 from erios.governance.study import State as StudyState
@@ -28,7 +29,8 @@ from erios.governance.words import RuleBroken
 from erios.settings import Settings, load_settings
 from erios.studies import actions as studies
 from erios.studies import extract_actions as acts
-from erios.studies.models import Extract, ExtractPart, ExtractPartKind
+from erios.studies import extract_selectors as selectors
+from erios.studies.models import Extract, ExtractPart, ExtractPartKind, LedgerAnswer, LedgerReading
 from erios.workflows import extract as work
 from erios.workflows import extract_build, extract_files, extract_objections, extract_release, stale_extracts
 from tests.inline import InlineRunner
@@ -532,3 +534,19 @@ def test_the_night_ends_what_has_expired(released_home: Settings) -> None:
     extract = Extract.objects.get()
     assert acts.expire_extracts(today=UNTIL) == []
     assert [x.number for x in acts.expire_extracts(today=UNTIL + timedelta(days=1))] == [extract.number]
+
+
+def test_what_a_team_reads_of_its_extract_is_an_answer_of_the_ledger(home: Settings) -> None:
+    """Charged to the study and to each person of the team; a count of nearly these patients is taken for it."""
+    extract = released()
+
+    answer = LedgerAnswer.objects.get(canonical__contains=f'"{extract.number}"')
+    assert answer.value == extract.patients
+    assert answer.group is not None
+    readings = LedgerReading.objects.filter(answer=answer)
+    assert set(readings.values_list("person__username", flat=True)) == selectors.team_of(extract.study)
+    assert set(readings.values_list("study", flat=True)) == {extract.study_id}
+    cohort = json.loads(canonical_json(selectors.specification_of(extract).cohort))
+    studies.ask_count(study=studies.start_study(by=who("dan")).study, by=who("dan"), criteria=cohort)
+    counted = LedgerAnswer.objects.exclude(pk=answer.pk).filter(group=answer.group)
+    assert counted.exists()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import FileResponse, Http404, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
@@ -17,6 +17,7 @@ from erios.governance.disclosure import round_count
 from erios.governance.roles import Permission
 from erios.portal.access import StaffRequest, needs
 from erios.portal.catalogue import tables
+from erios.portal.data_docs import protected
 from erios.portal.distribution_charts import column_picture, quality_over_time
 from erios.portal.templatetags.words import spaced
 from erios.settings import load_settings
@@ -113,8 +114,8 @@ def _failure(failure: Mapping[str, Any]) -> str:
 
 @needs(Permission.QUALITY)
 @require_safe
-def data_docs(request: StaffRequest, release_id: str, page: str) -> FileResponse:
-    """A page of a release's Data Docs."""
+def data_docs(request: StaffRequest, release_id: str, page: str) -> HttpResponse:
+    """A page of a release's Data Docs, without figures of patients."""
     from etl.warehouse.release import open_release, release_ids
 
     warehouse = load_settings().warehouse
@@ -124,4 +125,4 @@ def data_docs(request: StaffRequest, release_id: str, page: str) -> FileResponse
     path = (folder / page).resolve()
     if path.parent != folder.resolve() or path.suffix != ".html" or not path.is_file():
         raise Http404
-    return FileResponse(path.open("rb"), content_type="text/html; charset=utf-8")
+    return HttpResponse(protected(path.read_text(encoding="utf-8")))

@@ -107,14 +107,27 @@ def test_the_same_seed_gives_the_same_interval_and_few_draws_at_once_the_same(mo
 
 @pytest.mark.parametrize(("ill", "well", "shown"), [(11, 11, True), (10, 40, False), (40, 10, False), (0, 40, False)])
 def test_a_group_has_figures_only_where_each_outcome_has_eleven_patients(ill, well, shown):
-    labels = np.array([1] * ill + [0] * well + [0, 1])
-    groups = {"sex": np.array(["female"] * (ill + well) + ["male"] * 2)}
+    labels = np.array([1] * ill + [0] * well + [0, 1] * 12)
+    groups = {"sex": np.array(["female"] * (ill + well) + ["male"] * 12 + ["unknown"] * 12)}
     patients = np.arange(len(labels)).astype(str)
 
     results = by_group(groups, patients, labels, lambda rows: {"n": Estimate(len(rows), 0, 0)})
 
     assert (results["sex"]["female"] is not None) == shown
     assert results["sex"]["male"] is None
+
+
+@pytest.mark.parametrize(("few", "many"), [(1, 40), (10, 40), (10, 12)])
+def test_hidden_group_takes_another_with_it_from_which_it_could_be_reckoned(few, many):
+    """The figures of all are known: without a companion those of the one hidden value are what the others leave."""
+    sizes = {"few": few, "more": many, "most": 100}
+    names = np.array([name for name, size in sizes.items() for _ in range(2 * size)])
+    labels = np.arange(len(names)) % 2
+
+    shown = by_group({"g": names}, np.arange(len(names)).astype(str), labels, lambda rows: {})["g"]
+
+    assert [name for name, figures in shown.items() if figures is None] == ["few", "more"]
+    assert shown["most"] is not None
 
 
 def test_rows_of_one_patient_count_as_one():
