@@ -61,7 +61,7 @@ def _tell_team(extract: Extract) -> None:
     """The team will read how many patients the files have: an answer of the disclosure ledger, about its cohort."""
     counter = open_counter(load_settings(), extract.release)
     canonical = json.dumps({"extract": extract.number, "root": extract.root})
-    figure = Figure(canonical, extract.patients, counter.cohort(specification_of(extract).cohort))
+    figure = Figure(canonical, extract.patients or 0, counter.cohort(specification_of(extract).cohort))
     team = User.objects.filter(username__in=team_of(extract.study)).order_by("pk")
     tell_team(counter, figure, extract.study, list(team))
 
