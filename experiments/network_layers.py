@@ -36,8 +36,19 @@ class Standardise(nn.Module):
 
 
 def risk_network(rows: Rows, hidden: tuple[int, ...] = (32, 16), dropout: float = 0.1) -> nn.Sequential:
-    """Features (n, f) → one logit (n, 1): MONAI's fully connected net behind ``Standardise``."""
+    """Features (n, f) → one logit (n, 1): MONAI's fully connected net behind ``Standardise``.
+
+    Its last bias is the log odds of the training part, so that risks begin where they are on average: from a bias of 0,
+    a short training on a rare outcome ends far above it.
+    """
     from monai.networks.nets.fullyconnectednet import FullyConnectedNet
 
-    width = 2 * len(rows.columns)
-    return nn.Sequential(Standardise(rows), FullyConnectedNet(width, 1, tuple(hidden), dropout=dropout))
+    network = FullyConnectedNet(2 * len(rows.columns), 1, tuple(hidden), dropout=dropout)
+    nn.init.constant_(network.get_parameter("output.bias"), _log_odds(rows))
+    return nn.Sequential(Standardise(rows), network)
+
+
+def _log_odds(rows: Rows) -> float:
+    """Of the label; half a row of each label is added, for rows that have one label only."""
+    positive = float(rows.labels.sum())
+    return float(np.log((positive + 0.5) / (len(rows) - positive + 0.5)))

@@ -39,7 +39,7 @@ class RiskEvaluation:
         )
         risks, plain = self._risks(network, test), baseline_risks(train, test)
         cut = best_cut(validation.labels, self._risks(network, validation))
-        return evaluate_risks(test, risks, plain, cut, self.seed)
+        return evaluate_risks(test, risks, plain, cut, float(train.labels.mean()), self.seed)
 
     def _risks(self, network: Any, rows: Rows) -> NDArray[np.float64]:
         import torch
@@ -51,15 +51,16 @@ class RiskEvaluation:
 
 
 def evaluate_risks(
-    test: Rows, risks: NDArray[np.float64], plain: NDArray[np.float64], cut: float, seed: int
+    test: Rows, risks: NDArray[np.float64], plain: NDArray[np.float64], cut: float, rate: float, seed: int
 ) -> EvaluationResult:
-    """Evaluate ``risks`` (n) and those of the baseline, ``plain`` (n), on the rows of the test part."""
+    """Evaluate ``risks`` (n) and those of the baseline, ``plain`` (n), on the rows of the test part; ``rate``: the
+    share of ill ones in the training part, which is all that one knows who has no features."""
     return EvaluationResult(
         patients=len(set(test.patients.tolist())),
-        metrics=_estimates(test, risks, seed),
-        baseline=_estimates(test, plain, seed),
+        metrics=_estimates(test, risks, rate, seed),
+        baseline=_estimates(test, plain, rate, seed),
         groups=by_group(
-            test.groups, test.patients, test.labels, lambda rows: _estimates(test.take(rows), risks[rows], seed)
+            test.groups, test.patients, test.labels, lambda rows: _estimates(test.take(rows), risks[rows], rate, seed)
         ),
         pictures={
             "roc.png": pictures.roc(test.labels, {"model": risks, "logistic regression": plain}),
@@ -83,19 +84,20 @@ def baseline_risks(train: Rows, test: Rows) -> NDArray[np.float64]:
     return risks
 
 
-def _estimates(rows: Rows, risks: NDArray[np.float64], seed: int) -> dict[str, Estimate]:
-    return bootstrap(metrics_of(rows.labels, risks), rows.patients, seed)
+def _estimates(rows: Rows, risks: NDArray[np.float64], rate: float, seed: int) -> dict[str, Estimate]:
+    return bootstrap(metrics_of(rows.labels, risks, rate), rows.patients, seed)
 
 
-def metrics_of(labels: NDArray[Any], risks: NDArray[Any]) -> dict[str, Metric]:
-    """The metrics of a risk, each over resampled rows."""
+def metrics_of(labels: NDArray[Any], risks: NDArray[Any], rate: float) -> dict[str, Metric]:
+    """The metrics of a risk, each over resampled rows; ``base_rate_brier``: the Brier score of one who gives everybody
+    the risk ``rate``, that of the training part, since nobody knows that of the test part before."""
     order = np.argsort(risks, kind="stable")
     ill, risk = np.asarray(labels, np.float64)[order], np.asarray(risks, np.float64)[order]
     return {
         "roc_auc": lambda weights: roc_auc(ill, risk, weights[:, order]),
         "average_precision": lambda weights: average_precision(ill, risk, weights[:, order]),
         "brier": lambda weights: weights[:, order] @ (risk - ill) ** 2 / weights.sum(axis=1),
-        "base_rate_brier": lambda weights: _rate(ill, weights[:, order]) * (1 - _rate(ill, weights[:, order])),
+        "base_rate_brier": lambda weights: weights[:, order] @ (rate - ill) ** 2 / weights.sum(axis=1),
         "calibration_error": lambda weights: calibration_error(ill, risk, weights[:, order]),
         "base_rate": lambda weights: _rate(ill, weights[:, order]),
     }

@@ -18,6 +18,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "patient": {"gender": "facteur", "birth_date": {"why": "âge", "as": "years:10"}},
     "encounter": {
         "encounter_key": "relier",
+        "part_of_key": "relier",
         "class": "type",
         "status": "fini",
         "period_start": "retour",

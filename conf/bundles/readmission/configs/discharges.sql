@@ -1,31 +1,48 @@
--- One row a discharge from a stay in bed: does the patient come back unplanned, through the emergency department,
--- within thirty days? Everything on the right of the label was known when the patient left.
-WITH stays AS (
+-- One row a discharge from a stay in bed: does the patient come back through the emergency department within thirty
+-- days? Everything on the right of the label was known when the patient left. Dates may be instants or days: what
+-- happened on one day has no order, and is taken together. Parts of a stay (part_of_key) are no stays of their own; what
+-- was found and given in them was so in the stay.
+WITH visits AS (
     SELECT
         patient_key,
         encounter_key,
+        to_json(encounter) ->> '$.part_of_key' AS part_of_key,
         class,
         period_start::TIMESTAMPTZ AS starts,
         period_end::TIMESTAMPTZ AS ends
     FROM encounter
     WHERE period_start IS NOT NULL
 ),
+parts AS (
+    SELECT encounter_key AS part_key, coalesce(part_of_key, encounter_key) AS encounter_key FROM visits
+),
 discharges AS (
-    SELECT * FROM stays WHERE class = 'IMP' AND ends IS NOT NULL
+    SELECT * FROM visits WHERE class = 'IMP' AND ends IS NOT NULL AND part_of_key IS NULL
+),
+last_results AS (
+    SELECT encounter_key, code_loinc, avg(value_quantity) AS value
+    FROM (
+        SELECT p.encounter_key, o.code_loinc, o.value_quantity
+        FROM observation AS o JOIN parts AS p ON p.part_key = o.encounter_key
+        WHERE o.value_quantity IS NOT NULL AND o.code_loinc IN ('718-7', '2951-2', '14682-9', '1988-5')
+        QUALIFY rank() OVER (PARTITION BY p.encounter_key, o.code_loinc ORDER BY o.effective DESC NULLS LAST) = 1
+    )
+    GROUP BY encounter_key, code_loinc
 ),
 laboratory AS (
     SELECT
         encounter_key,
-        arg_max(value_quantity, effective) FILTER (code_loinc = '718-7') AS haemoglobin,
-        arg_max(value_quantity, effective) FILTER (code_loinc = '2951-2') AS sodium,
-        arg_max(value_quantity, effective) FILTER (code_loinc = '14682-9') AS creatinine,
-        arg_max(value_quantity, effective) FILTER (code_loinc = '1988-5') AS c_reactive_protein
-    FROM observation
-    WHERE value_quantity IS NOT NULL
+        max(value) FILTER (code_loinc = '718-7') AS haemoglobin,
+        max(value) FILTER (code_loinc = '2951-2') AS sodium,
+        max(value) FILTER (code_loinc = '14682-9') AS creatinine,
+        max(value) FILTER (code_loinc = '1988-5') AS c_reactive_protein
+    FROM last_results
     GROUP BY encounter_key
 ),
 treatment AS (
-    SELECT encounter_key, count(DISTINCT medication_atc) AS medicines FROM medication_request GROUP BY encounter_key
+    SELECT p.encounter_key, count(DISTINCT m.medication_atc) AS medicines
+    FROM medication_request AS m JOIN parts AS p ON p.part_key = m.encounter_key
+    GROUP BY p.encounter_key
 ),
 history AS (
     SELECT encounter_key, count(DISTINCT code_icd10) AS long_illnesses
@@ -43,12 +60,12 @@ before AS (
 ),
 unplanned AS (
     SELECT DISTINCT d.encounter_key
-    FROM discharges AS d JOIN stays AS e USING (patient_key)
-    WHERE e.class = 'EMER' AND e.ends BETWEEN d.starts - INTERVAL 1 DAY AND d.starts + INTERVAL 1 HOUR
+    FROM discharges AS d JOIN visits AS e USING (patient_key)
+    WHERE e.class = 'EMER' AND e.starts BETWEEN d.starts - INTERVAL 1 DAY AND d.starts + INTERVAL 1 HOUR
 ),
 returns AS (
     SELECT DISTINCT d.encounter_key
-    FROM discharges AS d JOIN stays AS e USING (patient_key)
+    FROM discharges AS d JOIN visits AS e USING (patient_key)
     WHERE e.class = 'EMER' AND e.starts > d.ends AND e.starts <= d.ends + INTERVAL 30 DAY
 )
 SELECT

@@ -3,7 +3,7 @@
 SELECT
     patient_key,
     returned AS label,
-    COLUMNS(name -> name IN ('age', 'unplanned', 'days', 'stays_last_year', 'long_illnesses', 'treatments')),
+    COLUMNS(lambda name: name IN ('age', 'unplanned', 'days', 'stays_last_year', 'long_illnesses', 'treatments')),
     coalesce(to_json(stay_summary) ->> '$.gender', 'unknown') AS group_sex,
     CASE
         WHEN (to_json(stay_summary) ->> '$.age')::INTEGER < 50 THEN '18-49'
