@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -93,7 +94,8 @@ def trained(dataset: Path, seed: int, **settings: Any) -> Outcome:
     import torch
     from monai.bundle.workflows import ConfigWorkflow
 
-    with TemporaryDirectory(prefix="erios-bench-") as out, redirect_stdout(StringIO()):
+    with TemporaryDirectory(prefix="erios-bench-") as out, redirect_stdout(StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch and MONAI themselves, as in the process of a run
         workflow = ConfigWorkflow(str(BUNDLE / "configs" / "train.json"), workflow_type="train", logging_file=False)
         paths = {"bundle_root": str(BUNDLE), "dataset_dir": str(dataset), "output_dir": out, "ckpt_dir": out}
         workflow.parser.update({**paths, "seed": seed, **settings})
