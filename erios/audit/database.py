@@ -163,7 +163,7 @@ def within(raw: Any) -> Chain:
 def _sqlite(settings: Settings, *, make: bool) -> Chain:
     path = sqlite_path(settings)
     if make:
-        _touch(path)
+        touch(path)
     raw = sqlite3.connect(path, timeout=60, isolation_level=None)
     raw.text_factory = lambda text: text.decode(errors="surrogateescape")
     return Chain(raw, SQLITE)
@@ -175,19 +175,20 @@ def _postgres(settings: Settings) -> Chain:
     return Chain(psycopg.connect(settings.database, autocommit=True, connect_timeout=10), POSTGRES)
 
 
-def _touch(path: Path) -> None:
-    """Make the file private before SQLite writes into it.
+def touch(path: Path, what: str = "the governance database") -> None:
+    """Make the file private before SQLite writes into it; StorageError where it cannot be, ``what`` it is.
 
-    One that is there is left alone: to close it would free the locks that SQLite holds on it for this process.
+    One that is there is left alone: to close it would free the locks that SQLite holds on it for this process, and two
+    writers at once damage it.
     """
     make_folder(path.parent, 0o700)
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except FileExistsError:
         if path.is_symlink():
-            raise StorageError(f"cannot open the governance database {path}: it is a link") from None
+            raise StorageError(f"cannot open {what} {path}: it is a link") from None
     except OSError as error:
-        raise StorageError(f"cannot open the governance database {path}: {error.strerror}") from None
+        raise StorageError(f"cannot open {what} {path}: {error.strerror}") from None
 
 
 def fault(error: Exception, settings: Settings) -> EriosError | None:

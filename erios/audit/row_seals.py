@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -20,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from erios.audit.chain import GENESIS, Event, faults
-from erios.audit.database import Chain, within
+from erios.audit.database import Chain, touch, within
 from erios.audit.store import damaged_chain, events_after, key_finder, opened_chain, witnessed_end
-from erios.errors import StorageError
+from erios.errors import BusyError, EriosError, StorageError
 from erios.keys import derive_key
 from erios.settings import Settings
 from etl.sealing import SealingKey
@@ -156,18 +155,21 @@ def _path(settings: Settings) -> Path:
 
 def _opened(settings: Settings) -> sqlite3.Connection:
     path = _path(settings)
+    touch(path, "the checkpoint of the audit chain")
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         kept = sqlite3.connect(path, timeout=60, isolation_level=None)
         for statement in _MADE:
             kept.execute(statement)
         return kept
-    except (OSError, sqlite3.Error):
-        raise _unusable(settings) from None
+    except sqlite3.Error as error:
+        raise _unusable(settings, error) from None
 
 
-def _unusable(settings: Settings) -> StorageError:
-    return StorageError(f"{_path(settings)} cannot be used: delete it, and it is made anew from the audit chain")
+def _unusable(settings: Settings, error: sqlite3.Error) -> EriosError:
+    path = _path(settings)
+    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return BusyError(f"another command holds the checkpoint of the audit chain {path}: try again")
+    return StorageError(f"{path} cannot be used: delete it, and it is made anew from the audit chain")
 
 
 def _advance(settings: Settings, chain: Chain, kept: sqlite3.Connection) -> tuple[int, str]:
@@ -180,8 +182,8 @@ def _advance(settings: Settings, chain: Chain, kept: sqlite3.Connection) -> tupl
         end = _follow(settings, chain, kept, head)
         kept.execute("COMMIT")
         return end
-    except sqlite3.DatabaseError:
-        raise _unusable(settings) from None
+    except sqlite3.DatabaseError as error:
+        raise _unusable(settings, error) from None
 
 
 def _follow(settings: Settings, chain: Chain, kept: sqlite3.Connection, head: tuple[int, str]) -> tuple[int, str]:

@@ -233,14 +233,15 @@ class Counter:
         return Answer(self.release.id, text, digest(question), value, group, tuple(naming.named), fresh)
 
     def _least(self, taken: Flags) -> int:
-        """How many patients it takes for a count to be shown, of those whom the question, with each leaf taken for the
-        group that it nearly is, is about: two questions that are the same then are shown both, or masked both."""
+        """How many patients it takes for a count to be shown, of those whom the question is about, each leaf taken for
+        the group that it nearly is, and without small parts: two questions that are the same then are both shown or
+        both masked, and whether a small part is empty changes neither."""
         about = b"group " + hashlib.sha256(pack(taken).tobytes()).digest()
         return disclosure.blurred_limit(self._secret, about, self.parameters)
 
     def _answered(self, question: Criterion, ledger: Ledger, naming: Naming) -> tuple[Flags, Flags, int]:
-        """Whom the answer is about; who meets the question with each leaf taken for the group that it nearly is; and
-        how many meet it exactly, which are as many but for ``naming.drift`` at most.
+        """Whom the answer is about; who meets the question, each leaf taken for the group that it nearly is, without
+        its small parts; and how many meet it exactly.
 
         Each leaf is taken for that group first, so that nothing after can tell it from that group.
         """
@@ -251,8 +252,9 @@ class Counter:
         of = {leaf: naming.nearest_leaf(who) for leaf, who in exact_of.items()}
         everybody = reduce(np.logical_or, of.values(), naming.nearest(patients))
         small = {part: self._small_parts(part, of, everybody) for part in nodes(question)}
-        taken = evaluate(question, of, everybody)
-        return evaluate_named(question, of, small, everybody, naming), taken, exact
+        who = evaluate_named(question, of, small, everybody, naming)
+        taken = evaluate(question, of, everybody) ^ small[question]
+        return who, taken, exact
 
     def _small_parts(self, node: Criterion, of: dict[Leaf, Flags], everybody: Flags) -> Flags:
         smooth = without_small_parts(node, list(of), of, everybody, self.parameters.threshold)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from erios.errors import RefusedError
 from erios.extracts.counts import Counter
-from erios.extracts.criteria import And, Diagnosis, Leaf
+from erios.extracts.criteria import And, Criterion, Diagnosis, Leaf, Or
 from erios.extracts.risk.figures import wilson
 from erios.governance.disclosure import Parameters
 from tests.bench.known_patient import UNLIMITED, Night
@@ -63,6 +63,11 @@ class Days:
         return np.asarray((self.days >= (leaf.start - ZERO).days) & (self.days <= (leaf.end - ZERO).days))
 
 
+def _ill(begin: int, end: int) -> Criterion:
+    """Patients with the diagnosis who came in a period of days."""
+    return And((ILL, Diagnosis(("S01",), start=ZERO + timedelta(begin), end=ZERO + timedelta(end))))
+
+
 class Desks:
     """The attackers' side: a patient, and questions in turns of accounts, drafts and nights."""
 
@@ -79,18 +84,28 @@ class Desks:
         self.day = int(wards[0].days[self.draw.choice(late.tolist())])
         self.begins = list(range(0, LATEST - 2000, EARLIEST))
         self.draw.shuffle(self.begins)
+        self.bands = [_ill(begin, begin + 140) for begin in range(0, 1200, 200)]
         self.asked = self.refused = 0
 
     def count(self, begin: int, end: int) -> str:
         """What the page says of patients with the diagnosis who came in a period."""
+        return self._ask(_ill(begin, end))
+
+    def _ask(self, question: Criterion) -> str:
         self.asked += 1
-        period = Diagnosis(("S01",), start=ZERO + timedelta(begin), end=ZERO + timedelta(end))
         person, counter = ("ada", "bob")[self.asked % 2], self.counters[self.asked // 2 % 2]
         try:
-            return str(self.desk.ask(counter, And((ILL, period)), person, f"draft {self.asked}").total)
+            return str(self.desk.ask(counter, question, person, f"draft {self.asked}").total)
         except RefusedError:
             self.refused += 1
             raise
+
+    def changes(self, begin: int, end: int) -> bool:
+        """Is some group apart from a period counted, and not with those of the period who have the diagnosis?"""
+        return any(self._is_shown(band) != self._is_shown(Or((band, _ill(begin, end)))) for band in self.bands)
+
+    def _is_shown(self, question: Criterion) -> bool:
+        return self._ask(question)[0].isdigit()
 
     def parted(self, end: int, until: int) -> bool:
         """Do the answers to two periods, with what lies between ``until`` and ``end`` and without, differ?"""
@@ -126,12 +141,26 @@ def masks(desks: Desks) -> bool:
     return lead != 0
 
 
+def bands(desks: Desks) -> bool:
+    """Does a period with the diagnosis, put beside groups apart from it, ever change whether those are counted?"""
+    return _from_where(desks, desks.day) != _from_where(desks, desks.day - 1)
+
+
+def _from_where(desks: Desks, end: int) -> int:
+    """The latest begin of a period that changes it, by halving."""
+    changes, none = end - 150, end - 10
+    while none - changes > 1:
+        middle = (none + changes) // 2
+        changes, none = (middle, none) if desks.changes(middle, end) else (changes, middle)
+    return changes
+
+
 def _shown(desks: Desks, begin: int, end: int) -> bool:
     return desks.count(begin, end)[0].isdigit()
 
 
 Attack = Callable[[Desks], bool]
-ATTACKS: dict[str, Attack] = {attack.__name__: attack for attack in (steps, votes, masks)}
+ATTACKS: dict[str, Attack] = {attack.__name__: attack for attack in (steps, votes, masks, bands)}
 
 
 @dataclass(frozen=True)
