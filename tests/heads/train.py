@@ -22,7 +22,7 @@ from etl.dicom.head_shape import at_five_millimetres, figures_of
 from tests.heads.volumes import BODIES, Volume, head_volume, other_volume, varied
 
 _OUT = Path(__file__).resolve().parents[2] / "etl" / "dicom" / "head_network.json"
-_GENERATED, _COPIES, _FOLDS, _SEED, _COPY_SEED = 960, 14, 5, 11, 77
+_GENERATED, _COPIES, _FOLDS, _SEED, _COPY_SEED = 320, 14, 5, 11, 77
 _LIMIT, _STRICT, _MOST_HELD = 0.1, 0.02, 0.05
 _TYPES = {2: "u1", 4: "<i2", 8: "<i4", 16: "<f4", 64: "<f8", 256: "i1", 512: "<u2"}
 
