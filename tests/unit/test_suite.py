@@ -65,7 +65,10 @@ def test_time_is_counted_as_on_a_machine_without_other_work(
     assert own_seconds(wall, processor) == own
 
 
-def test_a_folder_is_made_once_and_anew_after_a_failure(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_folder_is_made_once_and_anew_after_a_failure(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     made: list[Path] = []
 
     def make(folder: Path) -> None:
