@@ -35,11 +35,10 @@ class ClassificationEvaluation:
     def __call__(self, network: Any) -> EvaluationResult:
         network.eval()
         train, _unused = self._part("train", None)
-        rate = float(train.labels.mean())
         validation, guessed = self._part("validation", network)
         test, risks = self._part("test", network)
         cut = best_cut(validation.labels, guessed)
-        return evaluate_risks(test, risks, baseline_risks(train, test), cut, rate, self.seed)
+        return evaluate_risks(test, risks, baseline_risks(train, test), cut, self.seed)
 
     def _part(self, name: str, network: Any) -> tuple[Rows, NDArray[np.float64]]:
         """The part's images, downsampled, as rows, and the network's risks of the full images."""

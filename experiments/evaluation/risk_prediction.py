@@ -39,7 +39,7 @@ class RiskEvaluation:
         )
         risks, plain = self._risks(network, test), baseline_risks(train, test)
         cut = best_cut(validation.labels, self._risks(network, validation))
-        return evaluate_risks(test, risks, plain, cut, float(train.labels.mean()), self.seed)
+        return evaluate_risks(test, risks, plain, cut, self.seed)
 
     def _risks(self, network: Any, rows: Rows) -> NDArray[np.float64]:
         import torch
@@ -51,16 +51,15 @@ class RiskEvaluation:
 
 
 def evaluate_risks(
-    test: Rows, risks: NDArray[np.float64], plain: NDArray[np.float64], cut: float, rate: float, seed: int
+    test: Rows, risks: NDArray[np.float64], plain: NDArray[np.float64], cut: float, seed: int
 ) -> EvaluationResult:
-    """Evaluate ``risks`` (n) and those of the baseline, ``plain`` (n), on the rows of the test part; ``rate``: the
-    share of ill ones in the training part, which is all that one knows who has no features."""
+    """Evaluate ``risks`` (n) and those of the baseline, ``plain`` (n), on the rows of the test part."""
     return EvaluationResult(
         patients=len(set(test.patients.tolist())),
-        metrics=_estimates(test, risks, rate, seed),
-        baseline=_estimates(test, plain, rate, seed),
+        metrics=_estimates(test, risks, seed),
+        baseline=_estimates(test, plain, seed),
         groups=by_group(
-            test.groups, test.patients, test.labels, lambda rows: _estimates(test.take(rows), risks[rows], rate, seed)
+            test.groups, test.patients, test.labels, lambda rows: _estimates(test.take(rows), risks[rows], seed)
         ),
         pictures={
             "roc.png": pictures.roc(test.labels, {"model": risks, "logistic regression": plain}),
@@ -84,20 +83,24 @@ def baseline_risks(train: Rows, test: Rows) -> NDArray[np.float64]:
     return risks
 
 
-def _estimates(rows: Rows, risks: NDArray[np.float64], rate: float, seed: int) -> dict[str, Estimate]:
-    return bootstrap(metrics_of(rows.labels, risks, rate), rows.patients, seed)
+def _estimates(rows: Rows, risks: NDArray[np.float64], seed: int) -> dict[str, Estimate]:
+    return bootstrap(metrics_of(rows.labels, risks), rows.patients, seed)
 
 
-def metrics_of(labels: NDArray[Any], risks: NDArray[Any], rate: float) -> dict[str, Metric]:
-    """The metrics of a risk, each over resampled rows; ``base_rate_brier``: the Brier score of one who gives everybody
-    the risk ``rate``, that of the training part, since nobody knows that of the test part before."""
+def metrics_of(labels: NDArray[Any], risks: NDArray[Any]) -> dict[str, Metric]:
+    """The metrics of a risk, each over resampled rows.
+
+    ``base_rate_brier``: the Brier score of one who gives everybody the rate of these very rows. No constant has a lower
+    one, that of the training part included, so it is the strictest reference without features (the ``uncertainty`` of
+    A. H. Murphy, Journal of Applied Meteorology 12, 1973).
+    """
     order = np.argsort(risks, kind="stable")
     ill, risk = np.asarray(labels, np.float64)[order], np.asarray(risks, np.float64)[order]
     return {
         "roc_auc": lambda weights: roc_auc(ill, risk, weights[:, order]),
         "average_precision": lambda weights: average_precision(ill, risk, weights[:, order]),
         "brier": lambda weights: weights[:, order] @ (risk - ill) ** 2 / weights.sum(axis=1),
-        "base_rate_brier": lambda weights: weights[:, order] @ (rate - ill) ** 2 / weights.sum(axis=1),
+        "base_rate_brier": lambda weights: _rate(ill, weights[:, order]) * (1 - _rate(ill, weights[:, order])),
         "calibration_error": lambda weights: calibration_error(ill, risk, weights[:, order]),
         "base_rate": lambda weights: _rate(ill, weights[:, order]),
     }

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from erios.checkout import PROJECT
 from erios.database import set_up_django
-from experiments.evaluation.risk_prediction import metrics_of
+from experiments.evaluation.risk_prediction import baseline_risks, metrics_of
 from tests.training.hospital import SPECIFICATION
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ SEED, DRAWS, STUDY, OTHER = 1, 1000, "E2026-001", "E2026-002"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Risks of one training's test part: labels, the model's risks, whose rows they are, the training part's rate."""
+    """Risks of one training's test part: labels, the model's risks, those of a logistic regression, whose rows."""
 
     labels: NDArray[Any]
     model: NDArray[Any]
+    regression: NDArray[Any]
     patients: NDArray[Any]
-    rate: float
 
 
 def hospital(home: Path, patients: int, seed: int) -> tuple[Release, Settings]:
@@ -91,11 +91,11 @@ def extract(folder: Path, wanted: Specification, release: Release, settings: Set
 
 def trained(dataset: Path, seed: int, **settings: Any) -> Outcome:
     """Train the bundle as it is, and let it and a logistic regression judge the test part."""
-    import torch
-    from monai.bundle.workflows import ConfigWorkflow
-
     with TemporaryDirectory(prefix="erios-bench-") as out, redirect_stdout(StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch and MONAI themselves, as in the process of a run
+        import torch
+        from monai.bundle.workflows import ConfigWorkflow
+
         workflow = ConfigWorkflow(str(BUNDLE / "configs" / "train.json"), workflow_type="train", logging_file=False)
         paths = {"bundle_root": str(BUNDLE), "dataset_dir": str(dataset), "output_dir": out, "ckpt_dir": out}
         workflow.parser.update({**paths, "seed": seed, **settings})
@@ -106,7 +106,7 @@ def trained(dataset: Path, seed: int, **settings: Any) -> Outcome:
     train, test = (rows.part(name, seed) for name in ("train", "test"))
     with torch.inference_mode():
         risks = torch.sigmoid(network(torch.from_numpy(test.features))).numpy().astype(np.float64).reshape(-1)
-    return Outcome(test.labels, risks, test.patients, float(train.labels.mean()))
+    return Outcome(test.labels, risks, baseline_risks(train, test), test.patients)
 
 
 def proposed(folder: Path, wanted: Specification, release: Release, settings: Settings) -> Specification:
@@ -236,8 +236,7 @@ def compared(outcomes: Mapping[str, Sequence[Outcome]], name: str = "roc_auc") -
 def _mean(runs: Sequence[Outcome], people: NDArray[Any], weights: NDArray[Any], name: str) -> NDArray[np.float64]:
     """Over seeds, for each row of ``weights`` of the people."""
     values = [
-        metrics_of(one.labels, one.model, one.rate)[name](weights[:, np.searchsorted(people, one.patients)])
-        for one in runs
+        metrics_of(one.labels, one.model)[name](weights[:, np.searchsorted(people, one.patients)]) for one in runs
     ]
     return np.asarray(np.ma.masked_invalid(values).mean(axis=0).filled(np.nan))  # a resample may lack an outcome
 

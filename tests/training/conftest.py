@@ -21,7 +21,8 @@ from tests.training.hospital import make_hospital
 if TYPE_CHECKING:
     from erios.studies.models import Run
 
-PATIENTS = 600
+PATIENTS = 1500
+"""So many that a test part has some twenty returns: with four of them any figure of a model is chance."""
 
 
 @pytest.fixture(scope="session")
