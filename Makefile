@@ -6,6 +6,7 @@ BIN := .venv/bin
 DEMO := var/demo
 PICTURES ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE # a command that compiles all its modules anew takes a quarter longer; tests start hundreds
 
 .PHONY: setup machine demo test-fast test test-long mutants check bench docs texts site lock clean
 

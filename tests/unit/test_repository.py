@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from itertools import chain
 
 import pytest
 
@@ -48,9 +49,12 @@ def test_every_dependency_is_pinned():
 def imported(*folders: str) -> set[str]:
     """Distributions outside the standard library that the sources in ``folders`` import."""
     sources = [path.read_text(encoding="utf-8") for folder in folders for path in (PROJECT / folder).rglob("*.py")]
-    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
-    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    modules += [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    modules: list[str] = []
+    for node in chain.from_iterable(ast.walk(ast.parse(source)) for source in sources):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            modules.append(str(node.module))
     found = {module.split(".")[0] for module in modules} - sys.stdlib_module_names - OURS
     return {DISTRIBUTIONS.get(name, name).replace("_", "-") for name in found}
 

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = (
     "pyspark",
     "duckdb",
@@ -59,6 +61,7 @@ def test_the_help_imports_no_command_group():
     assert run_python(code).strip() == "['erios.cli.exits']"
 
 
+@pytest.mark.slow
 def test_groups_that_need_no_database_import_no_django():
     code = (
         "import sys; from erios.cli import GROUPS, WITH_DATABASE, load_group"
@@ -70,6 +73,7 @@ def test_groups_that_need_no_database_import_no_django():
     assert run_python(code).strip() == "False"
 
 
+@pytest.mark.slow
 def test_groups_that_need_the_database_show_their_help_without_a_keyring(erios_home):
     code = "from erios.cli import WITH_DATABASE, load_group; print([load_group(n).name for n in sorted(WITH_DATABASE)])"
 

@@ -18,10 +18,10 @@ from experiments.run_spec import RunSpec
 from experiments.server import Server, make_ready, share
 from tests.portal.postgres import running
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow imports what is deprecated
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow imports what is deprecated
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that was made ready, twice as at each start, with a study's experiment."""
     folder = tmp_path_factory.mktemp("tracking")
