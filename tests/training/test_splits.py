@@ -13,6 +13,8 @@ from tests.figures import Record
 
 pytestmark = pytest.mark.slow
 EPOCHS, FEW, MANY = 10, range(6), range(24)
+LIKE = 0.002
+"""Brier scores that are as good as each other's: a regression explains these patients as well as a network."""
 
 
 def outcomes(home: Settings, seeds: range) -> list[Outcome]:
@@ -40,12 +42,12 @@ def test_a_model_ranks_and_predicts_better_than_chance_in_every_split(home: Sett
     network, regression, own = briers(seen)
     assert min(lows) > 0.5
     assert all(model < constant for model, constant in zip(network, own, strict=True))
-    assert np.mean(network) < np.mean(regression)
+    assert abs(np.mean(network) - np.mean(regression)) < LIKE
 
 
 @pytest.mark.long
 def test_how_often_a_model_is_better_than_the_references(home: Settings, figure: Record) -> None:
-    """A network and a regression are near each other on these patients: no single split tells which is better."""
+    """No single split tells whether a network or a regression is better."""
     network, regression, own = briers(outcomes(home, MANY))
 
     over = {"the logistic regression": regression, "the test part's own rate": own}
@@ -56,4 +58,5 @@ def test_how_often_a_model_is_better_than_the_references(home: Settings, figure:
             f"{np.mean(network):.4f}; {np.mean(reference):.4f}",
         )
         figure(f"splits in which the model's Brier score is under that of {name}", f"{better} of {len(network)}")
-        assert np.mean(network) < np.mean(reference)
+    assert np.mean(network) < np.mean(own)
+    assert abs(np.mean(network) - np.mean(regression)) < LIKE
