@@ -33,7 +33,7 @@ def _is_reading(home: Path) -> bool:
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("interrupted") / "export"
-    generate(folder, 30, seed=2)
+    generate(folder, 120, seed=2)
     return folder
 
 

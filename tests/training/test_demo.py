@@ -21,7 +21,7 @@ from tests.portal.conftest import close_database, point_to
 from tests.training.hospital import _no_spark
 
 Run = Callable[..., tuple[int, str, str]]
-TINY = Scale("tiny", 120, 13, 2, 2)
+TINY = Scale("tiny", 120, 20, 2, 2)
 
 
 def test_a_home_that_is_no_demonstration_is_left_alone(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def meet(folder: Path, others: int, act: Callable[[Server], object]) -> None:
 
 def share_often(server: Server) -> None:
     """One round after the other, each with another team."""
-    for wanted in TEAMS * 2:
+    for wanted in TEAMS * 4:
         share(server, wanted)
 
 
