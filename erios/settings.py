@@ -36,6 +36,7 @@ from erios.settings_sections import (
     LoadSettings,
     MailSettings,
     PortalSettings,
+    SandboxSettings,
     SparkSettings,
 )
 
@@ -94,6 +95,7 @@ class Settings(BaseSettings):
     spark: SparkSettings = SparkSettings()
     load: LoadSettings = LoadSettings()
     images: ImageSettings = ImageSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     portal: PortalSettings = PortalSettings()
     counts: CountSettings = CountSettings()
     compliance: ComplianceSettings = ComplianceSettings()

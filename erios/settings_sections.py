@@ -85,6 +85,23 @@ class ImageSettings(BaseModel):
     """IssuerOfPatientID → FHIR system; series of other issuers are held back."""
 
 
+class SandboxSettings(BaseModel):
+    """What a training may use inside the sandbox; one that goes beyond is ended with that reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gigabytes: int = Field(100, ge=1)
+    """GiB that it may write to its output folder and its checkpoints together."""
+    files: int = Field(20_000, ge=10)
+    """Files and folders in these two."""
+    processes: int = Field(2000, ge=1)
+    """Processes that it may start, at a time."""
+    messages_mb: int = Field(512, ge=1)
+    """MiB of figures and settings that it may log."""
+    temporary_mb: int = Field(2048, ge=64)
+    """MiB of its temporary folder, and as many of shared memory; both are in memory and end with it."""
+
+
 class MailSettings(BaseModel):
     """Where letters go: an SMTP server, or (without one) the console. Its password, if any, is in ``password_file``."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from experiments import checkpoints, randomness
 from experiments.bundles import Bundle, open_bundle
@@ -21,7 +21,6 @@ from experiments.errors import (
     ExperimentError,
     ForbiddenError,
     StoppedError,
-    TrackingError,
     code_location,
     first_cause,
 )
@@ -29,7 +28,8 @@ from experiments.stop_signal import Guard, PreemptedError, StopSignal, agree
 from experiments.training_state import bare, capture, parts_of, restore
 
 if TYPE_CHECKING:
-    from experiments.event_log import EventLog
+    from pathlib import Path
+
     from experiments.run_spec import RunSpec
 
 AGREE_EVERY = 8
@@ -55,6 +55,16 @@ def read_workflow(spec: RunSpec, bundle: Bundle, processes: int) -> Any:
     return workflow
 
 
+class Log(Protocol):
+    """Where an attempt's figures and files go."""
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Figures of one step."""
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """A file or folder that the attempt wrote."""
+
+
 @dataclass
 class Attempt:
     """A trainer with our handlers. ``event_log``: None on every rank but the first."""
@@ -64,8 +74,7 @@ class Attempt:
     guard: Guard
     stop: StopSignal
     workflow: Any
-    event_log: EventLog | None = None
-    recorder_alive: Callable[[], bool] = lambda: True
+    event_log: Log | None = None
     _losses: list[Any] = field(default_factory=list)
     _epoch_began: float = 0.0
 
@@ -149,8 +158,6 @@ class Attempt:
 
     def _stop_reason(self) -> ExperimentError | None:
         """Why all ranks stop after this iteration; they agree first, since one that stops alone blocks the others."""
-        if not self.recorder_alive():
-            self.stop.reason = TrackingError("the recorder of the run died: nothing continues that is not recorded")
         if self.info.world_size == 1:
             return self.stop.reason
         if self.trainer.state.iteration % AGREE_EVERY and not self._is_epoch_end():

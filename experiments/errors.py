@@ -41,6 +41,10 @@ class TrackingError(ExperimentError):
     """The record of a run cannot be written, or its recorder has died."""
 
 
+class SandboxError(ExperimentError):
+    """The wall around foreign code cannot be built, or what is behind it breaks its rules."""
+
+
 class CheckpointError(ExperimentError):
     """A checkpoint that is missing, damaged or of another run."""
 

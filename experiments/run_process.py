@@ -1,37 +1,46 @@
-"""A process of a run, from its first instruction to its exit code: record, verify, train, evaluate, keep the model.
+"""A process of a run, from its first instruction to its exit code: it records, verifies and measures a training.
 
-Owns these steps, and the outcome and exit code of each way to end. Ranks other than the first train and agree; the
-first also records.
+Owns these steps, and the outcome and exit code of each way to end. The bundle's code runs in the sandbox; what each
+message from there means is decided here. Ranks other than the first train and agree; the first also records.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from experiments import checkpoints
-from experiments.attempt import Attempt, open_attempt
 from experiments.attempt_outcome import Outcome
 from experiments.cluster import NOTICES, REQUEUE, RankInfo, read_rank
-from experiments.distributed import join
-from experiments.errors import ExperimentError, ForbiddenError, code_location, first_cause
+from experiments.errors import (
+    ExperimentError,
+    ForbiddenError,
+    SandboxError,
+    TrackingError,
+    code_location,
+    first_cause,
+)
 from experiments.event_log import EventLog
 from experiments.recorder import close_lost, silence
 from experiments.recorder_client import Recording
 from experiments.run_spec import RunSpec
+from experiments.sandbox.channel import Channel
+from experiments.sandbox.collected_files import take
+from experiments.sandbox.messages import File, FromInside, Metrics, Model, Params, Trained, Verified, Verify, shortened
+from experiments.sandbox.supervisor import Limits, Supervisor, word_of
 from experiments.stop_signal import Guard, PreemptedError, StopSignal
-from experiments.weights import check_agreement
 
 FORBIDDEN, FAILED, INTERRUPTED = 9, 1, 130
+_MOST_FILES, _MOST_FILE_BYTES, _MOST_MODEL_BYTES = 100, 50 * 2**20, 20 * 2**30
+"""What a training may hand out: files, bytes of each, bytes of its model."""
 
 
 class End(NamedTuple):
@@ -42,7 +51,9 @@ class End(NamedTuple):
     reason: str = ""
 
 
-def run_process(spec: RunSpec, guard: Guard, environ: Mapping[str, str] | None = None) -> int:
+def run_process(
+    spec: RunSpec, guard: Guard, limits: Limits | None = None, environ: Mapping[str, str] | None = None
+) -> int:
     """Do this process's part of the run's next attempt; answers the exit code.
 
     0: done. ``cluster.REQUEUE``: checkpointed, to be queued again. 9: no longer allowed. 1: failed. 130: interrupted.
@@ -53,9 +64,9 @@ def run_process(spec: RunSpec, guard: Guard, environ: Mapping[str, str] | None =
     for notice in NOTICES:
         signal.signal(notice, stop.on_signal)
     if not info.is_first:
-        return _end_of(_Process(spec, info, guard, stop).train).code
+        return _end_of(_Process(spec, info, guard, stop, limits or Limits()).train).code
     with _open_recording(spec) as recording:
-        end = _end_of(_Process(spec, info, guard, stop, recording).train)
+        end = _end_of(_Process(spec, info, guard, stop, limits or Limits(), recording).train)
         recording.end(end.outcome, end.reason)
     return end.code
 
@@ -102,67 +113,89 @@ class _Process:
     info: RankInfo
     guard: Guard
     stop: StopSignal
+    limits: Limits
     recording: Recording | None = None
+    _measuring: ExitStack = field(default_factory=ExitStack)
+    _meter: Any = None
+    _files: int = 0
 
     def train(self) -> None:
-        """Train to the end; the first rank then evaluates and keeps the model."""
+        """Have the bundle trained to its end; the first rank then keeps what it made."""
         if self.info.is_first:
             self.guard.verify()
             threading.Thread(target=self.stop.poll, args=(self.guard,), daemon=True).start()
-        try:
-            with join(self.info), self._meter() as meter:
-                attempt = self._open_attempt()
-                attempt.train()
-                digest = check_agreement(attempt.network, self.info)
-        finally:
-            self.stop.end()
-        if self.recording:
-            _log_energy(self.recording.event_log, meter)
-            self.recording.event_log.tags({"erios.weights": digest})
-            _conclude(attempt, self.recording)
+            self._log_beginning()
+        with self._measuring:
+            self._meter = self._measuring.enter_context(self._open_meter())
+            try:
+                Supervisor(self.spec, self.info, self.stop, self._take, self._complaint, self.limits).run()
+            finally:
+                self.stop.end()
 
-    def _meter(self) -> AbstractContextManager[Any]:
+    def _open_meter(self) -> AbstractContextManager[Any]:
         """The node's energy meter, on its first process."""
         from experiments.energy_meter import Meter
 
         return Meter() if self.spec.energy and self.info.is_first_on_node else nullcontext()
 
-    def _open_attempt(self) -> Attempt:
+    def _log_beginning(self) -> None:
+        if self.recording:
+            self.recording.event_log.params({"processes": self.info.world_size, "seed": self.spec.seed})
+            self.recording.event_log.artifact(self.spec.bundle_folder, "bundle")
+
+    def _complaint(self) -> ExperimentError | None:
+        if self.recording is None or self.recording.is_alive():
+            return None
+        return TrackingError("the recorder of the run died: nothing continues that is not recorded")
+
+    def _take(self, message: FromInside, channel: Channel) -> None:
+        """One message of the training; only the first rank's has anything to say."""
         if self.recording is None:
-            return open_attempt(self.spec, self.info, self.guard, self.stop)
-        log, is_alive = self.recording.event_log, self.recording.is_alive
-        attempt = open_attempt(self.spec, self.info, self.guard, self.stop, event_log=log, recorder_alive=is_alive)
-        _log_settings(attempt, self.recording)
-        return attempt
+            raise SandboxError("the training broke the protocol (a message from another rank than the first)")
+        if isinstance(message, Metrics):
+            self.recording.event_log.metrics(message.values, message.step)
+        elif isinstance(message, Params):
+            self.recording.event_log.params(message.values)
+        elif isinstance(message, File):
+            self._keep_file(message.name, self.recording)
+        elif isinstance(message, Verify):
+            channel.send(self._verified())
+        elif isinstance(message, Trained):
+            self._log_end(message.weights, self.recording)
+        elif isinstance(message, Model):
+            self._keep_model(message, self.recording)
 
+    def _verified(self) -> Verified:
+        try:
+            self.guard.verify()
+        except ForbiddenError as error:
+            self.stop.reason = error
+            return Verified(how=word_of(error), reason=shortened(str(error)))
+        return Verified()
 
-def _log_settings(attempt: Attempt, recording: Recording) -> None:
-    """The whole configuration as a file; its plain settings as parameters."""
-    config = attempt.workflow.parser.get()
-    plain = {name: value for name, value in config.items() if isinstance(value, str | int | float | bool)}
-    paths = {"bundle_root", "dataset_dir", "output_dir", "ckpt_dir"}
-    recording.event_log.params({name: value for name, value in plain.items() if name not in paths})
-    recording.event_log.params({"processes": attempt.info.world_size, "seed": attempt.spec.seed})
-    path = recording.folder / "config.json"
-    path.write_text(json.dumps(config, indent=2, default=str, ensure_ascii=False))
-    recording.event_log.artifact(path)
-    recording.event_log.artifact(attempt.spec.bundle_folder, "bundle")
+    def _keep_file(self, name: str, recording: Recording) -> None:
+        self._files += 1
+        if self._files > _MOST_FILES:
+            raise SandboxError(f"the training handed out more than {_MOST_FILES} files")
+        target = recording.folder / name
+        take(self.spec.folder / "output", name, target, _MOST_FILE_BYTES)
+        recording.event_log.artifact(target, "pictures" if "/" in name else "")
 
+    def _log_end(self, weights: str, recording: Recording) -> None:
+        """All epochs are trained: what follows is not the training's energy."""
+        self._measuring.close()
+        if self._meter is not None:
+            recording.event_log.metrics(self._meter.figures, 0)
+            recording.event_log.tags({"erios.energy": self._meter.source})
+        recording.event_log.tags({"erios.weights": weights})
 
-def _log_energy(event_log: EventLog, meter: Any) -> None:
-    if meter is not None:
-        event_log.metrics(meter.figures, 0)
-        event_log.tags({"erios.energy": meter.source})
+    def _keep_model(self, message: Model, recording: Recording) -> None:
+        """The right is checked once more: a model is what leaves the training."""
+        from experiments.exported_model import ANSWER, EXAMPLE, GRAPH, keep_model  # MLflow and its flavours
 
-
-def _conclude(attempt: Attempt, recording: Recording) -> None:
-    """Evaluate the best weights on the test part, and keep them as the run's model."""
-    from experiments.evaluation import evaluate  # MONAI, by way of images
-    from experiments.exported_model import keep_model  # MLflow and its flavours
-
-    if checkpoints.exists(attempt.spec.checkpoints, checkpoints.BEST):
-        kept = checkpoints.load(attempt.spec.checkpoints, checkpoints.BEST)
-        attempt.network.load_state_dict(kept["network"])
-    attempt.guard.verify()
-    evaluate(attempt, recording.folder, recording.event_log)
-    keep_model(attempt, recording)
+        self.guard.verify()
+        folder = recording.folder / "exported"
+        for name, most in ((GRAPH, _MOST_MODEL_BYTES), (EXAMPLE, _MOST_FILE_BYTES), (ANSWER, _MOST_FILE_BYTES)):
+            take(self.spec.folder / "output", name, folder / name, most)
+        keep_model(folder, dict(message.metadata), recording)
+        shutil.rmtree(folder)

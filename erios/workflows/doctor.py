@@ -28,6 +28,7 @@ from erios.keys import list_keys
 from erios.settings import ZONES, Settings
 from etl.warehouse.release import open_release, release_ids
 from experiments.cluster import load_clusters
+from experiments.sandbox.bubblewrap import problem
 
 PATIENCE = 3.0
 """Seconds to wait for a service."""
@@ -89,6 +90,7 @@ def _machine(_settings: Settings) -> Iterator[Finding]:
     yield _java()
     yield _packages()
     yield _torch()
+    yield _wall()
     commands = [name for name in ("sbatch", "squeue", "srun") if shutil.which(name)]
     if len(commands) == 3:
         yield _well("Slurm", "sbatch, squeue and srun are there")
@@ -107,6 +109,12 @@ def _java() -> Finding:
     if number is None or int(number[1]) < 17:
         return _ill("Java", f"{program} is no Java 17 or newer", mend)
     return _well("Java", f"{number[1]}, {program}")
+
+
+def _wall() -> Finding:
+    if sentence := problem():
+        return _ill("sandbox", sentence, "apt-get install bubblewrap")
+    return _well("sandbox", "bubblewrap: trainings run in namespaces of their own, without network")
 
 
 def _packages() -> Finding:

@@ -19,8 +19,7 @@ from experiments.errors import BundleError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from experiments.attempt import Attempt
-    from experiments.event_log import EventLog
+    from experiments.attempt import Attempt, Log
 
 MIN_CELL = 11
 """Least number of patients of a figure, as everywhere in the workbench."""
@@ -49,7 +48,7 @@ class EvaluationResult:
     pictures: Mapping[str, Figure] = field(default_factory=dict)
 
 
-def evaluate(attempt: Attempt, folder: Path, event_log: EventLog) -> EvaluationResult | None:
+def evaluate(attempt: Attempt, folder: Path, event_log: Log) -> EvaluationResult | None:
     """Run the bundle's ``evaluation`` if it has one, log its figures and keep its pictures in ``folder``."""
     if "evaluation" not in attempt.workflow.parser:
         return None
@@ -66,7 +65,7 @@ def suppress_small(result: EvaluationResult) -> EvaluationResult:
     return result if (result.patients or 0) >= MIN_CELL else EvaluationResult(None)
 
 
-def log_result(result: EvaluationResult, folder: Path, event_log: EventLog) -> None:
+def log_result(result: EvaluationResult, folder: Path, event_log: Log) -> None:
     """Figures to the event log; a table of all of them and the pictures as files."""
     counted = {} if result.patients is None else {"test/patients": result.patients}
     event_log.metrics(flatten(result) | counted, 0)

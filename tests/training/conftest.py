@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from erios.checkout import PROJECT
 from erios.settings import Settings
+from experiments.sandbox.box import OUTPUT
 from tests.made_once import made_once
 from tests.portal.conftest import close_database, point_to
 from tests.training.hospital import make_hospital
@@ -47,40 +48,107 @@ def home(hospital: Path, erios_home: Path, monkeypatch: pytest.MonkeyPatch) -> I
     close_database()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Gate:
-    """Holds the training that has it among its handlers after chosen iterations, until it is opened."""
+    """Holds the training that has it among its handlers after chosen iterations, until it is opened.
 
-    folder: Path
+    It stands in the output folder of the run that began last, which both sides of the sandbox see.
+    """
+
+    closed: set[int] = field(default_factory=set)
+    folder: Path = Path()
 
     def close(self, iteration: int) -> None:
-        """Hold whoever comes to the end of ``iteration``."""
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / f"closed-{iteration}").touch()
+        """Hold whoever comes to the end of ``iteration`` in the next run."""
+        self.closed.add(iteration)
+
+    def place(self, run: Path) -> None:
+        """Put it into a run's way, before the run is queued."""
+        self.folder = run / "output" / "gate"
+        self.folder.mkdir(parents=True)
+        for iteration in self.closed:
+            (self.folder / f"closed-{iteration}").touch()
 
     def waits(self, iteration: int) -> bool:
         """Somebody stands there."""
         return (self.folder / f"waits-{iteration}").exists()
 
     def open(self, iteration: int) -> None:
+        self.closed.discard(iteration)
         (self.folder / f"closed-{iteration}").unlink()
 
     def pid(self, iteration: int) -> int:
-        """The process that stands there."""
-        return int((self.folder / f"waits-{iteration}").read_text())
+        """The process that stands there, by its number outside the sandbox."""
+        inner = (self.folder / f"waits-{iteration}").read_text()
+        return next(pid for pid in trainers_of(self.folder.parent) if inner_number(pid) == inner)
+
+
+def trainers_of(output: Path) -> list[int]:
+    """The trainings inside a sandbox whose output folder this is."""
+    return [pid for pid in running("experiments.sandbox.trainer") if sees(pid, output)]
+
+
+def running(module: str) -> list[int]:
+    """The processes of Python that run a module."""
+    pids = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    return [pid for pid in pids if command_of(pid)[1:3] == ["-m", module]]
+
+
+def command_of(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def sees(pid: int, output: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/root{OUTPUT}").samefile(output)
+    except OSError:
+        return False
+
+
+def inner_number(pid: int) -> str:
+    """The number of a process in its own namespace."""
+    return status_of(pid, "NSpid").split()[-1]
+
+
+def status_of(pid: int, name: str) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:"))
+
+
+def supervisor_of(pid: int) -> int:
+    """The process outside that watches a training."""
+    while "erios.cli.job" not in command_of(pid):
+        pid = int(status_of(pid, "PPid"))
+    return pid
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    return Gate(tmp_path / "gate")
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    from erios.workflows import train
+    from experiments.run_spec import write_spec
+
+    gate = Gate()
+
+    def write_and_place(spec: Any) -> None:
+        write_spec(spec)
+        gate.place(spec.folder)
+
+    monkeypatch.setattr(train, "write_spec", write_and_place)
+    return gate
 
 
-def gated(gate: Gate, folder: Path, **settings: Any) -> str:
+def gated(folder: Path, **settings: Any) -> str:
     """The readmission bundle with a gate in its training; answers its folder."""
     shutil.copytree(PROJECT / "conf" / "bundles" / "readmission", folder)
+    (folder / "scripts").mkdir()
+    shutil.copy(PROJECT / "tests" / "training" / "gate.py", folder / "scripts" / "gate.py")
     path = folder / "configs" / "train.json"
     config = json.loads(path.read_text(encoding="utf-8")) | settings
-    config["train"]["handlers"].append({"_target_": "tests.training.gate.GateKeeper", "folder": str(gate.folder)})
+    keeper = {"_target_": "scripts.gate.GateKeeper", "folder": str(OUTPUT / "gate")}
+    config["train"]["handlers"].append(keeper)
     path.write_text(json.dumps(config), encoding="utf-8")
     return str(folder)
 

@@ -1,4 +1,7 @@
-"""A handler that stands in a training's way where a test says so (``conftest.Gate``). Nothing here is a test."""
+"""A handler that stands in a training's way where a test says so (``conftest.Gate``): a script of a bundle.
+
+Nothing here is a test.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,18 @@ from tests.portal.conftest import seal_everything
 from tests.portal.stories import who
 from tests.portal.test_pages import client
 from tests.slurm import wait_for
-from tests.training.conftest import Gate, alive, attempts_of, begin, curve, end_of, extract_number, gated, kill
+from tests.training.conftest import (
+    Gate,
+    alive,
+    attempts_of,
+    begin,
+    curve,
+    end_of,
+    extract_number,
+    gated,
+    kill,
+    supervisor_of,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -118,7 +129,7 @@ def check_promotion(run: Run, home: Settings) -> None:
 def test_a_killed_training_is_failed_with_its_reason_and_goes_on_in_another_attempt(
     home: Settings, gate: Gate, tmp_path: Any
 ) -> None:
-    whole = end_of(begin(gated(gate, tmp_path / "bundle")))
+    whole = end_of(begin(gated(tmp_path / "bundle")))
     gate.close(5)
     run = begin(str(tmp_path / "bundle"))
     wait_for(lambda: gate.waits(5), "fifth iteration")
@@ -126,7 +137,7 @@ def test_a_killed_training_is_failed_with_its_reason_and_goes_on_in_another_atte
     kill(gate.pid(5))
     failed = end_of(run)
 
-    assert (failed.state, failed.reason) == ("failed", "rank 0 on local0 was killed by SIGKILL")
+    assert (failed.state, failed.reason) == ("failed", "the training was killed by SIGKILL")
     gate.open(5)
     done = end_of(resume(run.number))
     first, second = attempts_of(done, home)
@@ -141,10 +152,10 @@ def test_a_run_whose_recorder_is_killed_fails_and_is_closed_by_the_training(
     home: Settings, gate: Gate, tmp_path: Any
 ) -> None:
     gate.close(4)
-    run = begin(gated(gate, tmp_path / "bundle"))
+    run = begin(gated(tmp_path / "bundle"))
     wait_for(lambda: gate.waits(4), "fourth iteration", 240)
 
-    kill(recorder_of(gate.pid(4)))
+    kill(recorder_of(supervisor_of(gate.pid(4))))
     gate.open(4)
 
     failed = end_of(run)
@@ -156,8 +167,7 @@ def test_a_run_whose_recorder_is_killed_fails_and_is_closed_by_the_training(
 
 
 def recorder_of(pid: int) -> int:
-    """The process that records for a training."""
-
+    """The process that records what a supervisor sends it."""
     children = [
         int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
     ]
@@ -166,7 +176,7 @@ def recorder_of(pid: int) -> int:
 
 def test_a_revoked_clearance_stops_the_run_and_nothing_goes_on(home: Settings, gate: Gate, tmp_path: Any) -> None:
     gate.close(4)
-    run = begin(gated(gate, tmp_path / "bundle"))
+    run = begin(gated(tmp_path / "bundle"))
     wait_for(lambda: gate.waits(4), "fourth iteration", 240)
     pid = gate.pid(4)
 
@@ -191,7 +201,7 @@ def test_a_revoked_clearance_stops_the_run_and_nothing_goes_on(home: Settings, g
 def test_the_run_itself_asks_whether_it_may_go_on(home: Settings, gate: Gate, tmp_path: Any) -> None:
     """Nobody looks at it from outside: at the next checkpoint it finds that its right has ended."""
     gate.close(4)
-    run = begin(gated(gate, tmp_path / "bundle"))
+    run = begin(gated(tmp_path / "bundle"))
     wait_for(lambda: gate.waits(4), "fourth iteration", 240)
 
     revoke()
@@ -208,7 +218,7 @@ def test_the_run_itself_asks_whether_it_may_go_on(home: Settings, gate: Gate, tm
 
 def test_a_stopped_run_goes_on_where_it_was(home: Settings, gate: Gate, tmp_path: Any) -> None:
     gate.close(5)
-    run = begin(gated(gate, tmp_path / "bundle"))
+    run = begin(gated(tmp_path / "bundle"))
     wait_for(lambda: gate.waits(5), "fifth iteration")
 
     stop(run, run.by, "a meeting")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,8 +39,8 @@ def free(slurm: SlurmHost) -> None:
     slurm.wait_until_idle()
 
 
-def run_on_one_node(gate: Gate, folder: Path) -> Run:
-    return end_of(begin(gated(gate, folder), **ONE))
+def run_on_one_node(folder: Path) -> Run:
+    return end_of(begin(gated(folder), **ONE))
 
 
 def give_way(folder: Path) -> None:
@@ -65,13 +64,13 @@ def test_two_nodes_train_one_model(home: Settings) -> None:
 def test_a_preempted_run_goes_on_and_its_curve_is_that_of_an_undisturbed_one(
     home: Settings, gate: Gate, tmp_path: Path
 ) -> None:
-    whole = run_on_one_node(gate, tmp_path / "bundle")
+    whole = run_on_one_node(tmp_path / "bundle")
     gate.close(4)
     run = begin(str(tmp_path / "bundle"), **ONE)
     wait_for(lambda: gate.waits(4), "fourth iteration", 240)
 
     give_way(tmp_path)
-    wait_for(lambda: is_told_to_leave(gate.pid(4)), "signal", 60)
+    wait_for(lambda: is_told_to_leave(run, home), "signal", 60)
     gate.open(4)
     done = end_of(run)
 
@@ -83,11 +82,10 @@ def test_a_preempted_run_goes_on_and_its_curve_is_that_of_an_undisturbed_one(
     assert compare_reproduction(whole, done)["same"]
 
 
-def is_told_to_leave(pid: int) -> bool:
-    """The process has handled a SIGTERM: none is pending, and Slurm has taken its job back."""
-    states = subprocess.run(["squeue", "--noheader", "-o", "%T"], capture_output=True, text=True, check=True).stdout
-    pending = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("ShdPnd"))
-    return "COMPLETING" in states.split() and not int(pending.split()[1], 16) & 1 << (signal.SIGTERM - 1)
+def is_told_to_leave(run: Run, home: Settings) -> bool:
+    """Slurm's signal has come as far as the training."""
+    log = folder_of(run, home) / "jobs" / "1" / "rank-0.log"
+    return "the training is told to leave: stopped by SIGTERM" in log.read_text(encoding="utf-8")
 
 
 @LONG
@@ -95,7 +93,7 @@ def test_a_lost_node_fails_the_attempt_and_the_run_goes_on_when_it_is_back(
     home: Settings, slurm: SlurmHost, gate: Gate, tmp_path: Path
 ) -> None:
     gate.close(4)
-    run = begin(gated(gate, tmp_path / "bundle"), **TWO)
+    run = begin(gated(tmp_path / "bundle"), **TWO)
     wait_for(lambda: gate.waits(4), "fourth iteration", 240)
 
     slurm.kill_node("n1")
@@ -113,7 +111,7 @@ def test_a_revoked_clearance_stops_a_waiting_and_a_working_run(
     home: Settings, slurm: SlurmHost, gate: Gate, tmp_path: Path
 ) -> None:
     gate.close(4)
-    working = begin(gated(gate, tmp_path / "bundle"), **TWO)
+    working = begin(gated(tmp_path / "bundle"), **TWO)
     wait_for(lambda: gate.waits(4), "fourth iteration", 240)
     slurm.ask("scontrol", "update", "nodename=n[1-2]", "state=drain", "reason=full")
     waiting = begin("readmission", **ONE)
@@ -137,7 +135,7 @@ def test_a_revoked_clearance_stops_a_waiting_and_a_working_run(
 
 def test_a_killed_rank_fails_the_run_of_both_nodes_with_its_reason(home: Settings, gate: Gate, tmp_path: Path) -> None:
     gate.close(4)
-    run = begin(gated(gate, tmp_path / "bundle"), **TWO)
+    run = begin(gated(tmp_path / "bundle"), **TWO)
     wait_for(lambda: gate.waits(4), "fourth iteration", 240)
 
     os.kill(gate.pid(4), signal.SIGKILL)

@@ -1,0 +1,92 @@
+"""What a training inside the sandbox sees: fixed folders, the locked environment, and the variables of its ranks.
+
+Owns the list. Whatever is not named here is not there: no settings, keys, database, home, or other run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import experiments
+from experiments.energy_meter import allocated_gpus
+
+ROOT = Path("/work")
+EXTRACT, OUTPUT = ROOT / "extract", ROOT / "output"
+"""The bundle and the checkpoints lie beside them under the names that a run's folder gives them."""
+_PREFIXES = ("OMP_", "MKL_", "NCCL_", "GLOO_", "CUDA_", "HIP_", "ROCR_", "TORCH_", "MONAI_")
+_NAMES = ("LANG", "LC_ALL", "TZ")
+_MARKS = ("EXPERIMENTS_JOB",)
+"""By it the job's watcher finds what its processes started."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Folders of this machine: ``extract`` and ``bundle`` to read, ``output`` and ``checkpoints`` to write.
+
+    ``variables``: the environment inside. ``temporary_mb``: of the temporary folder, and of the shared memory, each.
+    """
+
+    extract: Path
+    bundle: Path
+    output: Path
+    checkpoints: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+    temporary_mb: int = 2048
+
+    def readable(self) -> Iterator[tuple[Path, Path]]:
+        """Folders to read, each with its name inside."""
+        yield from ((path, path) for path in environment())
+        yield self.extract, EXTRACT
+        yield self.bundle, ROOT / "bundle"
+
+    def writable(self) -> Iterator[tuple[Path, Path]]:
+        """Folders to write, each with its name inside."""
+        yield self.output, OUTPUT
+        yield self.checkpoints, ROOT / "checkpoints"
+
+
+def environment() -> list[Path]:
+    """Python, its packages, and this package: what a training imports. The checkout's other folders are not there."""
+    package = Path(experiments.__file__).parent
+    checkout = package.parent
+    listed = {Path(sys.prefix), Path(sys.base_prefix), package}
+    listed |= {Path(entry) for entry in sys.path if "site-packages" in entry}
+    whole = {path.resolve() for path in listed if path.is_dir()} | {Path(sys.prefix)}
+    return sorted(path for path in whole if path != checkout and not path.is_relative_to("/usr"))
+
+
+def variables_of(environ: Mapping[str, str], *, is_private: bool) -> dict[str, str]:
+    """What a rank inside gets of its environment; ``is_private``: its network is the loopback of its machine."""
+    kept = {name: value for name, value in environ.items() if name.startswith(_PREFIXES) or name in _NAMES + _MARKS}
+    if "MASTER_PORT" in environ:
+        kept |= {"MASTER_PORT": environ["MASTER_PORT"], "MASTER_ADDR": environ.get("MASTER_ADDR", "127.0.0.1")}
+    if is_private:
+        kept |= {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+    return kept | {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/tmp",
+        "USER": "trainer",
+        "LOCAL_RANK": environ.get("LOCAL_RANK", "0"),
+        "PYTHONPATH": str(Path(experiments.__file__).parents[1]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONNOUSERSITE": "1",
+    }
+
+
+def devices(environ: Mapping[str, str]) -> list[Path]:
+    """The device files of the GPUs that this rank was given, and none of another."""
+    gpus = allocated_gpus(environ)
+    if not gpus:
+        return []
+    shared = [Path("/dev") / name for name in ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "kfd")]
+    own = [Path(f"/dev/nvidia{gpu}") for gpu in gpus] + [Path(f"/dev/dri/renderD{_render_node(gpu)}") for gpu in gpus]
+    every = [*shared, *own] if all(gpu.isdecimal() for gpu in gpus) else [*shared, *Path("/dev").glob("nvidia[0-9]*")]
+    return [path for path in every if os.access(path, os.R_OK)]
+
+
+def _render_node(gpu: str) -> int:
+    return 128 + int(gpu) if gpu.isdecimal() else 128

@@ -1,0 +1,113 @@
+"""The wall on one machine: bubblewrap, which an ordinary user may call, in namespaces of the kernel.
+
+Owns its command line. Inside are the folders of a ``Box``, new namespaces for users, mounts, processes, IPC, host name
+and network, no capability, no way to new ones, and the filter of ``seccomp``. It ends with whoever started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.errors import SandboxError
+from experiments.sandbox import seccomp
+from experiments.sandbox.box import Box, devices
+
+PROGRAM, ENTER = "bwrap", "nsenter"
+_SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts")
+_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_KERNEL = ("/proc/sys", "/proc/sysrq-trigger")
+"""What the kernel's settings let their owner write: laid over the new ``/proc``, to be read alone."""
+_PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
+_APART = ("--new-session", "--die-with-parent", "--hostname", "sandbox")
+_DETACHED = 'trap "" TERM USR1 INT; exec "$@"'
+"""The scheduler's signals are for the process outside, which says through the pipe what they mean."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """The loopback that the ranks of one machine share: the namespaces of process ``pid``, which holds them."""
+
+    pid: int
+
+    def enter(self) -> list[str]:
+        """The command that starts another one in it."""
+        return [ENTER, f"--target={self.pid}", "--user", "--net", "--preserve-credentials", "--"]
+
+
+def problem() -> str:
+    """Why no training can be walled in on this machine, in one sentence; empty if it can."""
+    if shutil.which(PROGRAM) is None:
+        return "bubblewrap is not installed (Debian: apt-get install bubblewrap), and no training runs without a wall"
+    if not seccomp.is_known():
+        return "there is no filter of system calls for this kind of processor, and no training runs without one"
+    tried = subprocess.run([PROGRAM, *_namespaces(), "--ro-bind", "/", "/", "true"], capture_output=True, check=False)
+    if tried.returncode:
+        return (
+            "bubblewrap cannot make namespaces here: let ordinary users make them (sysctl user.max_user_namespaces, "
+            "kernel.apparmor_restrict_unprivileged_userns)"
+        )
+    return ""
+
+
+def command(box: Box, program: Sequence[str], filter_fd: int, network: Network | None = None) -> list[str]:
+    """The command line that runs ``program`` inside; ``filter_fd``: an open file that holds the filter.
+
+    It hands its own environment on: start it with the box's variables and nothing else.
+    """
+    wall = [PROGRAM, *_namespaces(own_network=network is None), *_mounts(box)]
+    wall += ["--seccomp", str(filter_fd), "--chdir", "/tmp", "--", *program]
+    return ["sh", "-c", _DETACHED, "sandbox", *(network.enter() if network else []), *wall]
+
+
+def _namespaces(*, own_network: bool = True) -> list[str]:
+    shared = [] if own_network else ["--share-net"]
+    return ["--unshare-all", *shared, "--cap-drop", "ALL", *_APART]
+
+
+def _mounts(box: Box) -> Iterator[str]:
+    size = str(box.temporary_mb * 2**20)
+    yield from ("--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm")
+    yield from ("--size", size, "--tmpfs", "/tmp")
+    for path in (*_SYSTEM, *_PROCESSORS, *_KERNEL):
+        yield from ("--ro-bind-try", path, path)
+    for link in map(Path, _LINKS):
+        if link.is_symlink():
+            yield from ("--symlink", str(link.readlink()), str(link))
+        elif link.is_dir():
+            yield from ("--ro-bind", str(link), str(link))
+    for device in devices(os.environ):
+        yield from ("--dev-bind", str(device), str(device))
+    for outside, inside in box.readable():
+        yield from ("--ro-bind", str(outside), str(inside))
+    for outside, inside in box.writable():
+        yield from ("--bind", str(outside), str(inside))
+
+
+def open_network() -> tuple[Network, subprocess.Popen[bytes]]:
+    """Namespaces with a loopback and nothing else, held by a process that ends with this one; SandboxError."""
+    read, write = os.pipe()
+    line = [PROGRAM, "--unshare-user", "--unshare-net", "--ro-bind", "/", "/", "--die-with-parent"]
+    holder = subprocess.Popen(
+        ["sh", "-c", _DETACHED, "network", *line, "--info-fd", str(write), "sleep", "infinity"],
+        pass_fds=[write],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.close(write)
+    with os.fdopen(read) as answer:
+        text = answer.read()
+    if not text:
+        raise SandboxError("no network of its own could be made for the ranks of this machine")
+    return Network(int(json.loads(text)["child-pid"])), holder
+
+
+def python(*arguments: str) -> list[str]:
+    """The environment's Python as it is called inside."""
+    return [sys.executable, *arguments]

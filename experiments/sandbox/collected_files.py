@@ -1,0 +1,71 @@
+"""Takes out of the sandbox what its program wrote: plain files alone, of limited size, and never through a link.
+
+Owns the walk: the program inside may change a folder while it is read, so each step holds the folder it looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from experiments.errors import SandboxError
+from experiments.files import write_whole_with
+
+_PIECE = 2**20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def take(folder: Path, name: str, target: Path, most_bytes: int) -> None:
+    """Copy the file ``name`` (with ``/``) of ``folder`` to ``target``; SandboxError if it is none, or too large."""
+    target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    with _opened(folder, name) as source:
+        write_whole_with(target, lambda file: [file.write(piece) for piece in _pieces(source, name, most_bytes)])
+
+
+@contextmanager
+def _opened(folder: Path, name: str) -> Iterator[int]:
+    *parents, last = name.split("/")
+    held = [os.open(folder, _FOLDER)]
+    try:
+        for parent in parents:
+            held.append(os.open(parent, _FOLDER, dir_fd=held[-1]))
+        held.append(os.open(last, _FILE, dir_fd=held[-1]))
+        if not stat.S_ISREG(os.fstat(held[-1]).st_mode):
+            raise SandboxError(f"{name} of the training is no plain file")
+        yield held[-1]
+    except OSError as error:
+        raise SandboxError(f"{name} of the training cannot be taken out ({error.strerror})") from None
+    finally:
+        for descriptor in reversed(held):
+            os.close(descriptor)
+
+
+def _pieces(source: int, name: str, most_bytes: int) -> Iterator[bytes]:
+    read = 0
+    while piece := os.read(source, _PIECE):
+        read += len(piece)
+        if read > most_bytes:
+            raise SandboxError(f"{name} of the training is larger than {most_bytes} bytes")
+        yield piece
+
+
+def measure(folder: Path) -> tuple[int, int]:
+    """Bytes on disk and entries under a folder, links not followed; what vanishes meanwhile counts for nothing."""
+    size = count = 0
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        size += entry.stat(follow_symlinks=False).st_blocks * 512
+        except OSError:
+            continue
+    return size, count

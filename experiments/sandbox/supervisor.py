@@ -1,0 +1,221 @@
+"""The process outside a training: starts it behind the wall, takes its messages, tells it to stop, and ends it.
+
+Owns the pipe's outer end, the limits on what the training writes, and the last word on how it ended. The training
+cannot outlive this process, nor can this process be stopped from inside.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import psutil
+from pydantic import TypeAdapter
+
+from experiments.cluster import RankInfo
+from experiments.errors import ExperimentError, ForbiddenError, SandboxError, StoppedError
+from experiments.run_spec import RunSpec
+from experiments.sandbox import bubblewrap, seccomp
+from experiments.sandbox.box import EXTRACT, ROOT, Box, variables_of
+from experiments.sandbox.channel import Channel
+from experiments.sandbox.collected_files import measure
+from experiments.sandbox.machine_network import MachineNetwork
+from experiments.sandbox.messages import Begin, Ended, FromInside, Stop, from_inside, shortened
+from experiments.stop_signal import PreemptedError, StopSignal
+
+LOOK_EVERY = 0.2
+PATIENCE = 2.0
+"""Seconds in which a training must take a message."""
+MEASURE_EVERY = 1.0
+GRACE = {"forbidden": 5.0, "failed": 5.0}
+"""Seconds from being told to stop until it is killed; who may write a checkpoint gets more."""
+LONG_GRACE = 60.0
+_WORDS: tuple[tuple[type[ExperimentError], Any], ...] = (
+    (PreemptedError, "preempted"),
+    (StoppedError, "stopped"),
+    (ForbiddenError, "forbidden"),
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a training may write to its output folder and its checkpoints together, say through the pipe, start, and
+    write to its temporary folder and to shared memory, each."""
+
+    gigabytes: int = 100
+    files: int = 20_000
+    messages_mb: int = 512
+    processes: int = 2000
+    temporary_mb: int = 2048
+
+
+def word_of(reason: ExperimentError) -> Any:
+    """The word of the protocol for a reason to stop."""
+    return next((word for kind, word in _WORDS if isinstance(reason, kind)), "failed")
+
+
+@dataclass
+class Supervisor:
+    """One rank's training. ``handle`` takes each message; what it raises stops the training."""
+
+    spec: RunSpec
+    info: RankInfo
+    stop: StopSignal
+    handle: Callable[[FromInside, Channel], None]
+    complaint: Callable[[], ExperimentError | None] = lambda: None
+    limits: Limits = field(default_factory=Limits)
+    program: tuple[str, ...] = ("-m", "experiments.sandbox.trainer")
+
+    def run(self) -> None:
+        """Train to the end; raises what ended it early."""
+        if problem := bubblewrap.problem():
+            raise SandboxError(problem)
+        self._ended: Ended | None = None
+        self._told_at: float | None = None
+        self._measured_at = 0.0
+        ours, theirs = socket.socketpair()
+        self._channel = Channel(ours, PATIENCE)
+        with MachineNetwork(self.spec.folder, shared=self.info.world_size > 1) as network:
+            try:
+                with theirs:
+                    self._process = self._start(theirs, network)
+                self._serve()
+            finally:
+                self._end()
+        self._judge()
+
+    def _start(self, theirs: socket.socket, network: bubblewrap.Network | None) -> subprocess.Popen[bytes]:
+        box = self._box()
+        with tempfile.TemporaryFile() as rules:
+            rules.write(seccomp.program())
+            rules.seek(0)
+            program = bubblewrap.python(*self.program, str(theirs.fileno()))
+            process = subprocess.Popen(
+                bubblewrap.command(box, program, rules.fileno(), network),
+                pass_fds=[theirs.fileno(), rules.fileno()],
+                env=dict(box.variables),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._tell(Begin(spec=self._inner_spec(), rank=asdict(self.info)))
+        return process
+
+    def _tell(self, message: Begin | Stop) -> None:
+        try:
+            self._channel.send(message)
+        except OSError:
+            return  # it is gone, or does not read: it is ended when its time is over
+
+    def _box(self) -> Box:
+        output = self.spec.folder / "output"
+        for folder in (output, self.spec.checkpoints):
+            folder.mkdir(mode=0o750, exist_ok=True)
+        variables = variables_of(os.environ, is_private=True)
+        return Box(
+            extract=self.spec.dataset_dir,
+            bundle=self.spec.bundle_folder,
+            output=output,
+            checkpoints=self.spec.checkpoints,
+            variables=variables,
+            temporary_mb=self.limits.temporary_mb,
+        )
+
+    def _inner_spec(self) -> Any:
+        """The specification as the training gets it: its folders inside, nothing of tracking or people."""
+        inner = replace(self.spec, folder=ROOT, dataset_dir=EXTRACT, tracking_uri="", artifacts="", person="", facts={})
+        return TypeAdapter(RunSpec).dump_python(inner, mode="json")
+
+    def _serve(self) -> None:
+        while self._ended is None and self._channel.is_open:
+            for line in self._channel.lines(LOOK_EVERY):
+                self._take(from_inside(line))
+            self._look()
+
+    def _take(self, message: FromInside) -> None:
+        if isinstance(message, Ended):
+            self._ended = message
+            return
+        self.handle(message, self._channel)
+
+    def _look(self) -> None:
+        """Tell it to stop where there is a reason, end it where it does not, and hold it to its limits."""
+        now = time.monotonic()
+        self.stop.reason = self.stop.reason or self.complaint()
+        if reason := self.stop.reason:
+            self._insist(reason, now)
+        if self._channel.received > self.limits.messages_mb * 2**20:
+            raise SandboxError(f"the training sent more than {self.limits.messages_mb} MiB of messages")
+        if now > self._measured_at + MEASURE_EVERY:
+            self._measured_at = now
+            self._measure()
+
+    def _insist(self, reason: ExperimentError, now: float) -> None:
+        """Tell it to stop, once; raise when its time is over."""
+        if self._told_at is None:
+            self._told_at = now
+            sys.stderr.write(f"the training is told to leave: {reason}\n")
+            self._tell(Stop(how=word_of(reason), reason=shortened(str(reason))))
+        if now > self._told_at + GRACE.get(word_of(reason), LONG_GRACE):
+            raise reason
+
+    def _measure(self) -> None:
+        folders = [self.spec.folder / "output", self.spec.checkpoints]
+        sizes, counts = zip(*map(measure, folders), strict=True)
+        if sum(sizes) > self.limits.gigabytes * 2**30 or sum(counts) > self.limits.files:
+            raise SandboxError(f"the training wrote more than {self.limits.gigabytes} GiB or {self.limits.files} files")
+        if count_below(self._process.pid) > self.limits.processes:
+            raise SandboxError(f"the training started more than {self.limits.processes} processes")
+
+    def _end(self) -> None:
+        """Whatever happened, nothing of it lives after this; a training that said its last word gets a moment."""
+        process = getattr(self, "_process", None)
+        if process is None:
+            return
+        try:
+            process.wait(10 if self._ended else 0.5 if not self._channel.is_open else 0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._channel.close()
+
+    def _judge(self) -> None:
+        """Raise what ended the training early: our own reason first, then what it says, then how its process ended."""
+        reason, ended = self.stop.reason, self._ended
+        if ended is None:
+            raise _own(reason) or SandboxError(_how(self._process.returncode))
+        if ended.how == "preempted":
+            raise PreemptedError(ended.reason)
+        if reason is not None:
+            raise reason
+        if ended.how in ("stopped", "forbidden"):
+            raise (StoppedError if ended.how == "stopped" else ForbiddenError)(ended.reason)
+        if ended.how == "failed":
+            raise ExperimentError(ended.reason)
+
+
+def count_below(pid: int) -> int:
+    """Processes that a process started, and that these started."""
+    try:
+        return len(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _own(reason: ExperimentError | None) -> ExperimentError | None:
+    """A reason to stop that needs no checkpoint; without one, a training that was preempted has failed."""
+    return None if isinstance(reason, PreemptedError) else reason
+
+
+def _how(code: int) -> str:
+    number = code - 128 if code > 128 else -code
+    if number in set(signal.Signals):
+        return f"the training was killed by {signal.Signals(number).name}"
+    return f"the training ended with exit code {code} and without a last word"

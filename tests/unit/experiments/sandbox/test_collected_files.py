@@ -1,0 +1,80 @@
+"""What comes out of a sandbox is a plain file of that folder, whatever the program inside put there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from experiments.errors import SandboxError
+from experiments.sandbox.collected_files import measure, take
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "keyring").write_text("secret")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "roc.png").write_text("secret")
+    (tmp_path / "output").mkdir()
+    return tmp_path / "output"
+
+
+def test_a_plain_file_is_copied_whole(folder: Path, tmp_path: Path) -> None:
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "roc.png").write_bytes(b"x" * 3_000_000)
+
+    take(folder, "pictures/roc.png", tmp_path / "kept" / "pictures" / "roc.png", 3_000_000)
+
+    assert (tmp_path / "kept" / "pictures" / "roc.png").read_bytes() == b"x" * 3_000_000
+    assert [path.name for path in (tmp_path / "kept" / "pictures").iterdir()] == ["roc.png"]
+
+
+def test_a_link_leads_nowhere(folder: Path, tmp_path: Path) -> None:
+    (folder / "config.json").symlink_to(tmp_path / "keyring")
+    (folder / "pictures").symlink_to(tmp_path / "secrets")
+
+    for name in ("config.json", "pictures/roc.png"):
+        with pytest.raises(SandboxError, match="cannot be taken out"):
+            take(folder, name, tmp_path / "kept", 100)
+
+    assert not (tmp_path / "kept").exists()
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "folder").mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "socket"))
+        for name in ("pipe", "folder", "socket", "missing"):
+            with pytest.raises(SandboxError):
+                take(folder, name, tmp_path / "kept", 100)
+
+
+def test_too_large_a_file_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.pt2").write_bytes(b"x" * 101)
+
+    with pytest.raises(SandboxError, match="larger than 100 bytes"):
+        take(folder, "model.pt2", tmp_path / "kept" / "model.pt2", 100)
+
+    assert list((tmp_path / "kept").glob("*")) == []
+
+
+def test_an_endless_hole_is_too_large(folder: Path, tmp_path: Path) -> None:
+    with (folder / "model.pt2").open("wb") as file:
+        file.truncate(10**12)
+
+    with pytest.raises(SandboxError, match="larger than"):
+        take(folder, "model.pt2", tmp_path / "kept", 2**20)
+
+
+def test_what_lies_there_is_measured_on_disk_and_links_are_not_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / "a").mkdir()
+    (folder / "a" / "much").write_bytes(b"x" * 100_000)
+    (folder / "out").symlink_to(tmp_path)
+
+    size, count = measure(folder)
+
+    assert 100_000 <= size < 200_000
+    assert count == 3

@@ -1,0 +1,178 @@
+"""Hostile trainings behind the wall: whatever they say, write or leave, the run ends with its reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from experiments.cluster import RankInfo
+from experiments.errors import ExperimentError, ForbiddenError, SandboxError
+from experiments.run_spec import RunSpec
+from experiments.sandbox import supervisor
+from experiments.sandbox.box import OUTPUT
+from experiments.sandbox.channel import Channel
+from experiments.sandbox.messages import FromInside, Metrics
+from experiments.sandbox.supervisor import Limits, Supervisor
+from experiments.stop_signal import PreemptedError, StopSignal
+from tests.slurm import wait_for
+
+START = """
+import json, os, signal, socket, sys, time
+pipe = socket.socket(fileno=int(sys.argv[1]))
+begin = json.loads(pipe.makefile().readline())
+def say(**message): pipe.sendall(json.dumps(message).encode() + b"\\n")
+"""
+
+
+class Watch:
+    """A run whose training is a few lines of Python, in place of the bundle's."""
+
+    def __init__(self, folder: Path, lines: str, **limits: int) -> None:
+        for name in ("extract", "run/bundle"):
+            (folder / name).mkdir(parents=True)
+        spec = RunSpec("E1-R1", folder / "run", "b", folder / "extract", "sqlite:///secret.db", "", "E1", "cam7")
+        self.stop, self.taken = StopSignal(), list[FromInside]()
+        self.supervisor = Supervisor(
+            spec, RankInfo(), self.stop, self.take, limits=Limits(**limits), program=("-c", START + lines)
+        )
+
+    def take(self, message: FromInside, _channel: Channel) -> None:
+        self.taken.append(message)
+
+    def run(self) -> None:
+        self.supervisor.run()
+
+    def fails(self, sentence: str, kind: type[Exception] = SandboxError) -> None:
+        with pytest.raises(kind, match=sentence):
+            self.run()
+
+
+def test_a_training_says_figures_and_ends(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 'say(kind="metrics", values={"loss": 1}, step=1); say(kind="ended", how="done")')
+
+    watch.run()
+
+    assert watch.taken == [Metrics(values={"loss": 1.0}, step=1)]
+
+
+def test_it_is_told_nothing_of_tracking_people_and_places(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 'say(kind="ended", how="failed", reason=json.dumps(begin))')
+
+    with pytest.raises(ExperimentError) as raised:
+        watch.run()
+
+    said = str(raised.value)
+    assert "/work/extract" in said
+    assert not [word for word in ("secret.db", "cam7", str(tmp_path)) if word in said]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ('pipe.sendall(b"\\x00\\xff{}\\n"); time.sleep(60)', "broke the protocol"),
+        ('say(kind="metrics", values={}, step=1, end="done"); time.sleep(60)', "broke the protocol"),
+        ('say(kind="tags", values={"erios.reason": "none"}); time.sleep(60)', "broke the protocol"),
+        ('pipe.sendall(b"x" * 3_000_000); time.sleep(60)', "more than 1000000 bytes"),
+        ("sys.exit(0)", "exit code 0 and without a last word"),
+        ("os._exit(7)", "exit code 7"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
+        ("os.kill(os.getppid(), signal.SIGKILL)", "without a last word|killed by"),
+        ("pipe.close(); time.sleep(60)", "without a last word|killed by"),
+    ],
+)
+def test_a_training_that_breaks_the_rules_is_ended_with_its_reason(tmp_path: Path, lines: str, sentence: str) -> None:
+    Watch(tmp_path, lines).fails(sentence)
+
+
+def test_who_fills_the_disk_is_ended(tmp_path: Path) -> None:
+    lines = 'f = open("/work/output/much", "wb")\nwhile True: f.write(b"x" * 2**20); f.flush(); time.sleep(0.01)'
+    Watch(tmp_path, lines, gigabytes=0).fails("wrote more than 0 GiB")
+
+
+def test_who_makes_countless_files_is_ended(tmp_path: Path) -> None:
+    lines = 'n = 0\nwhile True: open(f"/work/checkpoints/{n}", "w").close(); n += 1; time.sleep(0.001)'
+    Watch(tmp_path, lines, files=50).fails("50 files")
+
+
+def test_who_talks_without_end_is_ended(tmp_path: Path) -> None:
+    lines = 'while True: say(kind="params", values={"a": "x" * 5000})'
+    Watch(tmp_path, lines, messages_mb=1).fails("more than 1 MiB of messages")
+
+
+def test_who_starts_processes_without_end_is_ended(tmp_path: Path) -> None:
+    lines = "for _ in range(40): os.fork() or time.sleep(60)"
+    Watch(tmp_path, lines, processes=20).fails("more than 20 processes")
+
+
+def test_who_does_not_leave_when_told_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(supervisor.GRACE, "forbidden", 0.5)
+    watch = Watch(tmp_path, 'signal.signal(15, signal.SIG_IGN)\nsay(kind="verify")\ntime.sleep(600)')
+    watch.stop.reason = ForbiddenError("the clearance has ended")
+
+    began = time.monotonic()
+    watch.fails("the clearance has ended", ForbiddenError)
+
+    assert time.monotonic() - began < 60
+
+
+def test_who_says_done_after_the_right_has_ended_has_not_trained(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 'pipe.recv(100); say(kind="ended", how="done")')
+    watch.stop.reason = ForbiddenError("the clearance has ended")
+
+    watch.fails("the clearance has ended", ForbiddenError)
+
+
+def test_who_writes_a_checkpoint_when_preempted_may_go_on(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 'pipe.recv(100); say(kind="ended", how="preempted", reason="stopped by SIGTERM")')
+    watch.stop.reason = PreemptedError("stopped by SIGTERM")
+
+    watch.fails("stopped by SIGTERM", PreemptedError)
+
+
+def test_nothing_that_it_started_lives_after_it(tmp_path: Path) -> None:
+    lines = """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        open("/work/output/began", "w").close()
+        time.sleep(600)
+while not os.path.exists("/work/output/began"): time.sleep(0.01)
+say(kind="ended", how="done")
+"""
+    Watch(tmp_path, lines).run()
+
+    assert inside(tmp_path / "run" / "output") == []
+
+
+def test_it_ends_with_the_process_that_watches_it(tmp_path: Path) -> None:
+    lines = 'say(kind="verify"); time.sleep(600)'
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        try:
+            Watch(tmp_path, lines).run()
+        finally:
+            os._exit(0)
+    output = tmp_path / "run" / "output"
+    wait_for(lambda: len(inside(output)) > 1, "training", 60)
+
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+    wait_for(lambda: inside(output) == [], "end of all that it started", 30)
+
+
+def inside(output: Path) -> list[int]:
+    """The processes that see this folder as theirs."""
+    held = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if Path(f"{path}/root{OUTPUT}").samefile(output):
+                held.append(int(path.name))
+    return held
