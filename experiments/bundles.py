@@ -1,7 +1,7 @@
 """MONAI bundles as folders: what makes one, and the settings that a run changes in it.
 
-Owns the checks before a bundle is run. A bundle's configuration may run any code: whoever starts it runs it with
-their own rights, inside the cluster's job.
+Owns the checks before a bundle is run. A bundle's configuration may run any code, so that it is read here as JSON and
+parsed by MONAI inside the sandbox alone.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import shutil
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def keep_model(folder: Path, metadata: dict[str, str], recording: Recording) -> 
     run = recording.mlflow_run()
     with mlflow.start_run(run_id=run), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        flavour: Any = _Exported
+        flavour: Any = SimpleNamespace(__name__="mlflow.pytorch", save_model=_write_around)
         Logged.log(
             None,
             flavour,
@@ -88,24 +89,19 @@ def keep_model(folder: Path, metadata: dict[str, str], recording: Recording) -> 
         _leave_open(run)
 
 
-class _Exported:
-    """Writes the files of MLflow's own form of a PyTorch model (`mlflow.pytorch`, pt2) around a graph."""
+def _write_around(path: str, mlflow_model: Any, folder: Path, **_options: Any) -> None:
+    """The files of MLflow's own form of a PyTorch model (`mlflow.pytorch`, pt2) around the graph in ``folder``."""
+    from mlflow import pyfunc
+    from mlflow.models import infer_signature
 
-    __name__ = "mlflow.pytorch"
-
-    @staticmethod
-    def save_model(path: str, mlflow_model: Any, folder: Path, **_options: Any) -> None:
-        from mlflow import pyfunc
-        from mlflow.models import infer_signature
-
-        target = Path(path)
-        (target / "data").mkdir(parents=True)
-        shutil.copyfile(folder / GRAPH, target / "data" / GRAPH)
-        mlflow_model.signature = infer_signature(_array(folder / EXAMPLE), _array(folder / ANSWER))
-        mlflow_model.add_flavor("pytorch", model_data="data", pytorch_version=version("torch"), code=None)
-        pyfunc.add_to_model(mlflow_model, loader_module="mlflow.pytorch", data="data", model_config={"device": None})
-        (target / "requirements.txt").write_text("\n".join(requirements()) + "\n", encoding="utf-8")
-        mlflow_model.save(str(target / "MLmodel"))
+    target = Path(path)
+    (target / "data").mkdir(parents=True)
+    shutil.copyfile(folder / GRAPH, target / "data" / GRAPH)
+    mlflow_model.signature = infer_signature(_array(folder / EXAMPLE), _array(folder / ANSWER))
+    mlflow_model.add_flavor("pytorch", model_data="data", pytorch_version=version("torch"), code=None)
+    pyfunc.add_to_model(mlflow_model, loader_module="mlflow.pytorch", data="data", model_config={"device": None})
+    (target / "requirements.txt").write_text("\n".join(requirements()) + "\n", encoding="utf-8")
+    mlflow_model.save(str(target / "MLmodel"))
 
 
 def _array(path: Path) -> Any:

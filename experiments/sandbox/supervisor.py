@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from ipaddress import ip_address
 from typing import Any
 
 import psutil
@@ -76,7 +77,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Train to the end; raises what ended it early."""
-        if problem := bubblewrap.problem():
+        if problem := bubblewrap.problem() or spread(self.info, os.environ):
             raise SandboxError(problem)
         self._ended: Ended | None = None
         self._told_at: float | None = None
@@ -199,6 +200,25 @@ class Supervisor:
             raise (StoppedError if ended.how == "stopped" else ForbiddenError)(ended.reason)
         if ended.how == "failed":
             raise ExperimentError(ended.reason)
+
+
+def spread(info: RankInfo, environ: Mapping[str, str]) -> str:
+    """Why the ranks cannot meet behind the wall: they are on several machines; empty if they are on one."""
+    address = environ.get("MASTER_ADDR", "localhost")
+    if info.world_size == info.local_world_size or address == "localhost" or is_loopback(address):
+        return ""
+    return (
+        "the ranks of this run are on several machines, and a training has no network: ask for one node, until those on"
+        " several can be held by a filter of outgoing connections"
+    )
+
+
+def is_loopback(address: str) -> bool:
+    """Is it an address of this machine alone?"""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def count_below(pid: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +36,7 @@ class Watch:
 
     def __init__(self, folder: Path, lines: str, **limits: int) -> None:
         for name in ("extract", "run/bundle"):
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
         spec = RunSpec("E1-R1", folder / "run", "b", folder / "extract", "sqlite:///secret.db", "", "E1", "cam7")
         self.stop, self.taken = StopSignal(), list[FromInside]()
         self.supervisor = Supervisor(
@@ -132,6 +134,57 @@ def test_who_writes_a_checkpoint_when_preempted_may_go_on(tmp_path: Path) -> Non
     watch.stop.reason = PreemptedError("stopped by SIGTERM")
 
     watch.fails("stopped by SIGTERM", PreemptedError)
+
+
+@pytest.mark.parametrize(
+    ("world", "local", "address", "runs"),
+    [(4, 4, "10.1.2.3", True), (2, 1, "127.0.0.1", True), (2, 1, "10.1.2.3", False), (2, 1, "n1.cluster", False)],
+)
+def test_ranks_on_several_machines_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: int, local: int, address: str, runs: bool
+) -> None:
+    monkeypatch.setenv("MASTER_ADDR", address)
+    watch = Watch(tmp_path, 'say(kind="ended", how="done")')
+    watch.supervisor.info = RankInfo(world_size=world, local_world_size=local)
+
+    if runs:
+        watch.run()
+    else:
+        watch.fails("several machines")
+
+
+def test_the_ranks_of_a_machine_share_a_loopback_that_nobody_else_is_on(tmp_path: Path) -> None:
+    server, message = socket.socket(), b"from the first rank"
+    server.bind(("127.0.0.1", 0))
+    server.listen()
+    port = 23456
+    lines = f"""
+import threading
+rank = begin["rank"]["rank"]
+try:
+    socket.create_connection(("127.0.0.1", {server.getsockname()[1]}), 2)
+    say(kind="ended", how="failed", reason="out")
+except OSError: pass
+if rank == 0:
+    here = socket.socket(); here.bind(("127.0.0.1", {port})); here.listen()
+    here.accept()[0].sendall({message!r})
+else:
+    while True:
+        try: there = socket.create_connection(("127.0.0.1", {port})); break
+        except OSError: time.sleep(0.05)
+    open("/work/output/got", "wb").write(there.recv(100))
+say(kind="ended", how="done")
+"""
+    watches = [Watch(tmp_path, lines) for _rank in range(2)]
+    for rank, watch in enumerate(watches):
+        watch.supervisor.info = RankInfo(rank, 2, rank, 2)
+    second = threading.Thread(target=watches[1].run)
+    second.start()
+    watches[0].run()
+    second.join()
+
+    assert (tmp_path / "run" / "output" / "got").read_bytes() == message
+    server.close()
 
 
 def test_nothing_that_it_started_lives_after_it(tmp_path: Path) -> None:
