@@ -13,7 +13,7 @@ from tests.figures import Record
 from tests.portal.conftest import close_database, point_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
-PATIENTS, HOSPITAL, SEEDS, EPOCHS = 4000, 11, range(8), 10
+PATIENTS, HOSPITAL, SEEDS, EPOCHS = 12_000, 11, range(8), 10
 
 
 def said(figure: Sequence[float]) -> str:
