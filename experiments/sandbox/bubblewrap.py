@@ -56,12 +56,16 @@ def problem() -> str:
     return ""
 
 
-def command(box: Box, program: Sequence[str], filter_fd: int, network: Network | None = None) -> list[str]:
+def command(
+    box: Box, program: Sequence[str], filter_fd: int, network: Network | None = None, info_fd: int | None = None
+) -> list[str]:
     """The command line that runs ``program`` inside; ``filter_fd``: an open file that holds the filter.
 
+    ``info_fd``: where it writes the number of its first process (``first_process``).
     It hands its own environment on: start it with the box's variables and nothing else.
     """
     wall = [PROGRAM, *_namespaces(own_network=network is None), *_mounts(box)]
+    wall += [] if info_fd is None else ["--info-fd", str(info_fd)]
     wall += ["--seccomp", str(filter_fd), "--chdir", "/tmp", "--", *program]
     return ["sh", "-c", _DETACHED, "sandbox", *(network.enter() if network else []), *wall]
 
@@ -101,11 +105,16 @@ def open_network() -> tuple[Network, subprocess.Popen[bytes]]:
         start_new_session=True,
     )
     os.close(write)
-    with os.fdopen(read) as answer:
+    return Network(first_process(read)), holder
+
+
+def first_process(descriptor: int) -> int:
+    """The first process inside, as bubblewrap writes it to this pipe, which is closed; SandboxError if it does not."""
+    with os.fdopen(descriptor) as answer:
         text = answer.read()
     if not text:
-        raise SandboxError("no network of its own could be made for the ranks of this machine")
-    return Network(int(json.loads(text)["child-pid"])), holder
+        raise SandboxError("bubblewrap could not make the namespaces")
+    return int(json.loads(text)["child-pid"])
 
 
 def python(*arguments: str) -> list[str]:

@@ -7,6 +7,7 @@ cannot outlive this process, nor can this process be stopped from inside.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -33,6 +34,8 @@ from experiments.sandbox.messages import Begin, Ended, FromInside, Stop, from_in
 from experiments.stop_signal import PreemptedError, StopSignal
 
 LOOK_EVERY = 0.2
+LAST_MOMENT = 1.0
+"""Seconds in which the kernel takes down the training's namespace."""
 PATIENCE = 2.0
 """Seconds in which a training must take a message."""
 MEASURE_EVERY = 1.0
@@ -87,27 +90,37 @@ class Supervisor:
         with MachineNetwork(self.spec.folder, shared=self.info.world_size > 1) as network:
             try:
                 with theirs:
-                    self._process = self._start(theirs, network)
+                    self._start(theirs, network)
                 self._serve()
             finally:
                 self._end()
         self._judge()
 
-    def _start(self, theirs: socket.socket, network: bubblewrap.Network | None) -> subprocess.Popen[bytes]:
+    def _start(self, theirs: socket.socket, network: bubblewrap.Network | None) -> None:
         box = self._box()
         with tempfile.TemporaryFile() as rules:
             rules.write(seccomp.program())
             rules.seek(0)
             program = bubblewrap.python(*self.program, str(theirs.fileno()))
-            process = subprocess.Popen(
-                bubblewrap.command(box, program, rules.fileno(), network),
-                pass_fds=[theirs.fileno(), rules.fileno()],
+            read, write = os.pipe()
+            self._process = subprocess.Popen(
+                bubblewrap.command(box, program, rules.fileno(), network, write),
+                pass_fds=[theirs.fileno(), rules.fileno(), write],
                 env=dict(box.variables),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+            os.close(write)
+        self._first = self._hold(bubblewrap.first_process(read))
         self._tell(Begin(spec=self._inner_spec(), rank=asdict(self.info)))
-        return process
+
+    @staticmethod
+    def _hold(pid: int) -> int:
+        """A descriptor that stays with this process, whoever gets its number afterwards."""
+        try:
+            return os.pidfd_open(pid)
+        except ProcessLookupError:
+            raise SandboxError("the training ended before it began") from None
 
     def _tell(self, message: Begin | Stop) -> None:
         try:
@@ -186,6 +199,17 @@ class Supervisor:
             process.kill()
             process.wait()
         self._channel.close()
+        self._end_first()
+
+    def _end_first(self) -> None:
+        """The first process of the namespace ends after all others in it: with it, nothing of the training is left."""
+        first = getattr(self, "_first", None)
+        if first is None:
+            return
+        if not select.select([first], [], [], LAST_MOMENT)[0]:
+            signal.pidfd_send_signal(first, signal.SIGKILL)
+            select.select([first], [], [])
+        os.close(first)
 
     def _judge(self) -> None:
         """Raise what ended the training early: our own reason first, then what it says, then how its process ended."""

@@ -19,22 +19,22 @@ from erios.checkout import PROJECT
 from erios.settings import Settings
 from erios.studies.run_selectors import folder_of
 from tests.training.conftest import attempts_of, begin, end_of
-from tests.unit.experiments.sandbox.test_escapes import HOSTILE, answer
+from tests.unit.experiments.sandbox.test_bubblewrap import HOSTILE, answer
 
 pytestmark = pytest.mark.slow
-TRY_ALL = (
-    "$__import__('json').dump(__import__('runpy').run_path(@bundle_root + '/scripts/hostile.py')['main']"
-    "(@bundle_root + '/targets.json'), open(@output_dir + '/escapes.json', 'w'))"
-)
+TRY_ALL = "$exec(open(@bundle_root + '/scripts/all.py').read(), {'bundle': @bundle_root, 'output': @output_dir})"
+SCRIPT = """
+import json, runpy
+outcome = runpy.run_path(bundle + "/scripts/hostile.py")["main"](bundle + "/targets.json")
+with open(output + "/escapes.json", "w") as file:
+    json.dump(outcome, file)
+"""
 BARE = """
 import sys
 from monai.bundle.workflows import ConfigWorkflow
 workflow = ConfigWorkflow(sys.argv[1] + "/configs/train.json", workflow_type="train", logging_file=False)
 workflow.parser.update({"bundle_root": sys.argv[1], "dataset_dir": sys.argv[2], "output_dir": sys.argv[3]})
-try:
-    workflow.initialize()
-except Exception:
-    pass
+workflow.initialize()
 """
 
 
@@ -49,7 +49,7 @@ def port() -> Iterator[int]:
 
 def targets_of(home: Settings, port: int, folder: Path) -> dict[str, Any]:
     """What a hospital has to lose: keys, clear text, tables, decisions, another's run."""
-    decisions = next(home.governance.glob("*.sqlite3"), home.governance / "governance.db")
+    decisions = home.governance / "governance.db"
     return {
         "keyring": str(home.keyring),
         "landing": str(next(path for path in home.landing.rglob("*") if path.is_file())),
@@ -69,10 +69,12 @@ def hostile_bundle(folder: Path, targets: dict[str, Any]) -> Path:
     shutil.copytree(PROJECT / "conf" / "bundles" / "readmission", folder)
     (folder / "scripts").mkdir()
     shutil.copy(HOSTILE, folder / "scripts" / "hostile.py")
+    (folder / "scripts" / "all.py").write_text(SCRIPT, encoding="utf-8")
     (folder / "targets.json").write_text(json.dumps(targets), encoding="utf-8")
     path = folder / "configs" / "train.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    config["initialize"] = [TRY_ALL, "$1 / 0"]
+    config["initialize"] = [TRY_ALL]
+    config["run"] = ["$1 / 0"]
     path.write_text(json.dumps(config), encoding="utf-8")
     return folder
 
@@ -103,4 +105,4 @@ def test_what_a_hostile_bundle_reaches_by_itself_it_does_not_reach_through_the_p
     assert not (tmp_path / "later").exists()
     (tracked,) = attempts_of(run, home)
     assert (run.state, tracked.info.status) == ("failed", "FAILED")
-    assert "cannot be built: ZeroDivisionError" in run.reason
+    assert "ZeroDivisionError" in run.reason

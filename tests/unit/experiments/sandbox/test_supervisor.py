@@ -107,7 +107,7 @@ def test_who_talks_without_end_is_ended(tmp_path: Path) -> None:
 
 
 def test_who_starts_processes_without_end_is_ended(tmp_path: Path) -> None:
-    lines = "for _ in range(40): os.fork() or time.sleep(60)"
+    lines = "for _ in range(40): os.fork() or time.sleep(60)\ntime.sleep(60)"
     Watch(tmp_path, lines, processes=20).fails("more than 20 processes")
 
 
