@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -19,7 +18,7 @@ from erios.checkout import PROJECT
 from erios.settings import Settings
 from erios.studies.run_selectors import folder_of
 from tests.training.conftest import attempts_of, begin, end_of
-from tests.unit.experiments.sandbox.test_bubblewrap import HOSTILE, answer
+from tests.unit.experiments.sandbox.test_bubblewrap import HOSTILE, WORD, answer
 
 pytestmark = pytest.mark.slow
 TRY_ALL = "$exec(open(@bundle_root + '/scripts/all.py').read(), {'bundle': @bundle_root, 'output': @output_dir})"
@@ -47,18 +46,26 @@ def port() -> Iterator[int]:
     server.close()
 
 
-def targets_of(home: Settings, port: int, folder: Path) -> dict[str, Any]:
+@pytest.fixture
+def watcher() -> Iterator[int]:
+    """A process of the hospital that is none of the run's."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)", WORD])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def targets_of(home: Settings, port: int, watcher: int, folder: Path) -> dict[str, Any]:
     """What a hospital has to lose: keys, clear text, tables, decisions, another's run."""
-    decisions = home.governance / "governance.db"
     return {
         "keyring": str(home.keyring),
         "landing": str(next(path for path in home.landing.rglob("*") if path.is_file())),
         "warehouse": str(next(home.warehouse.rglob("*.json"))),
-        "governance": str(decisions),
+        "governance": str(home.governance / "governance.db"),
         "other_run": str(next(path for path in home.studies.rglob("*") if path.is_file())),
         "port": port,
-        "pid": os.getpid(),
-        "word": "pytest",
+        "pid": watcher,
+        "word": WORD,
         "left_file": str(folder / "left"),
         "left_later": str(folder / "later"),
     }
@@ -85,9 +92,9 @@ def reached(folder: Path) -> set[str]:
 
 
 def test_what_a_hostile_bundle_reaches_by_itself_it_does_not_reach_through_the_product(
-    home: Settings, port: int, tmp_path: Path
+    home: Settings, port: int, watcher: int, tmp_path: Path
 ) -> None:
-    bundle = hostile_bundle(tmp_path / "bundle", targets_of(home, port, tmp_path))
+    bundle = hostile_bundle(tmp_path / "bundle", targets_of(home, port, watcher, tmp_path))
     dataset = next(home.studies.glob("*/*/manifest.json")).parent
     bare = tmp_path / "bare"
     bare.mkdir()

@@ -39,7 +39,7 @@ def read_warehouse(to: Targets) -> Any:
 
 
 def read_governance(to: Targets) -> Any:
-    return Path(to["governance"]).read_text()
+    return Path(to["governance"]).read_bytes()
 
 
 def write_governance(to: Targets) -> Any:
