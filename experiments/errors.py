@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 
 
@@ -43,6 +44,14 @@ class TrackingError(ExperimentError):
 
 class SandboxError(ExperimentError):
     """The wall around foreign code cannot be built, or what is behind it breaks its rules."""
+
+
+class KilledError(SandboxError):
+    """The training's process was killed by a signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"the training was killed by {signal.Signals(number).name}")
+        self.number = number
 
 
 class CheckpointError(ExperimentError):

@@ -23,6 +23,7 @@ from experiments.cluster import NOTICES, REQUEUE, RankInfo, read_rank
 from experiments.errors import (
     ExperimentError,
     ForbiddenError,
+    KilledError,
     SandboxError,
     TrackingError,
     code_location,
@@ -57,6 +58,7 @@ def run_process(
     """Do this process's part of the run's next attempt; answers the exit code.
 
     0: done. ``cluster.REQUEUE``: checkpointed, to be queued again. 9: no longer allowed. 1: failed. 130: interrupted.
+    128 and a signal's number: the training was killed by it.
     """
     silence()
     logging.captureWarnings(True)
@@ -93,6 +95,8 @@ def _end_of(work: Callable[[], None]) -> End:
         return End(REQUEUE, Outcome.STOPPED, f"{error}; checkpointed, to go on in another attempt")
     except ForbiddenError as error:
         return End(FORBIDDEN, Outcome.FAILED, str(error))
+    except KilledError as error:  # as a shell tells of it, so that the job's folder names the rank and the signal
+        return End(128 + error.number, Outcome.FAILED, str(error))
     except ExperimentError as error:
         traceback.print_exc()
         return End(FAILED, Outcome.FAILED, str(error))

@@ -23,7 +23,7 @@ import psutil
 from pydantic import TypeAdapter
 
 from experiments.cluster import RankInfo
-from experiments.errors import ExperimentError, ForbiddenError, SandboxError, StoppedError
+from experiments.errors import ExperimentError, ForbiddenError, KilledError, SandboxError, StoppedError
 from experiments.run_spec import RunSpec
 from experiments.sandbox import bubblewrap, seccomp
 from experiments.sandbox.box import EXTRACT, ROOT, Box, variables_of
@@ -215,7 +215,7 @@ class Supervisor:
         """Raise what ended the training early: our own reason first, then what it says, then how its process ended."""
         reason, ended = self.stop.reason, self._ended
         if ended is None:
-            raise _own(reason) or SandboxError(_how(self._process.returncode))
+            raise _own(reason) or _loss(self._process.returncode)
         if ended.how == "preempted":
             raise PreemptedError(ended.reason)
         if reason is not None:
@@ -258,8 +258,9 @@ def _own(reason: ExperimentError | None) -> ExperimentError | None:
     return None if isinstance(reason, PreemptedError) else reason
 
 
-def _how(code: int) -> str:
+def _loss(code: int) -> SandboxError:
+    """What became of a training that said no last word."""
     number = code - 128 if code > 128 else -code
     if number in set(signal.Signals):
-        return f"the training was killed by {signal.Signals(number).name}"
-    return f"the training ended with exit code {code} and without a last word"
+        return KilledError(number)
+    return SandboxError(f"the training ended with exit code {code} and without a last word")

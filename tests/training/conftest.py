@@ -80,7 +80,8 @@ class Gate:
     def pid(self, iteration: int) -> int:
         """The process that stands there, by its number outside the sandbox."""
         inner = (self.folder / f"waits-{iteration}").read_text()
-        return next(pid for pid in trainers_of(self.folder.parent) if inner_number(pid) == inner)
+        trainers = [pid for pid in trainers_of(self.folder.parent) if rank_of(supervisor_of(pid)) == 0]
+        return next(pid for pid in trainers if inner_number(pid) == inner)
 
 
 def trainers_of(output: Path) -> list[int]:
@@ -123,6 +124,14 @@ def supervisor_of(pid: int) -> int:
     while "erios.cli.job" not in command_of(pid):
         pid = int(status_of(pid, "PPid"))
     return pid
+
+
+def rank_of(pid: int) -> int:
+    """The rank of a supervisor, as its scheduler gave it."""
+    from experiments.cluster import read_rank
+
+    environ = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return read_rank(dict(entry.split("=", 1) for entry in environ if "=" in entry)).rank
 
 
 @pytest.fixture
