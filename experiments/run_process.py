@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -40,6 +41,8 @@ from experiments.sandbox.supervisor import Limits, Supervisor, word_of
 from experiments.stop_signal import Guard, PreemptedError, StopSignal
 
 FORBIDDEN, FAILED, INTERRUPTED = 9, 1, 130
+_HOLDS = 0.5
+"""Seconds for which a good answer of the guard is not asked again."""
 _MOST_FILES, _MOST_FILE_BYTES, _MOST_MODEL_BYTES = 100, 50 * 2**20, 20 * 2**30
 """What a training may hand out: files, bytes of each, bytes of its model."""
 
@@ -122,6 +125,7 @@ class _Process:
     _measuring: ExitStack = field(default_factory=ExitStack)
     _meter: Any = None
     _files: int = 0
+    _verified_until: float = 0.0
 
     def train(self) -> None:
         """Have the bundle trained to its end; the first rank then keeps what it made."""
@@ -170,11 +174,15 @@ class _Process:
             self._keep_model(message, self.recording)
 
     def _verified(self) -> Verified:
+        """The guard's answer; a good one holds for a moment, so that a training cannot ask the database to death."""
+        if time.monotonic() < self._verified_until:
+            return Verified()
         try:
             self.guard.verify()
         except ForbiddenError as error:
             self.stop.reason = error
             return Verified(how=word_of(error), reason=shortened(str(error)))
+        self._verified_until = time.monotonic() + _HOLDS
         return Verified()
 
     def _keep_file(self, name: str, recording: Recording) -> None:

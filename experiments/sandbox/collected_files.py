@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from experiments.errors import SandboxError
@@ -54,7 +54,10 @@ def _pieces(source: int, name: str, most_bytes: int) -> Iterator[bytes]:
 
 
 def measure(folder: Path) -> tuple[int, int]:
-    """Bytes on disk and entries under a folder, links not followed; what vanishes meanwhile counts for nothing."""
+    """Bytes on disk and entries under a folder, links not followed; what vanishes meanwhile counts for nothing.
+
+    SandboxError for a folder that cannot be looked into: something could be hidden in it.
+    """
     size = count = 0
     waiting = [str(folder)]
     while waiting:
@@ -66,6 +69,21 @@ def measure(folder: Path) -> tuple[int, int]:
                         waiting.append(entry.path)
                     else:
                         size += entry.stat(follow_symlinks=False).st_blocks * 512
-        except OSError:
+        except FileNotFoundError:
             continue
+        except OSError as error:
+            raise SandboxError(f"the training hid a folder from its measurement ({error.strerror})") from None
     return size, count
+
+
+def measure_deleted(pids: Iterable[int]) -> int:
+    """Bytes on disk of files that these processes hold open and that no folder names any more."""
+    sizes: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        with suppress(OSError):
+            for path in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    status = path.stat()
+                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                        sizes[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(sizes.values())

@@ -15,8 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from ipaddress import ip_address
+from shutil import disk_usage
+from stat import S_ISREG
 from typing import Any
 
 import psutil
@@ -28,11 +31,13 @@ from experiments.run_spec import RunSpec
 from experiments.sandbox import bubblewrap, seccomp
 from experiments.sandbox.box import EXTRACT, ROOT, Box, variables_of
 from experiments.sandbox.channel import Channel
-from experiments.sandbox.collected_files import measure
+from experiments.sandbox.collected_files import measure, measure_deleted
 from experiments.sandbox.machine_network import MachineNetwork
 from experiments.sandbox.messages import Begin, Ended, FromInside, Stop, from_inside, shortened
 from experiments.stop_signal import PreemptedError, StopSignal
 
+SPARE = 2**30
+"""Bytes that a training must leave free on the disk."""
 LOOK_EVERY = 0.2
 LAST_MOMENT = 1.0
 """Seconds in which the kernel takes down the training's namespace."""
@@ -51,8 +56,8 @@ _WORDS: tuple[tuple[type[ExperimentError], Any], ...] = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What a training may write to its output folder and its checkpoints together, say through the pipe, start, and
-    write to its temporary folder and to shared memory, each."""
+    """What a training may write to its output folder and its checkpoints together; say through the pipe, and print;
+    start; and write to its temporary folder and to shared memory, each."""
 
     gigabytes: int = 100
     files: int = 20_000
@@ -178,15 +183,30 @@ class Supervisor:
             sys.stderr.write(f"the training is told to leave: {reason}\n")
             self._tell(Stop(how=word_of(reason), reason=shortened(str(reason))))
         if now > self._told_at + GRACE.get(word_of(reason), LONG_GRACE):
-            raise reason
+            raise _own(reason) or SandboxError("the training wrote no checkpoint in the time that it was given")
 
     def _measure(self) -> None:
-        folders = [self.spec.folder / "output", self.spec.checkpoints]
+        """SandboxError where the training is beyond a limit."""
+        limits, folders = self.limits, (self.spec.folder / "output", self.spec.checkpoints)
         sizes, counts = zip(*map(measure, folders), strict=True)
-        if sum(sizes) > self.limits.gigabytes * 2**30 or sum(counts) > self.limits.files:
-            raise SandboxError(f"the training wrote more than {self.limits.gigabytes} GiB or {self.limits.files} files")
-        if count_below(self._process.pid) > self.limits.processes:
-            raise SandboxError(f"the training started more than {self.limits.processes} processes")
+        started = below(self._process.pid)
+        written = sum(sizes) + measure_deleted(started)
+        for is_over, sentence in (
+            (written > limits.gigabytes * 2**30, f"wrote more than {limits.gigabytes} GiB"),
+            (sum(counts) > limits.files, f"wrote more than {limits.files} files"),
+            (len(started) > limits.processes, f"started more than {limits.processes} processes"),
+            (self._said() > limits.messages_mb * 2**20, f"printed more than {limits.messages_mb} MiB"),
+            (disk_usage(folders[0]).free < SPARE, "left less than a gigabyte free on the disk of the studies"),
+        ):
+            if is_over:
+                raise SandboxError(f"the training {sentence}")
+
+    def _said(self) -> int:
+        """Bytes of the log that the training prints to."""
+        with suppress(OSError):
+            status = os.fstat(2)
+            return status.st_size if S_ISREG(status.st_mode) else 0
+        return 0
 
     def _end(self) -> None:
         """Whatever happened, nothing of it lives after this; a training that said its last word gets a moment."""
@@ -245,12 +265,12 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def count_below(pid: int) -> int:
+def below(pid: int) -> list[int]:
     """Processes that a process started, and that these started."""
     try:
-        return len(psutil.Process(pid).children(recursive=True))
+        return [process.pid for process in psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
-        return 0
+        return []
 
 
 def _own(reason: ExperimentError | None) -> ExperimentError | None:

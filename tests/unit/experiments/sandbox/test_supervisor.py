@@ -101,6 +101,43 @@ def test_who_makes_countless_files_is_ended(tmp_path: Path) -> None:
     Watch(tmp_path, lines, files=50).fails("50 files")
 
 
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ('for n in range(50): os.mkdir("d" * 200); os.chdir("d" * 200)', "hid a folder from its measurement"),
+        ('f = open("a", "wb"); os.unlink("a"); f.write(b"x" * 2**20); f.flush()', "wrote more than 0 GiB"),
+    ],
+    ids=["in a path that is too long to be walked", "in a file that no folder names"],
+)
+def test_what_is_hidden_is_found(tmp_path: Path, lines: str, sentence: str) -> None:
+    Watch(tmp_path, f'os.chdir("/work/output")\n{lines}\ntime.sleep(60)', gigabytes=0, files=1000).fails(sentence)
+
+
+def test_who_prints_without_end_is_ended(tmp_path: Path) -> None:
+    kept, log = os.dup(2), os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 2)
+    try:
+        Watch(tmp_path, 'while True: os.write(2, b"x" * 2**16)', messages_mb=1).fails("printed more than 1 MiB")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(log)
+
+
+def test_who_leaves_no_room_on_the_disk_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "SPARE", 2**60)
+
+    Watch(tmp_path, "time.sleep(60)").fails("less than a gigabyte free")
+
+
+def test_who_writes_no_checkpoint_in_time_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LONG_GRACE", 0.5)
+    watch = Watch(tmp_path, "time.sleep(60)")
+    watch.stop.reason = PreemptedError("stopped by SIGTERM")
+
+    watch.fails("wrote no checkpoint in the time")
+
+
 def test_who_talks_without_end_is_ended(tmp_path: Path) -> None:
     lines = 'while True: say(kind="params", values={"a": "x" * 5000})'
     Watch(tmp_path, lines, messages_mb=1).fails("more than 1 MiB of messages")
