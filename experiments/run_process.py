@@ -14,9 +14,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.attempt_outcome import Outcome
@@ -37,7 +38,7 @@ from experiments.run_spec import RunSpec
 from experiments.sandbox.channel import Channel
 from experiments.sandbox.collected_files import take
 from experiments.sandbox.messages import File, FromInside, Metrics, Model, Params, Trained, Verified, Verify, shortened
-from experiments.sandbox.supervisor import Limits, Supervisor, word_of
+from experiments.sandbox.supervisor import DEFAULT, Limits, Supervisor, word_of
 from experiments.stop_signal import Guard, PreemptedError, StopSignal
 
 FORBIDDEN, FAILED, INTERRUPTED = 9, 1, 130
@@ -55,23 +56,22 @@ class End(NamedTuple):
     reason: str = ""
 
 
-def run_process(
-    spec: RunSpec, guard: Guard, limits: Limits | None = None, environ: Mapping[str, str] | None = None
-) -> int:
+def run_process(spec: RunSpec, guard: Guard, limits: Limits = DEFAULT, libraries: tuple[Path, ...] = ()) -> int:
     """Do this process's part of the run's next attempt; answers the exit code.
 
     0: done. ``cluster.REQUEUE``: checkpointed, to be queued again. 9: no longer allowed. 1: failed. 130: interrupted.
-    128 and a signal's number: the training was killed by it.
+    128 and a signal's number: the training was killed by it. ``libraries``: folders of the cluster that the training
+    sees beside its environment.
     """
     silence()
     logging.captureWarnings(True)
-    info, stop = read_rank(environ), StopSignal()
+    info, stop = read_rank(), StopSignal()
     for notice in NOTICES:
         signal.signal(notice, stop.on_signal)
     if not info.is_first:
-        return _end_of(_Process(spec, info, guard, stop, limits or Limits()).train).code
+        return _end_of(_Process(spec, info, guard, stop, limits, libraries).train).code
     with _open_recording(spec) as recording:
-        end = _end_of(_Process(spec, info, guard, stop, limits or Limits(), recording).train)
+        end = _end_of(_Process(spec, info, guard, stop, limits, libraries, recording).train)
         recording.end(end.outcome, end.reason)
     return end.code
 
@@ -121,6 +121,7 @@ class _Process:
     guard: Guard
     stop: StopSignal
     limits: Limits
+    libraries: tuple[Path, ...] = ()
     recording: Recording | None = None
     _measuring: ExitStack = field(default_factory=ExitStack)
     _meter: Any = None
@@ -136,7 +137,9 @@ class _Process:
         with self._measuring:
             self._meter = self._measuring.enter_context(self._open_meter())
             try:
-                Supervisor(self.spec, self.info, self.stop, self._take, self._complaint, self.limits).run()
+                Supervisor(
+                    self.spec, self.info, self.stop, self._take, self._complaint, self.limits, self.libraries
+                ).run()
             finally:
                 self.stop.end()
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from erios.settings import load_settings
 from erios.workflows.run_guard import RunGuard
+from erios.workflows.run_jobs import find_cluster
 from experiments.run_spec import read_spec
 
 
@@ -14,4 +17,5 @@ def run_job_process(number: str) -> int:
 
     settings, study = load_settings(), number.rsplit("-", 1)[0]
     spec = read_spec(settings.studies / study / "runs" / number)
-    return run_process(spec, RunGuard(spec), Limits(**settings.sandbox.model_dump()))
+    libraries = tuple(map(Path, find_cluster(spec.facts["cluster"], settings).readable))
+    return run_process(spec, RunGuard(spec), Limits(**settings.sandbox.model_dump()), libraries)

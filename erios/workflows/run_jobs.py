@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from erios.errors import UsageError
-from erios.settings import Settings, load_settings
+from erios.settings import ZONES, Settings, load_settings
 from erios.studies.models import Run
 from erios.studies.run_selectors import folder_of
 from experiments.cluster import Cluster, Job, Scheduler, load_clusters, open_cluster
@@ -18,10 +18,16 @@ from experiments.run_spec import RunSpec, read_spec
 
 
 def find_cluster(name: str, settings: Settings) -> Cluster:
-    """The profile of a cluster by name; UsageError if there is none."""
+    """The profile of a cluster by name; UsageError if there is none, or if it shows trainings a zone."""
     clusters = load_clusters(settings.clusters_dir)
     if name not in clusters:
         raise UsageError(f"no cluster '{name}'; known are {', '.join(clusters)}")
+    zones = [getattr(settings, zone).resolve() for zone in ZONES]
+    for folder in (Path(text).resolve() for text in clusters[name].readable):
+        if any(zone.is_relative_to(folder) or folder.is_relative_to(zone) for zone in zones):
+            raise UsageError(
+                f"cluster {name}: readable may not hold or lie in a zone of the hospital, as {folder} does"
+            )
     return clusters[name]
 
 

@@ -21,6 +21,7 @@ CountOrNone = Annotated[StrictInt, Field(ge=0)]
 Word = Annotated[StrictStr, Field(pattern=r"^[^\s\"'\\#]*\Z")]
 """Stands in a batch script as it is."""
 TimeLimit = Annotated[StrictStr, Field(pattern=r"^((\d+-)?\d{1,2}:\d{2}:\d{2})?\Z")]
+FolderPath = Annotated[StrictStr, Field(pattern=r"^/[^\s:]+\Z")]
 Variable = Annotated[StrictStr, Field(pattern=rf"^{VARIABLE.pattern}\Z")]
 
 
@@ -28,7 +29,8 @@ Variable = Annotated[StrictStr, Field(pattern=rf"^{VARIABLE.pattern}\Z")]
 class Cluster:
     """One cluster. ``nodes``, and per node ``processes`` and ``gpus``, are the most that a job may ask for.
 
-    ``cores`` and ``memory_gb`` (GiB) are what each process gets; ``grace_s`` is in seconds.
+    ``cores`` and ``memory_gb`` (GiB) are what each process gets; ``grace_s`` is in seconds. ``readable``: folders that
+    a training sees beside its environment, such as those of the GPUs' libraries.
     """
 
     name: Annotated[str, Field(pattern=rf"^{NAME.pattern}\Z")]
@@ -53,6 +55,7 @@ class Cluster:
     required: tuple[StrictStr, ...] = ()
     modules: tuple[Word, ...] = ()
     options: tuple[StrictStr, ...] = ()
+    readable: tuple[FolderPath, ...] = ()
     environment: dict[Variable, StrictStr] = field(default_factory=dict)
 
     @model_validator(mode="after")

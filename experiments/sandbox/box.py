@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Box:
     """Folders of this machine: ``extract`` and ``bundle`` to read, ``output`` and ``checkpoints`` to write.
 
     ``variables``: the environment inside. ``temporary_mb``: of the temporary folder, and of the shared memory, each.
+    ``libraries``: folders of this cluster to read.
     """
 
     extract: Path
@@ -36,10 +37,11 @@ class Box:
     checkpoints: Path
     variables: Mapping[str, str] = field(default_factory=dict)
     temporary_mb: int = 2048
+    libraries: tuple[Path, ...] = ()
 
     def readable(self) -> Iterator[tuple[Path, Path]]:
         """Folders to read, each with its name inside."""
-        yield from ((path, path) for path in environment())
+        yield from ((path, path) for path in (*environment(), *self.libraries))
         yield self.extract, EXTRACT
         yield self.bundle, ROOT / "bundle"
 
@@ -59,14 +61,17 @@ def environment() -> list[Path]:
     return sorted(path for path in whole if path != checkout and not path.is_relative_to("/usr"))
 
 
-def variables_of(environ: Mapping[str, str], *, is_private: bool) -> dict[str, str]:
-    """What a rank inside gets of its environment; ``is_private``: its network is the loopback of its machine."""
+def variables_of(environ: Mapping[str, str], libraries: Collection[Path] = ()) -> dict[str, str]:
+    """What a rank inside gets of its environment; of the paths of libraries those that it can read."""
     kept = {name: value for name, value in environ.items() if name.startswith(_PREFIXES) or name in _NAMES + _MARKS}
+    kept["LD_LIBRARY_PATH"] = ":".join(
+        path for path in environ.get("LD_LIBRARY_PATH", "").split(":") if _is_in(path, libraries)
+    )
     if "MASTER_PORT" in environ:
-        kept |= {"MASTER_PORT": environ["MASTER_PORT"], "MASTER_ADDR": environ.get("MASTER_ADDR", "127.0.0.1")}
-    if is_private:
-        kept |= {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+        kept |= {"MASTER_PORT": environ["MASTER_PORT"], "MASTER_ADDR": "127.0.0.1"}
     return kept | {
+        "GLOO_SOCKET_IFNAME": "lo",
+        "NCCL_SOCKET_IFNAME": "lo",
         "PATH": "/usr/bin:/bin",
         "HOME": "/tmp",
         "USER": "trainer",
@@ -75,6 +80,10 @@ def variables_of(environ: Mapping[str, str], *, is_private: bool) -> dict[str, s
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
     }
+
+
+def _is_in(path: str, folders: Collection[Path]) -> bool:
+    return any(Path(path).is_relative_to(folder) for folder in folders) if path else False
 
 
 def devices(environ: Mapping[str, str]) -> list[Path]:

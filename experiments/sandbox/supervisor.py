@@ -16,8 +16,9 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
+from pathlib import Path
 from shutil import disk_usage
 from stat import S_ISREG
 from typing import Any
@@ -66,6 +67,9 @@ class Limits:
     temporary_mb: int = 2048
 
 
+DEFAULT = Limits()
+
+
 def word_of(reason: ExperimentError) -> Any:
     """The word of the protocol for a reason to stop."""
     return next((word for kind, word in _WORDS if isinstance(reason, kind)), "failed")
@@ -73,14 +77,18 @@ def word_of(reason: ExperimentError) -> Any:
 
 @dataclass
 class Supervisor:
-    """One rank's training. ``handle`` takes each message; what it raises stops the training."""
+    """One rank's training. ``handle`` takes each message; what it raises stops the training.
+
+    ``complaint``: why it must stop for another reason than its right. ``libraries``: folders of the cluster to read.
+    """
 
     spec: RunSpec
     info: RankInfo
     stop: StopSignal
     handle: Callable[[FromInside, Channel], None]
     complaint: Callable[[], ExperimentError | None] = lambda: None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = DEFAULT
+    libraries: tuple[Path, ...] = ()
     program: tuple[str, ...] = ("-m", "experiments.sandbox.trainer")
 
     def run(self) -> None:
@@ -137,7 +145,7 @@ class Supervisor:
         output = self.spec.folder / "output"
         for folder in (output, self.spec.checkpoints):
             folder.mkdir(mode=0o750, exist_ok=True)
-        variables = variables_of(os.environ, is_private=True)
+        variables = variables_of(os.environ, self.libraries)
         return Box(
             extract=self.spec.dataset_dir,
             bundle=self.spec.bundle_folder,
@@ -145,6 +153,7 @@ class Supervisor:
             checkpoints=self.spec.checkpoints,
             variables=variables,
             temporary_mb=self.limits.temporary_mb,
+            libraries=self.libraries,
         )
 
     def _inner_spec(self) -> Any:

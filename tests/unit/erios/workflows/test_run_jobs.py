@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from erios.errors import UsageError
 from erios.settings import Settings
+from erios.workflows import run_jobs
 from erios.workflows.run_jobs import find_cluster, job_folder, lock_of, make_job, make_job_folder
 
 
@@ -23,6 +25,17 @@ def test_an_unknown_cluster_is_refused_with_those_there_are(settings: Settings) 
     assert find_cluster("local", settings).kind == "local"
     with pytest.raises(UsageError, match=r"no cluster 'moon'; known are .*local"):
         find_cluster("moon", settings)
+
+
+@pytest.mark.parametrize("zone", ["identity", "landing/batch", ""])
+def test_a_cluster_that_shows_a_zone_to_trainings_is_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    shown = replace(find_cluster("local", settings), readable=(str(settings.home / zone),))
+    monkeypatch.setattr(run_jobs, "load_clusters", lambda _folder: {"local": shown})
+
+    with pytest.raises(UsageError, match="may not hold or lie in a zone"):
+        find_cluster("local", settings)
 
 
 def test_a_job_starts_the_run_by_number_and_inherits_settings_alone(

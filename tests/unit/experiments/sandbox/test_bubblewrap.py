@@ -152,7 +152,7 @@ def prey(tmp_path: Path) -> Iterator[Prey]:
         folders["bundle"],
         folders["output"],
         folders["checkpoints"],
-        variables_of({"PATH": "/usr/bin", "PASSWORD": PASSWORD}, is_private=True),
+        variables_of({"PATH": "/usr/bin", "PASSWORD": PASSWORD}),
     )
     yield Prey(targets, box)
     libc.shmctl(segment, 0, None)
