@@ -62,7 +62,7 @@ class Log(Protocol):
         """Figures of one step."""
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        """A file or folder that the attempt wrote."""
+        """A file that the attempt wrote."""
 
 
 @dataclass

@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 import traceback
 
+SAYS = "the training says: "
+"""Before words that come from inside the sandbox: the team reads them, and they are no evidence."""
+
 
 class ExperimentError(Exception):
     """Whatever stops an experiment; ``str()`` is the sentence to show."""

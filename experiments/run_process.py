@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +42,8 @@ from experiments.sandbox.supervisor import DEFAULT, Limits, Supervisor, word_of
 from experiments.stop_signal import Guard, PreemptedError, StopSignal
 
 FORBIDDEN, FAILED, INTERRUPTED = 9, 1, 130
+_OWN_FIGURES = ("energy/", "system/")
+"""Beginnings of names that the process outside logs."""
 _HOLDS = 0.5
 """Seconds for which a good answer of the guard is not asked again."""
 _MOST_FILES, _MOST_FILE_BYTES, _MOST_MODEL_BYTES = 100, 50 * 2**20, 20 * 2**30
@@ -112,6 +114,12 @@ def _end_of(work: Callable[[], None]) -> End:
     return End(0, Outcome.DONE)
 
 
+def _refuse(names: Collection[str], beginnings: tuple[str, ...]) -> None:
+    """SandboxError for figures that only this process may log."""
+    if any(name.startswith(beginnings) for name in names):
+        raise SandboxError("the training broke the protocol (it logs no energy and no figures of the machine)")
+
+
 @dataclass
 class _Process:
     """``recording``: None on every rank but the first."""
@@ -126,6 +134,7 @@ class _Process:
     _measuring: ExitStack = field(default_factory=ExitStack)
     _meter: Any = None
     _files: int = 0
+    _is_trained: bool = False
     _verified_until: float = 0.0
 
     def train(self) -> None:
@@ -164,13 +173,15 @@ class _Process:
         if self.recording is None:
             raise SandboxError("the training broke the protocol (a message from another rank than the first)")
         if isinstance(message, Metrics):
+            _refuse(message.values, _OWN_FIGURES)
             self.recording.event_log.metrics(message.values, message.step)
         elif isinstance(message, Params):
             self.recording.event_log.params(message.values)
         elif isinstance(message, File):
             self._keep_file(message.name, self.recording)
         elif isinstance(message, Verify):
-            channel.send(self._verified())
+            with suppress(OSError):  # it is gone: that is seen by its end
+                channel.send(self._verified())
         elif isinstance(message, Trained):
             self._log_end(message.weights, self.recording)
         elif isinstance(message, Model):
@@ -198,6 +209,9 @@ class _Process:
 
     def _log_end(self, weights: str, recording: Recording) -> None:
         """All epochs are trained: what follows is not the training's energy."""
+        if self._is_trained:
+            raise SandboxError("the training broke the protocol (it was trained twice)")
+        self._is_trained = True
         self._measuring.close()
         if self._meter is not None:
             recording.event_log.metrics(self._meter.figures, 0)

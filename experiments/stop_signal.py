@@ -13,7 +13,7 @@ from typing import Protocol
 from experiments.distributed import gather_all
 from experiments.errors import ExperimentError, ForbiddenError, StoppedError
 
-CHECK_EVERY = 10.0
+CHECK_EVERY = 5.0
 """Seconds between two checks of the right to continue, within an epoch."""
 
 

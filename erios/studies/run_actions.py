@@ -20,6 +20,7 @@ from erios.governance.run import Evidence, State, promoting, stopping
 from erios.governance.words import RuleBroken
 from erios.studies.extract_selectors import extract_facts, team_of
 from erios.studies.models import Extract, Run, Study
+from experiments.errors import SAYS
 
 
 def start_run(*, extract: Extract, by: User, bundle: str, digest: str, cluster: str, order: Mapping[str, Any]) -> Run:
@@ -87,8 +88,13 @@ def end_run(*, run: Run, state: State, reason: str, tracked: str = "", closed: b
             run.state, run.reason, run.ended = state, reason, timezone.now()
             run.tracked, run.closed, run.weights = tracked or run.tracked, closed, weights
             run.save()
-            record([Draft(f"run.{state}", run.number, reason)], by=None, rows=[run])
+            record([Draft(f"run.{state}", run.number, _recorded(reason))], by=None, rows=[run])
     return run
+
+
+def _recorded(reason: str) -> str:
+    """The reason as the audit chain keeps it: without words of the training, which may say anything."""
+    return "the training failed" if reason.startswith(SAYS) else reason
 
 
 def stop_run(*, run: Run, by: User | None, reason: str) -> Run:

@@ -113,7 +113,7 @@ def _java() -> Finding:
 
 def _wall() -> Finding:
     if sentence := problem():
-        return _ill("sandbox", sentence, "apt-get install bubblewrap")
+        return _ill("sandbox", sentence, "docs/sandbox.md says what a node needs")
     return _well("sandbox", "bubblewrap: trainings run in namespaces of their own, without network")
 
 

@@ -17,5 +17,6 @@ def run_job_process(number: str) -> int:
 
     settings, study = load_settings(), number.rsplit("-", 1)[0]
     spec = read_spec(settings.studies / study / "runs" / number)
-    libraries = tuple(map(Path, find_cluster(spec.facts["cluster"], settings).readable))
-    return run_process(spec, RunGuard(spec), Limits(**settings.sandbox.model_dump()), libraries)
+    cluster = find_cluster(spec.facts["cluster"], settings)
+    limits = Limits(**settings.sandbox.model_dump(), grace_s=cluster.grace_s)
+    return run_process(spec, RunGuard(spec), limits, tuple(map(Path, cluster.readable)))

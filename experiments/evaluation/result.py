@@ -76,8 +76,7 @@ def log_result(result: EvaluationResult, folder: Path, event_log: Log) -> None:
     pictures.mkdir(exist_ok=True)
     for name, figure in result.pictures.items():
         figure.savefig(pictures / name, dpi=130, bbox_inches="tight")
-    if result.pictures:
-        event_log.artifact(pictures, "pictures")
+        event_log.artifact(pictures / name, "pictures")
 
 
 def flatten(result: EvaluationResult) -> dict[str, float]:

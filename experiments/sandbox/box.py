@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import experiments
+from experiments.cluster import RankInfo
 from experiments.energy_meter import allocated_gpus
 
 ROOT = Path("/work")
@@ -19,6 +20,7 @@ EXTRACT, OUTPUT = ROOT / "extract", ROOT / "output"
 """The bundle and the checkpoints lie beside them under the names that a run's folder gives them."""
 _PREFIXES = ("OMP_", "MKL_", "NCCL_", "GLOO_", "CUDA_", "HIP_", "ROCR_", "TORCH_", "MONAI_")
 _NAMES = ("LANG", "LC_ALL", "TZ")
+_DEVICES = ("nvidia[0-9]*", "nvidiactl", "nvidia-uvm*", "nvidia-caps/*", "kfd", "dri/renderD*")
 _MARKS = ("EXPERIMENTS_JOB",)
 """By it the job's watcher finds what its processes started."""
 
@@ -57,15 +59,18 @@ def environment() -> list[Path]:
     checkout = package.parent
     listed = {Path(sys.prefix), Path(sys.base_prefix), package}
     listed |= {Path(entry) for entry in sys.path if "site-packages" in entry}
-    whole = {path.resolve() for path in listed if path.is_dir()} | {Path(sys.prefix)}
+    whole = {each for path in listed if path.is_dir() for each in (path, path.resolve())}
     return sorted(path for path in whole if path != checkout and not path.is_relative_to("/usr"))
 
 
-def variables_of(environ: Mapping[str, str], libraries: Collection[Path] = ()) -> dict[str, str]:
+def variables_of(
+    environ: Mapping[str, str], info: RankInfo | None = None, libraries: Collection[Path] = ()
+) -> dict[str, str]:
     """What a rank inside gets of its environment; of the paths of libraries those that it can read."""
+    info = info or RankInfo()
     kept = {name: value for name, value in environ.items() if name.startswith(_PREFIXES) or name in _NAMES + _MARKS}
     kept["LD_LIBRARY_PATH"] = ":".join(
-        path for path in environ.get("LD_LIBRARY_PATH", "").split(":") if _is_in(path, libraries)
+        path for path in environ.get("LD_LIBRARY_PATH", "").split(":") if _is_in(path, (*environment(), *libraries))
     )
     if "MASTER_PORT" in environ:
         kept |= {"MASTER_PORT": environ["MASTER_PORT"], "MASTER_ADDR": "127.0.0.1"}
@@ -75,7 +80,10 @@ def variables_of(environ: Mapping[str, str], libraries: Collection[Path] = ()) -
         "PATH": "/usr/bin:/bin",
         "HOME": "/tmp",
         "USER": "trainer",
-        "LOCAL_RANK": environ.get("LOCAL_RANK", "0"),
+        "RANK": str(info.rank),
+        "WORLD_SIZE": str(info.world_size),
+        "LOCAL_RANK": str(info.local_rank),
+        "LOCAL_WORLD_SIZE": str(info.local_world_size),
         "PYTHONPATH": str(Path(experiments.__file__).parents[1]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
@@ -87,15 +95,18 @@ def _is_in(path: str, folders: Collection[Path]) -> bool:
 
 
 def devices(environ: Mapping[str, str]) -> list[Path]:
-    """The device files of the GPUs that this rank was given, and none of another."""
-    gpus = allocated_gpus(environ)
-    if not gpus:
+    """The device files of GPUs, if this rank was given any: those that the scheduler lets it open.
+
+    A scheduler that does not constrain devices shows those of other jobs too; which one is used is a variable then.
+    """
+    if not allocated_gpus(environ):
         return []
-    shared = [Path("/dev") / name for name in ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "kfd")]
-    own = [Path(f"/dev/nvidia{gpu}") for gpu in gpus] + [Path(f"/dev/dri/renderD{_render_node(gpu)}") for gpu in gpus]
-    every = [*shared, *own] if all(gpu.isdecimal() for gpu in gpus) else [*shared, *Path("/dev").glob("nvidia[0-9]*")]
-    return [path for path in every if os.access(path, os.R_OK)]
+    return [path for pattern in _DEVICES for path in sorted(Path("/dev").glob(pattern)) if _opens(path)]
 
 
-def _render_node(gpu: str) -> int:
-    return 128 + int(gpu) if gpu.isdecimal() else 128
+def _opens(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

@@ -22,6 +22,8 @@ from experiments.sandbox.box import Box, devices
 PROGRAM, ENTER = "bwrap", "nsenter"
 _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts")
 _LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_TOPOLOGY = ("/sys/bus/pci", "/sys/class/kfd", "/sys/class/drm", "/sys/devices", "/sys/module/amdgpu")
+"""Where the libraries of GPUs look for them."""
 _KERNEL = ("/proc/sys", "/proc/sysrq-trigger")
 """What the kernel's settings let their owner write: laid over the new ``/proc``, to be read alone."""
 _PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
@@ -47,11 +49,12 @@ def problem() -> str:
         return "bubblewrap is not installed (Debian: apt-get install bubblewrap), and no training runs without a wall"
     if not seccomp.is_known():
         return "there is no filter of system calls for this kind of processor, and no training runs without one"
-    tried = subprocess.run([PROGRAM, *_namespaces(), "--ro-bind", "/", "/", "true"], capture_output=True, check=False)
+    line = [PROGRAM, *_namespaces(), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+    tried = subprocess.run(line, capture_output=True, check=False)
     if tried.returncode:
         return (
             "bubblewrap cannot make namespaces here: let ordinary users make them (sysctl user.max_user_namespaces, "
-            "kernel.apparmor_restrict_unprivileged_userns)"
+            "kernel.apparmor_restrict_unprivileged_userns), in a container with an unmasked /proc"
         )
     return ""
 
@@ -86,8 +89,11 @@ def _mounts(box: Box) -> Iterator[str]:
             yield from ("--symlink", str(link.readlink()), str(link))
         elif link.is_dir():
             yield from ("--ro-bind", str(link), str(link))
-    for device in devices(os.environ):
+    given = devices(os.environ)
+    for device in given:
         yield from ("--dev-bind", str(device), str(device))
+    for path in _TOPOLOGY if given else ():
+        yield from ("--ro-bind-try", path, path)
     for outside, inside in box.readable():
         yield from ("--ro-bind", str(outside), str(inside))
     for outside, inside in box.writable():

@@ -68,12 +68,20 @@ def measure(folder: Path) -> tuple[int, int]:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     else:
-                        size += entry.stat(follow_symlinks=False).st_blocks * 512
+                        size += _bytes_of(entry)
         except FileNotFoundError:
             continue
         except OSError as error:
             raise SandboxError(f"the training hid a folder from its measurement ({error.strerror})") from None
     return size, count
+
+
+def _bytes_of(entry: os.DirEntry[str]) -> int:
+    """On disk; 0 for what has vanished since it was listed."""
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def measure_deleted(pids: Iterable[int]) -> int:

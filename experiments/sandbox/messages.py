@@ -13,7 +13,7 @@ from experiments.errors import SandboxError
 
 MOST_BYTES = 1_000_000
 """Of one message."""
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_ ./\-]{0,199}\Z")]
+Name = Annotated[str, Field(pattern=r"^\w[\w ./:\-]{0,199}\Z")]
 Number = Annotated[float, Field(allow_inf_nan=True)]
 Sentence = Annotated[str, Field(max_length=1000)]
 
@@ -41,7 +41,7 @@ class File(_Message):
     """A file that stands in the output folder now: the configuration, the evaluation's table, a picture."""
 
     kind: Literal["file"] = "file"
-    name: Annotated[str, Field(pattern=r"^(config\.json|evaluation\.json|pictures/[A-Za-z0-9_-]{1,60}\.png)\Z")]
+    name: Annotated[str, Field(pattern=r"^(config\.json|evaluation\.json|pictures/\w[\w .\-]{0,79}\.png)\Z")]
 
 
 class Verify(_Message):

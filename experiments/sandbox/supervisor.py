@@ -27,7 +27,7 @@ import psutil
 from pydantic import TypeAdapter
 
 from experiments.cluster import RankInfo
-from experiments.errors import ExperimentError, ForbiddenError, KilledError, SandboxError, StoppedError
+from experiments.errors import SAYS, ExperimentError, ForbiddenError, KilledError, SandboxError, StoppedError
 from experiments.run_spec import RunSpec
 from experiments.sandbox import bubblewrap, seccomp
 from experiments.sandbox.box import EXTRACT, ROOT, Box, variables_of
@@ -45,9 +45,10 @@ LAST_MOMENT = 1.0
 PATIENCE = 2.0
 """Seconds in which a training must take a message."""
 MEASURE_EVERY = 1.0
-GRACE = {"forbidden": 5.0, "failed": 5.0}
-"""Seconds from being told to stop until it is killed; who may write a checkpoint gets more."""
-LONG_GRACE = 60.0
+GRACE = {"forbidden": 3.0, "failed": 3.0}
+"""Seconds from being told to stop until it is killed; who may write a checkpoint gets what its cluster grants."""
+NOTICE = 5.0
+"""Seconds in which the notice that a peer was given reaches this rank too."""
 _WORDS: tuple[tuple[type[ExperimentError], Any], ...] = (
     (PreemptedError, "preempted"),
     (StoppedError, "stopped"),
@@ -58,13 +59,14 @@ _WORDS: tuple[tuple[type[ExperimentError], Any], ...] = (
 @dataclass(frozen=True)
 class Limits:
     """What a training may write to its output folder and its checkpoints together; say through the pipe, and print;
-    start; and write to its temporary folder and to shared memory, each."""
+    start; and write to its temporary folder and to shared memory, each. ``grace_s``: for its last checkpoint."""
 
     gigabytes: int = 100
     files: int = 20_000
     messages_mb: int = 512
     processes: int = 2000
     temporary_mb: int = 2048
+    grace_s: float = 60.0
 
 
 DEFAULT = Limits()
@@ -95,6 +97,8 @@ class Supervisor:
         """Train to the end; raises what ended it early."""
         if problem := bubblewrap.problem() or spread(self.info, os.environ):
             raise SandboxError(problem)
+        if self.stop.reason:
+            raise self.stop.reason
         self._ended: Ended | None = None
         self._told_at: float | None = None
         self._measured_at = 0.0
@@ -145,7 +149,7 @@ class Supervisor:
         output = self.spec.folder / "output"
         for folder in (output, self.spec.checkpoints):
             folder.mkdir(mode=0o750, exist_ok=True)
-        variables = variables_of(os.environ, self.libraries)
+        variables = variables_of(os.environ, self.info, self.libraries)
         return Box(
             extract=self.spec.dataset_dir,
             bundle=self.spec.bundle_folder,
@@ -164,14 +168,18 @@ class Supervisor:
     def _serve(self) -> None:
         while self._ended is None and self._channel.is_open:
             for line in self._channel.lines(LOOK_EVERY):
-                self._take(from_inside(line))
+                self._take(line)
             self._look()
 
-    def _take(self, message: FromInside) -> None:
+    def _take(self, line: bytes) -> None:
+        """One message; after the last one nothing is heard."""
+        if self._ended is not None:
+            return
+        message = from_inside(line)
         if isinstance(message, Ended):
             self._ended = message
-            return
-        self.handle(message, self._channel)
+        else:
+            self.handle(message, self._channel)
 
     def _look(self) -> None:
         """Tell it to stop where there is a reason, end it where it does not, and hold it to its limits."""
@@ -191,7 +199,7 @@ class Supervisor:
             self._told_at = now
             sys.stderr.write(f"the training is told to leave: {reason}\n")
             self._tell(Stop(how=word_of(reason), reason=shortened(str(reason))))
-        if now > self._told_at + GRACE.get(word_of(reason), LONG_GRACE):
+        if now > self._told_at + GRACE.get(word_of(reason), self.limits.grace_s):
             raise _own(reason) or SandboxError("the training wrote no checkpoint in the time that it was given")
 
     def _measure(self) -> None:
@@ -241,18 +249,28 @@ class Supervisor:
         os.close(first)
 
     def _judge(self) -> None:
-        """Raise what ended the training early: our own reason first, then what it says, then how its process ended."""
-        reason, ended = self.stop.reason, self._ended
+        """Raise what ended the training early: our own reason first, then how its process ended, last what it says."""
+        ended = self._ended
         if ended is None:
-            raise _own(reason) or _loss(self._process.returncode)
-        if ended.how == "preempted":
-            raise PreemptedError(ended.reason)
-        if reason is not None:
-            raise reason
-        if ended.how in ("stopped", "forbidden"):
-            raise (StoppedError if ended.how == "stopped" else ForbiddenError)(ended.reason)
+            raise _own(self.stop.reason) or _loss(self._process.returncode)
         if ended.how == "failed":
-            raise ExperimentError(ended.reason)
+            raise _own(self.stop.reason) or ExperimentError(f"{SAYS}{ended.reason}")
+        if ended.how == "done":
+            if own := _own(self.stop.reason):
+                raise own
+            return  # a notice that came when all was done changes nothing
+        raise self._awaited_reason(ended.how)
+
+    def _awaited_reason(self, how: str) -> ExperimentError:
+        """Our reason for what it says it was told: by us, or by a peer that was told first."""
+        until = time.monotonic() + (NOTICE if self.info.world_size > 1 else 0)
+        while self.stop.reason is None and time.monotonic() < until:
+            time.sleep(LOOK_EVERY)
+        if self.stop.reason is not None:
+            return self.stop.reason
+        if self.info.is_first or how == "preempted":
+            return SandboxError("the training left as if it had been told to, which nobody did")
+        return ForbiddenError("the first rank was told to leave")
 
 
 def spread(info: RankInfo, environ: Mapping[str, str]) -> str:

@@ -67,6 +67,7 @@ class Watched:
 
     channel: Channel
     stop: StopSignal = field(default_factory=StopSignal)
+    begin: queue.Queue[Begin | None] = field(default_factory=queue.Queue)
     _answers: queue.Queue[Verified] = field(default_factory=queue.Queue)
     _write: threading.Lock = field(default_factory=threading.Lock)
 
@@ -79,6 +80,9 @@ class Watched:
                     self.stop.reason = self.stop.reason or _REASONS[message.how](message.reason)
                 elif isinstance(message, Verified):
                     self._answers.put(message)
+                else:
+                    self.begin.put(message)
+        self.begin.put(None)
         self.stop.reason = ForbiddenError("nobody watches this training any more")
         self._answers.put(Verified(how="forbidden", reason=str(self.stop.reason)))
 
@@ -91,9 +95,8 @@ class Watched:
         self.say(Params(values={name: str(value) for name, value in values.items()}))
 
     def artifact(self, path: Path, _folder: str = "") -> None:
-        """A file, or a folder of files, that the attempt wrote."""
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            self.say(File(name=file.relative_to(OUTPUT).as_posix()))
+        """A file that the attempt wrote."""
+        self.say(File(name=path.relative_to(OUTPUT).as_posix()))
 
     def verify(self) -> None:
         """Ask the guard outside, and wait."""
@@ -112,19 +115,13 @@ class Watched:
 
 def run(channel: Channel) -> Ended:
     """Wait for what is to be done, and do it; how it ended."""
-    begin = _first(channel)
     watched = Watched(channel)
     threading.Thread(target=watched.read, daemon=True).start()
+    begin = watched.begin.get()
+    if begin is None:
+        raise SystemExit("nobody said what to train")
     spec = TypeAdapter(RunSpec).validate_python(begin.spec)
     return _end_of(lambda: _train(spec, RankInfo(**begin.rank), watched))
-
-
-def _first(channel: Channel) -> Begin:
-    for line in channel.lines(None):
-        message = from_outside(line)
-        if isinstance(message, Begin):
-            return message
-    raise SystemExit("nobody said what to train")
 
 
 def _train(spec: RunSpec, info: RankInfo, watched: Watched) -> None:

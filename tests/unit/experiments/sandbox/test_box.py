@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from experiments.cluster import RankInfo
 from experiments.sandbox.box import Box, environment, variables_of
 
 JOB = {
@@ -34,10 +35,12 @@ def test_variables_of_rank_threads_and_gpus_come_along_and_no_other() -> None:
 
 
 def test_libraries_of_the_cluster_are_read_and_looked_for() -> None:
-    inside = variables_of(JOB, [Path("/opt/rocm")])
+    inside = variables_of(JOB, RankInfo(3, 4, 1, 2), [Path("/opt/rocm")])
     box = Box(Path("/e"), Path("/b"), Path("/o"), Path("/c"), inside, libraries=(Path("/opt/rocm"),))
 
     assert inside["LD_LIBRARY_PATH"] == "/opt/rocm/lib"
+    ranks = [inside[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")]
+    assert ranks == ["3", "4", "1", "2"]
     assert (Path("/opt/rocm"), Path("/opt/rocm")) in list(box.readable())
 
 

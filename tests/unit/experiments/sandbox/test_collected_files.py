@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,23 @@ def test_what_lies_there_is_measured_on_disk_and_links_are_not_followed(folder: 
 
     assert 100_000 <= size < 200_000
     assert count == 3
+
+
+def test_what_comes_and_goes_hides_nothing_that_stays(folder: Path) -> None:
+    (folder / "much").write_bytes(b"x" * 1_000_000)
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for number in range(20):
+                (folder / f"{number}").touch()
+            for number in range(20):
+                (folder / f"{number}").unlink()
+
+    busy = threading.Thread(target=come_and_go)
+    busy.start()
+    try:
+        assert min(measure(folder)[0] for _look in range(200)) >= 1_000_000
+    finally:
+        stop.set()
+        busy.join()

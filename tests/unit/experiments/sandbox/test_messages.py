@@ -27,6 +27,7 @@ from experiments.sandbox.messages import (
 
 GOOD = [
     Metrics(values={"train/loss": 0.5, "validation/roc auc": float("nan")}, step=3),
+    Metrics(values={"group/région/Île-de-France/roc_auc": 1.0, "train/auc:macro": 0.5}, step=0),
     Params(values={"epochs": "3"}),
     File(name="pictures/roc.png"),
     Verify(),

@@ -7,13 +7,15 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from experiments.cluster import RankInfo
-from experiments.errors import ExperimentError, ForbiddenError, SandboxError
+from experiments.errors import SAYS, ExperimentError, ForbiddenError, SandboxError
 from experiments.run_spec import RunSpec
 from experiments.sandbox import supervisor
 from experiments.sandbox.box import OUTPUT
@@ -34,17 +36,19 @@ def say(**message): pipe.sendall(json.dumps(message).encode() + b"\\n")
 class Watch:
     """A run whose training is a few lines of Python, in place of the bundle's."""
 
-    def __init__(self, folder: Path, lines: str, **limits: int) -> None:
+    def __init__(self, folder: Path, lines: str, **limits: Any) -> None:
         for name in ("extract", "run/bundle"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         spec = RunSpec("E1-R1", folder / "run", "b", folder / "extract", "sqlite:///secret.db", "", "E1", "cam7")
         self.stop, self.taken = StopSignal(), list[FromInside]()
+        self.on_first: Callable[[], None] = lambda: None
         self.supervisor = Supervisor(
             spec, RankInfo(), self.stop, self.take, limits=Limits(**limits), program=("-c", START + lines)
         )
 
     def take(self, message: FromInside, _channel: Channel) -> None:
         self.taken.append(message)
+        self.on_first()
 
     def run(self) -> None:
         self.supervisor.run()
@@ -130,10 +134,14 @@ def test_who_leaves_no_room_on_the_disk_is_ended(tmp_path: Path, monkeypatch: py
     Watch(tmp_path, "time.sleep(60)").fails("less than a gigabyte free")
 
 
-def test_who_writes_no_checkpoint_in_time_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "LONG_GRACE", 0.5)
-    watch = Watch(tmp_path, "time.sleep(60)")
-    watch.stop.reason = PreemptedError("stopped by SIGTERM")
+def told(watch: Watch, reason: ExperimentError) -> None:
+    """Give the reason to stop once the training has begun."""
+    watch.on_first = lambda: setattr(watch.stop, "reason", reason)
+
+
+def test_who_writes_no_checkpoint_in_time_has_failed(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 'say(kind="verify"); time.sleep(60)', grace_s=0.5)
+    told(watch, PreemptedError("stopped by SIGTERM"))
 
     watch.fails("wrote no checkpoint in the time")
 
@@ -151,7 +159,7 @@ def test_who_starts_processes_without_end_is_ended(tmp_path: Path) -> None:
 def test_who_does_not_leave_when_told_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(supervisor.GRACE, "forbidden", 0.5)
     watch = Watch(tmp_path, 'signal.signal(15, signal.SIG_IGN)\nsay(kind="verify")\ntime.sleep(600)')
-    watch.stop.reason = ForbiddenError("the clearance has ended")
+    told(watch, ForbiddenError("the clearance has ended"))
 
     began = time.monotonic()
     watch.fails("the clearance has ended", ForbiddenError)
@@ -160,17 +168,58 @@ def test_who_does_not_leave_when_told_is_ended(tmp_path: Path, monkeypatch: pyte
 
 
 def test_who_says_done_after_the_right_has_ended_has_not_trained(tmp_path: Path) -> None:
-    watch = Watch(tmp_path, 'pipe.recv(100); say(kind="ended", how="done")')
-    watch.stop.reason = ForbiddenError("the clearance has ended")
+    watch = Watch(tmp_path, 'say(kind="verify"); pipe.recv(100); say(kind="ended", how="done")')
+    told(watch, ForbiddenError("the clearance has ended"))
 
     watch.fails("the clearance has ended", ForbiddenError)
 
 
 def test_who_writes_a_checkpoint_when_preempted_may_go_on(tmp_path: Path) -> None:
-    watch = Watch(tmp_path, 'pipe.recv(100); say(kind="ended", how="preempted", reason="stopped by SIGTERM")')
-    watch.stop.reason = PreemptedError("stopped by SIGTERM")
+    watch = Watch(tmp_path, 'say(kind="verify"); pipe.recv(100); say(kind="ended", how="preempted", reason="a poem")')
+    told(watch, PreemptedError("stopped by SIGTERM"))
 
-    watch.fails("stopped by SIGTERM", PreemptedError)
+    watch.fails("^stopped by SIGTERM$", PreemptedError)
+
+
+@pytest.mark.parametrize("how", ["preempted", "stopped", "forbidden"])
+def test_who_leaves_as_if_told_to_has_failed(tmp_path: Path, how: str) -> None:
+    """Else a training could have itself queued again without end, or end in words of its own."""
+    Watch(tmp_path, f'say(kind="ended", how="{how}", reason="a poem")').fails("which nobody did")
+
+
+def test_who_says_preempted_after_the_right_has_ended_has_lost_its_right(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 'say(kind="verify"); pipe.recv(100); say(kind="ended", how="preempted", reason="a poem")')
+    told(watch, ForbiddenError("the clearance has ended"))
+
+    watch.fails("^the clearance has ended$", ForbiddenError)
+
+
+def test_a_notice_that_comes_when_all_is_done_changes_nothing(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 'say(kind="verify"); pipe.recv(100); say(kind="ended", how="done")')
+    told(watch, PreemptedError("stopped by SIGTERM"))
+
+    watch.run()
+
+
+def test_a_training_whose_right_has_ended_does_not_begin(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 'say(kind="verify"); say(kind="ended", how="done")')
+    watch.stop.reason = ForbiddenError("the clearance has ended")
+
+    watch.fails("the clearance has ended", ForbiddenError)
+
+    assert watch.taken == []
+
+
+def test_what_it_says_of_its_failure_is_marked_as_its_own_words(tmp_path: Path) -> None:
+    Watch(tmp_path, 'say(kind="ended", how="failed", reason="a poem")').fails(f"^{SAYS}a poem$", ExperimentError)
+
+
+def test_after_its_last_word_nothing_is_heard(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 'say(kind="ended", how="done"); say(kind="metrics", values={"a": 1}, step=1)')
+
+    watch.run()
+
+    assert watch.taken == []
 
 
 @pytest.mark.parametrize(
