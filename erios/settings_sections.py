@@ -97,7 +97,7 @@ class SandboxSettings(BaseModel):
     processes: int = Field(2000, ge=1)
     """Processes that it may start, at a time."""
     messages_mb: int = Field(512, ge=1)
-    """MiB of figures and settings that it may log."""
+    """MiB of figures and settings that it may log, and as many of lines that it prints."""
     temporary_mb: int = Field(2048, ge=64)
     """MiB of its temporary folder, and as many of shared memory; both are in memory and end with it."""
 

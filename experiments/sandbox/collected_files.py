@@ -6,6 +6,7 @@ Owns the walk: the program inside may change a folder while it is read, so each 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -51,6 +52,18 @@ def _pieces(source: int, name: str, most_bytes: int) -> Iterator[bytes]:
         if read > most_bytes:
             raise SandboxError(f"{name} of the training is larger than {most_bytes} bytes")
         yield piece
+
+
+def empty(folder: Path) -> None:
+    """Take away what an earlier attempt left; SandboxError where it cannot be taken away."""
+    try:
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    except (OSError, RecursionError):
+        raise SandboxError(f"what an earlier attempt left in {folder} cannot be taken away: delete it") from None
 
 
 def measure(folder: Path) -> tuple[int, int]:

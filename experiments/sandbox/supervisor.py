@@ -32,7 +32,7 @@ from experiments.run_spec import RunSpec
 from experiments.sandbox import bubblewrap, seccomp
 from experiments.sandbox.box import EXTRACT, ROOT, Box, variables_of
 from experiments.sandbox.channel import Channel
-from experiments.sandbox.collected_files import measure, measure_deleted
+from experiments.sandbox.collected_files import empty, measure, measure_deleted
 from experiments.sandbox.machine_network import MachineNetwork
 from experiments.sandbox.messages import Begin, Ended, FromInside, Stop, from_inside, shortened
 from experiments.stop_signal import PreemptedError, StopSignal
@@ -101,7 +101,7 @@ class Supervisor:
             raise self.stop.reason
         self._ended: Ended | None = None
         self._told_at: float | None = None
-        self._measured_at = 0.0
+        self._measured_at, self._log_before = 0.0, size_of_log()
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours, PATIENCE)
         with MachineNetwork(self.spec.folder, shared=self.info.world_size > 1) as network:
@@ -149,6 +149,8 @@ class Supervisor:
         output = self.spec.folder / "output"
         for folder in (output, self.spec.checkpoints):
             folder.mkdir(mode=0o750, exist_ok=True)
+        if self.info.is_first:
+            empty(output)
         variables = variables_of(os.environ, self.info, self.libraries)
         return Box(
             extract=self.spec.dataset_dir,
@@ -219,11 +221,8 @@ class Supervisor:
                 raise SandboxError(f"the training {sentence}")
 
     def _said(self) -> int:
-        """Bytes of the log that the training prints to."""
-        with suppress(OSError):
-            status = os.fstat(2)
-            return status.st_size if S_ISREG(status.st_mode) else 0
-        return 0
+        """Bytes that the training printed to the log."""
+        return size_of_log() - self._log_before
 
     def _end(self) -> None:
         """Whatever happened, nothing of it lives after this; a training that said its last word gets a moment."""
@@ -290,6 +289,14 @@ def is_loopback(address: str) -> bool:
         return ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def size_of_log() -> int:
+    """Bytes of the file that this process and its training print to; 0 if it is none."""
+    with suppress(OSError):
+        status = os.fstat(2)
+        return status.st_size if S_ISREG(status.st_mode) else 0
+    return 0
 
 
 def below(pid: int) -> list[int]:

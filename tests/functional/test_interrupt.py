@@ -18,7 +18,7 @@ from etl.warehouse.release import latest
 
 pytestmark = pytest.mark.slow
 LOAD = (sys.executable, "-m", "erios", "etl", "load")
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 def _is_starting(home: Path) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from erios.checkout import PROJECT
 from erios.settings import Settings
-from experiments.sandbox.box import OUTPUT
+from experiments.sandbox.box import ROOT
 from tests.made_once import made_once
 from tests.portal.conftest import close_database, point_to
 from tests.training.hospital import make_hospital
@@ -22,6 +22,7 @@ from tests.training.hospital import make_hospital
 if TYPE_CHECKING:
     from erios.studies.models import Run
 
+INSIDE = ROOT / "checkpoints"
 PATIENTS = 1500
 """So many that a test part has some twenty returns: with four of them any figure of a model is chance."""
 
@@ -52,7 +53,7 @@ def home(hospital: Path, erios_home: Path, monkeypatch: pytest.MonkeyPatch) -> I
 class Gate:
     """Holds the training that has it among its handlers after chosen iterations, until it is opened.
 
-    It stands in the output folder of the run that began last, which both sides of the sandbox see.
+    It stands in the folder of checkpoints of the run that began last, which both sides of the sandbox see.
     """
 
     closed: set[int] = field(default_factory=set)
@@ -64,7 +65,7 @@ class Gate:
 
     def place(self, run: Path) -> None:
         """Put it into a run's way, before the run is queued."""
-        self.folder = run / "output" / "gate"
+        self.folder = run / "checkpoints" / "gate"
         self.folder.mkdir(parents=True)
         for iteration in self.closed:
             (self.folder / f"closed-{iteration}").touch()
@@ -84,9 +85,9 @@ class Gate:
         return next(pid for pid in trainers if inner_number(pid) == inner)
 
 
-def trainers_of(output: Path) -> list[int]:
-    """The trainings inside a sandbox whose output folder this is."""
-    return [pid for pid in running("experiments.sandbox.trainer") if sees(pid, output)]
+def trainers_of(checkpoints: Path) -> list[int]:
+    """The trainings inside a sandbox whose folder of checkpoints this is."""
+    return [pid for pid in running("experiments.sandbox.trainer") if sees(pid, checkpoints)]
 
 
 def running(module: str) -> list[int]:
@@ -102,9 +103,9 @@ def command_of(pid: int) -> list[str]:
         return []
 
 
-def sees(pid: int, output: Path) -> bool:
+def sees(pid: int, checkpoints: Path) -> bool:
     try:
-        return Path(f"/proc/{pid}/root{OUTPUT}").samefile(output)
+        return Path(f"/proc/{pid}/root{INSIDE}").samefile(checkpoints)
     except OSError:
         return False
 
@@ -156,7 +157,7 @@ def gated(folder: Path, **settings: Any) -> str:
     shutil.copy(PROJECT / "tests" / "training" / "gate.py", folder / "scripts" / "gate.py")
     path = folder / "configs" / "train.json"
     config = json.loads(path.read_text(encoding="utf-8")) | settings
-    keeper = {"_target_": "scripts.gate.GateKeeper", "folder": str(OUTPUT / "gate")}
+    keeper = {"_target_": "scripts.gate.GateKeeper", "folder": str(INSIDE / "gate")}
     config["train"]["handlers"].append(keeper)
     path.write_text(json.dumps(config), encoding="utf-8")
     return str(folder)

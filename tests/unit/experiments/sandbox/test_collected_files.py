@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import SandboxError
-from experiments.sandbox.collected_files import measure, take
+from experiments.sandbox.collected_files import empty, measure, take
 
 
 @pytest.fixture
@@ -68,6 +68,17 @@ def test_an_endless_hole_is_too_large(folder: Path, tmp_path: Path) -> None:
 
     with pytest.raises(SandboxError, match="larger than"):
         take(folder, "model.pt2", tmp_path / "kept", 2**20)
+
+
+def test_what_an_earlier_attempt_left_goes_and_links_are_not_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "b" / "c").write_text("x")
+    (folder / "out").symlink_to(tmp_path / "secrets")
+
+    empty(folder)
+
+    assert list(folder.iterdir()) == []
+    assert (tmp_path / "secrets" / "roc.png").read_text() == "secret"
 
 
 def test_what_lies_there_is_measured_on_disk_and_links_are_not_followed(folder: Path, tmp_path: Path) -> None:
