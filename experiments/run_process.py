@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ from experiments.recorder_client import Recording
 from experiments.run_spec import RunSpec
 from experiments.sandbox.channel import Channel
 from experiments.sandbox.collected_files import take
+from experiments.sandbox.evaluation_table import check_table
 from experiments.sandbox.messages import File, FromInside, Metrics, Model, Params, Trained, Verified, Verify, shortened
 from experiments.sandbox.supervisor import DEFAULT, Limits, Supervisor, word_of
 from experiments.stop_signal import Guard, PreemptedError, StopSignal
@@ -135,13 +136,15 @@ class _Process:
     _meter: Any = None
     _files: int = 0
     _is_trained: bool = False
+    _has_model: bool = False
+    _params: set[str] = field(default_factory=lambda: {"processes", "seed"})
     _verified_until: float = 0.0
 
     def train(self) -> None:
         """Have the bundle trained to its end; the first rank then keeps what it made."""
+        threading.Thread(target=self.stop.poll, args=(self.guard,), daemon=True).start()
         if self.info.is_first:
             self.guard.verify()
-            threading.Thread(target=self.stop.poll, args=(self.guard,), daemon=True).start()
             self._log_beginning()
         with self._measuring:
             self._meter = self._measuring.enter_context(self._open_meter())
@@ -176,7 +179,7 @@ class _Process:
             _refuse(message.values, _OWN_FIGURES)
             self.recording.event_log.metrics(message.values, message.step)
         elif isinstance(message, Params):
-            self.recording.event_log.params(message.values)
+            self._log_params(message.values, self.recording)
         elif isinstance(message, File):
             self._keep_file(message.name, self.recording)
         elif isinstance(message, Verify):
@@ -187,8 +190,17 @@ class _Process:
         elif isinstance(message, Model):
             self._keep_model(message, self.recording)
 
+    def _log_params(self, values: Mapping[str, str], recording: Recording) -> None:
+        """Settings are logged once: MLflow refuses another value, and this process has logged some itself."""
+        new = {name: shortened(value) for name, value in values.items() if name not in self._params}
+        self._params |= new.keys()
+        recording.event_log.params(new)
+
     def _verified(self) -> Verified:
         """The guard's answer; a good one holds for a moment, so that a training cannot ask the database to death."""
+        if reason := self.stop.reason:
+            how: Any = "stopped" if word_of(reason) == "stopped" else "forbidden"
+            return Verified(how=how, reason=shortened(str(reason)))
         if time.monotonic() < self._verified_until:
             return Verified()
         try:
@@ -205,6 +217,8 @@ class _Process:
             raise SandboxError(f"the training handed out more than {_MOST_FILES} files")
         target = recording.folder / name
         take(self.spec.folder / "output", name, target, _MOST_FILE_BYTES)
+        if name == "evaluation.json":
+            check_table(target)
         recording.event_log.artifact(target, "pictures" if "/" in name else "")
 
     def _log_end(self, weights: str, recording: Recording) -> None:
@@ -222,6 +236,9 @@ class _Process:
         """The right is checked once more: a model is what leaves the training."""
         from experiments.exported_model import ANSWER, EXAMPLE, GRAPH, keep_model  # MLflow and its flavours
 
+        if self._has_model or not self._is_trained:
+            raise SandboxError("the training broke the protocol (a model is handed out once, after the training)")
+        self._has_model = True
         self.guard.verify()
         folder = recording.folder / "exported"
         for name, most in ((GRAPH, _MOST_MODEL_BYTES), (EXAMPLE, _MOST_FILE_BYTES), (ANSWER, _MOST_FILE_BYTES)):

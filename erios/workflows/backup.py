@@ -182,15 +182,30 @@ def _contents(zone: str, draft: Path, settings: Settings) -> Iterator[tuple[Path
     if zone == "governance" and settings.database:
         with _dumped(settings, draft) as dump:
             yield dump, _DUMP
-    for path in sorted(root.rglob("*")):
+    for path in _files(root):
         inner = path.relative_to(root).as_posix()
-        if path.name.endswith(_WAITING) or not (path.is_file() or path.is_dir()):
-            continue
         if _is_database(path):
             with _still(path, draft) as copy:
                 yield copy, inner
         else:
             yield path, inner
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Folders and plain files; no link is followed or kept, and nothing of what trainings wrote by themselves."""
+    for folder, names, files in os.walk(root, onerror=_raise):
+        names[:] = sorted(name for name in names if not _is_output(Path(folder, name)))
+        for path in sorted(Path(folder, name) for name in (*names, *files)):
+            if not path.name.endswith(_WAITING) and not path.is_symlink() and (path.is_file() or path.is_dir()):
+                yield path
+
+
+def _is_output(folder: Path) -> bool:
+    return folder.name == "output" and folder.parent.parent.name == "runs"
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _is_database(path: Path) -> bool:
@@ -204,7 +219,8 @@ def _is_database(path: Path) -> bool:
 def _still(path: Path, draft: Path) -> Iterator[Path]:
     """A copy of a SQLite database as it is at one instant, while others write to it."""
     copy = draft / ".copy.db"
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as live, closing(sqlite3.connect(copy)) as still:
+    source = f"{path.as_uri()}?mode=ro"
+    with closing(sqlite3.connect(source, uri=True)) as live, closing(sqlite3.connect(copy)) as still:
         live.backup(still)
     copy.chmod(path.stat().st_mode & 0o777)
     yield copy

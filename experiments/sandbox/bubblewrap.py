@@ -28,8 +28,13 @@ _KERNEL = ("/proc/sys", "/proc/sysrq-trigger")
 """What the kernel's settings let their owner write: laid over the new ``/proc``, to be read alone."""
 _PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 _APART = ("--new-session", "--die-with-parent", "--hostname", "sandbox")
-_DETACHED = 'trap "" TERM USR1 INT; exec "$@"'
-"""The scheduler's signals are for the process outside, which says through the pipe what they mean."""
+_DETACHED = """trap "" TERM USR1 INT
+ulimit -c 0; ulimit -n 8192 2>/dev/null
+echo 1000 2>/dev/null >/proc/self/oom_score_adj
+exec "$@"
+"""
+"""The scheduler's signals are for the process outside, which says through the pipe what they mean. No memory of a
+training is written to a file, and where memory is short it goes first."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,8 @@ def _namespaces(*, own_network: bool = True) -> list[str]:
 
 def _mounts(box: Box) -> Iterator[str]:
     size = str(box.temporary_mb * 2**20)
-    yield from ("--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm")
+    yield from ("--proc", "/proc", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1")  # the first process is the wall's
+    yield from ("--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm")
     yield from ("--size", size, "--tmpfs", "/tmp")
     for path in (*_SYSTEM, *_PROCESSORS, *_KERNEL):
         yield from ("--ro-bind-try", path, path)
@@ -98,6 +104,7 @@ def _mounts(box: Box) -> Iterator[str]:
         yield from ("--ro-bind", str(outside), str(inside))
     for outside, inside in box.writable():
         yield from ("--bind", str(outside), str(inside))
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/")  # else both are as large as half of the memory
 
 
 def open_network() -> tuple[Network, subprocess.Popen[bytes]]:

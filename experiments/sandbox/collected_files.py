@@ -35,7 +35,8 @@ def _opened(folder: Path, name: str) -> Iterator[int]:
         for parent in parents:
             held.append(os.open(parent, _FOLDER, dir_fd=held[-1]))
         held.append(os.open(last, _FILE, dir_fd=held[-1]))
-        if not stat.S_ISREG(os.fstat(held[-1]).st_mode):
+        status = os.fstat(held[-1])
+        if not stat.S_ISREG(status.st_mode) or status.st_size > 2 * (status.st_blocks * 512 + _PIECE):
             raise SandboxError(f"{name} of the training is no plain file")
         yield held[-1]
     except OSError as error:
@@ -66,33 +67,33 @@ def empty(folder: Path) -> None:
         raise SandboxError(f"what an earlier attempt left in {folder} cannot be taken away: delete it") from None
 
 
-def measure(folder: Path) -> tuple[int, int]:
+def measure(folder: Path, most_files: int = 10**9) -> tuple[int, int]:
     """Bytes on disk and entries under a folder, links not followed; what vanishes meanwhile counts for nothing.
 
-    SandboxError for a folder that cannot be looked into: something could be hidden in it.
+    It ends early beyond ``most_files`` entries. SandboxError for a folder that cannot be looked into, or lies too deep:
+    something could be hidden in it.
     """
     size = count = 0
-    waiting = [str(folder)]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    else:
-                        size += _bytes_of(entry)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise SandboxError(f"the training hid a folder from its measurement ({error.strerror})") from None
+    try:
+        for _path, folders, names, descriptor in os.fwalk(folder, onerror=_hidden, follow_symlinks=False):
+            count += len(folders) + len(names)
+            size += sum(_bytes_of(name, descriptor) for name in names)
+            if count > most_files:
+                break
+    except RecursionError:
+        raise SandboxError("the training hid a folder from its measurement (too deep)") from None
     return size, count
 
 
-def _bytes_of(entry: os.DirEntry[str]) -> int:
+def _hidden(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise SandboxError(f"the training hid a folder from its measurement ({error.strerror})") from None
+
+
+def _bytes_of(name: str, folder: int) -> int:
     """On disk; 0 for what has vanished since it was listed."""
     try:
-        return entry.stat(follow_symlinks=False).st_blocks * 512
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_blocks * 512
     except FileNotFoundError:
         return 0
 

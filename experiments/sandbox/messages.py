@@ -5,15 +5,25 @@ Owns the forms and their limits. Every message is one line of JSON; what is not 
 
 from __future__ import annotations
 
+import posixpath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from experiments.errors import SandboxError
 
 MOST_BYTES = 1_000_000
 """Of one message."""
-Name = Annotated[str, Field(pattern=r"^\w[\w ./:\-]{0,199}\Z")]
+
+
+def _is_normal(name: str) -> str:
+    """ValueError for what MLflow takes for a path that leads elsewhere."""
+    if posixpath.normpath(name) != name:
+        raise ValueError("not in normal form")
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^\w[\w ./:\-]{0,199}\Z"), AfterValidator(_is_normal)]
 Number = Annotated[float, Field(allow_inf_nan=True)]
 Sentence = Annotated[str, Field(max_length=1000)]
 

@@ -53,18 +53,38 @@ _REFUSED = {
     "reboot": (169, 142),
     "acct": (163, 89),
     "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
+    "syslog": (103, 116),
 }
-_CLONE, _CLONE3, _SOCKET, _IOCTL = (56, 220), (435, 435), (41, 198), (16, 29)
+_ABSENT = {"clone3": (435, 435), "openat2": (437, 437), "fchmodat2": (452, 452)}
+"""Their arguments lie in memory, or are judged elsewhere: the C library then takes an older call."""
+_CLONE, _SOCKET = (56, 220), (41, 198)
+_VALUES = (
+    # the call's numbers, and values that its second argument may not have
+    ((16, 29), (0x5412,)),  # ioctl TIOCSTI: types into a terminal
+    ((72, 25), (1024, 1026)),  # fcntl F_SETLEASE, F_NOTIFY: makes others wait who open the file
+)
+_MODES = (
+    # the call's numbers (None: not on this processor), and which argument is a mode: no file may become setuid
+    ((90, None), 1),  # chmod
+    ((91, 52), 1),  # fchmod
+    ((268, 53), 2),  # fchmodat
+    ((133, None), 1),  # mknod
+    ((259, 33), 2),  # mknodat
+    ((85, None), 1),  # creat
+    ((2, None), 2),  # open
+    ((257, 56), 3),  # openat
+)
+_SET_ID = 0o6000
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _FAMILIES = (1, 2, 10, 16)
 """AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: all belong to the network namespace. AF_VSOCK, for one, does not."""
 _NEW_NAMESPACES = 0x7E020080
 """CLONE_NEWUSER, NEWNS, NEWPID, NEWNET, NEWIPC, NEWUTS, NEWCGROUP, NEWTIME."""
-_TIOCSTI = 0x5412
 _LOAD, _EQUAL, _AT_LEAST, _AND_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
-_NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24
-"""Offsets in ``seccomp_data``: the call's number, the machine, and the low halves of two arguments."""
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
+"""Offsets in ``seccomp_data``: the call's number, the machine, the low halves of the arguments (eight bytes each)."""
 
 
 def is_known(machine: str = "") -> bool:
@@ -88,10 +108,15 @@ def _steps(column: int, architecture: int) -> Iterator[tuple[int, int, int, int]
         yield _RETURN, 0, 0, _KILL
     for numbers in _REFUSED.values():
         yield from _refuse(numbers[column], errno.EPERM)
-    yield from _refuse(_CLONE3[column], errno.ENOSYS)  # its flags lie in memory: the C library then takes clone
-    yield from _unless_flags(_CLONE[column])
+    for numbers in _ABSENT.values():
+        yield from _refuse(numbers[column], errno.ENOSYS)
+    yield from _unless_bits(_CLONE[column], 0, _NEW_NAMESPACES)
     yield from _only_families(_SOCKET[column])
-    yield from _unless_second(_IOCTL[column])
+    for numbers, values in _VALUES:
+        yield from _unless_values(numbers[column], values)
+    for modes, argument in _MODES:
+        if (number := modes[column]) is not None:
+            yield from _unless_bits(number, argument, _SET_ID)
     yield _RETURN, 0, 0, _ALLOW
 
 
@@ -100,25 +125,33 @@ def _refuse(number: int, error: int) -> Iterator[tuple[int, int, int, int]]:
     yield _RETURN, 0, 0, _ERROR | error
 
 
-def _unless_flags(number: int) -> Iterator[tuple[int, int, int, int]]:
+def _argument(index: int) -> tuple[int, int, int, int]:
+    return _LOAD, 0, 0, _ARGUMENTS + 8 * index
+
+
+def _unless_bits(number: int, argument: int, bits: int) -> Iterator[tuple[int, int, int, int]]:
+    """Allow the call, but not with any of these bits in an argument."""
     yield _EQUAL, 0, 4, number
-    yield _LOAD, 0, 0, _FIRST
-    yield _AND_SET, 0, 1, _NEW_NAMESPACES
+    yield _argument(argument)
+    yield _AND_SET, 0, 1, bits
     yield _RETURN, 0, 0, _ERROR | errno.EPERM
     yield _RETURN, 0, 0, _ALLOW
 
 
 def _only_families(number: int) -> Iterator[tuple[int, int, int, int]]:
     yield _EQUAL, 0, 3 + len(_FAMILIES), number
-    yield _LOAD, 0, 0, _FIRST
+    yield _argument(0)
     for index, family in enumerate(_FAMILIES):
         yield _EQUAL, len(_FAMILIES) - index, 0, family
     yield _RETURN, 0, 0, _ERROR | errno.EAFNOSUPPORT
     yield _RETURN, 0, 0, _ALLOW
 
 
-def _unless_second(number: int) -> Iterator[tuple[int, int, int, int]]:
-    yield _EQUAL, 0, 3, number
-    yield _LOAD, 0, 0, _SECOND
-    yield _EQUAL, 0, 1, _TIOCSTI
+def _unless_values(number: int, values: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:
+    """Allow the call, but not with any of these values as its second argument."""
+    yield _EQUAL, 0, 3 + len(values), number
+    yield _argument(1)
+    for index, value in enumerate(values):
+        yield _EQUAL, len(values) - index, 0, value
+    yield _RETURN, 0, 0, _ALLOW
     yield _RETURN, 0, 0, _ERROR | errno.EPERM

@@ -11,8 +11,8 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from shutil import disk_usage
-from stat import S_ISREG
 from typing import Any
 
 import psutil
@@ -40,6 +39,8 @@ from experiments.stop_signal import PreemptedError, StopSignal
 SPARE = 2**30
 """Bytes that a training must leave free on the disk."""
 LOOK_EVERY = 0.2
+MARGIN = 1.0
+"""Seconds after its time in which a training is ended in good order, before it is simply killed."""
 LAST_MOMENT = 1.0
 """Seconds in which the kernel takes down the training's namespace."""
 PATIENCE = 2.0
@@ -101,7 +102,8 @@ class Supervisor:
             raise self.stop.reason
         self._ended: Ended | None = None
         self._told_at: float | None = None
-        self._measured_at, self._log_before = 0.0, size_of_log()
+        self._measured_at, self._printed = 0.0, 0
+        self._over = threading.Event()
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours, PATIENCE)
         with MachineNetwork(self.spec.folder, shared=self.info.world_size > 1) as network:
@@ -125,11 +127,39 @@ class Supervisor:
                 pass_fds=[theirs.fileno(), rules.fileno(), write],
                 env=dict(box.variables),
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
             os.close(write)
+        self._printing = threading.Thread(target=self._print, daemon=True)
+        self._printing.start()
         self._first = self._hold(bubblewrap.first_process(read))
+        threading.Thread(target=self._enforce, args=(os.dup(self._first),), daemon=True).start()
         self._tell(Begin(spec=self._inner_spec(), rank=asdict(self.info)))
+
+    def _print(self) -> None:
+        """What the training prints goes to the rank's log, up to its limit; the log itself is not in its hands."""
+        most, output = self.limits.messages_mb * 2**20, self._process.stdout
+        while output and (piece := os.read(output.fileno(), 2**16)):
+            if self._printed <= most:
+                with suppress(OSError):
+                    os.write(2, piece)
+            self._printed += len(piece)
+        if output:
+            output.close()
+
+    def _enforce(self, first: int) -> None:
+        """End a training that was told to leave and does not, whatever else this process is busy with."""
+        told_at = None
+        while not self._over.wait(LOOK_EVERY):
+            if (reason := self.stop.reason) is None:
+                continue
+            told_at = told_at or time.monotonic()
+            if time.monotonic() > told_at + GRACE.get(word_of(reason), self.limits.grace_s) + MARGIN:
+                signal.pidfd_send_signal(first, signal.SIGKILL)
+                break
+        os.close(first)
 
     @staticmethod
     def _hold(pid: int) -> int:
@@ -171,6 +201,7 @@ class Supervisor:
         while self._ended is None and self._channel.is_open:
             for line in self._channel.lines(LOOK_EVERY):
                 self._take(line)
+                self._look()
             self._look()
 
     def _take(self, line: bytes) -> None:
@@ -199,7 +230,8 @@ class Supervisor:
         """Tell it to stop, once; raise when its time is over."""
         if self._told_at is None:
             self._told_at = now
-            sys.stderr.write(f"the training is told to leave: {reason}\n")
+            with suppress(OSError):
+                os.write(2, f"the training is told to leave: {reason}\n".encode())
             self._tell(Stop(how=word_of(reason), reason=shortened(str(reason))))
         if now > self._told_at + GRACE.get(word_of(reason), self.limits.grace_s):
             raise _own(reason) or SandboxError("the training wrote no checkpoint in the time that it was given")
@@ -207,22 +239,18 @@ class Supervisor:
     def _measure(self) -> None:
         """SandboxError where the training is beyond a limit."""
         limits, folders = self.limits, (self.spec.folder / "output", self.spec.checkpoints)
-        sizes, counts = zip(*map(measure, folders), strict=True)
+        sizes, counts = zip(*(measure(folder, limits.files) for folder in folders), strict=True)
         started = below(self._process.pid)
         written = sum(sizes) + measure_deleted(started)
         for is_over, sentence in (
             (written > limits.gigabytes * 2**30, f"wrote more than {limits.gigabytes} GiB"),
             (sum(counts) > limits.files, f"wrote more than {limits.files} files"),
             (len(started) > limits.processes, f"started more than {limits.processes} processes"),
-            (self._said() > limits.messages_mb * 2**20, f"printed more than {limits.messages_mb} MiB"),
+            (self._printed > limits.messages_mb * 2**20, f"printed more than {limits.messages_mb} MiB"),
             (disk_usage(folders[0]).free < SPARE, "left less than a gigabyte free on the disk of the studies"),
         ):
             if is_over:
                 raise SandboxError(f"the training {sentence}")
-
-    def _said(self) -> int:
-        """Bytes that the training printed to the log."""
-        return size_of_log() - self._log_before
 
     def _end(self) -> None:
         """Whatever happened, nothing of it lives after this; a training that said its last word gets a moment."""
@@ -230,18 +258,20 @@ class Supervisor:
         if process is None:
             return
         try:
-            process.wait(10 if self._ended else 0.5 if not self._channel.is_open else 0)
+            process.wait(2 if self._ended else 0.5 if not self._channel.is_open else 0)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         self._channel.close()
         self._end_first()
+        self._printing.join(LAST_MOMENT)
 
     def _end_first(self) -> None:
         """The first process of the namespace ends after all others in it: with it, nothing of the training is left."""
         first = getattr(self, "_first", None)
         if first is None:
             return
+        self._over.set()
         if not select.select([first], [], [], LAST_MOMENT)[0]:
             signal.pidfd_send_signal(first, signal.SIGKILL)
             select.select([first], [], [])
@@ -253,7 +283,7 @@ class Supervisor:
         if ended is None:
             raise _own(self.stop.reason) or _loss(self._process.returncode)
         if ended.how == "failed":
-            raise _own(self.stop.reason) or ExperimentError(f"{SAYS}{ended.reason}")
+            raise _own(self.stop.reason) or ExperimentError(f"{SAYS}{shortened(ended.reason)}")
         if ended.how == "done":
             if own := _own(self.stop.reason):
                 raise own
@@ -289,14 +319,6 @@ def is_loopback(address: str) -> bool:
         return ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def size_of_log() -> int:
-    """Bytes of the file that this process and its training print to; 0 if it is none."""
-    with suppress(OSError):
-        status = os.fstat(2)
-        return status.st_size if S_ISREG(status.st_mode) else 0
-    return 0
 
 
 def below(pid: int) -> list[int]:

@@ -20,6 +20,7 @@ def machine(tmp_path: Path) -> Path:
         (tmp_path / name).symlink_to(found)
     give(tmp_path, "python3.11", f'exec {sys.executable} "$@"')
     give(tmp_path, "id", "echo 1000")
+    give(tmp_path, "bwrap", "exit 0")
     return tmp_path
 
 
@@ -73,6 +74,16 @@ def test_no_python_and_no_java_are_named_together(machine):
 
     assert done.returncode == 1
     assert done.stderr.startswith("This machine lacks python3.11 python3.11-venv openjdk-17-jre-headless: ask")
+
+
+def test_without_bubblewrap_no_training_could_run(machine):
+    give(machine, "java", java("17.0.15"))
+    (machine / "bwrap").unlink()
+
+    done = check(machine)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("This machine lacks bubblewrap: ask its administrator")
 
 
 def test_root_installs_what_is_missing(machine):

@@ -22,8 +22,9 @@ from erios.workflows.catalogue import table_profile
 from tests.portal.conftest import seal_everything
 from tests.portal.stories import at, who
 
-ADULTS: Any = {"age": {"min": 40, "at": "2026-01-01"}}
-NEARLY: Any = {"age": {"min": 41, "at": "2026-01-01"}}
+# Of 150 patients 93 and some three fewer: near each other, and far from all patients whatever the key draws.
+ADULTS: Any = {"age": {"min": 50, "at": "2026-01-01"}}
+NEARLY: Any = {"age": {"min": 51, "at": "2026-01-01"}}
 
 
 def _ask(study: Study, by: User, criteria: Any) -> Feasibility:

@@ -110,6 +110,37 @@ def trace_anybody(_to: Targets) -> Any:
     return _LIBC.ptrace(_PTRACE_TRACEME, 0, 0, 0) == 0
 
 
+def change_first_process(_to: Targets) -> Any:
+    """The first process of a sandbox takes it down when its maker is gone."""
+    with Path("/proc/1/mem").open("r+b"):
+        return Path("/proc/1/environ").read_bytes()
+
+
+def write_beside_the_folders(to: Targets) -> Any:
+    """Each such place is in memory that no limit counts."""
+    places = [Path(place) / "planted" for place in (to["beside"], "/x" if to["beside"] == "/" else to["beside"])]
+    return [place.write_text("here") for place in places]
+
+
+def make_setuid_program(to: Targets) -> Any:
+    program = Path(to["output"]) / "program"
+    program.touch()
+    program.chmod(0o4755)
+    return program.stat().st_mode & 0o4000
+
+
+def make_setuid_program_at_once(to: Targets) -> Any:
+    descriptor = os.open(Path(to["output"]) / "at_once", os.O_CREAT | os.O_WRONLY, 0o4755)
+    return os.fstat(descriptor).st_mode & 0o4000
+
+
+def hold_the_extract(to: Targets) -> Any:
+    import fcntl
+
+    descriptor = os.open(Path(to["extract"]) / "data", os.O_RDONLY)
+    return fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK) == 0
+
+
 def read_memory_of_supervisor(to: Targets) -> Any:
     address = int(Path(f"/proc/{to['pid']}/maps").read_text().split("-")[0], 16)
     piece = ctypes.create_string_buffer(4)

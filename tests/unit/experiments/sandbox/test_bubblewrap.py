@@ -54,6 +54,7 @@ NOT_EVERYWHERE = {
     "open_kernel_crypto_socket",
     "open_machine_socket",
     "through_root_of_first_process",
+    "change_first_process",
     "read_disk",
     "read_kernel_log",
     "use_io_rings",
@@ -146,6 +147,7 @@ def prey(tmp_path: Path) -> Iterator[Prey]:
         **{name: str(folder) for name, folder in folders.items()},
         "packages": str(tmp_path),
         "product": str(tmp_path),
+        "beside": str(tmp_path),
     }
     box = Box(
         folders["extract"],
@@ -183,7 +185,7 @@ def without_wall(prey: Prey, folder: Path) -> dict[str, Any]:
 
 
 def behind_wall(prey: Prey, folder: Path) -> dict[str, Any]:
-    inside = {"extract": "/work/extract", "bundle": "/work/bundle", "output": "/work/output"}
+    inside = {"extract": "/work/extract", "bundle": "/work/bundle", "output": "/work/output", "beside": "/"}
     product = Path(experiments.__file__).parent
     prey.write(prey.box.output, **inside, packages=pytest.__path__[0], product=str(product))
     with tempfile.TemporaryFile() as rules:

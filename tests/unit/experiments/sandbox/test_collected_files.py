@@ -62,12 +62,12 @@ def test_too_large_a_file_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "kept").glob("*")) == []
 
 
-def test_an_endless_hole_is_too_large(folder: Path, tmp_path: Path) -> None:
+def test_an_endless_hole_is_no_file_to_copy(folder: Path, tmp_path: Path) -> None:
     with (folder / "model.pt2").open("wb") as file:
         file.truncate(10**12)
 
-    with pytest.raises(SandboxError, match="larger than"):
-        take(folder, "model.pt2", tmp_path / "kept", 2**20)
+    with pytest.raises(SandboxError, match="no plain file"):
+        take(folder, "model.pt2", tmp_path / "kept", 2**50)
 
 
 def test_what_an_earlier_attempt_left_goes_and_links_are_not_followed(folder: Path, tmp_path: Path) -> None:

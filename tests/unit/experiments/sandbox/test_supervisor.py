@@ -20,7 +20,7 @@ from experiments.run_spec import RunSpec
 from experiments.sandbox import supervisor
 from experiments.sandbox.box import OUTPUT
 from experiments.sandbox.channel import Channel
-from experiments.sandbox.messages import FromInside, Metrics
+from experiments.sandbox.messages import FromInside, Metrics, Params
 from experiments.sandbox.supervisor import Limits, Supervisor
 from experiments.stop_signal import PreemptedError, StopSignal
 from tests.slurm import wait_for
@@ -41,7 +41,7 @@ class Watch:
             (folder / name).mkdir(parents=True, exist_ok=True)
         spec = RunSpec("E1-R1", folder / "run", "b", folder / "extract", "sqlite:///secret.db", "", "E1", "cam7")
         self.stop, self.taken = StopSignal(), list[FromInside]()
-        self.on_first: Callable[[], None] = lambda: None
+        self.on_first: Callable[[], object] = lambda: None
         self.supervisor = Supervisor(
             spec, RankInfo(), self.stop, self.take, limits=Limits(**limits), program=("-c", START + lines)
         )
@@ -118,14 +118,71 @@ def test_what_is_hidden_is_found(tmp_path: Path, lines: str, sentence: str) -> N
 
 
 def test_who_prints_without_end_is_ended(tmp_path: Path) -> None:
-    kept, log = os.dup(2), os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 2)
-    try:
-        Watch(tmp_path, 'while True: os.write(2, b"x" * 2**16)', messages_mb=1).fails("printed more than 1 MiB")
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(log)
+    Watch(tmp_path, 'while True: os.write(2, b"x" * 2**16)', messages_mb=1).fails("printed more than 1 MiB")
+
+
+def test_the_log_is_not_in_its_hands(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It prints to a pipe: what stands in the log stays, and nothing of it is read."""
+    lines = """
+os.write(2, b"printed\\n")
+for number in (1, 2):
+    try: os.ftruncate(number, 0)
+    except OSError: pass
+    try: print("read", os.read(os.open(f"/proc/self/fd/{number}", os.O_RDWR | os.O_NONBLOCK), 100))
+    except OSError: pass
+say(kind="ended", how="done")
+"""
+    Watch(tmp_path, lines).run()
+
+    assert "printed" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'for n in range(20000): pipe.sendall(b\'{"kind": "verify"}\\n\')\ntime.sleep(600)',
+        """
+os.chdir("/work/output")
+for n in range(300): os.makedirs(f"p/{n}"); os.makedirs("q", exist_ok=True); os.symlink("/usr", f"q/{n}")
+import ctypes; swap = ctypes.CDLL(None).renameat2; say(kind="verify")
+while True: swap(-100, b"p", -100, b"q", 2)
+""",
+        """
+import ctypes, fcntl
+lease = os.open("/work/extract/data", os.O_RDONLY); say(kind="verify")
+try: fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK); say(kind="params", values={"lease": "taken"})
+except OSError: pass
+time.sleep(600)
+""",
+    ],
+    ids=["questions without end", "folders that turn into links", "a lease on the extract"],
+)
+def test_nothing_keeps_a_revocation_from_ending_it(tmp_path: Path, lines: str) -> None:
+    watch = Watch(tmp_path, lines)
+    (tmp_path / "extract" / "data").write_text("cleared")
+    watch.on_first = lambda: (
+        setattr(watch.stop, "reason", ForbiddenError("the clearance has ended")),
+        time.sleep(0.05),
+    )
+    began = time.monotonic()
+
+    watch.fails("the clearance has ended", ForbiddenError)
+
+    assert time.monotonic() - began < 60
+    assert not [message for message in watch.taken if isinstance(message, Params)]
+    assert inside(tmp_path / "run" / "output") == []
+
+
+def test_while_the_supervisor_is_busy_a_revocation_ends_it_too(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 'say(kind="verify"); time.sleep(600)')
+
+    def be_busy() -> None:
+        watch.stop.reason = ForbiddenError("the clearance has ended")
+        wait_for(lambda: inside(tmp_path / "run" / "output") == [], "end of the training", 60)
+
+    watch.on_first = be_busy
+
+    watch.fails("the clearance has ended", ForbiddenError)
 
 
 def test_who_leaves_no_room_on_the_disk_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
