@@ -33,6 +33,9 @@ def say(**message): pipe.sendall(json.dumps(message).encode() + b"\\n")
 """
 
 
+WRITE = 'f = open("a", "wb"); f.write(b"x" * 2**20); f.flush()'
+
+
 class Watch:
     """A run whose training is a few lines of Python, in place of the bundle's."""
 
@@ -108,13 +111,14 @@ def test_who_makes_countless_files_is_ended(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        ('for n in range(50): os.mkdir("d" * 200); os.chdir("d" * 200)', "hid a folder from its measurement"),
-        ('f = open("a", "wb"); os.unlink("a"); f.write(b"x" * 2**20); f.flush()', "wrote more than 0 GiB"),
+        (f'for n in range(50): os.mkdir("d" * 200); os.chdir("d" * 200)\n{WRITE}', "wrote more than 0 GiB"),
+        ('for n in range(3000): os.mkdir("d"); os.chdir("d")', "hid a folder from its measurement"),
+        (f'{WRITE}; os.unlink("a")', "wrote more than 0 GiB"),
     ],
-    ids=["in a path that is too long to be walked", "in a file that no folder names"],
+    ids=["in a long path", "in a deep folder", "in a file that no folder names"],
 )
 def test_what_is_hidden_is_found(tmp_path: Path, lines: str, sentence: str) -> None:
-    Watch(tmp_path, f'os.chdir("/work/output")\n{lines}\ntime.sleep(60)', gigabytes=0, files=1000).fails(sentence)
+    Watch(tmp_path, f'os.chdir("/work/output")\n{lines}\ntime.sleep(60)', gigabytes=0, files=9000).fails(sentence)
 
 
 def test_who_prints_without_end_is_ended(tmp_path: Path) -> None:
@@ -160,10 +164,7 @@ time.sleep(600)
 def test_nothing_keeps_a_revocation_from_ending_it(tmp_path: Path, lines: str) -> None:
     watch = Watch(tmp_path, lines)
     (tmp_path / "extract" / "data").write_text("cleared")
-    watch.on_first = lambda: (
-        setattr(watch.stop, "reason", ForbiddenError("the clearance has ended")),
-        time.sleep(0.05),
-    )
+    told(watch, ForbiddenError("the clearance has ended"))
     began = time.monotonic()
 
     watch.fails("the clearance has ended", ForbiddenError)
