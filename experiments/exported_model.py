@@ -40,6 +40,7 @@ def export(attempt: Attempt, folder: Path) -> dict[str, str]:
             warnings.simplefilter("ignore")
             shape = {0: torch.export.Dim.AUTO}
             graph = torch.export.export(network, (torch.from_numpy(example),), dynamic_shapes=[shape])
+            graph._example_inputs = None  # they would be pickled
             torch.export.save(graph, folder / GRAPH)
     except Exception as error:
         raise BundleError(
@@ -71,7 +72,9 @@ def keep_model(folder: Path, metadata: dict[str, str], recording: Recording) -> 
     """Log the exported graph in ``folder`` to the attempt's MLflow run, without loading it."""
     import mlflow
     from mlflow.models import Model as Logged
+    from mlflow.models import infer_signature
 
+    signature = infer_signature(_array(folder / EXAMPLE), _array(folder / ANSWER))
     mlflow.set_tracking_uri(recording.spec.tracking_uri)
     run = recording.mlflow_run()
     with mlflow.start_run(run_id=run), warnings.catch_warnings():
@@ -83,21 +86,21 @@ def keep_model(folder: Path, metadata: dict[str, str], recording: Recording) -> 
             name=NAME,
             run_id=run,
             folder=folder,
+            signature=signature,
             metadata=metadata | {"run": recording.spec.run, **recording.spec.facts},
             validate_serving_input=False,
         )
         _leave_open(run)
 
 
-def _write_around(path: str, mlflow_model: Any, folder: Path, **_options: Any) -> None:
+def _write_around(path: str, mlflow_model: Any, folder: Path, signature: Any, **_options: Any) -> None:
     """The files of MLflow's own form of a PyTorch model (`mlflow.pytorch`, pt2) around the graph in ``folder``."""
     from mlflow import pyfunc
-    from mlflow.models import infer_signature
 
     target = Path(path)
     (target / "data").mkdir(parents=True)
     shutil.copyfile(folder / GRAPH, target / "data" / GRAPH)
-    mlflow_model.signature = infer_signature(_array(folder / EXAMPLE), _array(folder / ANSWER))
+    mlflow_model.signature = signature
     mlflow_model.add_flavor("pytorch", model_data="data", pytorch_version=version("torch"), code=None)
     pyfunc.add_to_model(mlflow_model, loader_module="mlflow.pytorch", data="data", model_config={"device": None})
     (target / "requirements.txt").write_text("\n".join(requirements()) + "\n", encoding="utf-8")

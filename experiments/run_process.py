@@ -39,6 +39,7 @@ from experiments.sandbox.channel import Channel
 from experiments.sandbox.collected_files import take
 from experiments.sandbox.evaluation_table import check_table
 from experiments.sandbox.messages import File, FromInside, Metrics, Model, Params, Trained, Verified, Verify, shortened
+from experiments.sandbox.model_file import check_model
 from experiments.sandbox.supervisor import DEFAULT, Limits, Supervisor, word_of
 from experiments.stop_signal import Guard, PreemptedError, StopSignal
 
@@ -243,5 +244,6 @@ class _Process:
         folder = recording.folder / "exported"
         for name, most in ((GRAPH, _MOST_MODEL_BYTES), (EXAMPLE, _MOST_FILE_BYTES), (ANSWER, _MOST_FILE_BYTES)):
             take(self.spec.folder / "output", name, folder / name, most)
+        check_model(folder / GRAPH)
         keep_model(folder, dict(message.metadata), recording)
         shutil.rmtree(folder)
