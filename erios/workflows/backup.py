@@ -184,7 +184,7 @@ def _contents(zone: str, draft: Path, settings: Settings) -> Iterator[tuple[Path
             yield dump, _DUMP
     for path in _files(root):
         inner = path.relative_to(root).as_posix()
-        if _is_database(path):
+        if zone != "studies" and _is_database(path):  # there trainings write, and no database of ours lives
             with _still(path, draft) as copy:
                 yield copy, inner
         else:
