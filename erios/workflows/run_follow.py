@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from erios.accounts.models import User
 from erios.accounts.sealed_rows import check_study
-from erios.errors import BusyError, StorageError
+from erios.errors import BusyError, EriosError, StorageError
 from erios.governance.run import State
 from erios.governance.words import Refusal
 from erios.locks import held
@@ -27,6 +27,7 @@ from erios.workflows.run_jobs import cancel_job, job_folder, lock_of, scheduler_
 from erios.workflows.run_summary import summary_of
 from experiments.attempt_outcome import Outcome
 from experiments.cluster import Phase
+from experiments.errors import ExperimentError
 from experiments.event_log import read_events
 from experiments.recorder import SILENT, close_lost, mlflow_run, read_end
 from experiments.run_spec import RunSpec
@@ -49,12 +50,20 @@ def follow() -> list[Run]:
 
 
 def _locked(run: Run, check: Callable[[Run, Settings], Run | None], settings: Settings) -> Run | None:
-    """Check a run unless another process does: two would close its record twice."""
+    """Check a run unless another process does: two would close its record twice.
+
+    What a run has left on disk is the work of its training: one that cannot be read keeps no other from being stopped.
+    """
     try:
         with held(lock_of(run, settings), patience=0):
             run.refresh_from_db()
             return check(run, settings)
     except BusyError:
+        return None
+    except (EriosError, ExperimentError):
+        raise
+    except Exception as error:
+        _log.error("run %s cannot be followed: %s", run.number, type(error).__name__)
         return None
 
 
