@@ -199,9 +199,8 @@ class _Process:
 
     def _verified(self) -> Verified:
         """The guard's answer; a good one holds for a moment, so that a training cannot ask the database to death."""
-        if reason := self.stop.reason:
-            how: Any = "stopped" if word_of(reason) == "stopped" else "forbidden"
-            return Verified(how=how, reason=shortened(str(reason)))
+        if isinstance(reason := self.stop.reason, ForbiddenError):  # a notice alone takes no right
+            return Verified(how=word_of(reason), reason=shortened(str(reason)))
         if time.monotonic() < self._verified_until:
             return Verified()
         try:
