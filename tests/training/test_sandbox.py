@@ -17,6 +17,7 @@ import pytest
 from erios.checkout import PROJECT
 from erios.settings import Settings
 from erios.studies.run_selectors import folder_of
+from tests.slurm import wait_for
 from tests.training.conftest import attempts_of, begin, end_of
 from tests.unit.experiments.sandbox.test_bubblewrap import HOSTILE, WORD, answer
 
@@ -100,7 +101,8 @@ def test_what_a_hostile_bundle_reaches_by_itself_it_does_not_reach_through_the_p
     bare.mkdir()
     subprocess.run([sys.executable, "-c", BARE, str(bundle), str(dataset), str(bare)], check=True, capture_output=True)
     for name in ("left", "later"):
-        (tmp_path / name).unlink(missing_ok=True)
+        wait_for((tmp_path / name).exists, f"what is left without a wall: {name}", 60)
+        (tmp_path / name).unlink()
 
     run = end_of(begin(str(bundle)))
 
