@@ -33,7 +33,7 @@ machine:
 demo: setup ## the demonstration on a generated hospital, then served; FAST=1 for a small one
 	@ERIOS_HOME=$(DEMO) $(BIN)/erios demo $(if $(FAST),--fast) $(if $(NO_SERVE),--no-serve) $(if $(RESTART),--restart)
 
-test-fast: setup ## rules, units and properties, with few examples: no Spark, cluster, browser or PostgreSQL; about three minutes on two cores
+test-fast: setup ## rules, units and properties, with few examples: no Spark, cluster, browser or PostgreSQL; about four minutes on two cores
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not long" --hypothesis-profile=fast tests/unit tests/spec tests/property
 
 test: setup ## all tests but the full-size ones

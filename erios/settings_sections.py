@@ -17,6 +17,7 @@ from pydantic import (
 from erios.checkout import PROJECT
 from erios.governance.roles import Role
 from erios.translation import languages
+from experiments.sandbox.limits import DEFAULT
 
 
 def _check_local(value: Any) -> Any:
@@ -90,15 +91,15 @@ class SandboxSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    gigabytes: int = Field(100, ge=1)
+    gigabytes: int = Field(DEFAULT.gigabytes, ge=1)
     """GiB that it may write to its output folder and its checkpoints together."""
-    files: int = Field(20_000, ge=10)
+    files: int = Field(DEFAULT.files, ge=10)
     """Files and folders in these two."""
-    processes: int = Field(2000, ge=1)
+    processes: int = Field(DEFAULT.processes, ge=1)
     """Processes that it may start, at a time."""
-    messages_mb: int = Field(512, ge=1)
+    messages_mb: int = Field(DEFAULT.messages_mb, ge=1)
     """MiB of figures and settings that it may log, and as many of lines that it prints."""
-    temporary_mb: int = Field(2048, ge=64)
+    temporary_mb: int = Field(DEFAULT.temporary_mb, ge=64)
     """MiB of its temporary folder, and as many of shared memory; both are in memory and end with it."""
 
 

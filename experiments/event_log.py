@@ -1,6 +1,6 @@
 """What a run logs: one line per event, on disk as soon as it is logged.
 
-Owns the file of events between the process that trains and the one that records: logging costs the training one short
+Owns the file of events between the process that watches a training and the one that records: logging costs one short
 write and never waits for a server, and a logged event survives the end of both processes.
 """
 

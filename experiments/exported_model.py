@@ -80,17 +80,19 @@ def keep_model(folder: Path, metadata: dict[str, str], recording: Recording) -> 
     with mlflow.start_run(run_id=run), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         flavour: Any = SimpleNamespace(__name__="mlflow.pytorch", save_model=_write_around)
-        Logged.log(
-            None,
-            flavour,
-            name=NAME,
-            run_id=run,
-            folder=folder,
-            signature=signature,
-            metadata=metadata | {"run": recording.spec.run, **recording.spec.facts},
-            validate_serving_input=False,
-        )
-        _leave_open(run)
+        try:
+            Logged.log(
+                None,
+                flavour,
+                name=NAME,
+                run_id=run,
+                folder=folder,
+                signature=signature,
+                metadata=metadata | {"run": recording.spec.run, **recording.spec.facts},
+                validate_serving_input=False,
+            )
+        finally:
+            _leave_open(run)
 
 
 def _write_around(path: str, mlflow_model: Any, folder: Path, signature: Any, **_options: Any) -> None:

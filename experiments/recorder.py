@@ -1,4 +1,4 @@
-"""The recorder: a process that sends what the training process logged to MLflow, asynchronously and in batches.
+"""The recorder: a process that sends what was logged of a training to MLflow, asynchronously and in batches.
 
 Owns the MLflow run of an attempt from its creation to its end. It ends with the process that it serves, but only after
 it has sent every event and the reason of the end; an attempt that logged no end was killed. Reads ``run_spec`` and

@@ -1,4 +1,4 @@
-"""The recorder's process, seen from the process that trains."""
+"""The recorder's process, seen from the process that watches the training."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ message from there means is decided here. Ranks other than the first train and a
 from __future__ import annotations
 
 import logging
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from experiments.attempt_outcome import Outcome
@@ -38,9 +38,10 @@ from experiments.run_spec import RunSpec
 from experiments.sandbox.channel import Channel
 from experiments.sandbox.collected_files import take
 from experiments.sandbox.evaluation_table import check_table
+from experiments.sandbox.limits import DEFAULT, Limits
 from experiments.sandbox.messages import File, FromInside, Metrics, Model, Params, Trained, Verified, Verify, shortened
 from experiments.sandbox.model_file import check_model
-from experiments.sandbox.supervisor import DEFAULT, Limits, Supervisor, word_of
+from experiments.sandbox.supervisor import Supervisor, word_of
 from experiments.stop_signal import Guard, PreemptedError, StopSignal
 
 FORBIDDEN, FAILED, INTERRUPTED = 9, 1, 130
@@ -116,9 +117,9 @@ def _end_of(work: Callable[[], None]) -> End:
     return End(0, Outcome.DONE)
 
 
-def _refuse(names: Collection[str], beginnings: tuple[str, ...]) -> None:
+def _refuse_own_figures(names: Collection[str]) -> None:
     """SandboxError for figures that only this process may log."""
-    if any(name.startswith(beginnings) for name in names):
+    if any(name.startswith(_OWN_FIGURES) for name in names):
         raise SandboxError("the training broke the protocol (it logs no energy and no figures of the machine)")
 
 
@@ -177,7 +178,7 @@ class _Process:
         if self.recording is None:
             raise SandboxError("the training broke the protocol (a message from another rank than the first)")
         if isinstance(message, Metrics):
-            _refuse(message.values, _OWN_FIGURES)
+            _refuse_own_figures(message.values)
             self.recording.event_log.metrics(message.values, message.step)
         elif isinstance(message, Params):
             self._log_params(message.values, self.recording)
@@ -240,9 +241,9 @@ class _Process:
             raise SandboxError("the training broke the protocol (a model is handed out once, after the training)")
         self._has_model = True
         self.guard.verify()
-        folder = recording.folder / "exported"
-        for name, most in ((GRAPH, _MOST_MODEL_BYTES), (EXAMPLE, _MOST_FILE_BYTES), (ANSWER, _MOST_FILE_BYTES)):
-            take(self.spec.folder / "output", name, folder / name, most)
-        check_model(folder / GRAPH)
-        keep_model(folder, dict(message.metadata), recording)
-        shutil.rmtree(folder)
+        with TemporaryDirectory(prefix=".exported-", dir=recording.folder) as made:
+            folder = Path(made)
+            for name, most in ((GRAPH, _MOST_MODEL_BYTES), (EXAMPLE, _MOST_FILE_BYTES), (ANSWER, _MOST_FILE_BYTES)):
+                take(self.spec.folder / "output", name, folder / name, most)
+            check_model(folder / GRAPH)
+            keep_model(folder, dict(message.metadata), recording)

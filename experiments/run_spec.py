@@ -2,7 +2,9 @@
 
 Owns the layout of a run's folder:
 
-    run.json  bundle/  checkpoints/  attempts/1/  attempts/2/ …      an attempt: events, log, pictures, model
+    run.json  bundle/  checkpoints/  output/  attempts/1/  attempts/2/ …      an attempt: events, log, pictures
+
+``checkpoints`` and ``output`` are what the training writes to; the latter is emptied when an attempt begins.
 
 It must hold no secret: where a key or password is needed, it is named by a file elsewhere.
 """

@@ -192,16 +192,19 @@ def _contents(zone: str, draft: Path, settings: Settings) -> Iterator[tuple[Path
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Folders and plain files; no link is followed or kept, and nothing of what trainings wrote by themselves."""
+    """Folders and plain files; no link is followed or kept, and no folder that a training made, however deep."""
     for folder, names, files in os.walk(root, onerror=_raise):
-        names[:] = sorted(name for name in names if not _is_output(Path(folder, name)))
+        names[:] = sorted(name for name in names if not _is_of_training(Path(folder, name)))
         for path in sorted(Path(folder, name) for name in (*names, *files)):
             if not path.name.endswith(_WAITING) and not path.is_symlink() and (path.is_file() or path.is_dir()):
                 yield path
 
 
-def _is_output(folder: Path) -> bool:
-    return folder.name == "output" and folder.parent.parent.name == "runs"
+def _is_of_training(folder: Path) -> bool:
+    """A run's output, or a folder in that of its checkpoints, where ours are files."""
+    run, checkpoints = folder.parent, folder.parent
+    is_output = folder.name == "output" and run.parent.name == "runs"
+    return is_output or (checkpoints.name == "checkpoints" and checkpoints.parent.parent.name == "runs")
 
 
 def _raise(error: OSError) -> None:

@@ -28,7 +28,7 @@ from erios.keys import list_keys
 from erios.settings import ZONES, Settings
 from etl.warehouse.release import open_release, release_ids
 from experiments.cluster import load_clusters
-from experiments.sandbox.bubblewrap import problem
+from experiments.sandbox.bubblewrap import obstacle
 
 PATIENCE = 3.0
 """Seconds to wait for a service."""
@@ -90,7 +90,7 @@ def _machine(_settings: Settings) -> Iterator[Finding]:
     yield _java()
     yield _packages()
     yield _torch()
-    yield _wall()
+    yield _sandbox()
     commands = [name for name in ("sbatch", "squeue", "srun") if shutil.which(name)]
     if len(commands) == 3:
         yield _well("Slurm", "sbatch, squeue and srun are there")
@@ -111,8 +111,8 @@ def _java() -> Finding:
     return _well("Java", f"{number[1]}, {program}")
 
 
-def _wall() -> Finding:
-    if sentence := problem():
+def _sandbox() -> Finding:
+    if sentence := obstacle():
         return _ill("sandbox", sentence, "docs/sandbox.md says what a node needs")
     return _well("sandbox", "bubblewrap: trainings run in namespaces of their own, without network")
 

@@ -13,7 +13,7 @@ from experiments.run_spec import read_spec
 def run_job_process(number: str) -> int:
     """Train as one process of the job of run ``number``; answers the exit code."""
     from experiments.run_process import run_process  # signal handling: only in a job's process
-    from experiments.sandbox.supervisor import Limits
+    from experiments.sandbox.limits import Limits
 
     settings, study = load_settings(), number.rsplit("-", 1)[0]
     spec = read_spec(settings.studies / study / "runs" / number)

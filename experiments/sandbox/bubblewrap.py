@@ -48,10 +48,10 @@ class Network:
         return [ENTER, f"--target={self.pid}", "--user", "--net", "--preserve-credentials", "--"]
 
 
-def problem() -> str:
-    """Why no training can be walled in on this machine, in one sentence; empty if it can."""
+def obstacle() -> str:
+    """Why no sandbox can be made on this machine, in one sentence; empty if it can."""
     if shutil.which(PROGRAM) is None:
-        return "bubblewrap is not installed (Debian: apt-get install bubblewrap), and no training runs without a wall"
+        return "bubblewrap is not installed (Debian: apt-get install bubblewrap), and no training runs without it"
     if not seccomp.is_known():
         return "there is no filter of system calls for this kind of processor, and no training runs without one"
     line = [PROGRAM, *_namespaces(), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]

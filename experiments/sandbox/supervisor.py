@@ -1,4 +1,4 @@
-"""The process outside a training: starts it behind the wall, takes its messages, tells it to stop, and ends it.
+"""The process outside a training: starts it in the sandbox, takes its messages, tells it to stop, and ends it.
 
 Owns the pipe's outer end, the limits on what the training writes, and the last word on how it ended. The training
 cannot outlive this process, nor can this process be stopped from inside.
@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -32,6 +32,7 @@ from experiments.sandbox import bubblewrap, seccomp
 from experiments.sandbox.box import EXTRACT, ROOT, Box, variables_of
 from experiments.sandbox.channel import Channel
 from experiments.sandbox.collected_files import empty, measure, measure_deleted
+from experiments.sandbox.limits import DEFAULT, Limits
 from experiments.sandbox.machine_network import MachineNetwork
 from experiments.sandbox.messages import Begin, Ended, FromInside, Stop, from_inside, shortened
 from experiments.stop_signal import PreemptedError, StopSignal
@@ -57,22 +58,6 @@ _WORDS: tuple[tuple[type[ExperimentError], Any], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a training may write to its output folder and its checkpoints together; say through the pipe, and print;
-    start; and write to its temporary folder and to shared memory, each. ``grace_s``: for its last checkpoint."""
-
-    gigabytes: int = 100
-    files: int = 20_000
-    messages_mb: int = 512
-    processes: int = 2000
-    temporary_mb: int = 2048
-    grace_s: float = 60.0
-
-
-DEFAULT = Limits()
-
-
 def word_of(reason: ExperimentError) -> Any:
     """The word of the protocol for a reason to stop."""
     return next((word for kind, word in _WORDS if isinstance(reason, kind)), "failed")
@@ -96,8 +81,8 @@ class Supervisor:
 
     def run(self) -> None:
         """Train to the end; raises what ended it early."""
-        if problem := bubblewrap.problem() or spread(self.info, os.environ):
-            raise SandboxError(problem)
+        if obstacle := bubblewrap.obstacle() or several_machines(self.info, os.environ):
+            raise SandboxError(obstacle)
         if self.stop.reason:
             raise self.stop.reason
         self._ended: Ended | None = None
@@ -105,11 +90,14 @@ class Supervisor:
         self._measured_at, self._printed = 0.0, 0
         self._over = threading.Event()
         ours, theirs = socket.socketpair()
-        self._channel = Channel(ours, PATIENCE)
-        with MachineNetwork(self.spec.folder, shared=self.info.world_size > 1) as network:
+        shared = self.info.world_size > 1
+        with (
+            closing(Channel(ours, PATIENCE)) as self._channel,
+            MachineNetwork(self.spec.folder, shared=shared) as network,
+        ):
+            with theirs:
+                self._start(theirs, network)
             try:
-                with theirs:
-                    self._start(theirs, network)
                 self._serve()
             finally:
                 self._end()
@@ -134,7 +122,12 @@ class Supervisor:
             os.close(write)
         self._printing = threading.Thread(target=self._print, daemon=True)
         self._printing.start()
-        self._first = self._hold(bubblewrap.first_process(read))
+        try:
+            self._first = self._hold(bubblewrap.first_process(read))
+        except SandboxError:
+            self._process.kill()
+            self._process.wait()
+            raise
         threading.Thread(target=self._enforce, args=(os.dup(self._first),), daemon=True).start()
         self._tell(Begin(spec=self._inner_spec(), rank=asdict(self.info)))
 
@@ -238,44 +231,41 @@ class Supervisor:
 
     def _measure(self) -> None:
         """SandboxError where the training is beyond a limit."""
-        limits, folders = self.limits, (self.spec.folder / "output", self.spec.checkpoints)
-        sizes, counts = zip(*(measure(folder, limits.files) for folder in folders), strict=True)
-        started = below(self._process.pid)
-        written = sum(sizes) + measure_deleted(started)
+        limits, started = self.limits, descendants(self._process.pid)
+        written, files = self._folders() if self.info.is_first_on_node else (0, 0)  # its ranks share them
         for is_over, sentence in (
-            (written > limits.gigabytes * 2**30, f"wrote more than {limits.gigabytes} GiB"),
-            (sum(counts) > limits.files, f"wrote more than {limits.files} files"),
+            (written + measure_deleted(started) > limits.gigabytes * 2**30, f"wrote more than {limits.gigabytes} GiB"),
+            (files > limits.files, f"wrote more than {limits.files} files"),
             (len(started) > limits.processes, f"started more than {limits.processes} processes"),
             (self._printed > limits.messages_mb * 2**20, f"printed more than {limits.messages_mb} MiB"),
-            (disk_usage(folders[0]).free < SPARE, "left less than a gigabyte free on the disk of the studies"),
+            (disk_usage(self.spec.folder).free < SPARE, "left less than a gigabyte free on the disk of the studies"),
         ):
             if is_over:
                 raise SandboxError(f"the training {sentence}")
 
+    def _folders(self) -> tuple[int, int]:
+        """Bytes and entries of the two folders that it may write to."""
+        folders = (self.spec.folder / "output", self.spec.checkpoints)
+        sizes, counts = zip(*(measure(folder, self.limits.files) for folder in folders), strict=True)
+        return sum(sizes), sum(counts)
+
     def _end(self) -> None:
         """Whatever happened, nothing of it lives after this; a training that said its last word gets a moment."""
-        process = getattr(self, "_process", None)
-        if process is None:
-            return
+        self._over.set()
         try:
-            process.wait(2 if self._ended else 0.5 if not self._channel.is_open else 0)
+            self._process.wait(2 if self._ended else 0.5 if not self._channel.is_open else 0)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        self._channel.close()
+            self._process.kill()
+            self._process.wait()
         self._end_first()
         self._printing.join(LAST_MOMENT)
 
     def _end_first(self) -> None:
         """The first process of the namespace ends after all others in it: with it, nothing of the training is left."""
-        first = getattr(self, "_first", None)
-        if first is None:
-            return
-        self._over.set()
-        if not select.select([first], [], [], LAST_MOMENT)[0]:
-            signal.pidfd_send_signal(first, signal.SIGKILL)
-            select.select([first], [], [])
-        os.close(first)
+        if not select.select([self._first], [], [], LAST_MOMENT)[0]:
+            signal.pidfd_send_signal(self._first, signal.SIGKILL)
+            select.select([self._first], [], [])
+        os.close(self._first)
 
     def _judge(self) -> None:
         """Raise what ended the training early: our own reason first, then how its process ended, last what it says."""
@@ -302,8 +292,8 @@ class Supervisor:
         return ForbiddenError("the first rank was told to leave")
 
 
-def spread(info: RankInfo, environ: Mapping[str, str]) -> str:
-    """Why the ranks cannot meet behind the wall: they are on several machines; empty if they are on one."""
+def several_machines(info: RankInfo, environ: Mapping[str, str]) -> str:
+    """Why the ranks cannot meet in the sandbox: they are on several machines; empty if they are on one."""
     address = environ.get("MASTER_ADDR", "localhost")
     if info.world_size == info.local_world_size or address == "localhost" or is_loopback(address):
         return ""
@@ -321,7 +311,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def below(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """Processes that a process started, and that these started."""
     try:
         return [process.pid for process in psutil.Process(pid).children(recursive=True)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -42,3 +44,18 @@ def test_no_link_and_no_name_leads_a_backup_into_another_zone(settings: Settings
     assert b"own" in found["E1/runs/E1-R001/checkpoints/what?.db"]
     assert not [name for name, content in found.items() if b"a vote" in content]
     assert not [name for name in found if "/output/" in name or "link" in name]
+
+
+def test_a_folder_that_a_training_made_as_deep_as_can_be_keeps_no_backup_from_being_made(
+    settings: Settings, tmp_path: Path
+) -> None:
+    checkpoints = settings.studies / "E1" / "runs" / "E1-R001" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "newest.pt").write_bytes(b"own")
+    dig = "import os\nfor n in range(3000): os.mkdir('d'); os.chdir('d')"
+    subprocess.run([sys.executable, "-c", dig], cwd=checkpoints, check=True)
+
+    found = taken(settings, tmp_path / "draft")
+
+    assert found == {"E1/runs/E1-R001/checkpoints/newest.pt": b"own"}
+    subprocess.run(["rm", "-r", checkpoints / "d"], check=True)  # deeper than Python's own removal goes

@@ -211,7 +211,7 @@ def left_behind(prey: Prey, *, missing: bool = False) -> list[str]:
 
 
 def test_what_a_program_reaches_without_a_wall_it_does_not_reach_behind_it(prey: Prey, tmp_path: Path) -> None:
-    assert not bubblewrap.problem()
+    assert not bubblewrap.obstacle()
     assert len(ESCAPES) >= 41
 
     bare = without_wall(prey, tmp_path)

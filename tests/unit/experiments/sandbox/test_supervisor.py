@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from experiments.cluster import RankInfo
-from experiments.errors import SAYS, ExperimentError, ForbiddenError, SandboxError
+from experiments.errors import SAYS, ExperimentError, ForbiddenError, SandboxError, StoppedError
 from experiments.run_spec import RunSpec
 from experiments.sandbox import supervisor
 from experiments.sandbox.box import OUTPUT
 from experiments.sandbox.channel import Channel
+from experiments.sandbox.limits import Limits
 from experiments.sandbox.messages import FromInside, Metrics, Params
-from experiments.sandbox.supervisor import Limits, Supervisor
+from experiments.sandbox.supervisor import Supervisor
 from experiments.stop_signal import PreemptedError, StopSignal
 from tests.slurm import wait_for
 
@@ -227,31 +228,30 @@ def test_who_does_not_leave_when_told_is_ended(tmp_path: Path, monkeypatch: pyte
     assert time.monotonic() - began < 60
 
 
-def test_who_says_done_after_the_right_has_ended_has_not_trained(tmp_path: Path) -> None:
-    watch = Watch(tmp_path, 'say(kind="verify"); pipe.recv(100); say(kind="ended", how="done")')
-    told(watch, ForbiddenError("the clearance has ended"))
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        (ForbiddenError("the clearance has ended"), "done"),
+        (ForbiddenError("the clearance has ended"), "preempted"),
+        (ForbiddenError("the clearance has ended"), "failed"),
+        (StoppedError("a meeting"), "stopped"),
+        (PreemptedError("stopped by SIGTERM"), "preempted"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_training_that_was_told_to_leave_ends_with_our_reason_whatever_it_says(
+    tmp_path: Path, reason: ExperimentError, says: str
+) -> None:
+    watch = Watch(tmp_path, f'say(kind="verify"); pipe.recv(100); say(kind="ended", how="{says}", reason="a poem")')
+    told(watch, reason)
 
-    watch.fails("the clearance has ended", ForbiddenError)
-
-
-def test_who_writes_a_checkpoint_when_preempted_may_go_on(tmp_path: Path) -> None:
-    watch = Watch(tmp_path, 'say(kind="verify"); pipe.recv(100); say(kind="ended", how="preempted", reason="a poem")')
-    told(watch, PreemptedError("stopped by SIGTERM"))
-
-    watch.fails("^stopped by SIGTERM$", PreemptedError)
+    watch.fails(f"^{reason}$", type(reason))
 
 
 @pytest.mark.parametrize("how", ["preempted", "stopped", "forbidden"])
 def test_who_leaves_as_if_told_to_has_failed(tmp_path: Path, how: str) -> None:
     """Else a training could have itself queued again without end, or end in words of its own."""
     Watch(tmp_path, f'say(kind="ended", how="{how}", reason="a poem")').fails("which nobody did")
-
-
-def test_who_says_preempted_after_the_right_has_ended_has_lost_its_right(tmp_path: Path) -> None:
-    watch = Watch(tmp_path, 'say(kind="verify"); pipe.recv(100); say(kind="ended", how="preempted", reason="a poem")')
-    told(watch, ForbiddenError("the clearance has ended"))
-
-    watch.fails("^the clearance has ended$", ForbiddenError)
 
 
 def test_a_notice_that_comes_when_all_is_done_changes_nothing(tmp_path: Path) -> None:
