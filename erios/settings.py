@@ -27,6 +27,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from erios.checkout import PROJECT
 from erios.errors import StorageError, UsageError
 from erios.settings_sections import (
+    AirlockSettings,
     AnchorSettings,
     ComplianceSettings,
     CountSettings,
@@ -99,6 +100,7 @@ class Settings(BaseSettings):
     portal: PortalSettings = PortalSettings()
     counts: CountSettings = CountSettings()
     compliance: ComplianceSettings = ComplianceSettings()
+    airlock: AirlockSettings = AirlockSettings()
     anchor: AnchorSettings = AnchorSettings()
 
     @field_validator("database", "tracking_database")

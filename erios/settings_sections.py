@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from erios.checkout import PROJECT
+from erios.governance.disclosure import THRESHOLD
 from erios.governance.roles import Role
 from erios.translation import languages
 from experiments.sandbox.limits import DEFAULT
@@ -191,6 +192,47 @@ class ComplianceSettings(BaseModel):
     """A backup at least every so many days."""
     backup_stamp: Folder | None = None
     """The file that the backup touches when it has ended well."""
+
+
+class AirlockSettings(BaseModel):
+    """What the airlock's automatic checks hold a file against; each limit may be made stricter by a hospital.
+
+    Sources: the threshold is the product's own (docs/disclosure.md); dominance and p % are those of ACRO (UWE Bristol),
+    as the handbook of Eurostat's centre of excellence on statistical disclosure control defines them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: int = Field(THRESHOLD, ge=THRESHOLD)
+    """The least number of patients behind a figure; the same as for every count, so that no output tells more."""
+    rows: int = Field(1000, ge=10)
+    """Rows of a table at most: one with more is rather a data set, which leaves as an extract."""
+    largest: int = Field(2, ge=1)
+    """How many contributions together may not dominate a sum: n of the (n, k) rule."""
+    share: float = Field(0.9, gt=0, le=0.9)
+    """The share of a sum that they may have at most: k of the (n, k) rule."""
+    accuracy: float = Field(0.1, ge=0.1, lt=1)
+    """How closely the second largest contributor may know the largest, as a share of it: p of the p % rule."""
+    digits: int = Field(6, ge=1, le=8)
+    """Figures that count of a mean, share or coefficient: more tell of single records, or carry something else."""
+    age: int = Field(90, ge=50, le=90)
+    """From this age on a person is in the last class, as in an extract."""
+    attack_auc: float = Field(0.65, ge=0.5, le=0.65)
+    """The most that the best membership attack may reach: upper 95 % bound of its area under the curve."""
+    attack_tpr: float = Field(0.05, ge=0.01, le=0.05)
+    """Members whom it may name at 1 % of false alarms, upper 95 % bound: an average hides the few who are exposed."""
+    attack_members: int = Field(400, ge=400)
+    """Members, and as many others, that it takes to measure: with fewer, 1 % of false alarms is under four people."""
+    shadow_models: int = Field(16, ge=16)
+    """Shadow models of a LiRA attack, with fewer its two normal laws are not estimated."""
+    text_mb: int = Field(1, ge=1, le=16)
+    """MiB of a text, code, notebook or table at most."""
+    figure_mb: int = Field(8, ge=1, le=64)
+    """MiB of a figure at most."""
+    figure_pixels: int = Field(8000, ge=100, le=16000)
+    """Width and height of a figure at most: one unpacks to at most the square of this."""
+    model_mb: int = Field(2048, ge=1)
+    """MiB of a model at most."""
 
 
 class AnchorSettings(BaseModel):

@@ -32,6 +32,7 @@ GROUPS = {
     "reidentify": "Find the patient behind a pseudonym: two people, on record.",
     "study": "List, submit, review and decide studies, as in the portal.",
     "extract": "Ask for, build, clear, release and verify a study's data.",
+    "airlock": "Check what is to leave a study: tables, figures, models, texts.",
     "train": "Train a MONAI bundle on a released extract, on any cluster.",
     "runs": "List, show, compare, stop and resume trainings.",
     "tracking": "Serve the records of runs to their teams.",
