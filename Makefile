@@ -28,6 +28,7 @@ machine:
 	@$(BIN)/python -m pip install -qq --no-build-isolation --no-deps -e .
 	@$(BIN)/python -m pip check -qq
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # a command starts three times as fast; some files are no Python 3
+	@$(BIN)/python -m erios.workflows.spark_classes 2>.venv/spark-classes.log || true # Spark starts twice as fast
 	@touch $@
 
 demo: setup ## the demonstration on a generated hospital, then served; FAST=1 for a small one

@@ -22,6 +22,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads only
 
 import erios  # noqa: F401 - first, because it switches the telemetry of all dependencies off
 from erios.database import set_up_django
+from erios.workflows.spark_classes import shared_classes
 from tests import figures, timing
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The one Spark session of the run: two cores, no UI, loopback only."""
     from pyspark.sql import SparkSession
 
-    place, options = tmp_path_factory.mktemp("spark"), "-XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true"
+    place = tmp_path_factory.mktemp("spark")
+    options = f"-XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true {shared_classes()}"
     os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     session = (
         SparkSession.builder.master("local[2]")

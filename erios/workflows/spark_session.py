@@ -11,15 +11,15 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from erios.errors import MachineError
 from erios.settings import Settings, make_folder
+from erios.workflows.spark_classes import shared_classes
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -46,7 +46,7 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
 
     running = SparkSession.getActiveSession()
-    spark = running or _build(settings, {"spark.driver.extraJavaOptions": _QUICK_JVM})
+    spark = running or _build(settings, quick=True)
     try:
         yield spark
     finally:
@@ -67,7 +67,7 @@ def resident_session(settings: Settings) -> SparkSession:
         return running
     with _starting:
         try:
-            _resident[:] = _resident or [_build(settings)]
+            _resident[:] = _resident or [_build(settings, quick=False)]
         except PySparkException as error:
             if error.getCondition() != "JAVA_GATEWAY_EXITED":
                 raise
@@ -96,7 +96,12 @@ def _later_interrupts() -> Iterator[Callable[[], object]]:
         raise KeyboardInterrupt
 
 
-def _build(settings: Settings, defaults: Mapping[str, str] = MappingProxyType({})) -> SparkSession:
+def _jvm(*, quick: bool) -> dict[str, str]:
+    """Options of Spark's JVM; ``quick``: it serves one command."""
+    return {"spark.driver.extraJavaOptions": " ".join(filter(None, [_QUICK_JVM if quick else "", shared_classes()]))}
+
+
+def _build(settings: Settings, *, quick: bool) -> SparkSession:
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
@@ -105,7 +110,7 @@ def _build(settings: Settings, defaults: Mapping[str, str] = MappingProxyType({}
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LAUNCHER_OPTS", _QUICK_LAUNCHER)
     conf = SparkConf().setAppName("erios").setMaster(settings.spark.master)
-    conf.setAll([*{**defaults, **_configuration(settings)}.items()])
+    conf.setAll([*{**_jvm(quick=quick), **_configuration(settings)}.items()])
     with _later_interrupts() as take_back, _mute_jvm():
         context = SparkContext.getOrCreate(conf)
         take_back()

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from erios.checkout import PROJECT
+from erios.workflows.spark_classes import shared_classes
 from erios.workflows.spark_session import _configuration, socket_settings
 
 
@@ -71,3 +72,46 @@ def test_a_task_runs_through_such_a_file_which_goes_with_the_session():
         assert told[1] != "[]"
         assert told[2] == "700"
         assert list(Path(home, "spark").rglob("*.sock")) == []
+
+
+_WRITE = """
+import sys
+from pathlib import Path
+
+from erios.workflows.spark_classes import write_classes
+
+write_classes(Path(sys.argv[1]))
+"""
+_START = """
+import sys
+from pathlib import Path
+
+from erios.settings import load_settings
+from erios.workflows import spark_session as sessions
+from erios.workflows.spark_classes import shared_classes
+
+archive = Path(sys.argv[1])
+sessions.shared_classes = lambda: shared_classes(archive)
+with sessions.spark_session(load_settings()) as spark:
+    print(archive.name in spark.conf.get("spark.driver.extraJavaOptions"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [None, b"", b"no classes" * 999], ids=["written", "empty", "damaged"])
+def test_a_session_starts_with_kept_classes_and_without_a_word_beside_a_file_that_does_not_fit(content, tmp_path):
+    archive = tmp_path / "spark classes.jsa"
+    if content is None:
+        subprocess.run([sys.executable, "-c", _WRITE, archive], check=True, cwd=PROJECT, capture_output=True)
+    else:
+        archive.write_bytes(content)
+
+    start = [sys.executable, "-c", _START, archive]
+    ran = subprocess.run(start, check=False, cwd=PROJECT, capture_output=True, text=True)
+
+    assert (ran.returncode, ran.stdout) == (0, "True\n"), ran.stderr[-2000:]
+    assert archive.stat().st_size > 20_000_000 or content is not None
+
+
+def test_a_session_without_kept_classes_has_no_option_for_them(tmp_path):
+    assert shared_classes(tmp_path / "none.jsa") == ""
