@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from erios.airlock.check import Context, Released, check_file
+from erios.airlock.check import Context, Released, check_file, hide_cells
+from erios.airlock.column_kinds import DECLARABLE
 from erios.airlock.findings import Report
 from erios.cli.output import AsJson, answer, command_group, print_table, write_json
-from erios.errors import InputError, RefusedError
+from erios.errors import InputError, RefusedError, UsageError
 from erios.settings import load_settings
 
 app = command_group("Check what is to leave a study, as the airlock does.")
@@ -23,13 +26,21 @@ def check(
         list[Path] | None, typer.Option("--with", help="The data behind a figure, or the predictions of a model.")
     ] = None,
     earlier: Annotated[Path | None, typer.Option("--earlier", help="The folder with what left before.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", help="What a column is, as `score=measure`; several times.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the airlock's checks on a file and say how to mend it; code 9 where they would hold it.
 
     Example: erios airlock check results/table1.csv --earlier released
     """
-    context = Context(earlier=_released(earlier), attachments=tuple(data or ()), settings=load_settings().airlock)
+    context = Context(
+        earlier=_released(earlier),
+        attachments=tuple(data or ()),
+        columns=_declared(column or []),
+        settings=load_settings().airlock,
+    )
     report = check_file(file, context)
     if as_json:
         write_json(_with_sentences(report))
@@ -37,6 +48,70 @@ def check(
         _print(report, file)
     if report.held:
         raise RefusedError(f"{file.name} would be held: {len(report.findings)} findings; mend them and check again")
+
+
+@app.command()
+def suggest(
+    file: Annotated[Path, typer.Argument(help="A table that the checks hold.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write the table with its cells hidden (CSV).")],
+    earlier: Annotated[Path | None, typer.Option("--earlier", help="The folder with what left before.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", help="What a column is, as `score=measure`; several times.")
+    ] = None,
+) -> None:
+    """Write a table with its small cells hidden, and as many more as totals would give away.
+
+    Example: erios airlock suggest results/table1.csv --out results/table1-hidden.csv
+    """
+    context = Context(earlier=_released(earlier), columns=_declared(column or []), settings=load_settings().airlock)
+    grid = hide_cells(file, context)
+    if grid is None:
+        raise RefusedError(f"{file.name}: hiding cells does not mend it; `erios airlock check` says what would")
+    written = io.StringIO(newline="")
+    csv.writer(written).writerows(grid)
+    _write_new(out, written.getvalue().encode())
+    answer().print(f"{out}: cells are hidden where it takes it; check it, and hide others if those tell you more")
+
+
+@app.command()
+def clean(
+    file: Annotated[Path, typer.Argument(help="A PNG figure.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write it without its metadata.")],
+) -> None:
+    """Write a figure anew with nothing in it but the picture.
+
+    Example: erios airlock clean results/roc.png --out results/roc-clean.png
+    """
+    from erios.airlock.figures import MAGIC, BrokenError, clean_figure
+
+    if not file.is_file():
+        raise InputError(f"{file} is no file")
+    content = file.read_bytes()
+    try:
+        cleaned = clean_figure(content) if content.startswith(MAGIC) else None
+    except BrokenError:
+        cleaned = None
+    if cleaned is None:
+        raise InputError(f"{file.name} is no PNG, or a damaged one: save the figure as PNG")
+    _write_new(out, cleaned)
+    answer().print(f"{out}: {len(content) - len(cleaned)} bytes beside the picture are gone")
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Nothing is overwritten: the original is what the author still has."""
+    try:
+        with path.open("xb") as target:
+            target.write(content)
+    except FileExistsError:
+        raise UsageError(f"--out {path} is there already: name a new file") from None
+
+
+def _declared(columns: list[str]) -> dict[str, str]:
+    declared = dict(each.rpartition("=")[::2] for each in columns)
+    strange = sorted(kind for name, kind in declared.items() if not name or kind not in DECLARABLE)
+    if strange:
+        raise UsageError(f"--column: '{strange[0]}' is no kind; write NAME=KIND with one of {', '.join(DECLARABLE)}")
+    return declared
 
 
 def _released(folder: Path | None) -> list[Released]:

@@ -7,11 +7,11 @@ when it does not read like a person's name; a person decides on the rest by nami
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from erios.airlock.identifiers import PERSONAL
 from erios.audit import append
 from erios.errors import InputError, UsageError
 from erios.governance.disclosure import THRESHOLD
@@ -21,13 +21,6 @@ from etl.tables import load_tables
 from etl.terminology.code_lists import ADOPTED, CodeList, Concept, ListEntry, add, entries, read_concepts
 from etl.terminology.publisher_files import read_publisher_file
 from etl.warehouse.release import exclusive, open_release
-
-_PERSONAL = re.compile(
-    r"\b(dr|docteur|pr|prof|professeur|mme|madame|mlle|mr|m|monsieur|cabinet|ide|chez|né|née|nee)\b[. ]"
-    r"|@|\b0[1-9](?:[ .-]?\d{2}){4}\b|\d{6,}",
-    re.IGNORECASE,
-)
-"""What names a person or numbers one, in a code or its label; such a code is adopted only by name."""
 
 
 def load_code_lists(settings: Settings, paths: Sequence[Path], system: str = "", version: str = "") -> list[ListEntry]:
@@ -85,7 +78,7 @@ def adopt(settings: Settings, system: str, codes: Sequence[str] = (), file: Path
 
 def reads_like_a_person(code: LocalCode) -> bool:
     """Does a code or its label read like a person's name or number?"""
-    return bool(_PERSONAL.search(f"{code.code} ") or _PERSONAL.search(f"{code.label or ''} "))
+    return bool(PERSONAL.search(f"{code.code} ") or PERSONAL.search(f"{code.label or ''} "))
 
 
 def _adopted(settings: Settings, system: str) -> Sequence[Concept]:
