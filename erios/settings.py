@@ -39,6 +39,7 @@ from erios.settings_sections import (
     PortalSettings,
     SandboxSettings,
     SparkSettings,
+    WorkspaceSettings,
 )
 
 ZONES: Mapping[str, int] = {
@@ -97,6 +98,7 @@ class Settings(BaseSettings):
     load: LoadSettings = LoadSettings()
     images: ImageSettings = ImageSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    workspace: WorkspaceSettings = WorkspaceSettings()
     portal: PortalSettings = PortalSettings()
     counts: CountSettings = CountSettings()
     compliance: ComplianceSettings = ComplianceSettings()
@@ -130,6 +132,16 @@ class Settings(BaseSettings):
                 raise ValueError(f"zone '{inner}' lies inside zone '{outer}'; give each its own folder")
         return self
 
+    @model_validator(mode="after")
+    def _keep_workspaces_apart(self) -> Self:
+        """A page of a workspace must not be able to set or get a cookie of the portal's."""
+        domain = self.workspace.domain
+        for host in self.portal.hosts:
+            below = host.lower().rstrip(".").endswith(f".{domain}") or host == "*" or host.startswith(".")
+            if below or (host == domain and domain != "localhost"):
+                raise ValueError(f"workspace.address shares the portal's host {host}: give workspaces a name apart")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -161,6 +173,11 @@ class Settings(BaseSettings):
     def spark_local_dir(self) -> Path:
         """Where Spark shuffles and spills."""
         return self.spark.local_dir or self.home / "spark"
+
+    @property
+    def packages(self) -> Path:
+        """Where the packages lie that workspaces may install."""
+        return self.workspace.packages_dir or self.home / "packages"
 
     def make_zones(self) -> None:
         """Make the folders that are missing, each with its zone's mode; StorageError if it cannot."""
@@ -235,6 +252,7 @@ _PATHS = {
     *("home", "views_dir", "suites_dir", "legal_routes", "requirements", "bundles_dir", "clusters_dir"),
     "terminology_dir",
     *("local_dir", "event_log_dir", "password_file", "secret_file", "backup_stamp", "profile"),
+    "packages_dir",
     *ZONES,
 }
 
@@ -273,5 +291,6 @@ def _known(section: tuple[int | str, ...]) -> list[str]:
         ("portal", "directory"): DirectorySettings,
         ("counts",): CountSettings,
         ("compliance",): ComplianceSettings,
+        ("workspace",): WorkspaceSettings,
     }
     return list(models.get(section, Settings).model_fields)

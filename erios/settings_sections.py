@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -102,6 +103,49 @@ class SandboxSettings(BaseModel):
     """MiB of figures and settings that it may log, and as many of lines that it prints."""
     temporary_mb: int = Field(DEFAULT.temporary_mb, ge=64)
     """MiB of its temporary folder, and as many of shared memory; both are in memory and end with it."""
+
+
+class WorkspaceSettings(BaseModel):
+    """Workspaces: where browsers reach them, how long they stay, and how much may leave one for the browser."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str = "http://*.localhost:8010"
+    """Where browsers reach them; each opening puts a name of its own in the star's place. Not the portal's host."""
+    idle_minutes: int = Field(60, ge=1)
+    """One in which nobody has worked for longer is closed."""
+    hours: int = Field(12, ge=1)
+    """So is one that has been open for longer."""
+    out_mb: int = Field(256, ge=1)
+    """MiB that may leave one for the browser; then it is closed."""
+    day_mb: int = Field(512, ge=1)
+    """MiB that may leave the workspaces of a person in 24 hours."""
+    largest_mb: int = Field(16, ge=1)
+    """MiB of one answer or one output."""
+    memory_gb: int = Field(8, ge=1)
+    """GiB of memory that one may hold."""
+    processes: int = Field(500, ge=10)
+    """Processes that one may run, at a time."""
+    folder_gb: int = Field(20, ge=1)
+    """GiB that a study's shared folder may hold."""
+    versions: int = Field(20, ge=1)
+    """Earlier states of that folder that are kept."""
+    packages_dir: Folder | None = None
+    """The hospital's mirror of packages; by default `packages/` in `home`."""
+
+    @field_validator("address")
+    @classmethod
+    def _has_names(cls, address: str) -> str:
+        if not re.fullmatch(r"https?://\*\.[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?", address):
+            raise ValueError("must be as https://*.work.hospital.fr, with a star for the name of each opening")
+        if address.startswith("http:") and not re.search(r"\*\.localhost(:\d+)?$", address):
+            raise ValueError("must begin with https:// anywhere but at *.localhost")
+        return address
+
+    @property
+    def domain(self) -> str:
+        """The name below which every opening has its own."""
+        return self.address.split("://*.")[1].split(":")[0]
 
 
 class MailSettings(BaseModel):

@@ -86,6 +86,7 @@ SEALED: Mapping[str, Sealed] = {
     "studies.ExtractVersion": Sealed(STUDY, "extract__study_id", _EXTRACT),
     "studies.ExtractPart": Sealed(STUDY, "extract__study_id", _EXTRACT),
     "studies.Run": Sealed(STUDY, "extract__study_id", ("run.",)),
+    "studies.Workspace": Sealed(STUDY, "extract__study_id", ("workspace.",)),
 }
 EMPTY = (
     "accounts.User_groups",

@@ -35,6 +35,7 @@ GROUPS = {
     "airlock": "Check what is to leave a study: tables, figures, models, texts.",
     "train": "Train a MONAI bundle on a released extract, on any cluster.",
     "runs": "List, show, compare, stop and resume trainings.",
+    "workspace": "Work on a released extract in JupyterLab, behind a wall.",
     "tracking": "Serve the records of runs to their teams.",
     "portal": "Serve the portal of studies; make its first administrator.",
     "worker": "Do the portal's background work.",
@@ -43,7 +44,7 @@ GROUPS = {
 }
 """Command or group → its line in ``erios --help``; ``erios.cli.<name>`` exposes it as ``app``."""
 
-WITH_DATABASE = frozenset({"demo", "extract", "portal", "runs", "study", "tracking", "train", "worker"})
+WITH_DATABASE = frozenset({"demo", "extract", "portal", "runs", "study", "tracking", "train", "worker", "workspace"})
 """Groups that work on the governance database: their modules import Django's models, so Django is set up before."""
 
 COMPLETION = "_ERIOS_COMPLETE"

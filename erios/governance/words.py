@@ -114,6 +114,11 @@ REFUSALS: Mapping[str, str] = {
         "cet extrait est en quarantaine : attendez ce qu'en dit le délégué à la protection des données"
     ),
     "extract-stale": mark("un patient de cet extrait s'est opposé ou a été effacé : demandez-en un nouveau"),
+    "workspace-other": mark("vous avez déjà un espace de travail ouvert, {number} : fermez-le d'abord"),
+    "workspace-spent": mark(
+        "{most} Mio sont sortis de vos espaces de travail en vingt-quatre heures, autant qu'il est permis : attendez"
+    ),
+    "workspace-not-yours": mark("cet espace de travail est celui d'une autre personne"),
     "reason": mark("un motif écrit est nécessaire"),
     "moved-on": mark(
         "quelqu'un d'autre vient d'agir sur ce dossier, à présent à l'état « {state} » : relisez-le avant d'agir"
@@ -154,6 +159,10 @@ WORDS: Mapping[str, str] = {
     "evidence-licence": mark("la licence de la recette"),
     "evidence-reproduced": mark("un second entraînement aux mêmes poids (`erios runs reproduce`)"),
     "evidence-untouched": mark("que nul patient de l'extrait ne se soit opposé ni n'ait été effacé depuis"),
+    # workspaces
+    "workspace asked": mark("espace demandé"),
+    "workspace open": mark("espace ouvert"),
+    "workspace closed": mark("espace fermé"),
     # roles and relations
     **{role: role.label for role in Role},
     "proposer": mark("porteur de l'étude"),

@@ -17,9 +17,10 @@ from erios.extracts.criteria import Criterion, digest, parse
 from erios.extracts.opening import Clearance
 from erios.extracts.specification import Specification, beyond, difference, read_specification
 from erios.governance.disclosure import Parameters
-from erios.governance.extract import BUILT_STATES, WORKFLOW, Action, Facts, State, next_actors
+from erios.governance.extract import BUILT_STATES, WORKFLOW, Action, Facts, State, next_actors, opening
 from erios.governance.roles import Role
 from erios.governance.study import State as StudyState
+from erios.governance.words import Refusal
 from erios.settings import Settings, load_settings
 from erios.studies.ledger import shown_to
 from erios.studies.models import Extract, ExtractPartKind, ExtractVersion, PartKind, Proposal, Study
@@ -45,6 +46,13 @@ def team_of(study: Study) -> frozenset[str]:
     proposal = active_proposal(study) or study.proposals.order_by("-version")[0]
     parts = proposal.parts.filter(kind__in=[PartKind.PROPOSER, PartKind.TEAM], person__is_active=True)
     return frozenset(parts.values_list("person__username", flat=True))
+
+
+def lost_opening(extract: Extract, by: User) -> Refusal | None:
+    """Why somebody who has the extract open may not go on today; None if they may."""
+    if not by.is_active:
+        return Refusal("not-on-team")
+    return opening(extract_facts(extract), by.person, timezone.localdate())
 
 
 def specification_of(extract: Extract) -> Specification:

@@ -15,6 +15,8 @@ from erios.governance.extract import State as ExtractState
 from erios.governance.publication import State as PublicationState
 from erios.governance.run import State as RunState
 from erios.governance.study import Opinion, State
+from erios.governance.workspace import LIVE as LIVE_WORKSPACES
+from erios.governance.workspace import State as WorkspaceState
 
 
 class Study(models.Model):
@@ -442,6 +444,46 @@ class Run(models.Model):
                 condition=Q(promoted_by=None) | ~Q(promoted_by=F("by")), name="own_model_unpromoted"
             ),
             models.CheckConstraint(condition=Q(state__in=[state.value for state in RunState]), name="known_run_state"),
+        )
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class Workspace(models.Model):
+    """A person's place to work on a released extract, known by its number; ``label`` begins the name of its host.
+
+    ``token``: the digest of the way in that was given last, at ``token_at``; empty once it was used. ``out``: bytes
+    that have left for the browser; ``refused``: downloads that were not let out.
+    """
+
+    number = models.CharField(max_length=24, unique=True)
+    extract = models.ForeignKey(Extract, on_delete=models.PROTECT, related_name="workspaces")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="workspaces")
+    label = models.CharField(max_length=32, unique=True)
+    state = models.CharField(
+        max_length=24, choices=[(s.value, s.value) for s in WorkspaceState], default=WorkspaceState.ASKED.value
+    )
+    token = models.CharField(max_length=64, blank=True)
+    token_at = models.DateTimeField(default=timezone.now)
+    created = models.DateTimeField(default=timezone.now)
+    opened = models.DateTimeField(null=True, blank=True)
+    ended = models.DateTimeField(null=True, blank=True)
+    reason = models.TextField(blank=True)
+    out = models.BigIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-created",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(state__in=[state.value for state in WorkspaceState]), name="known_workspace_state"
+            ),
+            models.UniqueConstraint(
+                fields=["by"],
+                condition=Q(state__in=[state.value for state in LIVE_WORKSPACES]),
+                name="one_live_workspace_a_person",
+            ),
         )
 
     def __str__(self) -> str:

@@ -6,17 +6,15 @@ from collections.abc import Collection
 from pathlib import Path
 
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from erios.accounts.models import User
 from erios.errors import UsageError
 from erios.governance.extract import State as ExtractState
-from erios.governance.extract import opening
 from erios.governance.roles import Role
 from erios.governance.run import LIVE, STOPPERS, State
 from erios.governance.words import Refusal
 from erios.settings import Settings
-from erios.studies.extract_selectors import active_proposal, extract_facts, team_of
+from erios.studies.extract_selectors import active_proposal, lost_opening, team_of
 from erios.studies.models import Run, Study
 
 
@@ -56,9 +54,7 @@ def is_reproduced(run: Run) -> bool:
 
 def lost_right(run: Run) -> Refusal | None:
     """Why whoever started the run may not go on with it today; None if they may."""
-    if not run.by.is_active:
-        return Refusal("not-on-team")
-    return opening(extract_facts(run.extract), run.by.person, timezone.localdate())
+    return lost_opening(run.extract, run.by)
 
 
 def shares() -> dict[str, dict[str, bool]]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import experiments
 from experiments.cluster import RankInfo
@@ -23,6 +24,20 @@ _NAMES = ("LANG", "LC_ALL", "TZ")
 _DEVICES = ("nvidia[0-9]*", "nvidiactl", "nvidia-uvm*", "nvidia-caps/*", "kfd", "dri/renderD*")
 _MARKS = ("EXPERIMENTS_JOB",)
 """By it the job's watcher finds what its processes started."""
+
+
+class Inside(Protocol):
+    """What the wall asks of a sandbox's content."""
+
+    @property
+    def temporary_mb(self) -> int:
+        """MiB of its temporary folder, and of its shared memory, each."""
+
+    def readable(self) -> Iterator[tuple[Path, Path]]:
+        """Folders and files to read, each with its name inside."""
+
+    def writable(self) -> Iterator[tuple[Path, Path]]:
+        """Folders to write, each with its name inside."""
 
 
 @dataclass(frozen=True)

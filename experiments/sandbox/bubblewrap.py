@@ -17,7 +17,7 @@ from pathlib import Path
 
 from experiments.errors import SandboxError
 from experiments.sandbox import seccomp
-from experiments.sandbox.box import Box, devices
+from experiments.sandbox.box import Inside, devices
 
 PROGRAM, ENTER = "bwrap", "nsenter"
 _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/fonts")
@@ -65,7 +65,7 @@ def obstacle() -> str:
 
 
 def command(
-    box: Box, program: Sequence[str], filter_fd: int, network: Network | None = None, info_fd: int | None = None
+    box: Inside, program: Sequence[str], filter_fd: int, network: Network | None = None, info_fd: int | None = None
 ) -> list[str]:
     """The command line that runs ``program`` inside; ``filter_fd``: an open file that holds the filter.
 
@@ -83,7 +83,7 @@ def _namespaces(*, own_network: bool = True) -> list[str]:
     return ["--unshare-all", *shared, "--cap-drop", "ALL", *_APART]
 
 
-def _mounts(box: Box) -> Iterator[str]:
+def _mounts(box: Inside) -> Iterator[str]:
     size = str(box.temporary_mb * 2**20)
     yield from ("--proc", "/proc", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1")  # the first process is the wall's
     yield from ("--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm")

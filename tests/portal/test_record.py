@@ -87,6 +87,7 @@ def test_every_action_leaves_its_event(home: Settings, taken: dict[str, list[int
     _studies()
     _extracts()
     _runs()
+    _workspaces()
     known = {name for module in action_modules() for name in actions_of(module)}
     assert sorted(known - set(taken)) == []
     silent = {name for name, left in taken.items() if not all(left)}
@@ -96,6 +97,7 @@ def test_every_action_leaves_its_event(home: Settings, taken: dict[str, list[int
     wanted |= {f"study.{_slug(action)}" for action in [PROPOSE, *PublicationAction]}
     wanted |= {f"extract.{_slug(action)}" for action in ExtractAction}
     wanted |= {"run.start", "run.stop", "run.resume", f"run.{RunState.DONE}", f"run.{RunState.FAILED}"}
+    wanted |= {f"workspace.{step}" for step in ("ask", "enter", "open", "traffic", "close")}
     assert sorted(wanted - said) == []
 
 
@@ -246,6 +248,18 @@ def _runs() -> None:
     done = acts.end_run(run=acts.start_run(extract=extract, by=bob, **known), state=RunState.DONE, reason="")
     whole = Evidence(RunState.DONE, "bob", **dict.fromkeys(EVIDENCE, True))
     acts.promote_run(run=done, by=who("dan"), evidence=whole)
+
+
+def _workspaces() -> None:
+    from erios.studies import workspace_actions as acts
+
+    bob = who("bob")
+    extract = _released(_cleared(study()))
+    opened = acts.ask_workspace(extract=extract, by=bob, label="0" * 32, token="1" * 64, most=1)
+    acts.enter_workspace(label="0" * 32, token="1" * 64)
+    acts.begin_workspace(workspace=opened)
+    acts.note_traffic(workspace=opened, out=1, refused=0)
+    acts.close_workspace(workspace=opened, by=bob, reason="r")
 
 
 EVIDENCE = ("judged", "baseline", "groups", "energy", "intended_use", "licence", "reproduced", "untouched")

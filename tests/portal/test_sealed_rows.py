@@ -20,7 +20,7 @@ from erios.governance.run import Evidence
 from erios.governance.run import State as RunState
 from erios.governance.study import State
 from erios.settings import Settings, load_settings
-from erios.studies import actions, run_actions
+from erios.studies import actions, run_actions, workspace_actions
 from erios.studies.models import LedgerAnswer, LedgerGroup, LedgerPatients, LedgerReading, Study
 from erios.workflows.record import verify_record
 from tests.portal.conftest import Template, close_database, point_to
@@ -79,6 +79,7 @@ def _live() -> None:
     evidence = Evidence(RunState.DONE, "bob", **dict.fromkeys(EVIDENCE, True))
     run_actions.promote_run(run=run, by=who("dan"), evidence=evidence)
     run_actions.start_run(extract=extract, by=who("bob"), **known)
+    workspace_actions.ask_workspace(extract=extract, by=who("bob"), label="0" * 32, token="1" * 64, most=1)
 
 
 def _count(study: Study) -> None:
