@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+
+import pytest
 
 from erios.audit import read_events
 from erios.settings import Settings
 from erios.studies.models import Extract, Workspace
 from erios.workflows.workspaces import way_in
+from tests.functional.conftest import in_process  # noqa: F401 - a fixture
 from tests.portal.stories import who
+from tests.portal.test_commands import Run, erios, good  # noqa: F401 - erios is a fixture
 from tests.portal.test_extracts import after_assessment, after_release, released_home  # noqa: F401 - fixtures
+from tests.slurm import free_ports
 from tests.workspaces import Visitor, printed, serving
 
 COUNT = """
@@ -50,3 +56,34 @@ def test_a_workspace_is_opened_worked_in_and_closed(released_home: Settings) -> 
     versions = list((released_home.studies / extract.study.number / "shared" / "versions").glob("*/result.txt"))
     assert [version.read_text() for version in versions] == ["seen"]
     assert workspace.number == closed.number
+
+
+def test_workspaces_are_asked_for_listed_and_closed_by_commands(
+    released_home: Settings,  # noqa: F811
+    erios: Run,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    number = Extract.objects.get().number
+    (port,) = free_ports(1)
+    monkeypatch.setenv("ERIOS_WORKSPACE__ADDRESS", f"http://*.localhost:{port}")
+    code, _out, said = erios("bob", "workspace", "open", number)
+    assert (code, "`erios workspace serve`" in said) == (8, True)
+
+    with socket.create_server(("127.0.0.1", port)):
+        first = json.loads(good(erios("bob", "workspace", "open", number, "--json")))
+        again = json.loads(good(erios("bob", "workspace", "open", number, "--json")))
+        assert erios("dpo", "workspace", "open", number)[0] == 9
+        assert erios("dan", "workspace", "open", "nothing")[0] == 2
+    assert first["workspace"] == again["workspace"]
+    assert first["address"].partition("?")[0] == again["address"].partition("?")[0]
+    assert first["address"] != again["address"]
+    token = again["address"].partition("token=")[2]
+    assert token not in str(list(Workspace.objects.values()))
+
+    assert json.loads(good(erios("ada", "workspace", "list", "--json"))) == []
+    assert [each["state"] for each in json.loads(good(erios("bob", "workspace", "list", "--json")))] == ["asked"]
+    assert "asked" in good(erios("dpo", "workspace", "list"))
+    assert erios("ada", "workspace", "close", first["workspace"], "--reason", "mine")[0] == 9
+    assert erios("dpo", "workspace", "close", first["workspace"])[0] == 2
+    good(erios("dpo", "workspace", "close", first["workspace"], "--reason", "a doubt"))
+    assert Workspace.objects.get().reason == "a doubt"
