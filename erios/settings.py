@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     """The team's tracking server; without one, SQLite in the zone `tracking`."""
     tracking_database: str = ""
     """PostgreSQL of `erios tracking serve`, as in `database`; without one, SQLite."""
+    broker: Folder | None = None
+    """The socket of `erios broker serve`; whoever is not its owner has commands run there."""
     spark: SparkSettings = SparkSettings()
     load: LoadSettings = LoadSettings()
     images: ImageSettings = ImageSettings()
@@ -251,8 +253,8 @@ def _read(source: Path) -> dict[str, Any]:
 _PATHS = {
     *("home", "views_dir", "suites_dir", "legal_routes", "requirements", "bundles_dir", "clusters_dir"),
     "terminology_dir",
-    *("local_dir", "event_log_dir", "password_file", "secret_file", "backup_stamp", "profile"),
     "packages_dir",
+    *("broker", "local_dir", "event_log_dir", "password_file", "secret_file", "backup_stamp", "profile"),
     *ZONES,
 }
 

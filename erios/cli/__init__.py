@@ -37,6 +37,7 @@ GROUPS = {
     "runs": "List, show, compare, stop and resume trainings.",
     "workspace": "Work on a released extract in JupyterLab, behind a wall.",
     "tracking": "Serve the records of runs to their teams.",
+    "broker": "Run commands for people whose accounts read no zone.",
     "portal": "Serve the portal of studies; make its first administrator.",
     "worker": "Do the portal's background work.",
     "audit": "Verify and export the audit chain.",
@@ -115,5 +116,6 @@ def root(
 def main() -> None:
     """Run the command line and exit: 0, or the code of the error's family (``erios.errors``)."""
     from erios.cli.exits import run
+    from erios.cli.forwarding import is_for_broker, pass_to_broker
 
-    raise SystemExit(run(get_command(app)))
+    raise SystemExit(run(pass_to_broker if is_for_broker() else get_command(app)))

@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from erios.broker.client import is_listening
 from erios.clock import days_since
 from erios.compliance.registry import check
 from erios.errors import KeyringError
@@ -13,6 +14,7 @@ from erios.governance.compliance import Finding, met, not_met
 from erios.keys import list_keys
 from erios.settings import ZONES, Settings
 from erios.translation import mark
+from experiments.sandbox.bubblewrap import obstacle
 
 
 @check
@@ -65,6 +67,20 @@ def nothing_calls_out(_settings: Settings) -> Finding:
         mark("Télémétrie coupée pour les {silenced} familles de bibliothèques concernées."),
         silenced=len(erios.SILENCED),
     )
+
+
+@check
+def programs_are_walled(settings: Settings) -> Finding:
+    """This machine can make the sandbox of a training; whether researchers' commands pass the broker is said too."""
+    if obstacle():
+        return not_met(mark("Cette machine ne peut pas faire de bac à sable ; `erios doctor` dit pourquoi."))
+    if settings.broker is None:
+        return met(
+            mark("Bac à sable (bubblewrap) ; sans courtier : les comptes des chercheurs sont à l'hôpital de fermer.")
+        )
+    if not is_listening(settings.broker):
+        return not_met(mark("Le courtier des réglages ne répond pas."))
+    return met(mark("Bac à sable (bubblewrap) ; les commandes des chercheurs passent par le courtier."))
 
 
 @check

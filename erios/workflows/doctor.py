@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from erios.audit import verify
+from erios.broker.client import is_listening
 from erios.checkout import PROJECT
 from erios.database import set_up_django
 from erios.errors import EriosError
@@ -264,6 +265,10 @@ def _services(settings: Settings) -> Iterator[Finding]:
     if re.match(r"spark://", settings.spark.master):
         at = urlsplit(settings.spark.master)
         yield _listens("Spark master", at.hostname or "", at.port or 7077, "start it, or set spark.master")
+    if settings.broker and not is_listening(settings.broker):
+        yield _ill("broker", f"{settings.broker} does not answer", "erios broker serve, or its systemd unit")
+    elif settings.broker:
+        yield _well("broker", f"{settings.broker} answers")
     for name in ("password_file", "secret_file"):
         path = getattr(mail if name == "password_file" else directory, name)
         if path is not None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from erios.accounts.audit_events import record
 from erios.accounts.models import User
 from erios.audit import Draft
-from erios.errors import StorageError, UsageError
-from erios.settings import Settings, load_settings, make_folder
+from erios.broker.credentials import write_credentials
+from erios.errors import UsageError
+from erios.settings import Settings, load_settings
 from erios.studies.run_selectors import shares
 from erios.workflows.database import open_database, operator
-from etl.files import PRIVATE, write_atomically
 from experiments.server import READ, WRITE, Server, draw_password, is_ready, make_ready, share
 
 _shared: dict[str, dict[str, str]] = {}
@@ -34,10 +34,16 @@ def share_runs() -> None:
 
 def log_in() -> Path:
     """Give the person at the keyboard a new password for the server, in the file where MLflow looks for it."""
+    return write_credentials(new_credentials())
+
+
+def new_credentials() -> bytes:
+    """A new password of the person at the keyboard for the server, in the form that MLflow reads."""
     if not is_ready(server_of(open_database())):
         raise UsageError("the tracking server was never started: run `erios tracking serve` first")
     by = operator()
-    return _write_credentials(Path.home() / ".mlflow" / "credentials", by.username, give_password(by))
+    text = f"[mlflow]\nmlflow_tracking_username = {by.username}\nmlflow_tracking_password = {give_password(by)}\n"
+    return text.encode()
 
 
 def give_password(by: User) -> str:
@@ -52,14 +58,3 @@ def give_password(by: User) -> str:
     with transaction.atomic():
         record([Draft("tracking.login", by.username)], by=by)
     return password
-
-
-def _write_credentials(path: Path, login: str, password: str) -> Path:
-    """Whole or not at all, readable by its owner alone."""
-    make_folder(path.parent, 0o700)
-    try:
-        text = f"[mlflow]\nmlflow_tracking_username = {login}\nmlflow_tracking_password = {password}\n"
-        write_atomically(path, text.encode(), PRIVATE)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from None
-    return path

@@ -84,6 +84,15 @@ def telemetry(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
     return settings
 
 
+def no_bubblewrap(settings: Settings, patch: pytest.MonkeyPatch) -> Settings:
+    patch.setenv("PATH", "/nowhere")
+    return settings
+
+
+def silent_broker(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
+    return changed(settings, broker=settings.home / "broker")
+
+
 def any_host(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
     return changed(settings, "portal", hosts=["*"])
 
@@ -282,6 +291,7 @@ BREAKS: dict[str, tuple[Callable[[Settings, pytest.MonkeyPatch], Settings], ...]
     "keyring_is_private": (open_keyring,),
     "secrets_are_private": (open_secret,),
     "nothing_calls_out": (telemetry,),
+    "programs_are_walled": (no_bubblewrap, silent_broker),
     "pages_are_secured": (any_host,),
     "backup_is_recent": (old_backup,),
     "second_factor_is_asked": (one_factor, past_the_directory),

@@ -104,7 +104,7 @@ def test_a_misspelt_variable_is_refused(monkeypatch):
 
     with pytest.raises(
         UsageError,
-        match="unknown variable ERIOS_HOEM; known are ERIOS_AIRLOCK, ERIOS_ANCHOR, ERIOS_BUNDLES_DIR",
+        match="unknown variable ERIOS_HOEM; known are ERIOS_AIRLOCK, ERIOS_ANCHOR, ERIOS_BROKER, ERIOS_BUNDLES_DIR",
     ):
         load_settings()
 
