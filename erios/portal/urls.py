@@ -14,6 +14,7 @@ from erios.portal.views import (
     runs,
     studies,
     warehouse,
+    workspaces,
 )
 from erios.portal.views import public as open_pages
 
@@ -41,6 +42,9 @@ urlpatterns = [
     path("extraits/<slug:number>/", extracts.extract, name="extract"),
     path("extraits/<slug:number>/specification/", extracts.specification, name="specification"),
     path("extraits/<slug:number>/action/<str:action>/", extracts.act, name="extract_act"),
+    path("extraits/<slug:number>/espace/", workspaces.open_workspace, name="open_workspace"),
+    path("espaces/", workspaces.workspaces, name="workspaces"),
+    path("espaces/<slug:number>/fermer/", workspaces.close, name="close_workspace"),
     path("entrainements/<slug:number>/", runs.run, name="run"),
     path("entrainements/<slug:number>/arreter/", runs.stop, name="stop_run"),
     path("entrainements/<slug:number>/images/<str:name>", runs.picture, name="run_picture"),

@@ -16,6 +16,7 @@ from tests.functional.conftest import in_process  # noqa: F401 - a fixture
 from tests.portal.stories import who
 from tests.portal.test_commands import Run, erios, good  # noqa: F401 - erios is a fixture
 from tests.portal.test_extracts import after_assessment, after_release, released_home  # noqa: F401 - fixtures
+from tests.portal.test_pages import client
 from tests.slurm import free_ports
 from tests.workspaces import Visitor, printed, serving
 
@@ -87,3 +88,31 @@ def test_workspaces_are_asked_for_listed_and_closed_by_commands(
     assert erios("dpo", "workspace", "close", first["workspace"])[0] == 2
     good(erios("dpo", "workspace", "close", first["workspace"], "--reason", "a doubt"))
     assert Workspace.objects.get().reason == "a doubt"
+
+
+def test_a_workspace_is_asked_for_and_closed_on_the_portals_pages(
+    released_home: Settings,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    number = Extract.objects.get().number
+    (port,) = free_ports(1)
+    monkeypatch.setenv("ERIOS_WORKSPACE__ADDRESS", f"http://*.localhost:{port}")
+    bob, dpo, dan = client("bob"), client("dpo"), client("dan")
+    ask = f"/extraits/{number}/espace/"
+    assert ask in bob.get(f"/extraits/{number}/", secure=True).content.decode()
+    assert ask not in dan.get(f"/extraits/{number}/", secure=True).content.decode()
+    assert bob.post(ask, secure=True).status_code == 400  # nobody serves
+    with socket.create_server(("127.0.0.1", port)):
+        shown = bob.post(ask, secure=True)
+        assert dan.post(ask, secure=True).status_code == 409
+    assert (shown.status_code, "no-store" in shown.headers["Cache-Control"]) == (200, True)
+    opened = Workspace.objects.get()
+    assert f"http://{opened.label}.localhost:{port}/enter?token=" in shown.content.decode()
+    assert opened.label not in bob.get("/espaces/", secure=True).content.decode()
+
+    close = f"/espaces/{opened.number}/fermer/"
+    assert client("ada").post(close, {"reason": "r"}, secure=True).status_code == 404
+    dpo.post(close, secure=True)
+    assert Workspace.objects.get().state == "workspace asked"
+    dpo.post(close, {"reason": "un doute"}, secure=True)
+    assert (Workspace.objects.get().state, Workspace.objects.get().reason) == ("workspace closed", "un doute")

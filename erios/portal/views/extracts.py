@@ -23,7 +23,7 @@ from erios.extracts.generalisation.vocabulary import describe_level
 from erios.extracts.invented_sample import sample_of
 from erios.extracts.risk import RiskReport
 from erios.extracts.specification import PATIENT_KEY, dump_specification, extract_tables
-from erios.governance.extract import WORKFLOW, Action, State, next_actors, reads_figures, reads_overlaps
+from erios.governance.extract import WORKFLOW, Action, State, next_actors, opening, reads_figures, reads_overlaps
 from erios.portal import risk_figures
 from erios.portal.access import StaffRequest, staff
 from erios.portal.posted import Acts, Posted, act_on
@@ -73,6 +73,7 @@ def extract(request: StaffRequest, number: str) -> HttpResponse:
         "exceptional": specification.exceptional,
         "versions": selectors.changes_of(found),
         "parts": found.parts.select_related("person"),
+        "may_work": opening(facts, request.user.person, timezone.localdate()) is None,
         "runs": visible_runs(request.user).filter(extract=found),
         "report": report,
         "linkages": selectors.linkages_of(found),
