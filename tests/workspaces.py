@@ -57,7 +57,7 @@ class Visitor:
         self.cookie = ""
 
     async def ask(
-        self, method: str, path: str, body: Any = None, *, as_sent: bool = False, **headers: str
+        self, method: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Status, headers and body of an answer; ``headers`` replace those that a browser would send."""
         given = self._headers() | {name.replace("_", "-"): value for name, value in headers.items()}

@@ -44,7 +44,18 @@ _STYLES = [
         "width",
     ),
 ]
+_DECLARATION = re.compile(r"[a-z-]+:\s*[-\w\s#%.,]*((rgb|rgba|hsl|hsla)\([-\d\s%.,]*\))?[-\w\s#%.,]*", re.ASCII)
+_LONGEST_STYLE = 100
 _STYLE_SHEET = re.compile(r"<style\b.*?(</style\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+
+
+class _Styles(CSSSanitizer):  # type: ignore[misc]
+    """Style of named properties, whose values are words, figures and colours: nothing that names an address."""
+
+    def sanitize_css(self, style: str) -> str:
+        """The declarations that may stay."""
+        declared = [each.strip() for each in str(super().sanitize_css(style)).split(";")]
+        return "; ".join(each for each in declared if len(each) < _LONGEST_STYLE and _DECLARATION.fullmatch(each))
 
 
 @cache
@@ -54,7 +65,7 @@ def _cleaner() -> Cleaner:
         attributes=_ATTRIBUTES,
         protocols=["data"],
         strip=True,
-        css_sanitizer=CSSSanitizer(allowed_css_properties=_STYLES),
+        css_sanitizer=_Styles(allowed_css_properties=_STYLES),
     )
 
 
