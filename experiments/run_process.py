@@ -38,7 +38,7 @@ from experiments.run_spec import RunSpec
 from experiments.sandbox.channel import Channel
 from experiments.sandbox.collected_files import take
 from experiments.sandbox.evaluation_table import check_table
-from experiments.sandbox.limits import DEFAULT, Limits
+from experiments.sandbox.limits import DEFAULT, PLAIN, Limits, Site
 from experiments.sandbox.messages import File, FromInside, Metrics, Model, Params, Trained, Verified, Verify, shortened
 from experiments.sandbox.model_file import check_model
 from experiments.sandbox.supervisor import Supervisor, word_of
@@ -61,12 +61,11 @@ class End(NamedTuple):
     reason: str = ""
 
 
-def run_process(spec: RunSpec, guard: Guard, limits: Limits = DEFAULT, libraries: tuple[Path, ...] = ()) -> int:
+def run_process(spec: RunSpec, guard: Guard, limits: Limits = DEFAULT, site: Site = PLAIN) -> int:
     """Do this process's part of the run's next attempt; answers the exit code.
 
     0: done. ``cluster.REQUEUE``: checkpointed, to be queued again. 9: no longer allowed. 1: failed. 130: interrupted.
-    128 and a signal's number: the training was killed by it. ``libraries``: folders of the cluster that the training
-    sees beside its environment.
+    128 and a signal's number: the training was killed by it.
     """
     silence()
     logging.captureWarnings(True)
@@ -74,9 +73,9 @@ def run_process(spec: RunSpec, guard: Guard, limits: Limits = DEFAULT, libraries
     for notice in NOTICES:
         signal.signal(notice, stop.on_signal)
     if not info.is_first:
-        return _end_of(_Process(spec, info, guard, stop, limits, libraries).train).code
+        return _end_of(_Process(spec, info, guard, stop, limits, site).train).code
     with _open_recording(spec) as recording:
-        end = _end_of(_Process(spec, info, guard, stop, limits, libraries, recording).train)
+        end = _end_of(_Process(spec, info, guard, stop, limits, site, recording).train)
         recording.end(end.outcome, end.reason)
     return end.code
 
@@ -132,7 +131,7 @@ class _Process:
     guard: Guard
     stop: StopSignal
     limits: Limits
-    libraries: tuple[Path, ...] = ()
+    site: Site = PLAIN
     recording: Recording | None = None
     _measuring: ExitStack = field(default_factory=ExitStack)
     _meter: Any = None
@@ -151,9 +150,7 @@ class _Process:
         with self._measuring:
             self._meter = self._measuring.enter_context(self._open_meter())
             try:
-                Supervisor(
-                    self.spec, self.info, self.stop, self._take, self._complaint, self.limits, self.libraries
-                ).run()
+                Supervisor(self.spec, self.info, self.stop, self._take, self._complaint, self.limits, self.site).run()
             finally:
                 self.stop.end()
 

@@ -13,10 +13,11 @@ from experiments.run_spec import read_spec
 def run_job_process(number: str) -> int:
     """Train as one process of the job of run ``number``; answers the exit code."""
     from experiments.run_process import run_process  # signal handling: only in a job's process
-    from experiments.sandbox.limits import Limits
+    from experiments.sandbox.limits import Limits, Site
 
     settings, study = load_settings(), number.rsplit("-", 1)[0]
     spec = read_spec(settings.studies / study / "runs" / number)
     cluster = find_cluster(spec.facts["cluster"], settings)
     limits = Limits(**settings.sandbox.model_dump(), grace_s=cluster.grace_s)
-    return run_process(spec, RunGuard(spec), limits, tuple(map(Path, cluster.readable)))
+    site = Site(tuple(map(Path, cluster.readable)), cluster.unreachable)
+    return run_process(spec, RunGuard(spec), limits, site)

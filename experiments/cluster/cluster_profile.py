@@ -6,6 +6,7 @@ Owns what holds for every kind of scheduler; it must never ask the cluster itsel
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import field, fields
 from typing import Annotated, Literal, Self
 
@@ -22,6 +23,9 @@ Word = Annotated[StrictStr, Field(pattern=r"^[^\s\"'\\#]*\Z")]
 """Stands in a batch script as it is."""
 TimeLimit = Annotated[StrictStr, Field(pattern=r"^((\d+-)?\d{1,2}:\d{2}:\d{2})?\Z")]
 FolderPath = Annotated[StrictStr, Field(pattern=r"^/[^\s:]+\Z")]
+ADDRESS = re.compile(r"(?P<host>\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]):(?P<port>\d{1,5})")
+"""An IP address and a port, the address of version 6 in brackets; no name, which would need a resolver."""
+Address = Annotated[StrictStr, Field(pattern=rf"^{ADDRESS.pattern}\Z")]
 Variable = Annotated[StrictStr, Field(pattern=rf"^{VARIABLE.pattern}\Z")]
 
 
@@ -30,7 +34,8 @@ class Cluster:
     """One cluster. ``nodes``, and per node ``processes`` and ``gpus``, are the most that a job may ask for.
 
     ``cores`` and ``memory_gb`` (GiB) are what each process gets; ``grace_s`` is in seconds. ``readable``: folders that
-    a training sees beside its environment, such as those of the GPUs' libraries.
+    a training sees beside its environment, such as those of the GPUs' libraries. ``unreachable``: addresses that a
+    filter of outgoing connections keeps from jobs; without any, no job has more than one node.
     """
 
     name: Annotated[str, Field(pattern=rf"^{NAME.pattern}\Z")]
@@ -56,6 +61,7 @@ class Cluster:
     modules: tuple[Word, ...] = ()
     options: tuple[StrictStr, ...] = ()
     readable: tuple[FolderPath, ...] = ()
+    unreachable: tuple[Address, ...] = ()
     environment: dict[Variable, StrictStr] = field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -79,19 +79,22 @@ def environment() -> list[Path]:
 
 
 def variables_of(
-    environ: Mapping[str, str], info: RankInfo | None = None, libraries: Collection[Path] = ()
+    environ: Mapping[str, str], info: RankInfo | None = None, libraries: Collection[Path] = (), meeting: str = ""
 ) -> dict[str, str]:
-    """What a rank inside gets of its environment; of the paths of libraries those that it can read."""
+    """What a rank inside gets of its environment; of the paths of libraries those that it can read.
+
+    ``meeting``: the address where ranks on several machines meet; else they meet on a loopback.
+    """
     info = info or RankInfo()
     kept = {name: value for name, value in environ.items() if name.startswith(_PREFIXES) or name in _NAMES + _MARKS}
     kept["LD_LIBRARY_PATH"] = ":".join(
         path for path in environ.get("LD_LIBRARY_PATH", "").split(":") if _is_in(path, (*environment(), *libraries))
     )
     if "MASTER_PORT" in environ:
-        kept |= {"MASTER_PORT": environ["MASTER_PORT"], "MASTER_ADDR": "127.0.0.1"}
+        kept |= {"MASTER_PORT": environ["MASTER_PORT"], "MASTER_ADDR": meeting or "127.0.0.1"}
+    if not meeting:
+        kept |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
     return kept | {
-        "GLOO_SOCKET_IFNAME": "lo",
-        "NCCL_SOCKET_IFNAME": "lo",
         "PATH": "/usr/bin:/bin",
         "HOME": "/tmp",
         "USER": "trainer",

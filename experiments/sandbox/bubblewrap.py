@@ -39,13 +39,21 @@ training is written to a file, and where memory is short it goes first."""
 
 @dataclass(frozen=True)
 class Network:
-    """The loopback that the ranks of one machine share: the namespaces of process ``pid``, which holds them."""
+    """A network that is not a training's alone: the loopback that the ranks of one machine share, in the namespaces of
+    process ``pid``, which holds them; or with 0 the machine's own, for ranks on several machines."""
 
     pid: int
 
     def enter(self) -> list[str]:
         """The command that starts another one in it."""
-        return [ENTER, f"--target={self.pid}", "--user", "--net", "--preserve-credentials", "--"]
+        return (
+            []
+            if self == MACHINE
+            else [ENTER, f"--target={self.pid}", "--user", "--net", "--preserve-credentials", "--"]
+        )
+
+
+MACHINE = Network(0)
 
 
 def obstacle() -> str:

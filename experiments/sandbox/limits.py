@@ -1,8 +1,12 @@
-"""What a training may use inside the sandbox, as a value; the settings of the hospital begin with the same figures."""
+"""What a training may use inside the sandbox, and what its nodes are like, as values.
+
+The settings of the hospital begin with the same figures.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -20,3 +24,15 @@ class Limits:
 
 
 DEFAULT = Limits()
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a cluster's profile says of its nodes: ``libraries``, folders that a training sees beside its environment;
+    ``unreachable``, addresses that a filter keeps from ranks on several nodes."""
+
+    libraries: tuple[Path, ...] = ()
+    unreachable: tuple[str, ...] = ()
+
+
+PLAIN = Site()

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
-from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
@@ -28,11 +27,11 @@ from pydantic import TypeAdapter
 from experiments.cluster import RankInfo
 from experiments.errors import SAYS, ExperimentError, ForbiddenError, KilledError, SandboxError, StoppedError
 from experiments.run_spec import RunSpec
-from experiments.sandbox import bubblewrap, seccomp
+from experiments.sandbox import bubblewrap, egress_filter, seccomp
 from experiments.sandbox.box import EXTRACT, ROOT, Box, variables_of
 from experiments.sandbox.channel import Channel
 from experiments.sandbox.collected_files import empty, measure, measure_deleted
-from experiments.sandbox.limits import DEFAULT, Limits
+from experiments.sandbox.limits import DEFAULT, PLAIN, Limits, Site
 from experiments.sandbox.machine_network import MachineNetwork
 from experiments.sandbox.messages import Begin, Ended, FromInside, Stop, from_inside, shortened
 from experiments.stop_signal import PreemptedError, StopSignal
@@ -67,7 +66,7 @@ def word_of(reason: ExperimentError) -> Any:
 class Supervisor:
     """One rank's training. ``handle`` takes each message; what it raises stops the training.
 
-    ``complaint``: why it must stop for another reason than its right. ``libraries``: folders of the cluster to read.
+    ``complaint``: why it must stop for another reason than its right.
     """
 
     spec: RunSpec
@@ -76,12 +75,13 @@ class Supervisor:
     handle: Callable[[FromInside, Channel], None]
     complaint: Callable[[], ExperimentError | None] = lambda: None
     limits: Limits = DEFAULT
-    libraries: tuple[Path, ...] = ()
+    site: Site = PLAIN
     program: tuple[str, ...] = ("-m", "experiments.sandbox.trainer")
 
     def run(self) -> None:
         """Train to the end; raises what ended it early."""
-        if obstacle := bubblewrap.obstacle() or several_machines(self.info, os.environ):
+        self._apart = several_machines(self.info, os.environ)
+        if obstacle := bubblewrap.obstacle() or (self._apart and egress_filter.obstacle(self.site.unreachable)):
             raise SandboxError(obstacle)
         if self.stop.reason:
             raise self.stop.reason
@@ -90,13 +90,13 @@ class Supervisor:
         self._measured_at, self._printed = 0.0, 0
         self._over = threading.Event()
         ours, theirs = socket.socketpair()
-        shared = self.info.world_size > 1
+        shared = self.info.world_size > 1 and not self._apart
         with (
             closing(Channel(ours, PATIENCE)) as self._channel,
             MachineNetwork(self.spec.folder, shared=shared) as network,
         ):
             with theirs:
-                self._start(theirs, network)
+                self._start(theirs, bubblewrap.MACHINE if self._apart else network)
             try:
                 self._serve()
             finally:
@@ -174,7 +174,8 @@ class Supervisor:
             folder.mkdir(mode=0o750, exist_ok=True)
         if self.info.is_first:
             empty(output)
-        variables = variables_of(os.environ, self.info, self.libraries)
+        meeting = meeting_point(os.environ) if self._apart else ""
+        variables = variables_of(os.environ, self.info, self.site.libraries, meeting)
         return Box(
             extract=self.spec.dataset_dir,
             bundle=self.spec.bundle_folder,
@@ -182,7 +183,7 @@ class Supervisor:
             checkpoints=self.spec.checkpoints,
             variables=variables,
             temporary_mb=self.limits.temporary_mb,
-            libraries=self.libraries,
+            libraries=self.site.libraries,
         )
 
     def _inner_spec(self) -> Any:
@@ -292,15 +293,18 @@ class Supervisor:
         return ForbiddenError("the first rank was told to leave")
 
 
-def several_machines(info: RankInfo, environ: Mapping[str, str]) -> str:
-    """Why the ranks cannot meet in the sandbox: they are on several machines; empty if they are on one."""
+def several_machines(info: RankInfo, environ: Mapping[str, str]) -> bool:
+    """The ranks cannot meet on one machine's loopback."""
     address = environ.get("MASTER_ADDR", "localhost")
-    if info.world_size == info.local_world_size or address == "localhost" or is_loopback(address):
-        return ""
-    return (
-        "the ranks of this run are on several machines, and a training has no network: ask for one node, until those on"
-        " several can be held by a filter of outgoing connections"
-    )
+    return info.world_size != info.local_world_size and address != "localhost" and not is_loopback(address)
+
+
+def meeting_point(environ: Mapping[str, str]) -> str:
+    """The address where ranks on several machines meet, since nothing inside knows names; SandboxError."""
+    try:
+        return socket.gethostbyname(environ["MASTER_ADDR"])
+    except OSError:
+        raise SandboxError("the address of the first rank's machine is not known here") from None
 
 
 def is_loopback(address: str) -> bool:

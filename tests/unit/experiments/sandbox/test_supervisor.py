@@ -286,7 +286,7 @@ def test_after_its_last_word_nothing_is_heard(tmp_path: Path) -> None:
     ("world", "local", "address", "runs"),
     [(4, 4, "10.1.2.3", True), (2, 1, "127.0.0.1", True), (2, 1, "10.1.2.3", False), (2, 1, "n1.cluster", False)],
 )
-def test_ranks_on_several_machines_are_refused(
+def test_ranks_on_several_machines_are_refused_without_a_filter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: int, local: int, address: str, runs: bool
 ) -> None:
     monkeypatch.setenv("MASTER_ADDR", address)
