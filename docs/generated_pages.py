@@ -13,6 +13,7 @@ WRITERS = (
     "erios.governance.diagram study docs/reference/study-states.md",
     "erios.governance.diagram extract docs/reference/extract-states.md",
     "erios.governance.diagram publication docs/reference/publication-states.md",
+    "erios.governance.diagram airlock docs/reference/airlock-states.md",
     "docs.settings_page docs/reference/settings.md",
     "docs.house CONTRIBUTING.md",
 )

@@ -277,6 +277,9 @@ class AirlockSettings(BaseModel):
     """Width and height of a figure at most: one unpacks to at most the square of this."""
     model_mb: int = Field(2048, ge=1)
     """MiB of a model at most."""
+    days: int = Field(30, ge=1, le=365)
+    """A request that nobody has moved for so many days expires: what the checks compared it with is no longer what is
+    out, and nobody remembers what was asked."""
 
 
 class AnchorSettings(BaseModel):

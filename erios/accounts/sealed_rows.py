@@ -43,6 +43,7 @@ class Sealed:
 
 _PROPOSAL = ("study.",)
 _EXTRACT = ("extract.",)
+_AIRLOCK = ("airlock.",)
 _ADOPTED = ("record.",)
 SEALED: Mapping[str, Sealed] = {
     "accounts.User": Sealed(ACCOUNT, "id", ("account.", "login."), {"last_login": "says when, and gives no right"}),
@@ -69,7 +70,7 @@ SEALED: Mapping[str, Sealed] = {
     "studies.Notification": Sealed(
         STUDY,
         "proposal__study_id",
-        (*_PROPOSAL, *_EXTRACT),
+        (*_PROPOSAL, *_EXTRACT, *_AIRLOCK),
         {"read": "the reader's own note of having read it"},
         right=False,
     ),
@@ -87,6 +88,11 @@ SEALED: Mapping[str, Sealed] = {
     "studies.ExtractPart": Sealed(STUDY, "extract__study_id", _EXTRACT),
     "studies.Run": Sealed(STUDY, "extract__study_id", ("run.",)),
     "studies.Workspace": Sealed(STUDY, "extract__study_id", ("workspace.",)),
+    "studies.AirlockRequest": Sealed(STUDY, "study_id", _AIRLOCK),
+    "studies.AirlockFile": Sealed(STUDY, "request__study_id", _AIRLOCK),
+    "studies.AirlockVote": Sealed(STUDY, "request__study_id", _AIRLOCK),
+    "studies.AirlockPoint": Sealed(STUDY, "request__study_id", _AIRLOCK),
+    "studies.AirlockComment": Sealed(STUDY, "request__study_id", _AIRLOCK),
 }
 EMPTY = (
     "accounts.User_groups",

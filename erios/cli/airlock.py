@@ -1,4 +1,4 @@
-"""``erios airlock``: what leaves a study, checked before anybody asks."""
+"""``erios airlock``: what leaves a study, checked before anybody asks; ``airlock_requests`` has how it is asked for."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import typer
 from erios.airlock.check import Context, Released, check_file, hide_cells
 from erios.airlock.column_kinds import DECLARABLE
 from erios.airlock.findings import Report
+from erios.cli import airlock_requests
 from erios.cli.output import AsJson, answer, command_group, print_table, write_json
 from erios.errors import InputError, RefusedError, UsageError
 from erios.settings import load_settings
 
-app = command_group("Check what is to leave a study, as the airlock does.")
+app = command_group("Check what is to leave a study; ask for it, vote, release. Everything asked is on record.")
+for name, command in airlock_requests.COMMANDS.items():
+    app.command(name)(command)
 
 
 @app.command()

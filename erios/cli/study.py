@@ -14,6 +14,7 @@ from erios.cli import output
 from erios.cli.output import AsJson, command_group, print_facts, print_rows, write_json
 from erios.cli.runs import report_stopped
 from erios.errors import InputError, UsageError
+from erios.governance.airlock import State as AirlockState
 from erios.governance.publication import Action as PublicationAction
 from erios.governance.study import Action, Opinion
 from erios.studies import actions
@@ -22,6 +23,7 @@ from erios.studies.models import Proposal, Publication
 from erios.studies.publication_actions import act_on_results, propose_results
 from erios.studies.publication_selectors import Shown, results_of
 from erios.studies.selectors import dossier_of, visible_studies
+from erios.workflows.airlock_release import publish_results
 from erios.workflows.database import open_database, operator
 
 app = command_group(
@@ -203,7 +205,9 @@ def results(number: Number, as_json: AsJson = False) -> None:
 
 @app.command("propose-results")
 def propose(number: Number, file: Annotated[Path, typer.Argument(help="The text, in plain French, UTF-8.")]) -> None:
-    """Propose what came of your study; it is public once the DPO has agreed to this very text.
+    """Propose what came of your study; it is public once two checkers and the DPO have agreed to this very text.
+
+    It goes through the airlock, where `erios airlock list` shows its request.
 
     Example: erios study propose-results E2031-007 resultats.txt
     """
@@ -213,7 +217,11 @@ def propose(number: Number, file: Annotated[Path, typer.Argument(help="The text,
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{file} is no text in UTF-8 that can be read") from None
-    _print_results(propose_results(study=study, by=by, text=text))
+    publication = propose_results(study=study, by=by, text=text)
+    _print_results(publication)
+    if publication.request and publication.request.state == AirlockState.DRAFT:
+        number = publication.request.number
+        output.answer().print(f"The checks hold it: `erios airlock show {number}` says why, and how to mend it.")
 
 
 @app.command("move-results")
@@ -235,7 +243,10 @@ def move_results(
     if publication is None:
         raise InputError(f"no version {version}; `erios study results` lists those there are")
     chosen = PublicationAction(f"{action} results")
-    _print_results(act_on_results(publication=publication, by=by, action=chosen, reason=reason))
+    if chosen is PublicationAction.PUBLISH:
+        _print_results(publish_results(publication, by))
+    else:
+        _print_results(act_on_results(publication=publication, by=by, action=chosen, reason=reason))
 
 
 def _version(shown: Shown) -> dict[str, Any]:
@@ -248,6 +259,7 @@ def _version(shown: Shown) -> dict[str, Any]:
         "reason": version.reason,
         "you_may": [action.removesuffix(" results") for action in shown.mine],
         "text": version.text,
+        "request": version.request.number if version.request else None,
     }
 
 

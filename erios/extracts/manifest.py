@@ -93,7 +93,12 @@ def write_manifest(folder: Path, manifest: Manifest, keyring: Path) -> None:
     """Write and sign; KeyringError without the key."""
     data = manifest.to_bytes()
     (folder / NAME).write_bytes(data)
-    (folder / SIGNATURE).write_text(base64.b64encode(_private(keyring, manifest.key_id).sign(data)).decode() + "\n")
+    (folder / SIGNATURE).write_text(signature_of(data, keyring, manifest.key_id))
+
+
+def signature_of(data: bytes, keyring: Path, key_id: str) -> str:
+    """The signature of a manifest's bytes, base64 and a newline; KeyringError without the key."""
+    return base64.b64encode(_private(keyring, key_id).sign(data)).decode() + "\n"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -137,7 +142,7 @@ def verify(folder: Path, public: str, root: str = "") -> Manifest:
 def check_signed(folder: Path, public: str, root: str = "") -> Manifest:
     """The manifest, once signature and root hold; the files themselves are not read. InputError as in ``verify``."""
     manifest = read_manifest(folder)
-    _check_signature(folder, public)
+    check_signature(folder, public)
     if root_of(manifest.files) != manifest.root:
         raise InputError(f"the root in the manifest of {folder.name} is not that of its files: do not use it")
     if root and manifest.root != root:
@@ -145,7 +150,8 @@ def check_signed(folder: Path, public: str, root: str = "") -> Manifest:
     return manifest
 
 
-def _check_signature(folder: Path, public: str) -> None:
+def check_signature(folder: Path, public: str) -> None:
+    """InputError unless the manifest in a folder was signed with the key of this public half, base64."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 

@@ -1,6 +1,7 @@
-"""The state diagrams of studies, extracts and results texts, as Mermaid text, written from the tables of transitions.
+"""The state diagrams of studies, extracts, results texts and requests of the airlock, as Mermaid text.
 
-``python -m erios.governance.diagram study|extract|publication FILE`` writes a page; tests hold the pages to the rules.
+They are written from the tables of transitions: ``python -m erios.governance.diagram NAME FILE`` writes a page (NAME:
+study, extract, publication or airlock); tests hold the pages to the rules.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from erios.governance import extract, publication, study
+from erios.governance import airlock, extract, publication, study
 from erios.governance.workflow import Transition, Workflow
 
 PAGES: dict[str, tuple[Workflow[Any, Any, Any], StrEnum, str]] = {
@@ -40,8 +41,19 @@ the state `released` only.
         """# The life of a results text
 
 This page is written by `make docs` from the rules (`erios/governance/publication.py`). What a study's proposer writes
-for the public is a version that waits; the public page shows the one version that the DPO has agreed to, word for word.
-A revision is a version of its own, and takes the place of the one that is public only when it is agreed to itself.
+for the public is a version that waits; the public page shows the one version that two checkers have approved in the
+[airlock](../airlock.md) and the DPO has agreed to, word for word. A revision is a version of its own, and takes the
+place of the one that is public only when it is agreed to itself.
+""",
+    ),
+    "airlock": (
+        airlock.WORKFLOW,
+        airlock.State.DRAFT,
+        """# The life of a request to let files out
+
+This page is written by `make docs` from the rules (`erios/governance/airlock.py`). Two checkers who are neither author
+nor team vote on each file that would leave; the last vote opens all and moves the request: the strictest vote on a file
+decides. The DPO alone releases what is for the public, a checker what is for the team.
 """,
     ),
 }

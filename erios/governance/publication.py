@@ -1,4 +1,5 @@
-"""The life of a study's results text: nothing that a team wrote is public before the DPO has agreed to that very text.
+"""The life of a study's results text: nothing that a team wrote is public before two checkers have approved that
+very text in the airlock, and the DPO has agreed to publish it.
 
 Owns the table of transitions and its rules (mechanism: ``workflow``). A text never changes: a revision is a version of
 its own, decided alone; what is public stays so until a later version is agreed to.
@@ -39,11 +40,16 @@ PROPOSE = "propose results"
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules must know of a version; ``team`` holds logins, the proposer's too."""
+    """What the rules must know of a version; ``team`` holds logins, the proposer's too.
+
+    ``checked``: two checkers have approved this text in the airlock, in the request of this number.
+    """
 
     state: State
     proposer: str
     team: frozenset[str] = frozenset()
+    checked: bool = False
+    request: str = ""
 
     @property
     def owner(self) -> str:
@@ -55,9 +61,13 @@ def _not_involved(facts: Facts, person: Person) -> Refusal | None:
     return Refusal("involved") if person.login in {facts.proposer, *facts.team} else None
 
 
+def _checked(facts: Facts, _: Person) -> Refusal | None:
+    return None if facts.checked else Refusal("results-unchecked", {"request": facts.request})
+
+
 S, A, R = State, Action, Role
 TRANSITIONS: tuple[Transition[Facts, Action, State], ...] = (
-    Transition(A.PUBLISH, (S.WAITING,), S.PUBLISHED, (R.DPO,), rules=(_not_involved,)),
+    Transition(A.PUBLISH, (S.WAITING,), S.PUBLISHED, (R.DPO,), rules=(_not_involved, _checked)),
     Transition(A.REFUSE, (S.WAITING,), S.REFUSED, (R.DPO,), rules=(_not_involved,), reason=True),
     Transition(A.WITHDRAW, (S.WAITING,), S.WITHDRAWN, owner=True),
     Transition(A.WITHDRAW, (S.PUBLISHED,), S.WITHDRAWN, (R.DPO,), owner=True, reason=True),
@@ -74,5 +84,5 @@ def proposing(person: Person, proposer: str) -> Refusal | None:
 
 
 def next_actors(state: State) -> tuple[str, ...]:
-    """Whom a version waits for."""
+    """Whom a version waits for, once the checkers have approved it."""
     return WORKFLOW.actors(state, (A.PUBLISH,))

@@ -48,6 +48,7 @@ class Role(StrEnum):
         {P.REVIEW, P.CATALOGUE, P.COUNT, P.QUALITY, P.COMPLIANCE},
     )
     COMMITTEE = "committee", mark("comité scientifique"), {P.REVIEW, P.CATALOGUE}, {"data-manager"}
+    CHECKER = "checker", mark("vérificateur des sorties"), {P.REVIEW}, {"data-manager"}
     DPO = (
         "dpo",
         mark("délégué à la protection des données"),

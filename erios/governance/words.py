@@ -119,6 +119,25 @@ REFUSALS: Mapping[str, str] = {
         "{most} Mio sont sortis de vos espaces de travail en vingt-quatre heures, autant qu'il est permis : attendez"
     ),
     "workspace-not-yours": mark("cet espace de travail est celui d'une autre personne"),
+    "airlock-study-not-active": mark("l'étude n'est pas en cours : rien n'en sort"),
+    "airlock-empty": mark("ce dossier ne contient aucun fichier à faire sortir"),
+    "airlock-incomplete": mark("il manque le contexte ou les mesures de protection de : {files}"),
+    "airlock-held": mark(
+        "les contrôles automatiques retiennent : {files} ; corrigez ces fichiers, ou demandez une exception au délégué"
+        " à la protection des données"
+    ),
+    "airlock-voted": mark("vous avez déjà voté sur ce fichier"),
+    "airlock-two-voted": mark("deux vérificateurs ont déjà voté sur ce fichier"),
+    "airlock-unchecked": mark("il manque l'avis de deux vérificateurs indépendants sur : {files}"),
+    "airlock-exception-not-asked": mark("aucune exception n'est demandée pour ce fichier"),
+    "airlock-ground": mark("choisissez le motif dans la liste"),
+    "airlock-changed": mark(
+        "le fichier {file} n'est plus celui qui a été déposé : le dossier de sortie est annulé, déposez-en un nouveau"
+    ),
+    "airlock-not-released": mark("ce dossier n'est pas diffusé : il est à l'état « {state} »"),
+    "results-unchecked": mark(
+        "deux vérificateurs doivent approuver ce texte dans le sas ({request}) avant sa publication"
+    ),
     "reason": mark("un motif écrit est nécessaire"),
     "moved-on": mark(
         "quelqu'un d'autre vient d'agir sur ce dossier, à présent à l'état « {state} » : relisez-le avant d'agir"
@@ -252,6 +271,24 @@ WORDS: Mapping[str, str] = {
     "quarantine": mark("mettre en quarantaine"),
     "turn stale": mark("périmer"),
     "destroy": mark("détruire"),
+    # the airlock: states, actions, kinds, grounds
+    "author": mark("demandeur"),
+    "voided": mark("annulé"),
+    "retracted": mark("retiré après diffusion"),
+    "void": mark("annuler"),
+    "retract": mark("retirer ce qui est diffusé"),
+    "output": mark("résultat"),
+    "supporting": mark("pièce à l'appui"),
+    "source code": mark("code source"),
+    "for the team": mark("pour l'équipe"),
+    "for the public": mark("pour le public"),
+    "ground-small": mark("trop peu de patients"),
+    "ground-identifiable": mark("une personne peut être reconnue"),
+    "ground-differencing": mark("se déduit par différence avec une sortie antérieure"),
+    "ground-records": mark("données individuelles, non agrégées"),
+    "ground-model": mark("modèle qui retient ses patients"),
+    "ground-context": mark("contexte ou mesures de protection insuffisants"),
+    "ground-other": mark("autre motif"),
     # opinions
     "favourable": mark("favorable"),
     "unfavourable": mark("défavorable"),

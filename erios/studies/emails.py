@@ -1,7 +1,7 @@
 """Letters: each notification by e-mail, in the portal's language, in the background, once its change is committed.
 
-A letter names the study's or extract's number, its state, and logins; never a title, a reason, a count or a value: it
-leaves the portal's protection.
+A letter names the number of study, extract or request, its state, and logins; never a title, a reason, a count or a
+value: it leaves the portal's protection.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from django_tasks import task
 
 from erios.accounts.models import User
 from erios.errors import StorageError
+from erios.governance.airlock import Destination
+from erios.governance.airlock import State as AirlockState
+from erios.governance.airlock import next_actors as airlock_actors
 from erios.governance.extract import State as ExtractState
 from erios.governance.extract import next_actors as extract_actors
 from erios.governance.publication import State as PublicationState
@@ -25,7 +28,8 @@ from erios.governance.study import State
 from erios.governance.study import next_actors as study_actors
 from erios.governance.words import word
 from erios.settings import load_settings
-from erios.studies.models import Extract, Notification, Proposal
+from erios.studies.airlock_models import AirlockRequest
+from erios.studies.models import Extract, Notification, Proposal, Study
 from erios.translation import gettext, mark, using
 
 _SUBJECT = mark("[Erios] {about} : {state}")
@@ -39,6 +43,7 @@ Le dossier est dans le portail, sous vos notifications.
 {hospital}
 """)
 _EXTRACT, _STUDY, _NOBODY = mark("L'extrait"), mark("L'étude"), mark("personne")
+_REQUEST = mark("Le dossier de sortie")
 
 TRIES, PAUSE = 6, timedelta(minutes=10)
 """How often a letter is tried, and how long after a mail server that refused it."""
@@ -51,9 +56,10 @@ def notify(
     state: str,
     proposal: Proposal,
     extract: Extract | None = None,
+    request: AirlockRequest | None = None,
 ) -> list[Notification]:
     """Tell everybody but whoever acted (None: the system) what was done; letters go out after the commit."""
-    told = {"proposal": proposal, "extract": extract, "action": action, "state": state}
+    told = {"proposal": proposal, "extract": extract, "request": request, "action": action, "state": state}
     actor = by.username if by else "system"
     notes = Notification.objects.bulk_create(
         Notification(person=person, actor=actor, **told) for person in people if person != by
@@ -66,7 +72,7 @@ def notify(
 @task()
 def send_letters(ids: Sequence[int], tries: int = TRIES) -> int:
     """Send the letters of these notifications; answers how many went. Those that did not are tried again later."""
-    notes = Notification.objects.filter(pk__in=ids).select_related("person", "proposal__study", "extract")
+    notes = Notification.objects.filter(pk__in=ids).select_related("person", "proposal__study", "extract", "request")
     addressed = [note for note in notes if note.person.email]
     failed = [note.pk for note in addressed if not _send(note)]
     if failed and tries > 1:
@@ -89,7 +95,7 @@ def _send(note: Notification) -> bool:
 
 
 def _values(note: Notification) -> dict[str, str]:
-    what, about = (_EXTRACT, note.extract) if note.extract else (_STUDY, note.proposal.study)
+    what, about = _about(note)
     return {
         "what": gettext(what),
         "about": str(about),
@@ -101,8 +107,16 @@ def _values(note: Notification) -> dict[str, str]:
     }
 
 
+def _about(note: Notification) -> tuple[str, Extract | AirlockRequest | Study]:
+    if note.extract:
+        return _EXTRACT, note.extract
+    return (_REQUEST, note.request) if note.request else (_STUDY, note.proposal.study)
+
+
 def _actors(note: Notification) -> tuple[str, ...]:
-    """Whom the extract, the results text or the study waits for."""
+    """Whom the extract, the request, the results text or the study waits for."""
+    if note.request:
+        return airlock_actors(AirlockState(note.state), Destination(note.request.destination))
     if note.extract:
         return extract_actors(ExtractState(note.state))
     if note.state in list(PublicationState):

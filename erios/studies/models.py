@@ -17,6 +17,13 @@ from erios.governance.run import State as RunState
 from erios.governance.study import Opinion, State
 from erios.governance.workspace import LIVE as LIVE_WORKSPACES
 from erios.governance.workspace import State as WorkspaceState
+from erios.studies.airlock_models import (  # noqa: F401 - Django finds an app's tables in its ``models``
+    AirlockComment,
+    AirlockFile,
+    AirlockPoint,
+    AirlockRequest,
+    AirlockVote,
+)
 
 
 class Study(models.Model):
@@ -179,7 +186,10 @@ class Comment(models.Model):
 
 
 class Publication(models.Model):
-    """A version of what came of a study, in plain French, for the public register; its text is never changed."""
+    """A version of what came of a study, in plain French, for the public register; its text is never changed.
+
+    ``request``: by which two checkers read it in the airlock.
+    """
 
     study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="publications")
     version = models.PositiveIntegerField()
@@ -194,6 +204,7 @@ class Publication(models.Model):
     since = models.DateTimeField(default=timezone.now)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     reason = models.TextField(blank=True)
+    request = models.OneToOneField(AirlockRequest, on_delete=models.PROTECT, related_name="publication", null=True)
 
     class Meta:
         ordering = ("study", "-version")
@@ -225,6 +236,7 @@ class Notification(models.Model):
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
     proposal = models.ForeignKey(Proposal, on_delete=models.CASCADE, related_name="+")
     extract = models.ForeignKey("Extract", on_delete=models.CASCADE, related_name="+", null=True)
+    request = models.ForeignKey(AirlockRequest, on_delete=models.CASCADE, related_name="+", null=True)
     action = models.CharField(max_length=32)
     state = models.CharField(max_length=32)
     actor = models.CharField(max_length=150)

@@ -8,16 +8,18 @@ from datetime import timedelta
 from django.utils import timezone
 
 from erios.accounts.models import User
+from erios.governance.airlock import State as AirlockState
 from erios.governance.publication import WORKFLOW, Action, Facts, State
-from erios.studies.models import PartKind, Proposal, Publication, Study
-from erios.studies.selectors import visible_studies
+from erios.studies.models import Proposal, Publication, Study
+from erios.studies.selectors import everybody_on, visible_studies
 
 
 def facts_of(publication: Publication) -> Facts:
     """A version as the rules see it; the team of every version of the study."""
-    parts = publication.study.proposals.filter(parts__kind__in=[PartKind.PROPOSER, PartKind.TEAM])
-    team = frozenset(parts.values_list("parts__person__username", flat=True))
-    return Facts(State(publication.state), publication.study.proposer.username, team)
+    team, request = everybody_on(publication.study), publication.request
+    checked = request is not None and request.state in (AirlockState.APPROVED, AirlockState.RELEASED)
+    number = request.number if request else "—"
+    return Facts(State(publication.state), publication.study.proposer.username, team, checked, number)
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,12 @@ def _shown(publication: Publication, user: User) -> Shown:
 
 def results_of(study: Study, user: User) -> list[Shown]:
     """All versions of a study's text, newest first."""
-    versions = study.publications.select_related("study__proposer", "by", "decided_by")
+    versions = study.publications.select_related("study__proposer", "by", "decided_by", "request")
     return [_shown(publication, user) for publication in versions]
 
 
 def results_queue(user: User) -> list[Shown]:
     """Texts that wait for this reader's agreement, oldest first."""
     waiting = Publication.objects.filter(state=State.WAITING, study__in=visible_studies(user)).order_by("since")
-    lines = [_shown(publication, user) for publication in waiting.select_related("study__proposer")]
+    lines = [_shown(publication, user) for publication in waiting.select_related("study__proposer", "request")]
     return [line for line in lines if Action.PUBLISH in line.mine]

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from erios.accounts.models import User, holding
 from erios.accounts.sealed_rows import check_study
+from erios.governance.airlock import State as AirlockState
 from erios.governance.proposal import FINDINGS, Finding, LegalRoute, lint
 from erios.governance.publication import State as PublicationState
 from erios.governance.purposes import Declaration
@@ -86,6 +87,12 @@ def visible_studies(user: User) -> QuerySet[Study]:
     return Study.objects.filter(seen).distinct()
 
 
+def everybody_on(study: Study) -> frozenset[str]:
+    """Logins of the proposers and teams of every version of a study."""
+    parts = study.proposals.filter(parts__kind__in=[PartKind.PROPOSER, PartKind.TEAM])
+    return frozenset(parts.values_list("parts__person__username", flat=True))
+
+
 def own_studies(user: User) -> QuerySet[Study]:
     kinds = [PartKind.PROPOSER, PartKind.TEAM]
     return Study.objects.filter(proposals__parts__person=user, proposals__parts__kind__in=kinds).distinct()
@@ -137,7 +144,7 @@ class Registered:
 def register() -> list[Registered]:
     """Studies of the public register, newest decision first."""
     shown = Proposal.objects.filter(state__in=PUBLIC).select_related("study", "study__proposer").order_by("-decided")
-    shown = shown.prefetch_related("study__publications")
+    shown = shown.prefetch_related("study__publications__request")
     check_study(*{proposal.study for proposal in shown})
     return [_registered(proposal) for proposal in shown]
 
@@ -164,8 +171,9 @@ def _registered(proposal: Proposal) -> Registered:
 
 
 def _published_results(study: Study) -> str:
-    """The one text that the DPO has agreed to and nobody has withdrawn; empty where there is none."""
-    return next((text.text for text in study.publications.all() if text.state == PublicationState.PUBLISHED), "")
+    """The one text that the DPO has agreed to and nobody has withdrawn, nor its release; empty where there is none."""
+    texts = [text for text in study.publications.all() if text.state == PublicationState.PUBLISHED]
+    return next((text.text for text in texts if not text.request or text.request.state == AirlockState.RELEASED), "")
 
 
 def refusals() -> dict[str, int]:

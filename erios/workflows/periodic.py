@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from erios.studies.actions import expire_studies
+from erios.studies.airlock_actions import expire_requests
 from erios.studies.extract_actions import expire_extracts
 from erios.workflows.run_follow import follow
 from erios.workflows.tracking_access import share_runs
@@ -51,8 +52,9 @@ def make_round() -> None:
 
 
 def nightly() -> None:
-    """Let studies and extracts expire whose end has passed."""
+    """Let studies, extracts and requests of the airlock expire whose time has passed."""
     from django.utils import timezone
 
     expire_studies(today=timezone.localdate())
     expire_extracts(today=timezone.localdate())
+    expire_requests(now=timezone.now())

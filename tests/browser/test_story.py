@@ -37,6 +37,8 @@ CAST = {
     "com1": ("committee", "Cléo Un", "membre du comité"),
     "com2": ("committee", "Cléo Deux", "membre du comité"),
     "com3": ("committee", "Cléo Trois", "membre du comité"),
+    "chk1": ("checker", "Vérane Un", "vérificatrice des sorties"),
+    "chk2": ("checker", "Vérane Deux", "vérificatrice des sorties"),
     "dpo": ("dpo", "Délia Prévost", "déléguée à la protection des données"),
     "chief": ("controller", "Charles Hubert", "délégué du responsable de traitement"),
 }
@@ -138,6 +140,7 @@ def browser() -> Iterator[Browser]:
 
 NO_PAGES = {
     *("feed", "dossier_json", "dossier_pdf", "processing", "access_review"),  # files
+    *("airlock_bytes", "public_file"),
     *(
         "start",
         "comment",
@@ -148,6 +151,10 @@ NO_PAGES = {
         "count",
         "request_extract",
         "extract_act",
+        "airlock_start",
+        "airlock_add",
+        "airlock_comment",
+        "airlock_act",
     ),  # forms of other pages
     *("set_roles", "close_account", "set_language", "stop_run", "run_picture"),
     "data_docs",  # made by Great Expectations, and served as it made them
@@ -246,7 +253,9 @@ def test_the_whole_story(home: Path, portal: str, browser: Browser) -> None:
     ada.open(f"/etudes/{number}/")
     expect(ada.page.locator(".state").first).to_have_text("en cours")
     ada.keep("dossier-en-cours")
-    _publish(ada, desks["dpo"], number)
+    desks |= {login: Desk(browser, portal, login) for login in CHECKERS}
+    _publish(ada, desks, number)
+    _let_out(ada, desks, number, home.parent)
     extract = _ask_for_extract(ada)
     _clear_extract(browser, portal, extract, desks)
     ada.open(f"/extraits/{extract}/")
@@ -343,25 +352,94 @@ def _review(browser: Browser, portal: str, number: str) -> dict[str, Desk]:
     return desks
 
 
-def _publish(ada: Desk, dpo: Desk, number: str) -> None:
-    """A text that is refused, then one that is agreed to; the reader's page has the second alone."""
+CHECKERS = ("chk1", "chk2")
+
+
+def _publish(ada: Desk, desks: dict[str, Desk], number: str) -> None:
+    """A text that the checks hold, then one that two checkers approve and the DPO agrees to."""
+    dpo = desks["dpo"]
     ada.page.fill("#res", "Sur 3 patients, un homme de 97 ans est revenu.")
-    ada.page.get_by_role("button", name="Soumettre au délégué").click()
-    expect(ada.page.locator(".note.good")).to_contain_text("attend l'accord")
+    ada.page.get_by_role("button", name="Soumettre aux vérificateurs").click()
+    expect(ada.page.locator(".note.bad")).to_contain_text("retiennent ce texte")
+    ada.keep("sortie-texte-retenu")
+    ada.open(f"/etudes/{number}/")
+    ada.page.fill("#res", "Moins d'un patient sur cinq est revenu à l'hôpital dans le mois.")
+    ada.page.get_by_role("button", name="Soumettre aux vérificateurs").click()
+    expect(ada.page.locator(".note.good")).to_contain_text("deux vérificateurs")
     ada.keep("resultats-proposes")
+    _vote(desks, f"{number}-S02")
     dpo.open("/accueil/")
     expect(dpo.page.locator("#textes")).to_be_visible()
     dpo.keep("accueil-dpo-resultats")
     dpo.open(f"/etudes/{number}/")
     dpo.keep("resultats-dpo")
-    dpo.act("Refuser la publication", reason="Trois patients : moins de 11.")
-    ada.open(f"/etudes/{number}/")
-    ada.page.fill("#res", "Moins d'un patient sur cinq est revenu à l'hôpital dans le mois.")
-    ada.page.get_by_role("button", name="Soumettre au délégué").click()
-    dpo.open(f"/etudes/{number}/")
     dpo.act("Accepter la publication")
     ada.open(f"/etudes/{number}/")
     ada.keep("resultats-publies")
+
+
+def _let_out(ada: Desk, desks: dict[str, Desk], number: str, folder: Path) -> None:
+    """A figure asked out with the data behind it, checked by two from file to file, released by the DPO: public."""
+    page = ada.page
+    page.check("[name=public]")
+    page.get_by_role("button", name="Faire sortir des fichiers").click()
+    request = re.search(r"/sorties/([\w-]+)/", page.url)[1]  # type: ignore[index]
+    picture, data = _figure(folder)
+    _add(ada, picture, "Retours dans le mois, par âge.")
+    _add(ada, data, "Les effectifs derrière la figure.", kind="supporting", behind=picture.name)
+    ada.keep("sortie-a-soumettre")
+    ada.act("Soumettre")
+    _vote(desks, request)
+    dpo = desks["dpo"]
+    dpo.open(f"/sorties/{request}/")
+    dpo.act("Diffuser")
+    dpo.keep("sortie-diffusee")
+    ada.open(f"/etudes/{number}/")
+
+
+def _add(ada: Desk, file: Path, context: str, **choices: str) -> None:
+    for name, value in choices.items():
+        ada.page.select_option(f"[name={name}]", value)
+    ada.page.set_input_files("[name=file]", file)
+    ada.page.fill("[name=context]", context)
+    ada.page.fill("[name=controls]", "Effectifs d'au moins 11, arrondis.")
+    ada.page.get_by_role("button", name="Déposer et contrôler").click()
+    expect(ada.page.locator(".note.good").first).to_contain_text("Le fichier est déposé")
+
+
+def _figure(folder: Path) -> tuple[Path, Path]:
+    """A picture, and the table that it shows."""
+    from matplotlib.figure import Figure
+
+    ages, shares = ("40-59", "60-79", "80+"), (18, 24, 31)
+    picture, data = folder / "retours.png", folder / "retours.csv"
+    drawn = Figure(figsize=(6, 3.4))
+    drawn.subplots().bar(ages, shares)
+    drawn.savefig(picture, metadata={"Software": None})
+    data.write_text("age,sejours,retours\n40-59,450,80\n60-79,620,150\n80+,310,95\n")
+    return picture, data
+
+
+def _vote(desks: dict[str, Desk], request: str) -> None:
+    """Each checker reads every file, by keyboard from one to the next, and approves the first."""
+    for login in CHECKERS:
+        desk, page = desks[login], desks[login].page
+        desk.open("/sorties/")
+        desk.keep(f"sorties-{login}")
+        page.get_by_role("link", name=request).first.click()
+        desk.keep(f"sortie-{request[-3:]}-{login}")
+        page.get_by_role("link", name="Lire et voter").click()
+        if page.locator("a[data-key=next]").count():
+            page.keyboard.press("j")
+            expect(page.locator("h1")).to_contain_text("csv")
+            desk.keep(f"sortie-tableau-{login}")
+            page.keyboard.press("k")
+            expect(page.locator("h1")).to_contain_text("png")
+            assert page.locator("figure img").evaluate("image => image.naturalWidth") > 0
+        desk.keep(f"sortie-fichier-{request[-3:]}-{login}")
+        page.check("[name=verdict][value=approve]")
+        page.get_by_role("button", name="Voter").click()
+        expect(page.locator(".note.good")).to_contain_text("C'est fait")
 
 
 def _ask_for_extract(ada: Desk) -> str:
@@ -454,6 +532,7 @@ def _read(browser: Browser, portal: str, number: str) -> None:
     expect(citizen.page).to_have_url(re.compile(f"/registre/{number}/"))
     expect(citizen.page.locator("main")).to_contain_text("Moins d'un patient sur cinq")
     expect(citizen.page.locator("main")).not_to_contain_text("97 ans")
+    assert citizen.page.locator("figure img").evaluate("image => image.naturalWidth") > 0
     citizen.keep("registre-etude")
     citizen.open("/droits/")
     citizen.keep("droits")

@@ -27,6 +27,8 @@ CAST = {
     "bob": {Role.DATA_SCIENTIST},
     "dan": {Role.DATA_MANAGER},
     **{f"com{n}": {Role.COMMITTEE} for n in range(1, 5)},
+    "chk1": {Role.CHECKER},
+    "chk2": {Role.CHECKER},
     "dpo": {Role.DPO},
     "dpo2": {Role.DPO},
     "chief": {Role.CONTROLLER},

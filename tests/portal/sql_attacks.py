@@ -84,6 +84,80 @@ ATTACKS: dict[str, tuple[str, str, str]] = {
         "publication",
         "",
     ),
+    "a request is released": (
+        f"UPDATE studies_airlockrequest SET state = 'released', manifest = '{HEX}' WHERE state = 'submitted'",
+        "airlockrequest",
+        "state",
+    ),
+    "a request gets another author": (
+        f"UPDATE studies_airlockrequest SET author_id = {_user('bob')}",
+        "airlockrequest",
+        "author_id",
+    ),
+    "a request becomes one for the public": (
+        "UPDATE studies_airlockrequest SET destination = 'for the public'",
+        "airlockrequest",
+        "destination",
+    ),
+    "a release's manifest is replaced": (
+        f"UPDATE studies_airlockrequest SET manifest = '{HEX}' WHERE state = 'released'",
+        "airlockrequest",
+        "manifest",
+    ),
+    "a release's root is replaced": (
+        f"UPDATE studies_airlockrequest SET root = '{HEX}' WHERE state = 'released'",
+        "airlockrequest",
+        "root",
+    ),
+    "a void request is forgotten": ("UPDATE studies_airlockrequest SET problem = 'x'", "airlockrequest", "problem"),
+    "a request is put back a round": ("UPDATE studies_airlockrequest SET round = 9", "airlockrequest", "round"),
+    "a file's bytes are replaced": (f"UPDATE studies_airlockfile SET digest = '{HEX}'", "airlockfile", "digest"),
+    "a file is held no more": ("UPDATE studies_airlockfile SET held = NOT held", "airlockfile", "held"),
+    "a file's report is emptied": ("UPDATE studies_airlockfile SET report = '{}'", "airlockfile", "report"),
+    "a file supports and needs no vote": (
+        "UPDATE studies_airlockfile SET kind = 'supporting'",
+        "airlockfile",
+        "kind",
+    ),
+    "an exception is granted": (
+        f"UPDATE studies_airlockfile SET exception = 'x', exception_by_id = {_user('dpo')} WHERE exception = ''",
+        "airlockfile",
+        "exception",
+    ),
+    "a file's context is rewritten": ("UPDATE studies_airlockfile SET context = 'x'", "airlockfile", "context"),
+    "a checker's vote is turned": ("UPDATE studies_airlockvote SET verdict = 'refuse'", "airlockvote", "verdict"),
+    "a checker's reason is rewritten": ("UPDATE studies_airlockvote SET reason = 'x'", "airlockvote", "reason"),
+    "a sealed vote is replaced": ("UPDATE studies_airlockvote SET sealed = 'x'", "airlockvote", "sealed"),
+    "a checker's vote gets another author": (
+        f"UPDATE studies_airlockvote SET checker_id = {_user('com1')} WHERE checker_id = {_user('chk1')}",
+        "airlockvote",
+        "checker_id",
+    ),
+    "a checker's vote is put in": (
+        "INSERT INTO studies_airlockvote (request_id, file_id, checker_id, sealed, verdict, ground, reason, at)"
+        f" SELECT request_id, id, {_user('com1')}, 'x', 'approve', '', '', {NOW} FROM studies_airlockfile"
+        " WHERE id = (SELECT max(id) FROM studies_airlockfile)",
+        "airlockvote",
+        "",
+    ),
+    "a checker's vote is taken out": (
+        f"DELETE FROM studies_airlockvote WHERE checker_id = {_user('chk2')}",
+        "airlockvote",
+        "",
+    ),
+    "a checker's point is answered": (f"UPDATE studies_airlockpoint SET answered = {NOW}", "airlockpoint", "answered"),
+    "a checker's point is taken out": ("DELETE FROM studies_airlockpoint", "airlockpoint", ""),
+    "a word on a request is rewritten": ("UPDATE studies_airlockcomment SET text = 'x'", "airlockcomment", "text"),
+    "a checker's word is nobody's": (
+        "UPDATE studies_airlockcomment SET by_checker = NOT by_checker",
+        "airlockcomment",
+        "by_checker",
+    ),
+    "a results text goes by another's request": (
+        "UPDATE studies_publication SET request_id = (SELECT min(id) FROM studies_airlockrequest)",
+        "publication",
+        "request_id",
+    ),
     "a study gets another number": (
         "UPDATE studies_study SET number = 'E1999-001' WHERE id = (SELECT min(id) FROM studies_study)",
         "study",

@@ -17,6 +17,7 @@ from erios.governance.extract import State as ExtractState
 from erios.governance.study import State
 from erios.settings import Settings, load_settings
 from tests.functional.conftest import in_process  # noqa: F401 - a fixture
+from tests.portal.airlock_stories import approved
 from tests.portal.conftest import close_database, point_to, seal_everything
 from tests.portal.stories import at, who
 from tests.portal.test_extracts import CONTENT, SPECIFICATION, UNTIL, home  # noqa: F401 - home is a fixture
@@ -86,12 +87,15 @@ def test_results_are_proposed_read_and_agreed_to_by_commands(database: Settings,
     assert "Version 1 of" in good(erios("ada", "study", "propose-results", number, file))
     (line,) = json.loads(good(erios("dpo", "study", "results", number, "--json")))
     assert (line["state"], line["text"]) == ("results waiting", "Un patient sur cinq revient.")
-    assert line["you_may"] == ["publish", "refuse"]
+    assert line["you_may"] == ["refuse"]
+    code, _out, said = erios("dpo", "study", "move-results", number, "1", "publish")
+    assert (code, said.count("\n"), line["request"] in said) == (9, 1, True)
     code, _out, said = erios("ada", "study", "move-results", number, "1", "publish")
     assert (code, said.count("\n")) == (9, 1)
     refused = good(erios("dpo", "study", "move-results", number, "1", "refuse", "--reason", "trop précis"))
     assert refused == f"Version 1 of {number}: results refused.\n"
     good(erios("ada", "study", "propose-results", number, file))
+    approved(Publication.objects.get(version=2))
     good(erios("dpo", "study", "move-results", number, "2", "publish"))
     shown = good(erios("ada", "study", "results", number))
     assert re.search(r"1\W+results refused\W+ada\W+dpo\W+trop précis", shown)

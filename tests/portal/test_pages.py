@@ -25,6 +25,7 @@ ADDRESSES = {
     "name": "patient",
     "release_id": "r000001",
     "page": "index.html",
+    "request_number": "E2099-001-S01",
     "login": "ada",
 }
 

@@ -1,4 +1,4 @@
-"""A results text is public once the DPO has agreed to that very text, and not before, whoever tries."""
+"""A results text is public once two checkers have approved that very text in the airlock and the DPO has agreed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from erios.errors import InputError
 from erios.governance.publication import Action, State
 from erios.governance.study import State as StudyState
 from erios.governance.words import RuleBroken
+from tests.portal.airlock_stories import approved, vote
 from tests.portal.stories import at, who
 from tests.portal.test_pages import client
 
@@ -32,8 +33,12 @@ def propose(study: Any, text: str = SMALL) -> Any:
 
 
 def act(publication: Any, action: Action, login: str = "dpo", reason: str = "because") -> Any:
+    """What the portal does; a text to be published is approved in the airlock first."""
     from erios.studies.publication_actions import act_on_results
+    from erios.workflows.airlock_release import publish_results
 
+    if action is Action.PUBLISH and login == "dpo":
+        return publish_results(approved(publication), who(login))
     return act_on_results(publication=publication, by=who(login), action=action, reason=reason)
 
 
@@ -61,13 +66,16 @@ def test_what_a_proposer_writes_is_not_public_at_once(database: Any) -> None:
     assert "one man of 97" not in public(of)
     assert results(of) == ""
     assert SMALL in client("dpo").get(f"/etudes/{of.number}/", secure=True).content.decode()
+    client("dpo").post(f"/etudes/{of.number}/resultats/v1/publish results/", secure=True)
+    assert results(of) == ""
+    approved(of.publications.get())
     assert of.number in client("dpo").get("/accueil/", secure=True).content.decode()
 
 
 def test_the_text_that_was_agreed_to_is_shown_word_for_word(database: Any) -> None:
     of = study()
     text = "Fewer than <b>11</b> — « peu » &amp; rare.\n\nTwo lines.  Two spaces."
-    propose(of, f"  {text}\n")
+    approved(propose(of, f"  {text}\n"))
 
     client("dpo").post(f"/etudes/{of.number}/resultats/v1/publish results/", secure=True)
 
@@ -93,16 +101,57 @@ def test_each_version_is_decided_alone_and_an_edit_waits_again(database: Any) ->
     assert [state for state, _reason in states] == [State.REPLACED, State.REFUSED, State.PUBLISHED]
 
 
+def act_as_read(publication: Any) -> Any:
+    from erios.workflows.airlock_release import publish_results
+
+    publication.refresh_from_db()
+    return publish_results(publication, who("dpo"))
+
+
 def test_an_agreement_to_a_version_that_was_replaced_meanwhile_publishes_nothing(database: Any) -> None:
     """The proposer revises while the DPO reads."""
     of = study()
-    read = propose(of, GOOD)
+    read = approved(propose(of, GOOD))
     propose(of, SMALL)
 
     with pytest.raises(RuleBroken, match="not possible"):
-        act(read, Action.PUBLISH)
+        act_as_read(read)
 
     assert results(of) == ""
+
+
+def test_the_dpo_alone_publishes_nothing_and_two_checkers_alone_publish_nothing(database: Any) -> None:
+    from erios.studies.publication_actions import act_on_results
+
+    of = study()
+    publication = propose(of, GOOD)
+    with pytest.raises(RuleBroken, match="two checkers"):
+        act_as_read(publication)
+    if publication.request.state == "submitted":
+        vote(publication.request, "chk1", name="resultats-v1.txt")
+        with pytest.raises(RuleBroken, match="two checkers"):
+            act_as_read(publication)
+    else:
+        publication = approved(publication)
+    with pytest.raises(RuleBroken, match="two checkers"):
+        act_on_results(publication=publication, by=who("dpo"), action=Action.PUBLISH)
+    assert results(of) == ""
+
+
+def test_a_text_that_no_request_carries_is_not_published(database: Any) -> None:
+    """One of an older version, or whose row points to another text's request."""
+    from erios.studies.models import Publication
+    from tests.portal.conftest import seal_everything
+
+    of = study()
+    old = Publication.objects.create(study=of, version=1, text=SMALL, by=who("ada"))
+    seal_everything()
+    good = act(propose(of, GOOD), Action.PUBLISH)
+    Publication.objects.filter(pk=good.pk).update(request=None)
+    Publication.objects.filter(pk=old.pk).update(request=good.request, state=State.WAITING)
+    seal_everything()
+    with pytest.raises(RuleBroken, match="two checkers"):
+        act_as_read(Publication.objects.get(pk=old.pk))
 
 
 def test_nobody_but_the_dpo_agrees(database: Any) -> None:
@@ -156,7 +205,7 @@ def test_two_who_act_at_once_leave_one_text_of_each_kind(database: Any) -> None:
     from django.db import connections
 
     of = study()
-    first = propose(of, GOOD)
+    first = approved(propose(of, GOOD))
     faults: list[Exception] = []
 
     def attempt(step: Any) -> None:
@@ -169,7 +218,7 @@ def test_two_who_act_at_once_leave_one_text_of_each_kind(database: Any) -> None:
         finally:
             connections.close_all()
 
-    steps = [lambda: act(first, Action.PUBLISH), *[lambda: propose(of, SMALL)] * 3]
+    steps = [lambda: act_as_read(first), *[lambda: propose(of, SMALL)] * 3]
     threads = [threading.Thread(target=attempt, args=(step,)) for step in steps]
     for thread in threads:
         thread.start()
@@ -206,7 +255,7 @@ def test_those_concerned_are_told_by_number_and_state_alone(database: Any) -> No
     assert _values(note)["waits_for"] == "data protection officer"
     act(publication, Action.REFUSE, reason="three patients")
 
-    note = who("ada").notifications.latest("pk")
+    note = who("ada").notifications.filter(request=None).latest("pk")
     assert (note.action, note.state, note.actor) == (Action.REFUSE, State.REFUSED, "dpo")
     assert "three" not in str(_values(note))
 

@@ -15,14 +15,18 @@ from erios.accounts.audit_events import record
 from erios.accounts.sealed_rows import DERIVED, EMPTY, SEALED, sealed_fields, verify_rows
 from erios.audit import Draft
 from erios.errors import StorageError
+from erios.governance.airlock import State as AirlockState
 from erios.governance.roles import Role
 from erios.governance.run import Evidence
 from erios.governance.run import State as RunState
 from erios.governance.study import State
 from erios.settings import Settings, load_settings
 from erios.studies import actions, run_actions, workspace_actions
+from erios.studies.airlock_actions import comment_on_request
 from erios.studies.models import LedgerAnswer, LedgerGroup, LedgerPatients, LedgerReading, Study
+from erios.studies.publication_actions import propose_results
 from erios.workflows.record import verify_record
+from tests.portal.airlock_stories import asked, in_state, released, vote, voted
 from tests.portal.conftest import Template, close_database, point_to
 from tests.portal.sql_attacks import ATTACKS
 from tests.portal.stories import at, who
@@ -80,6 +84,16 @@ def _live() -> None:
     run_actions.promote_run(run=run, by=who("dan"), evidence=evidence)
     run_actions.start_run(extract=extract, by=who("bob"), **known)
     workspace_actions.ask_workspace(extract=extract, by=who("bob"), label="0" * 32, token="1" * 64, most=1)
+    _let_out(extract.study)
+
+
+def _let_out(study: Study) -> None:
+    """Requests that were returned, released, are under review with a vote, and a results text's."""
+    returned = in_state(AirlockState.RETURNED, study)
+    comment_on_request(request=returned, by=who("chk1"), text="a word")
+    released(voted(asked(study=study)))
+    vote(asked(study=study), "chk1")
+    propose_results(study=study, by=study.proposer, text="Un patient sur cinq revient.")
 
 
 def _count(study: Study) -> None:

@@ -22,6 +22,8 @@ TABLES = (
     "studies_notification",
 )
 APPS = ("accounts", "studies")
+NEW_ROLES = {"checker"}
+"""Roles that the first release did not know, so that nobody held them."""
 
 
 def rows() -> dict[str, list[Any]]:
@@ -33,7 +35,7 @@ def rows() -> dict[str, list[Any]]:
             names = [column[0] for column in cursor.description]
             found[table] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         cursor.execute("SELECT user_id, role FROM accounts_heldrole ORDER BY user_id, role")
-        return {**found, "roles": cursor.fetchall()}
+        return {**found, "roles": [(user, role) for user, role in cursor.fetchall() if role not in NEW_ROLES]}
 
 
 def test_a_database_of_the_release_before_is_brought_up_to_date(database: Settings) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from erios.governance.publication import WORKFLOW, Action, Facts, State, next_actors, proposing
 from erios.governance.roles import Person, Role
+from erios.governance.words import Refusal
 from erios.governance.workflow import SYSTEM
 
 TABLE = """
@@ -33,7 +34,7 @@ def allowed() -> dict[tuple[str, str, str], str]:
 
 
 def facts(state: State) -> Facts:
-    return Facts(state, PROPOSER, frozenset({PROPOSER, TEAM}))
+    return Facts(state, PROPOSER, frozenset({PROPOSER, TEAM}), checked=True)
 
 
 @pytest.mark.parametrize("state", State)
@@ -66,6 +67,13 @@ def test_no_way_leads_to_the_public_past_the_dpo() -> None:
     assert [(row.roles, row.owner, row.system, row.sources) for row in ways] == [
         ((Role.DPO,), False, False, (State.WAITING,))
     ]
+
+
+def test_nothing_is_published_that_two_checkers_have_not_approved() -> None:
+    unchecked = Facts(State.WAITING, PROPOSER, request="E2031-007-S01")
+    refusal = WORKFLOW.refusal(unchecked, Action.PUBLISH, Person(STRANGER, frozenset({Role.DPO})))
+
+    assert refusal == Refusal("results-unchecked", {"request": "E2031-007-S01"})
 
 
 def test_what_was_refused_withdrawn_or_replaced_is_over() -> None:

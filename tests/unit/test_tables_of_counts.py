@@ -14,6 +14,9 @@ _TABLE = re.compile(r'<table|class="figures"|<svg|\|spaced|spaced }}')
 _NONE = "no count of patients: "
 PAGES: Mapping[str, str] = {
     "accounts.html": _NONE + "accounts of the staff",
+    "airlock_file.html": "tests/portal/test_airlock.py"
+    "::test_file_contents_are_for_checkers_and_for_the_team_once_released",
+    "airlock_lines.html": _NONE + "requests",
     "audit.html": _NONE + "events",
     "catalogue.html": "tests/portal/test_catalogue.py"
     "::test_a_table_of_few_rows_and_a_warehouse_without_a_release_say_no_number",

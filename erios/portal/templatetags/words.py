@@ -7,11 +7,19 @@ from datetime import timedelta
 from typing import Any
 
 from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
 from django.utils.translation import ngettext
 
 from erios.governance import words
 
 register = template.Library()
+
+
+@register.simple_tag
+def script(path: str) -> str:
+    """A script of ours, from its file: none stands in a page."""
+    return format_html('<script src="{}" defer></script>', static(path))
 
 
 @register.filter

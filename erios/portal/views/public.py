@@ -13,6 +13,7 @@ from erios.portal.catalogue import tables
 from erios.portal.citizen_requests import keep_request
 from erios.portal.forms import CitizenRequest
 from erios.settings import load_settings
+from erios.studies.airlock_figures import PublicFile, airlock_figures, public_files
 from erios.studies.selectors import legal_routes, refusals, register
 
 
@@ -20,7 +21,9 @@ from erios.studies.selectors import legal_routes, refusals, register
 @require_safe
 def studies(request: HttpRequest) -> HttpResponse:
     """The register."""
-    return render(request, "portal/register.html", {"studies": register(), "refusals": refusals()})
+    return render(
+        request, "portal/register.html", {"studies": register(), "refusals": refusals(), "airlock": airlock_figures()}
+    )
 
 
 @public
@@ -33,6 +36,7 @@ def study(request: HttpRequest, number: str) -> HttpResponse:
     titles = {table.name: table.title for table in tables()}
     route = next((route for route in legal_routes() if route.code == shown.route), None)
     context = {"study": shown, "tables": [titles.get(name, name) for name in shown.tables], "route": route}
+    context["outputs"] = public_files(number)
     return render(request, "portal/register_study.html", context)
 
 
@@ -40,7 +44,15 @@ def study(request: HttpRequest, number: str) -> HttpResponse:
 @require_safe
 def feed(_request: HttpRequest) -> JsonResponse:
     """The register for machines."""
-    return JsonResponse({"studies": [asdict(study) for study in register()], "refusals": refusals()})
+    studies = [
+        {**asdict(study), "outputs": [_output(file) for file in public_files(study.number)]} for study in register()
+    ]
+    airlock = {name: {word: count.value for word, count in row} for name, row in airlock_figures().items()}
+    return JsonResponse({"studies": studies, "refusals": refusals(), "airlock": airlock})
+
+
+def _output(file: PublicFile) -> dict[str, str]:
+    return {"request": file.request, "name": file.name, "context": file.context, "sha256": file.digest}
 
 
 @public

@@ -23,6 +23,7 @@ from erios.portal.catalogue import Table, tables
 from erios.portal.forms import SECTIONS, Ai, Member, Section
 from erios.portal.posted import Acts, Posted, act_on
 from erios.studies import actions, selectors
+from erios.studies.airlock_selectors import lets_out, request_lines, request_lines_of
 from erios.studies.extract_selectors import active_proposal, extract_queue, team_of
 from erios.studies.models import PartKind, Proposal, Study
 from erios.studies.publication_selectors import results_of, results_queue
@@ -34,6 +35,7 @@ def home(request: StaffRequest) -> HttpResponse:
     """Where one's work starts: the queue for reviewers, the own studies for everybody else."""
     known: dict[str, Any] = {"queue": [], "studies": selectors.own_studies(request.user)}
     known["extracts"] = extract_queue(request.user)
+    known["outgoing"] = request_lines(request.user, waiting=True)
     if request.user.person.may(Permission.REVIEW):
         known["queue"] = selectors.queue(request.user)
         known["results"] = results_queue(request.user)
@@ -79,6 +81,8 @@ def dossier(request: StaffRequest, number: str, version: int | None = None) -> H
         "waits_for": next_actors(facts.state),
         "extracts": study.extracts.all(),
         "results": results_of(study, request.user),
+        "outgoing": request_lines_of(study, request.user),
+        "may_let_out": request.user.username in team_of(study) and lets_out(study),
         "may_request": request.user.username in team_of(study) and active_proposal(study) is not None,
         "cohort": _cohort(proposal),
         "ai_class": Ai.LABELS.get((proposal.content.get("ai") or {}).get("class", ""), ""),
@@ -282,7 +286,7 @@ def comment(request: StaffRequest, number: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def notifications(request: StaffRequest) -> HttpResponse:
     """What the reader should know; reading the page marks it read."""
-    notes = list(request.user.notifications.select_related("proposal__study", "extract")[:100])
+    notes = list(request.user.notifications.select_related("proposal__study", "extract", "request")[:100])
     if request.method == "POST":
         request.user.notifications.filter(read__isnull=True).update(read=timezone.now())
         return redirect("notifications")
