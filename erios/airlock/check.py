@@ -27,6 +27,18 @@ from erios.errors import InputError
 from erios.settings_sections import AirlockSettings
 
 _MIB = 2**20
+_STUMBLES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a hostile file may make a reader raise."""
 _FORMULA = re.compile(r"\s*(?:[=@]|[+-](?=\s*[A-Za-z]+[\d(!]))")
 
 
@@ -79,7 +91,7 @@ def _check(path: Path, content: mmap.mmap, context: Context) -> tuple[Form, list
         return Form.OTHER, [Finding("size", values={"limit": limit})]
     try:
         reading = read_form(path, content[:] if limit < settings.model_mb else content)  # type: ignore[arg-type]
-    except (ValueError, RecursionError, MemoryError):
+    except _STUMBLES:
         return Form.OTHER, [Finding("unreadable")]
     return reading.form, [
         *([Finding(reading.fault)] if reading.fault else []),
@@ -100,7 +112,7 @@ def _safely(path: Path, content: mmap.mmap, reading: Reading, context: Context) 
     findings: list[Finding] = []
     try:
         findings += _CHECKS.get(reading.form, _nothing)(path, content, reading, context)
-    except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, MemoryError, TypeError, ValueError):
+    except _STUMBLES:
         findings.append(Finding("unreadable"))
     return findings
 

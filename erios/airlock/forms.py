@@ -42,8 +42,10 @@ class Reading:
 def read_form(path: Path, content: bytes) -> Reading:
     """The form of a file: what its bytes are, and whether its name says the same."""
     reading = _binary(path, content) or _text(path.suffix.lower(), content)
+    if reading.fault:
+        return reading
     named = _SAFE_NAME.fullmatch(path.name) is not None and path.suffix.lower() in _suffixes(reading)
-    return reading if named or reading.fault else Reading(**{**vars(reading), "fault": "misnamed"})
+    return reading if named else Reading(**{**vars(reading), "fault": "misnamed"})
 
 
 def _suffixes(reading: Reading) -> frozenset[str]:

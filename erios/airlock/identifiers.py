@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 
-from erios.airlock.first_names import FIRST_NAMES
+from erios.checkout import PROJECT
 from etl.privacy import LOCAL
 
 PERSONAL = re.compile(
@@ -49,7 +50,7 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
     "name": re.compile(
         r"(?:\b(?:M\.|Mme|Mlle|Mgr|Monsieur|Madame|Mademoiselle|Docteur|Professeur|Dr|Pr|Mr|Mrs|Ms|Miss)\.? ?"
         r"|\b(?:[Pp]atiente?|[Nn]ée?|[Nn]om|[Pp]r[ée]nom|NOM|PRENOM|[Nn]ame|[Ss]urname|[Ff]ille de|[Ff]ils de)"
-        rf"\s*[:=]?\s*[\"']?)({_CAPITAL})"
+        rf"[ \t]*[:=]?[ \t]*[\"']?)({_CAPITAL})"
     ),
     "address": re.compile(
         r"\b\d{1,4}(?:\s?(?:bis|ter))?,?\s+(?:rue|avenue|av\.|boulevard|bd|chemin|impasse|all[ée]e|place|route|quai|street|road)\s+\w",
@@ -59,6 +60,15 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
         r"-----BEGIN [A-Z ]+-----|\b(?:password|passwd|mot de passe|api[_-]?key|token)\s*[:=]\s*['\"]?\S{6,}", re.I
     ),
 }
+
+
+@cache
+def first_names() -> frozenset[str]:
+    """First names, folded: ``conf/first_names.txt``."""
+    lines = (PROJECT / "conf" / "first_names.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(name for line in lines if not line.startswith("#") for name in line.split())
+
+
 _NOT_NAMES = frozenset(
     [
         "Data",
@@ -100,6 +110,10 @@ _NOT_NAMES = frozenset(
         "Status",
     ]
 )
+_KEYWORDS = frozenset(
+    ("WHERE", "GROUP", "ORDER", "JOIN", "LEFT", "INNER", "OUTER", "FULL", "CROSS", "LIMIT", "UNION", "HAVING", "USING")
+)
+"""Of SQL, which stand after a table's name."""
 _PERIOD_EDGES = re.compile(
     r"(?:19|20)\d\d-?(?:(?:01|04|07|10)-?01|03-?31|06-?30|09-?30|12-?31)|(?:01[/.](?:01|04|07|10)|31[/.](?:03|12)|30[/.](?:06|09))[/.](?:19|20)\d\d"
 )
@@ -131,14 +145,15 @@ def _is_harmless(name: str, match: re.Match[str]) -> bool:
     """Edges of a period; a capital after "patient" that is a word of the field."""
     if name == "date":
         return _PERIOD_EDGES.fullmatch(match[0]) is not None
-    return name == "name" and (match[1].split()[0] in _NOT_NAMES or (match[1].isupper() and len(match[1]) < 4))
+    first = match[1].split()[0] if name == "name" else ""
+    return bool(first) and (first in _NOT_NAMES | _KEYWORDS or (match[1].isupper() and len(match[1]) < 4))
 
 
 def _full_names(text: str) -> Iterator[int]:
     """A first name beside a word with a capital: "Marie Xxxx", "XXXX Marie"."""
     words = list(_WORD.finditer(text))
     for place, word in enumerate(words):
-        if fold_name(word[0]) in FIRST_NAMES and word[0][0].isupper():
+        if fold_name(word[0]) in first_names() and word[0][0].isupper():
             beside = [words[other] for other in (place - 1, place + 1) if 0 <= other < len(words)]
             if any(_is_surname(other[0]) and _are_close(text, word, other) for other in beside):
                 yield word.start()

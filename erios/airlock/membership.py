@@ -162,7 +162,7 @@ def _learned(signals: Numbers, member: Flags) -> Iterator[tuple[str, Numbers]]:
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     models = (
-        ("forest", RandomForestClassifier(200, min_samples_leaf=5, random_state=0)),
+        ("forest", RandomForestClassifier(100, min_samples_leaf=5, random_state=0)),
         ("boosting", HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, random_state=0)),
     )
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)

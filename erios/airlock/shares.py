@@ -100,21 +100,16 @@ def _complements(table: Table, shares: Sequence[Share], column: int) -> Iterator
 
 
 def _of_denominators(table: Table, column: int, shares: Sequence[Share]) -> Iterator[tuple[Place, Interval]]:
-    """With each denominator that fits every row; with the least that explains all where there is none."""
-    fitting = [sizes for sizes in _candidates(table, column, shares) if all(_fits(sizes, share) for share in shares)]
-    if not fitting and (guessed := guess_denominator(shares)):
-        fitting = [dict.fromkeys((share.place[0] for share in shares), guessed)]
-    for sizes in fitting:
+    """With each denominator at hand; with the least that explains all rows where there is none."""
+    candidates = list(_candidates(table, column, shares))
+    if not candidates and (guessed := guess_denominator(shares)):
+        candidates = [dict.fromkeys((share.place[0] for share in shares), guessed)]
+    for sizes in candidates:
         for share in shares:
             size = sizes.get(share.place[0])
             if size and (interval := share.of(size, size)):
                 yield share.place, interval
                 yield share.place, Interval(size - interval.high, size - interval.low)
-
-
-def _fits(sizes: dict[int, float], share: Share) -> bool:
-    size = sizes.get(share.place[0])
-    return size is None or share.of(size, size) is not None
 
 
 def _candidates(table: Table, column: int, shares: Sequence[Share]) -> Iterator[dict[int, float]]:

@@ -25,8 +25,8 @@ _PEOPLE = (
 _SMALL = "|".join(sorted((word for word, number in NUMBER_WORDS.items() if 1 < number < 11), key=len, reverse=True))
 _LINKS = r"(?:de|des|du|d|of|sur|par|per|chez|in|for|from|et|and|ou|or|les|the|a|to|with|avec)"
 _FEW = re.compile(
-    rf"(?<![\w.,/-])(\d{{1,2}}|{_SMALL})(?:\s+(?!{_LINKS}\b)[a-z'’-]+){{0,2}}?\s+(?:(?:of|de|des|parmi)\s+(?:the|les|nos|our)?\s*)?"
-    rf"{_PEOPLE}\b"
+    rf"(?<![\w.,/-])(\d{{1,2}}|{_SMALL})\s+(?:(?:of|de|des|parmi)\s+(?:(?:the|les|nos|our)\s+)?"
+    rf"|(?:(?!{_LINKS}\b)[a-z'’-]+\s+){{0,2}}?){_PEOPLE}\b"
 )
 _SINGLE = re.compile(
     rf"\b(?:une? seule?|un unique|une unique|l unique|only one|a single|one single|just one"
@@ -48,7 +48,7 @@ _PORTRAIT = re.compile(
     r"|\b(\d{1,3})[- ]?(?:yo|y/o)\b"
 )
 _OLD = re.compile(
-    r"(?<![\d>≥<≤.,=-])(?<!\bto )(?<!a )(\d{2,3})\s*(?:ans|years? old|years of age)\b(?!\s*(?:et plus"
+    r"(?<![\d>≥<≤.,=-])(\d{2,3})\s*(?:ans|years? old|years of age)\b(?!\s*(?:et plus"
     r"|and over|or more|ou plus))"
 )
 _BLOB = re.compile(
