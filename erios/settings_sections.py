@@ -99,6 +99,12 @@ class SandboxSettings(BaseModel):
     """Files and folders in these two."""
     processes: int = Field(DEFAULT.processes, ge=1)
     """Processes that it may start, at a time."""
+    threads: int = Field(DEFAULT.threads, ge=1)
+    """Threads of all of them."""
+    memory_gb: int = Field(DEFAULT.memory_gb, ge=0)
+    """GiB of memory that the processes of a rank may hold; 0 leaves it to the scheduler, which `local` has none."""
+    hours: int = Field(DEFAULT.hours, ge=0)
+    """Hours that an attempt may take; 0 leaves it to the scheduler."""
     messages_mb: int = Field(DEFAULT.messages_mb, ge=1)
     """MiB of figures and settings that it may log, and as many of lines that it prints."""
     temporary_mb: int = Field(DEFAULT.temporary_mb, ge=64)

@@ -12,13 +12,17 @@ from pathlib import Path
 @dataclass(frozen=True)
 class Limits:
     """What a training may write to its output folder and its checkpoints together (``gigabytes``, ``files``); say
-    through the pipe, and print (``messages_mb``, each); start (``processes``); and write to its temporary folder and
-    to shared memory (``temporary_mb``, each). ``grace_s``: seconds for its last checkpoint."""
+    through the pipe, and print (``messages_mb``, each); start (``processes``, and ``threads`` of them all); and write
+    to its temporary folder and to shared memory (``temporary_mb``, each). ``memory_gb``, GiB that a rank's processes
+    hold, and ``hours`` of an attempt: 0 leaves them to the scheduler. ``grace_s``: seconds for its last checkpoint."""
 
     gigabytes: int = 100
     files: int = 20_000
     messages_mb: int = 512
     processes: int = 2000
+    threads: int = 20_000
+    memory_gb: int = 0
+    hours: int = 0
     temporary_mb: int = 2048
     grace_s: float = 60.0
 

@@ -14,10 +14,11 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
+from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
@@ -87,7 +88,7 @@ class Supervisor:
             raise self.stop.reason
         self._ended: Ended | None = None
         self._told_at: float | None = None
-        self._measured_at, self._printed = 0.0, 0
+        self._measured_at, self._printed, self._began = 0.0, 0, time.monotonic()
         self._over = threading.Event()
         ours, theirs = socket.socketpair()
         shared = self.info.world_size > 1 and not self._apart
@@ -234,10 +235,15 @@ class Supervisor:
         """SandboxError where the training is beyond a limit."""
         limits, started = self.limits, descendants(self._process.pid)
         written, files = self._folders() if self.info.is_first_on_node else (0, 0)  # its ranks share them
+        held = memory_of(started) if limits.memory_gb else 0
+        took = time.monotonic() - self._began
         for is_over, sentence in (
             (written + measure_deleted(started) > limits.gigabytes * 2**30, f"wrote more than {limits.gigabytes} GiB"),
             (files > limits.files, f"wrote more than {limits.files} files"),
             (len(started) > limits.processes, f"started more than {limits.processes} processes"),
+            (threads_of(started) > limits.threads, f"started more than {limits.threads} threads"),
+            (held > limits.memory_gb * 2**30, f"held more than {limits.memory_gb} GiB of memory"),
+            (0 < limits.hours * 3600 < took, f"took longer than {limits.hours} hours"),
             (self._printed > limits.messages_mb * 2**20, f"printed more than {limits.messages_mb} MiB"),
             (disk_usage(self.spec.folder).free < SPARE, "left less than a gigabyte free on the disk of the studies"),
         ):
@@ -321,6 +327,26 @@ def descendants(pid: int) -> list[int]:
         return [process.pid for process in psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def threads_of(pids: Collection[int]) -> int:
+    """Threads of these processes."""
+    threads = 0
+    for pid in pids:
+        with suppress(psutil.Error):
+            threads += psutil.Process(pid).num_threads()
+    return threads
+
+
+def memory_of(pids: Collection[int]) -> int:
+    """Bytes of memory that processes hold and no file gives back; what several share counts once (``proc(5)``)."""
+    held = 0
+    for pid in pids:
+        with suppress(OSError, ValueError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                    held += int(line.split()[1]) * 1024
+    return held
 
 
 def _own(reason: ExperimentError | None) -> ExperimentError | None:

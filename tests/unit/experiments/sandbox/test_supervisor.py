@@ -105,6 +105,38 @@ def test_who_fills_the_disk_is_ended(tmp_path: Path) -> None:
     Watch(tmp_path, lines, gigabytes=0).fails("wrote more than 0 GiB")
 
 
+@pytest.mark.parametrize("how", ["bytearray(2**24)", "mmap.mmap(-1, 2**24)"])
+def test_who_holds_too_much_memory_is_ended(tmp_path: Path, how: str) -> None:
+    lines = f"""
+import mmap
+held = []
+while len(held) < 80:
+    held.append({how})
+    held[-1][:] = b"x" * 2**24
+    time.sleep(0.01)
+time.sleep(60)
+"""
+    Watch(tmp_path, lines, memory_gb=1).fails("held more than 1 GiB of memory")
+
+
+def test_who_starts_countless_threads_is_ended(tmp_path: Path) -> None:
+    lines = """
+import threading
+for _ in range(50): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+time.sleep(60)
+"""
+    Watch(tmp_path, lines, threads=40).fails("40 threads")
+
+
+def test_who_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(tmp_path, "time.sleep(60)", hours=1)
+    clock = time.monotonic
+    later = threading.Event()
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 3601 * later.is_set())
+    threading.Timer(1, later.set).start()
+    watch.fails("longer than 1 hours")
+
+
 def test_who_makes_countless_files_is_ended(tmp_path: Path) -> None:
     lines = 'n = 0\nwhile True: open(f"/work/checkpoints/{n}", "w").close(); n += 1; time.sleep(0.001)'
     Watch(tmp_path, lines, files=50).fails("50 files")
