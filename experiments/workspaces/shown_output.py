@@ -15,8 +15,8 @@ from bleach.css_sanitizer import CSSSanitizer
 from bleach.sanitizer import Cleaner
 
 FORMS = ("text/plain", "text/html", "image/png", "image/jpeg", "application/json")
-MOST_HTML = 2**19
-"""Characters of HTML that are looked through; a longer one is shown as its text."""
+MOST_HTML = 2**17
+"""Characters of HTML that are looked through; what is longer, or deep, is shown as its text."""
 _TAGS = frozenset(
     [
         *("b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "details", "div", "dl", "dt", "em"),
@@ -46,6 +46,9 @@ _STYLES = [
 ]
 _DECLARATION = re.compile(r"[a-z-]+:\s*[-\w\s#%.,]*((rgb|rgba|hsl|hsla)\([-\d\s%.,]*\))?[-\w\s#%.,]*", re.ASCII)
 _LONGEST_STYLE = 100
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_DEEPEST = 50
+_EMPTY = ("br", "col", "hr", "img")
 _STYLE_SHEET = re.compile(r"<style\b.*?(</style\s*>|\Z)", re.DOTALL | re.IGNORECASE)
 
 
@@ -81,9 +84,19 @@ def clean_data(data: Any) -> dict[str, Any]:
     kept = {name: value for name, value in data.items() if name in FORMS}
     if "text/html" in kept:
         text = _joined(kept.pop("text/html"))
-        if len(text) <= MOST_HTML:
+        if len(text) <= MOST_HTML and _is_shallow(text):
             kept["text/html"] = clean_html(text)
     return kept
+
+
+def _is_shallow(text: str) -> bool:
+    """Is no more open at any place than a table needs? What is deep takes a parser minutes."""
+    depth = 0
+    for tag in _TAG.finditer(text):
+        depth += -1 if tag[1] else tag[2].lower() not in _EMPTY
+        if depth > _DEEPEST:
+            return False
+    return True
 
 
 def _joined(text: Any) -> str:

@@ -81,6 +81,11 @@ def test_a_table_of_pandas_is_a_table_still() -> None:
     assert "tbody tr th" not in shown
 
 
+@pytest.mark.parametrize("piece", ["<b>", "<div>", "<b><p>", "<table><b>", "<p><b class=a>", "<B>", "<x-y>"])
+def test_html_that_is_deep_is_not_looked_through(piece: str) -> None:
+    assert clean_data({"text/html": f"<p>a</p>{piece * 1000}", "text/plain": "x"}) == {"text/plain": "x"}
+
+
 def test_html_that_is_too_long_is_not_looked_through() -> None:
     assert clean_data({"text/html": "x" * (MOST_HTML + 1), "text/plain": "x"}) == {"text/plain": "x"}
     assert clean_data({"text/html": ["<b>", "a</b>"]}) == {"text/html": "<b>a</b>"}
