@@ -6,8 +6,10 @@ wall around it and the proxy before it hold.
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
+from pathlib import Path
 
 from jupyter_server.serverapp import ServerApp
 from traitlets.config import Config
@@ -84,6 +86,7 @@ def settings_of(assets: str, study: str) -> Config:
 def main(descriptor: str, assets: str, study: str) -> None:
     """Serve until the end."""
     HandedServer.handed = int(descriptor)
+    Path(os.environ["PIP_TARGET"]).mkdir(exist_ok=True)  # a kernel looks into no folder that came after it began
     HandedServer.launch_instance(argv=[], config=settings_of(assets, study))
 
 
