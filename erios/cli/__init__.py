@@ -36,6 +36,7 @@ GROUPS = {
     "train": "Train a MONAI bundle on a released extract, on any cluster.",
     "runs": "List, show, compare, stop and resume trainings.",
     "workspace": "Work on a released extract in JupyterLab, behind a wall.",
+    "packages": "Fill the mirror from which workspaces install.",
     "tracking": "Serve the records of runs to their teams.",
     "broker": "Run commands for people whose accounts read no zone.",
     "portal": "Serve the portal of studies; make its first administrator.",
@@ -45,7 +46,9 @@ GROUPS = {
 }
 """Command or group → its line in ``erios --help``; ``erios.cli.<name>`` exposes it as ``app``."""
 
-WITH_DATABASE = frozenset({"demo", "extract", "portal", "runs", "study", "tracking", "train", "worker", "workspace"})
+WITH_DATABASE = frozenset(
+    {"packages", "demo", "extract", "portal", "runs", "study", "tracking", "train", "worker", "workspace"}
+)
 """Groups that work on the governance database: their modules import Django's models, so Django is set up before."""
 
 COMPLETION = "_ERIOS_COMPLETE"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.portal.test_commands import Run, erios, good  # noqa: F401 - erios is
 from tests.portal.test_extracts import after_assessment, after_release, released_home  # noqa: F401 - fixtures
 from tests.portal.test_pages import client
 from tests.slurm import free_ports
+from tests.unit.experiments.workspaces.test_packages import wheel
 from tests.workspaces import Visitor, printed, serving
 
 COUNT = """
@@ -116,3 +118,26 @@ def test_a_workspace_is_asked_for_and_closed_on_the_portals_pages(
     assert Workspace.objects.get().state == "workspace asked"
     dpo.post(close, {"reason": "un doute"}, secure=True)
     assert (Workspace.objects.get().state, Workspace.objects.get().reason) == ("workspace closed", "un doute")
+
+
+def test_a_data_manager_fills_the_mirror_on_record(released_home: Settings, erios: Run, tmp_path: Path) -> None:  # noqa: F811
+    path = wheel(tmp_path)
+    assert erios("bob", "packages", "add", path)[0] == 9
+    assert erios("dan", "packages", "add", tmp_path / "none-1.0-py3-none-any.whl")[0] == 2
+    assert "good 1.0 is in the mirror (MIT" in good(erios("dan", "packages", "add", path))
+    assert erios("dan", "packages", "add", path)[0] == 2
+    (listed,) = json.loads(good(erios("dan", "packages", "list", "--json")))
+    assert (listed["name"], listed["native"]) == ("good", 0)
+    native = tmp_path / "native"
+    native.mkdir()
+    plain = "Metadata-Version: 2.1\nName: good\nVersion: 1.0\n"
+    other = wheel(native, {"good/a.so": b"\x7fELF"}, metadata=plain).rename(native / "good-2.0-py3-none-any.whl")
+    for options in ((), ("--native",), ("--licence", "BSD")):
+        assert erios("dan", "packages", "add", other, *options)[0] == 2
+    good(erios("dan", "packages", "add", other, "--native", "--licence", "BSD"))
+    added = [event for event in read_events(released_home) if event.action == "packages.add"]
+    assert [(event.actor, json.loads(event.details)["licence"]) for event in added] == [("dan", "MIT"), ("dan", "BSD")]
+    assert sorted(each.name for each in released_home.packages.iterdir() if each.suffix == ".whl") == [
+        "good-1.0-py3-none-any.whl",
+        "good-2.0-py3-none-any.whl",
+    ]
