@@ -269,10 +269,18 @@ def _services(settings: Settings) -> Iterator[Finding]:
         yield _ill("broker", f"{settings.broker} does not answer", "erios broker serve, or its systemd unit")
     elif settings.broker:
         yield _well("broker", f"{settings.broker} answers")
+    yield _workspaces(settings)
     for name in ("password_file", "secret_file"):
         path = getattr(mail if name == "password_file" else directory, name)
         if path is not None:
             yield _secret(name, path)
+
+
+def _workspaces(settings: Settings) -> Finding:
+    domain, at = settings.workspace.domain, urlsplit(settings.workspace.address.replace("*", "open"))
+    host = "127.0.0.1" if domain == "localhost" else at.hostname or ""
+    looked = _listens("workspaces", host, at.port or 443, "erios workspace serve, or its systemd unit")
+    return looked if looked.health is Health.WELL else _note("workspaces", looked.said, looked.mend)
 
 
 def _answers(about: str, address: str, mend: str) -> Finding:
