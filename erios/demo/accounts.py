@@ -20,6 +20,8 @@ ACCOUNTS: Mapping[str, tuple[Role, str]] = {
     "comite-1": (Role.COMMITTEE, "Comité, premier membre"),
     "comite-2": (Role.COMMITTEE, "Comité, deuxième membre"),
     "comite-3": (Role.COMMITTEE, "Comité, troisième membre"),
+    "verification-1": (Role.CHECKER, "Vérificateur des sorties, premier"),
+    "verification-2": (Role.CHECKER, "Vérificateur des sorties, deuxième"),
     "dpo": (Role.DPO, "Délégué à la protection des données"),
     "direction": (Role.CONTROLLER, "Délégué du responsable de traitement"),
     "donnees-1": (Role.DATA_MANAGER, "Gestionnaire des données, construit"),

@@ -19,6 +19,8 @@ from erios.clock import hospital_day
 from erios.demo.accounts import account, open_accounts, scientist
 from erios.demo.size import Scale
 from erios.errors import TrainingFailed
+from erios.governance.airlock import State as AirlockState
+from erios.governance.airlock import Verdict
 from erios.governance.extract import Action as ExtractAction
 from erios.governance.extract import State as ExtractState
 from erios.governance.study import Action as StudyAction
@@ -29,9 +31,12 @@ from erios.keys import init_keyring
 from erios.settings import Settings, load_settings
 from erios.studies import actions
 from erios.studies import extract_actions as acts
+from erios.studies.airlock_actions import vote
 from erios.studies.extract_actions import move_extract, request_extract
 from erios.studies.extract_selectors import extract_facts
-from erios.studies.models import Extract, Proposal, Run, Study
+from erios.studies.models import Extract, Proposal, Publication, Run, Study
+from erios.studies.publication_actions import propose_results
+from erios.workflows.airlock_release import publish_results
 from erios.workflows.codes import load_code_lists
 from erios.workflows.count import count_patients
 from erios.workflows.database import open_database
@@ -45,6 +50,7 @@ from etl.synthetic import generate, write_code_lists
 from etl.warehouse.release import release_ids
 
 VOTERS = ("comite-1", "comite-2", "comite-3")
+CHECKERS = ("verification-1", "verification-2")
 Report = Callable[[str], None]
 """Receives what happens within a step, one line at a time."""
 
@@ -85,6 +91,7 @@ class Demo:
             Step("Images", "an image tells its patient: it leaves by exception alone, with a reason", self.images),
             Step("Readmission", "a model of the risk of coming back, beside a logistic regression", self.readmission),
             Step("Lesions", "a segmentation of liver lesions in CT, beside a threshold", self.lesions),
+            Step("Airlock", "what leaves is checked by two people, neither of whom reads the other", self.let_out),
         )
 
     @property
@@ -180,6 +187,14 @@ class Demo:
         epochs = self.scale.segmentation_epochs
         run = _trained("lesion_segmentation", IMAGES, {"epochs": epochs, "validate_every": max(1, epochs // 3)}, report)
         return self._judged(run, ("dice",))
+
+    def let_out(self, report: Report) -> str:
+        publication = _results()
+        for line in _checked(publication):
+            report(line)
+        publication.refresh_from_db()
+        request = publication.request
+        return f"the results text is {publication.state}; its request is {request.state if request else 'missing'}"
 
     def _judged(self, run: Run, names: tuple[str, ...]) -> str:
         evaluation = summary_of(run).evaluation
@@ -310,6 +325,28 @@ def _clearance(extract: Extract) -> Iterator[str]:
     if ExtractState(extract.state) in (ExtractState.CLEARED, ExtractState.EXCEPTION):
         release_extract(extract, account("donnees-2"), extract.root)
         yield "a second data manager verified every byte and released it"
+
+
+def _results() -> Publication:
+    """The results text for the public, proposed unless there is one."""
+    study = _proposal().study
+    text = _unwrapped(_script()["results"]["text"])
+    existing = study.publications.order_by("version").first()
+    return existing or propose_results(study=study, by=account("clinicien"), text=text)
+
+
+def _checked(publication: Publication) -> Iterator[str]:
+    """From a text that was proposed to one that is public."""
+    request = publication.request
+    if request and AirlockState(request.state) is AirlockState.SUBMITTED:
+        for login in CHECKERS:
+            for file in request.files.exclude(votes__checker=account(login)):
+                vote(request=request, by=account(login), file=file.name, digest=file.digest, verdict=Verdict.APPROVE)
+        yield "two checkers, neither of the team, approved it; their votes were sealed until both were in"
+        request.refresh_from_db()
+    if request and AirlockState(request.state) is AirlockState.APPROVED:
+        publish_results(publication, account("dpo"))
+        yield "the DPO agreed, the release was signed, and citizens can read it"
 
 
 def _trained(bundle: str, place: int, overrides: dict[str, Any], report: Report) -> Run:

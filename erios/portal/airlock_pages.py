@@ -7,14 +7,16 @@ is served as it is, to be drawn by ``<img>`` and nothing else.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpResponse
 
-from erios.airlock.findings import Form, Report
+from erios.airlock.findings import Form, Report, Verdict
 from erios.airlock.grids import read_grid
 from erios.studies.airlock_models import AirlockFile
+from erios.translation import gettext, mark
 
 MOST_ROWS, MOST_CHARACTERS = 300, 200_000
 """Of a table or text on a page."""
@@ -30,6 +32,16 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Attack:
+    """What an attack tells of a model's patients: upper 95 % bounds, and whether they hold the model."""
+
+    name: str
+    auc: float
+    tpr: float
+    held: bool
+
+
+@dataclass(frozen=True)
 class Content:
     """What is shown of a file: one of the fields, by its form; ``left`` rows or characters are not."""
 
@@ -37,11 +49,12 @@ class Content:
     rows: tuple[tuple[Cell, ...], ...] = ()
     texts: tuple[str, ...] = ()
     figure: bool = False
+    attacks: tuple[Attack, ...] = ()
     left: int = 0
 
 
 def content_of(file: AirlockFile, content: bytes, report: Report) -> Content:
-    """A file's content for its page; nothing of a model, or of what has no known form."""
+    """A file's content for its page; of a model what was measured, nothing of an unknown form."""
     match Form(file.form):
         case Form.TABLE:
             return _table(content, report)
@@ -52,6 +65,8 @@ def content_of(file: AirlockFile, content: bytes, report: Report) -> Content:
             return Content(texts=(text[:MOST_CHARACTERS],), left=max(0, len(text) - MOST_CHARACTERS))
         case Form.NOTEBOOK:
             return Content(texts=_cells(content))
+        case Form.MODEL:
+            return Content(attacks=tuple(_attacks(report)))
     return Content()
 
 
@@ -66,6 +81,22 @@ def _table(content: bytes, report: Report) -> Content:
         for row, cells in enumerate(grid[: MOST_ROWS + 1])
     ]
     return Content(rows[0] if rows else (), tuple(rows[1:]), left=max(0, len(grid) - 1 - MOST_ROWS))
+
+
+_ATTACKS = {
+    "attack-threshold": mark("par un seuil"),
+    "attack-forest": mark("par une forêt"),
+    "attack-boosting": mark("par des arbres"),
+    "attack-lira": mark("LiRA"),
+}
+
+
+def _attacks(report: Report) -> Iterator[Attack]:
+    """A model is not shown; what was measured of it is."""
+    for finding in report.findings:
+        if finding.check in _ATTACKS:
+            held = finding.verdict is Verdict.HELD
+            yield Attack(gettext(_ATTACKS[finding.check]), finding.values["auc"], finding.values["tpr"], held)
 
 
 def _cells(content: bytes) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ them; bytes that changed void the request for good.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from erios.accounts.audit_events import record
 from erios.accounts.models import User
 from erios.accounts.sealed_rows import check_account, check_study
 from erios.airlock.check import check_file
+from erios.airlock.findings import Report
+from erios.airlock.findings import Verdict as CheckVerdict
 from erios.audit import Draft
 from erios.errors import InputError
 from erios.extracts.manifest import NAME, SIGNATURE
@@ -119,12 +122,19 @@ def _check_named(name: str) -> None:
 
 def _check(file: AirlockFile) -> None:
     """Check a file as things stand now and save it with its report."""
+    before = held_by(Report.from_json(file.report)) if file.report else set()
     report = check_file(path_of(file.request.study.number, file.digest, file.name), context_of(file))
     file.report, file.held, file.form = report.as_json(), report.held, report.form
+    if held_by(report) - before:  # the exception was given in view of less
+        file.exception, file.exception_by = "", None
     if not file.held:
-        file.exception_asked = file.exception = ""
-        file.exception_by = None
+        file.exception_asked, file.exception, file.exception_by = "", "", None
     file.save()
+
+
+def held_by(report: Report) -> set[str]:
+    """What holds a file, so that two reports can be compared."""
+    return {json.dumps(one.as_json(), sort_keys=True) for one in report.findings if one.verdict is CheckVerdict.HELD}
 
 
 def _check_figures(request: AirlockRequest, name: str) -> list[AirlockFile]:

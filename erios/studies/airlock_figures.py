@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from erios.accounts.sealed_rows import check_study
-from erios.governance.airlock import LEAVING, Destination, Ground, State, Verdict
+from erios.governance.airlock import LEAVING, Destination, Ground, State
 from erios.governance.disclosure import Shown, protect_row
 from erios.studies.airlock_models import AirlockFile, AirlockRequest, AirlockVote
-from erios.studies.airlock_selectors import outcome_of, released_files
+from erios.studies.airlock_selectors import FATES, outcome_of, released_files
 from erios.studies.models import Study
 
 _DECIDED = (State.APPROVED, State.RELEASED, State.RETRACTED, State.REJECTED)
@@ -52,15 +52,14 @@ def airlock_figures() -> dict[str, list[tuple[str, Shown]]]:
     let_out = states[State.APPROVED] + states[State.RELEASED] + states[State.RETRACTED]
     return {
         "requests": _row({"released": let_out, "rejected": states[State.REJECTED]}),
-        **{
-            kind: _row({verdict: fates[kind, verdict] for verdict in (Verdict.APPROVE, Verdict.CHANGE, Verdict.REFUSE)})
-            for kind in LEAVING
-        },
+        **{kind: _row({fate: fates[kind, verdict] for verdict, fate in FATES.items()}) for kind in LEAVING},
         "grounds": _row({ground: grounds[ground] for ground in Ground}),
     }
 
 
 def _row(counts: dict[Any, int]) -> list[tuple[str, Shown]]:
-    """The row as everybody may read it; all of it is hidden while there is too little of anything."""
+    """The row as everybody may read it; one figure for all of it while there is too little of anything."""
     shown = protect_row(list(counts.values()))
+    if not any(shown):
+        return [("", Shown(None))]
     return [(str(name), Shown(value)) for name, value in zip(counts, shown, strict=True)]

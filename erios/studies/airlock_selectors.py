@@ -154,6 +154,9 @@ def outcome_of(file: AirlockFile) -> Verdict | None:
 
 # --- what a person is shown ---
 
+FATES = {Verdict.APPROVE: "approved", Verdict.CHANGE: "returned", Verdict.REFUSE: "refused"}
+"""What a file is called once the votes on it are open."""
+
 
 @dataclass(frozen=True)
 class ShownVote:
@@ -177,6 +180,16 @@ class ShownFile:
     mine: tuple[Action, ...]
 
     @property
+    def votable(self) -> bool:
+        """Whether the reader's vote is wanted."""
+        return Action.VOTE in self.mine and self.file.kind in LEAVING
+
+    @property
+    def fate(self) -> str:
+        """What the opened votes came to, in a word."""
+        return FATES[self.outcome] if self.outcome else ""
+
+    @property
     def numbered(self) -> list[tuple[int, Finding]]:
         """The findings with the numbers by which a table's cells are marked."""
         return list(enumerate(self.report.findings, 1))
@@ -196,6 +209,13 @@ def shown_files(request: AirlockRequest, user: User, round: int = 0) -> list[Sho
         )
         for file in files
     ]
+
+
+def refused_before(file: AirlockFile) -> list[AirlockFile]:
+    """Files of the same bytes that checkers did not approve before, in whatever request: asking again hides nothing."""
+    same = AirlockFile.objects.filter(digest=file.digest).exclude(pk=file.pk).order_by("pk")
+    opened = same.filter(votes__verdict__in=[Verdict.REFUSE, Verdict.CHANGE]).distinct()
+    return list(opened.select_related("request").prefetch_related("votes"))
 
 
 def _is_shown(vote: AirlockVote, facts: Facts, user: User) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from erios.accounts.models import User
 from erios.accounts.sealed_rows import check_study
 from erios.airlock.check import check_file
-from erios.airlock.findings import Verdict
+from erios.airlock.findings import Report, Verdict
 from erios.errors import InputError, StorageError
 from erios.extracts.manifest import NAME, SIGNATURE, check_signature, list_files, root_of, signature_of
 from erios.governance.airlock import WORKFLOW, Action, State
@@ -28,7 +28,7 @@ from erios.governance.words import Refusal, RuleBroken
 from erios.keys import read_key
 from erios.locks import held
 from erios.settings import Settings, load_settings, make_folder
-from erios.studies.airlock_actions import check_bytes, hold_approved, note_download, note_release
+from erios.studies.airlock_actions import check_bytes, held_by, hold_approved, note_download, note_release
 from erios.studies.airlock_models import AirlockFile, AirlockRequest
 from erios.studies.airlock_selectors import airlock_facts, context_of, released_files
 from erios.studies.airlock_store import airlock_folder, path_of
@@ -84,13 +84,12 @@ def release_folder(request: AirlockRequest) -> Path:
 
 
 def _check_again(request: AirlockRequest, files: list[AirlockFile]) -> None:
-    """RuleBroken, and the request returned, where a file without an exception is held as things stand now."""
-    reports = {
-        file.name: check_file(path_of(request.study.number, file.digest, file.name), context_of(file))
-        for file in files
-        if not file.exception
-    }
-    if late := {name: report for name, report in reports.items() if report.held}:
+    """RuleBroken, and the request returned, where something holds a file now that its checkers did not read."""
+    reports = [
+        (file, check_file(path_of(request.study.number, file.digest, file.name), context_of(file))) for file in files
+    ]
+    known = {file.name: held_by(Report.from_json(file.report)) for file in files}
+    if late := {file.name: report for file, report in reports if held_by(report) - known[file.name]}:
         findings = {
             name: [f"{one.where}: {one.message}" for one in report.findings if one.verdict is Verdict.HELD][:10]
             for name, report in late.items()

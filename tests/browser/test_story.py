@@ -386,7 +386,10 @@ def _let_out(ada: Desk, desks: dict[str, Desk], number: str, folder: Path) -> No
     request = re.search(r"/sorties/([\w-]+)/", page.url)[1]  # type: ignore[index]
     picture, data = _figure(folder)
     _add(ada, picture, "Retours dans le mois, par âge.")
+    expect(page.locator(".note.bad")).to_contain_text("retiennent ce fichier")
+    ada.keep("sortie-figure-sans-donnees")
     _add(ada, data, "Les effectifs derrière la figure.", kind="supporting", behind=picture.name)
+    expect(page.locator(".note.good")).to_contain_text("Le fichier est déposé")
     ada.keep("sortie-a-soumettre")
     ada.act("Soumettre")
     _vote(desks, request)
@@ -404,7 +407,7 @@ def _add(ada: Desk, file: Path, context: str, **choices: str) -> None:
     ada.page.fill("[name=context]", context)
     ada.page.fill("[name=controls]", "Effectifs d'au moins 11, arrondis.")
     ada.page.get_by_role("button", name="Déposer et contrôler").click()
-    expect(ada.page.locator(".note.good").first).to_contain_text("Le fichier est déposé")
+    expect(ada.page.locator("h2", has_text=file.name)).to_be_visible()
 
 
 def _figure(folder: Path) -> tuple[Path, Path]:

@@ -350,6 +350,38 @@ def test_an_exception_is_for_the_bytes_that_the_dpo_read(database: Any) -> None:
         submit_request(request=request, by=who("ada"))
 
 
+def test_an_exception_ends_when_the_checks_find_more(database: Any, monkeypatch: Any) -> None:
+    """Granted for one small cell; since then another file has left, with which a difference can be reckoned."""
+    from dataclasses import replace
+
+    from erios.airlock.check import check_file
+    from erios.airlock.findings import Finding
+    from erios.studies import airlock_actions as acts
+
+    request = request_of(at(StudyState.ACTIVE).study)
+    add(request, content=SMALL)
+    acts.ask_exception(request=request, by=who("ada"), file="table.csv", reason="des lits")
+    digest = acts.find_file(request, "table.csv").digest
+    acts.grant_exception(request=request, by=who("dpo"), file="table.csv", digest=digest, reason="oui")
+    more = Finding("small-cell", place="cell", values={**_PLACE, "row": 9})
+
+    def find_more(path: Any, context: Any) -> Any:
+        report = check_file(path, context)
+        return replace(report, findings=(*report.findings, more))
+
+    monkeypatch.setattr(acts, "check_file", find_more)
+    with pytest.raises(RuleBroken, match="hold"):
+        acts.submit_request(request=request, by=who("ada"))
+
+
+def test_the_same_bytes_asked_for_again_bear_their_history(database: Any) -> None:
+    """Another request, another pair of checkers: what was refused is told."""
+    first = voted(asked(), Verdict.REFUSE, Verdict.APPROVE)
+    again = asked(study=first.study)
+    page = client("chk2").get(f"/sorties/{again.number}/fichiers/table.csv/", secure=True).content.decode()
+    assert f"pas été approuvés dans {first.number}" in page.replace("&#x27;", "'")
+
+
 def test_a_team_members_exception_is_no_exception(database: Any) -> None:
     """A DPO who is on the team asks another DPO."""
     from erios.studies.models import Part, PartKind

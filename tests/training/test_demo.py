@@ -107,6 +107,7 @@ def test_the_whole_demonstration_runs_and_a_second_time_changes_nothing(
 
     assert "active" in came["Decision"]
     assert "released" in came["Clearance"]
+    assert came["Airlock"] == "the results text is results published; its request is released"
     assert came["Readmission"].startswith("run E")
     assert came["Lesions"].startswith("run E")
     assert any("voted" in said for said in heard)

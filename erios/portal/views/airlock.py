@@ -66,6 +66,7 @@ def airlock_request(request: StaffRequest, number: str) -> HttpResponse:
         "proposal": found.study.proposals.latest("version"),
         "files": files,
         "outputs": [shown.file.name for shown in files if shown.file.kind == Kind.OUTPUT],
+        "to_vote": next((shown.file.name for shown in files if shown.votable), ""),
         "kinds": list(Kind),
         "actions": selectors.airlock_actions_for(found, request.user),
         "waits_for": selectors.waits_for(found),
@@ -146,6 +147,7 @@ def airlock_file(request: StaffRequest, number: str, name: str) -> HttpResponse:
         "previous": files[place - 1].file.name if place else "",
         "next": files[place + 1].file.name if place + 1 < len(files) else "",
         "behind": [one.file.name for one in files if one.file.behind == name],
+        "before": selectors.refused_before(shown.file),
         "verdicts": list(Verdict),
         "grounds": list(Ground),
     }
