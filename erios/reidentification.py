@@ -22,7 +22,6 @@ from pathlib import Path
 from erios.audit import Event, append, read_events, verify
 from erios.errors import InputError, RefusedError, StorageError, UsageError
 from erios.locks import held
-from erios.operator_login import current_operator
 from erios.settings import Settings
 from erios.vault import Vault
 
@@ -73,9 +72,7 @@ def forget(settings: Settings, pseudonyms: Collection[str]) -> int:
     return segments.forget(segments_folder(settings), list(pseudonyms), Vault(settings.keyring).key)
 
 
-def request(
-    settings: Settings, pseudonym: str, purpose: Purpose, reason: str, *, operator: str | None = None
-) -> Request:
+def request(settings: Settings, pseudonym: str, purpose: Purpose, reason: str, *, operator: str) -> Request:
     """Ask for the patient behind a pseudonym; UsageError for one that is none, or without a reason."""
     if not _PSEUDONYM.fullmatch(pseudonym):
         raise UsageError("a pseudonym is 32 digits of 0-9 and a-f, as in the column patient_key")
@@ -85,30 +82,28 @@ def request(
     return _as_request(event, datetime.now(UTC), {})
 
 
-def approve(settings: Settings, request_id: str, *, operator: str | None = None) -> str:
+def approve(settings: Settings, request_id: str, *, operator: str) -> str:
     """The patient's reference, for the second person, once.
 
     RefusedError (and an event of it) for the requester themselves, or a request that expired or is closed; InputError
     for an unknown request or a pseudonym that no load sealed; StorageError when the audit chain is damaged.
     """
-    who = operator or current_operator()
     with held(settings.governance / "reidentify.lock"):
-        asked = _for_decision(settings, request_id, who)
+        asked = _for_decision(settings, request_id, operator)
         reference = look_up(settings, asked.pseudonym)
         if reference is None:
             why = "no load sealed a patient of that pseudonym"
-            _record(settings, DENY, asked, why, who)
+            _record(settings, DENY, asked, why, operator)
             raise InputError(f"{why}: check it against the column patient_key; the attempt is in the audit chain")
-        _record(settings, APPROVE, asked, "", who)
+        _record(settings, APPROVE, asked, "", operator)
     return reference
 
 
-def refuse(settings: Settings, request_id: str, reason: str, *, operator: str | None = None) -> None:
+def refuse(settings: Settings, request_id: str, reason: str, *, operator: str) -> None:
     """The second person's no, which closes the request; errors as in ``approve``."""
     _check_reason(reason)
-    who = operator or current_operator()
     with held(settings.governance / "reidentify.lock"):
-        _record(settings, REFUSE, _for_decision(settings, request_id, who), reason.strip(), who)
+        _record(settings, REFUSE, _for_decision(settings, request_id, operator), reason.strip(), operator)
 
 
 def requests(settings: Settings) -> tuple[Request, ...]:

@@ -47,7 +47,7 @@ GROUPS = {
 """Command or group → its line in ``erios --help``; ``erios.cli.<name>`` exposes it as ``app``."""
 
 WITH_DATABASE = frozenset(
-    {"packages", "demo", "extract", "portal", "runs", "study", "tracking", "train", "worker", "workspace"}
+    {"demo", "extract", "packages", "portal", "reidentify", "runs", "study", "tracking", "train", "worker", "workspace"}
 )
 """Groups that work on the governance database: their modules import Django's models, so Django is set up before."""
 

@@ -5,6 +5,7 @@ The answer goes to standard output, once, and nowhere else.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -12,8 +13,10 @@ import typer
 
 from erios import reidentification
 from erios.cli.output import AsJson, command_group, print_rows, screen, write_json
+from erios.errors import UsageError
 from erios.reidentification import Purpose, requests
 from erios.settings import load_settings
+from erios.workflows.reidentify import person_of
 
 app = command_group("Find the patient behind a pseudonym: two people, a reason, on record.")
 
@@ -31,7 +34,8 @@ def request(
 
     Example: erios reidentify request 0f… --purpose chance-finding --reason "nodule on a CT of study 12"
     """
-    made = reidentification.request(load_settings(), pseudonym, purpose, reason)
+    by = _ask_person()
+    made = reidentification.request(load_settings(), pseudonym, purpose, reason, operator=by)
     if as_json:
         write_json(asdict(made))
     screen().print(
@@ -46,7 +50,8 @@ def approve(request_id: RequestId, as_json: AsJson = False) -> None:
 
     Example: erios reidentify approve 1a2b3c4d
     """
-    reference = reidentification.approve(load_settings(), request_id)
+    by = _ask_person()
+    reference = reidentification.approve(load_settings(), request_id, operator=by)
     if as_json:
         write_json({"request": request_id, "reference": reference})
     else:
@@ -63,8 +68,28 @@ def refuse(
 
     Example: erios reidentify refuse 1a2b3c4d --reason "not a finding to act on"
     """
-    reidentification.refuse(load_settings(), request_id, reason)
+    by = _ask_person()
+    reidentification.refuse(load_settings(), request_id, reason, operator=by)
     screen().print(f"Request {request_id} is refused and closed.")
+
+
+def _ask_person() -> str:
+    """The login that the code typed at the terminal, or piped to it, was given to."""
+    code = _read_code().strip()
+    if not code:
+        raise UsageError("type a code of the portal's page of re-identification: it says who you are")
+    return person_of(code)
+
+
+def _read_code() -> str:
+    """From the terminal, unseen, or from what is piped; empty where there is neither."""
+    if sys.stdin.isatty():
+        typed: str = typer.prompt("Your code (portal, page of re-identification)", hide_input=True, err=True)
+        return typed
+    try:
+        return sys.stdin.readline()
+    except OSError:
+        return ""
 
 
 @app.command("list")

@@ -28,6 +28,7 @@ class Permission(StrEnum):
     AUDIT = "search the audit chain"
     CITIZENS = "read citizens' requests"
     ACCOUNTS = "manage accounts"
+    REIDENTIFY = "find the patient behind a pseudonym, with a second person"
 
 
 P = Permission
@@ -45,14 +46,14 @@ class Role(StrEnum):
     DATA_MANAGER = (
         "data-manager",
         mark("gestionnaire de données"),
-        {P.REVIEW, P.CATALOGUE, P.COUNT, P.QUALITY, P.COMPLIANCE},
+        {P.REVIEW, P.CATALOGUE, P.COUNT, P.QUALITY, P.COMPLIANCE, P.REIDENTIFY},
     )
     COMMITTEE = "committee", mark("comité scientifique"), {P.REVIEW, P.CATALOGUE}, {"data-manager"}
     CHECKER = "checker", mark("vérificateur des sorties"), {P.REVIEW}, {"data-manager"}
     DPO = (
         "dpo",
         mark("délégué à la protection des données"),
-        {P.REVIEW, P.CATALOGUE, P.QUALITY, P.AUDIT, P.CITIZENS, P.COMPLIANCE},
+        {P.REVIEW, P.CATALOGUE, P.QUALITY, P.AUDIT, P.CITIZENS, P.COMPLIANCE, P.REIDENTIFY},
         (),
         True,
     )

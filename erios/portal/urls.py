@@ -58,6 +58,7 @@ urlpatterns = [
     path("sorties/<slug:number>/action/<str:action>/", airlock.act, name="airlock_act"),
     path("sorties/<slug:number>/fichiers/<str:name>/", airlock.airlock_file, name="airlock_file"),
     path("sorties/<slug:number>/fichiers/<str:name>/octets", airlock.airlock_bytes, name="airlock_bytes"),
+    path("code/", accounts.terminal_code, name="terminal_code"),
     path("notifications/", studies.notifications, name="notifications"),
     path("catalogue/", warehouse.catalogue, name="catalogue"),
     path("catalogue/<slug:name>/", warehouse.table, name="table"),

@@ -56,10 +56,14 @@ def _migrate() -> None:
 
 def operator() -> User:
     """The account of the person at the keyboard, by login; UsageError without one."""
+    return account(current_operator())
+
+
+def account(login: str) -> User:
+    """The open account of a login, as its event sealed it; UsageError without one."""
     from erios.accounts.models import User  # Django's models, once it is set up
     from erios.accounts.sealed_rows import check_account
 
-    login = current_operator()
     user = User.objects.filter(username=login, is_active=True).first()
     if user is None:
         raise UsageError(f"no open account '{login}' in the portal: an administrator makes one with your login")

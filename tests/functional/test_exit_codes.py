@@ -115,7 +115,8 @@ class Cases:
         patch.setattr("erios.cli.runs._by", raising(TrainingFailed("run R1 failed: ValueError at loss.py:1")))
         assert sentence(erios("runs", "list"), 1) == "run R1 failed: ValueError at loss.py:1"
 
-    def of_9_two_people(self, erios: Run, _home: Settings, _patch: pytest.MonkeyPatch, _place: Path) -> None:
+    def of_9_two_people(self, erios: Run, _home: Settings, patch: pytest.MonkeyPatch, _place: Path) -> None:
+        patch.setattr("erios.cli.reidentify._ask_person", lambda: "dora")
         request = ("reidentify", "request", "0f" * 16, "--purpose", "chance-finding", "--reason", "a test", "--json")
         code, out, said = erios(*request)
         assert code == 0, said

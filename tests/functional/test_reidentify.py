@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pyarrow as pa
 import pytest
 
 from erios import reidentification
+from erios.accounts.models import User
 from erios.audit import read_events, store, verify
 from erios.errors import InputError, RefusedError, StorageError, UsageError
+from erios.governance.roles import Role
 from erios.reidentification import Purpose, approve, forget, look_up, refuse, request, requests, segments_folder
+from erios.terminal_codes import give
 from erios.vault import Vault
+from erios.workflows.database import open_database
 from etl.reidentification_table import SCHEMA, seal_segment, segment_path
+from tests.portal.conftest import close_database, point_to, seal_everything
 
 KEY = "0f" * 16
 FINDING = Purpose.CHANCE_FINDING
@@ -34,17 +37,29 @@ def home(settings, keyring):
     return settings
 
 
-def erios(*arguments: str, user: int | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command; as root, with ``user`` for the one who started it (the real user of the process)."""
-    become = None if user is None else partial(os.setresuid, user, 0, 0)
+def erios(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command, with a code on its standard input."""
     return subprocess.run(
         [sys.executable, "-m", "erios", "reidentify", *arguments],
         env=os.environ,
+        input=f"{code}\n",
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=become,
     )
+
+
+@pytest.fixture
+def accounts(home):
+    """Two who may re-identify, and one who may not."""
+    point_to(home)
+    open_database(migrate=True)
+    for login, role in (("dora", Role.DATA_MANAGER), ("dpo", Role.DPO), ("ada", Role.CLINICIAN)):
+        user = User(username=login, email=f"{login}@example.org")
+        user.set_roles({role})
+        user.save()
+    seal_everything()
+    close_database()
 
 
 def actions(home) -> list[tuple[str, str, str]]:
@@ -116,7 +131,7 @@ def test_a_request_needs_a_pseudonym_and_a_reason(home):
         (KEY, "  ", "a reason is needed"),
     ):
         with pytest.raises(UsageError, match=sentence):
-            request(home, pseudonym, FINDING, reason)
+            request(home, pseudonym, FINDING, reason, operator="alice")
     assert actions(home) == []
 
 
@@ -152,23 +167,51 @@ def test_the_erased_are_not_found_any_more(home):
     assert look_up(home, "aa" * 16) == "Patient/8"
 
 
-def test_the_command_answers_the_same_login_with_code_9(home):
-    asked = erios("request", KEY, "--reason", "nodule", "--purpose", "chance-finding", "--json")
+REQUEST = ("request", KEY, "--reason", "nodule", "--purpose", "chance-finding", "--json")
+
+
+def test_two_accounts_find_the_patient_and_it_is_shown_on_one_stream_only(home, accounts):
+    asked = erios(*REQUEST, code=give(home, "dora"))
+    assert asked.returncode == 0, asked.stderr
     made = json.loads(asked.stdout)
     assert f"another person runs `erios reidentify approve {made['id']}`" in asked.stderr
 
-    done = erios("approve", made["id"])
-
-    assert (done.returncode, done.stdout) == (9, "")
-    assert done.stderr == (
-        f"erios: {made['requester']} made request {made['id']}: another person must decide it;"
-        " the attempt is in the audit chain\n"
-    )
     (row,) = json.loads(erios("list", "--json").stdout)
     assert (row["id"], row["state"], row["pseudonym"]) == (made["id"], "open", KEY)
 
+    same = erios("approve", made["id"], code=give(home, "dora"))
+    done = erios("approve", made["id"], code=give(home, "dpo"))
 
-@pytest.mark.parametrize("option", ["--as", "--operator", "--user"])
+    assert (same.returncode, same.stdout) == (9, "")
+    assert same.stderr.endswith(
+        f"erios: dora made request {made['id']}: another person must decide it; the attempt is in the audit chain\n"
+    )
+    assert (done.returncode, done.stdout) == (0, "Patient/canary-7\n")
+    assert "canary" not in done.stderr
+    assert [actor for actor, action, _ in actions(home) if action.startswith("reid")] == ["dora", "dora", "dpo"]
+    assert verify(home).faults == ()
+    files = [path for path in home.home.rglob("*") if path.is_file()]
+    assert [path for path in files if b"canary" in path.read_bytes()] == []
+
+
+def test_who_somebody_is_takes_a_code_of_an_account_that_may(home, accounts):
+    """The same person at the keyboard throughout: the system's login gives no right."""
+    spent = give(home, "dora")
+    assert erios(*REQUEST, code=spent).returncode == 0
+
+    for code, family, sentence in (
+        ("", 2, "type a code"),
+        ("aaaa-bbbb-cccc", 9, "unknown, used, or older"),
+        (spent, 9, "unknown, used, or older"),
+        (give(home, "ada"), 9, "ada holds no role that re-identifies"),
+        (give(home, "nobody"), 2, "no open account 'nobody'"),
+    ):
+        refused = erios(*REQUEST, code=code)
+        assert (refused.returncode, sentence in refused.stderr) == (family, True), (code, refused.stderr)
+    assert len(requests(home)) == 1
+
+
+@pytest.mark.parametrize("option", ["--as", "--operator", "--user", "--code"])
 def test_no_option_says_who_one_is(home, option):
     done = erios("approve", "ffffffff", option, "bob")
 
@@ -182,20 +225,3 @@ def test_another_purpose_is_refused_by_name():
     assert done.returncode == 2
     assert "chance-finding" in done.stderr
     assert "patient-right" in done.stderr
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="two logins need root to start one of them")
-def test_two_logins_of_the_system_find_the_patient_and_it_is_shown_on_one_stream_only(home):
-    other = pwd.getpwnam("nobody")
-    asked = erios("request", KEY, "--reason", "n", "--purpose", "chance-finding", "--json", user=other.pw_uid)
-    assert asked.returncode == 0, asked.stderr
-    made = json.loads(asked.stdout)
-
-    done = erios("approve", made["id"])
-
-    assert (done.returncode, done.stdout) == (0, "Patient/canary-7\n")
-    assert "canary" not in done.stderr
-    assert [event.actor for event in read_events(home)] == ["nobody", "root"]
-    assert verify(home).faults == ()
-    files = [path for path in home.home.rglob("*") if path.is_file()]
-    assert [path for path in files if b"canary" in path.read_bytes()] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.test import Client
@@ -9,8 +10,10 @@ from django.urls import reverse
 
 from erios.audit import read_events, verify
 from erios.settings import Settings
+from erios.terminal_codes import use
 from tests.portal.conftest import seal_everything
 from tests.portal.stories import who
+from tests.portal.test_pages import client
 
 PASSWORD = "a long enough password"
 
@@ -69,3 +72,13 @@ def test_a_login_that_cannot_be_recorded_does_not_come_in(database: Settings) ->
     assert answer.status_code == 400
     assert "_auth_user_id" not in browser.session
     assert verify(database).faults
+
+
+def test_a_code_for_the_terminal_is_shown_once_to_who_may_re_identify(database: Settings) -> None:
+    page = client("dan").post("/code/")
+    code = re.findall(r"<code>([a-z0-9]{4}-[a-z0-9]{4}-[a-z0-9]{4})</code>", page.content.decode())
+
+    assert page["Cache-Control"] == "no-store"
+    assert "-" not in re.findall(r"<code>(.*?)</code>", client("dan").get("/code/").content.decode())[0]
+    assert use(database, code[0]) == "dan"
+    assert client("ada").post("/code/").status_code == 403

@@ -78,7 +78,7 @@ def what_the_tutorials_do(erios: Run, number: str, backup: Path) -> None:
         (("runs", "promote", number), 9, ""),
         (("tracking", "login"), 2, "was never started"),
         (("backup", "restore", backup, *sealed), 2, "is not empty"),
-        (("reidentify", "refuse", "1a2b3c4d", "--reason", "not needed"), 3, "no such request"),
+        (("reidentify", "refuse", "1a2b3c4d", "--reason", "not needed"), 2, "type a code of the portal"),
     ]
     for command, words in good:
         code, out, said = erios(*command)

@@ -13,11 +13,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from erios import terminal_codes
 from erios.accounts import actions
 from erios.accounts.models import User
 from erios.governance.roles import Permission, Role
 from erios.portal.access import StaffRequest, needs
 from erios.portal.forms import Account
+from erios.settings import load_settings
 
 
 @needs(Permission.ACCOUNTS)
@@ -64,6 +66,17 @@ def close(request: StaffRequest, login: str) -> HttpResponse:
     actions.close_account(by=request.user, user=user, reason=request.POST.get("reason", ""))
     messages.success(request, _("Compte fermé."))
     return redirect("accounts")
+
+
+@needs(Permission.REIDENTIFY)
+@require_http_methods(["GET", "POST"])
+def terminal_code(request: StaffRequest) -> HttpResponse:
+    """What re-identification takes, and a code by which this person is known at a terminal; shown once."""
+    code = terminal_codes.give(load_settings(), request.user.username) if request.method == "POST" else ""
+    minutes = terminal_codes.LIFE.seconds // 60
+    response = render(request, "portal/terminal_code.html", {"code": code, "minutes": minutes})
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 @needs(Permission.ACCOUNTS)

@@ -37,10 +37,10 @@ def test_a_person_may_what_one_of_the_roles_opens() -> None:
 TABLE = """
 clinician      | PROPOSE COUNT CATALOGUE
 data-scientist | PROPOSE COUNT CATALOGUE
-data-manager   | REVIEW CATALOGUE COUNT QUALITY COMPLIANCE
+data-manager   | REVIEW CATALOGUE COUNT QUALITY COMPLIANCE REIDENTIFY
 committee      | REVIEW CATALOGUE
 checker        | REVIEW
-dpo            | REVIEW CATALOGUE QUALITY AUDIT CITIZENS COMPLIANCE
+dpo            | REVIEW CATALOGUE QUALITY AUDIT CITIZENS COMPLIANCE REIDENTIFY
 controller     | REVIEW CATALOGUE COMPLIANCE
 administrator  | ACCOUNTS
 """
