@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import cache
 from math import inf
 
+_LONGEST = 300
 _NUMBER_WORDS = (
     ("zero", "zéro", "aucun", "aucune", "none", "nil", "néant"),
     ("un", "une", "one"),
@@ -115,6 +116,8 @@ def read_cell(text: str, decimal_comma: bool = False) -> Cell:
     plain = " ".join(unicodedata.normalize("NFKC", text).translate(_DASHES).split()).strip("'’\"`_ ").strip("*").strip()
     if len(plain) > 2 and plain[0] + plain[-1] in ("()", "[]", "{}") and _PLAIN.fullmatch(plain[1:-1]):
         plain = plain[1:-1]
+    if len(plain) > _LONGEST:
+        return Cell(text[:_LONGEST], Shape.WORDS)
     if not plain:
         return Cell(text, Shape.EMPTY if not text.strip() else Shape.HIDDEN)
     if plain.casefold() in NUMBER_WORDS and plain.casefold() not in ("none",):

@@ -129,8 +129,15 @@ def _check_table(_path: Path, _content: mmap.mmap, reading: Reading, context: Co
     if reading.grid is None:
         return list(_texts(reading.text, context))
     tables = tables_of(reading.grid, context.columns)
+    if max(map(len, reading.grid)) == 1 and any(map(_is_mixed, reading.grid)):
+        return [Finding("one-column")]
     findings = [*_letters(reading.text, context), *_grid_texts(reading.grid, context)]
     return [*findings, *check_tables(tables, _earlier(context), _attached(context), context.settings)]
+
+
+def _is_mixed(row: Sequence[str]) -> bool:
+    """Words and figures in the one cell of a row: a separator that nobody knows."""
+    return bool(row) and read_cell(row[0]).shape == Shape.WORDS and any(map(str.isdigit, row[0]))
 
 
 def _letters(text: str, context: Context) -> Iterator[Finding]:
@@ -163,8 +170,9 @@ def _grid_texts(grid: Grid, context: Context) -> Iterator[Finding]:
 def _words(cell: str, shape: Shape, context: Context) -> Iterable[Finding]:
     if shape == Shape.WORDS or len(cell) > 24:
         return check_text(cell, context.settings, pseudonyms=context.pseudonyms)
-    is_date = PATTERNS["date"].fullmatch(cell.strip()) is not None
-    return [Finding("date")] if is_date else []
+    if PATTERNS["date"].fullmatch(cell.strip()) is not None:
+        return [Finding("date")]
+    return [Finding("long-number")] if re.fullmatch(r"\s*\d{9,}\s*", cell) else []
 
 
 def _texts(text: str, context: Context) -> Iterator[Finding]:
@@ -191,7 +199,9 @@ def _check_program(_path: Path, _content: mmap.mmap, reading: Reading, context: 
 
 
 def _check_notebook(_path: Path, _content: mmap.mmap, reading: Reading, context: Context) -> list[Finding]:
-    return list(check_notebook(reading.value, context.settings, context.pseudonyms))
+    return list(
+        check_notebook(reading.value, context.settings, context.pseudonyms, lambda text: _tables_in_text(text, context))
+    )
 
 
 def _check_picture(_path: Path, content: mmap.mmap, _reading: Reading, context: Context) -> list[Finding]:

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from erios.airlock.column_kinds import Kind
+from erios.airlock.column_kinds import Kind, kind_of_name
 from erios.airlock.findings import Finding
 from erios.airlock.grids import grid_of_json
 from erios.airlock.table_checks import check_tables
@@ -52,6 +52,8 @@ def parse_python(text: str) -> ast.Module | None:
 def _literals(tree: ast.Module, settings: AirlockSettings) -> Iterator[Finding]:
     """Lists with many figures, and tables of counts; strings are part of the text."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and _counts_few(node, settings.threshold):
+            yield Finding("few-patients", place="line", values={"line": node.lineno, "threshold": settings.threshold})
         if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict):
             figures = sum(
                 isinstance(each, ast.Constant) and type(each.value) in (int, float) for each in ast.walk(node)
@@ -59,6 +61,15 @@ def _literals(tree: ast.Module, settings: AirlockSettings) -> Iterator[Finding]:
             if figures > _MOST_LITERALS:
                 yield Finding("numbers", place="line", values={"line": node.lineno})
             yield from _table(node, settings)
+
+
+def _counts_few(node: ast.Assign, threshold: int) -> bool:
+    """A list or mapping under the name of a count that holds a small one."""
+    named = any(isinstance(name, ast.Name) and kind_of_name(name.id) == Kind.COUNT for name in node.targets)
+    values = [each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant)]
+    counted = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    whole = isinstance(node.value, ast.Dict | ast.List | ast.Tuple) and len(counted) > 1
+    return named and whole and any(0 < value < threshold for value in counted)
 
 
 def _table(node: ast.expr, settings: AirlockSettings) -> Iterator[Finding]:

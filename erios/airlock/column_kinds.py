@@ -38,7 +38,14 @@ _WORDS: tuple[tuple[Kind, str], ...] = (
         Kind.LARGEST,
         r"largest|biggest|(plus )?(grande?|gros) contribut\w*|max(imum|imale?)? contribut\w*|contribut\w* max\w*|top 1",
     ),
-    (Kind.STATISTIC, r"max (depth|epochs?|iter\w*)|min (child|samples)|minmax|sigma|alpha|lambda"),
+    (
+        Kind.STATISTIC,
+        r"(max|min|n|nb|num|number of) (depth|epochs?|iter\w*|child|samples (split|leaf)|estimators?"
+        r"|splits?|jobs?|neighbors?"
+        r"|components?|folds?|clusters?|layers?|trials?|bins?|features?|repeats?|boot\w*|steps?|channels?|class(es)?|heads?"
+        r"|seeds?|models?|draws?|chains?|workers|weight)|minmax|sigma|alpha|lambda|observed|observe|predicted|predit|expected"
+        r"|attendu",
+    ),
     (
         Kind.EXTREME,
         r"min(imum|imale?)?|max(imum|imale?)?|range|etendue|plus (petite?|jeune|agee?|vieux|haute?"

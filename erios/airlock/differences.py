@@ -33,11 +33,12 @@ _FLOW = re.compile(
     r"|complete\w*|enrol\w*|assess\w*|evalu\w*|recrut\w*|initial\w*|final\w*|depart|of (which|whom)"
     r"|with|avec|sans|without)\b"
 )
-_AT_RISK = re.compile(r"at risk|a risque|restants?|remaining|suivis|surviv|vivants")
+_AT_RISK = re.compile(r"cumul|\bcum\b|at risk|a risque|restants?|remaining|suivis|surviv|vivants")
 _NUMBERS = re.compile(r"\d+(?:[.,]\d+)?")
-_RANGE = re.compile(r"(?:de )?(\d+) ?(?:-|a|to|–|et) ?(\d+)( ans| years)?")
-_PLAIN_COUNTS = frozenset(
-    ("n", "nb", "nbr", "nombre", "effectif", "effectifs", "count", "counts", "patients", "freq", "")
+_RANGE = re.compile(r"(.*?)(\d+) ?(?:-|a|to|–|et) ?(\d+)(.*)")
+_PLAIN_COUNTS = re.compile(
+    r"n|nb|nbre?|no|nombre|number|num|effectifs?|eff|counts?|freq(?:uence)?|patients?|sujets?|personnes|people|subjects"
+    r"|cas|de|des|of|the|total"
 )
 
 
@@ -111,13 +112,13 @@ class Facts:
     def counts(self) -> dict[Key, Interval]:
         """Key → what is known, sums that anybody reckons included: of all rows, and of ranges that follow each
         other."""
-        table, counts = self.table, {self.keys[place]: count for place, count in self.table.counts.items()}
+        table, counts = self.table, {self.keys[place]: count for place, count in _solved(self.table).items()}
         rows = [row for row in table.body if not table.is_total_row(row)]
         for column in sorted({column for _, column in table.counts}):
             cells = [(table.label(row), table.counts[row, column]) for row in rows if (row, column) in table.counts]
             if len(cells) > 1 and all(not count.hidden for _, count in cells):
                 total = sum(count.low for _, count in cells)
-                counts.setdefault(self._key(["total"], column), Interval(total, total))
+                counts.setdefault(self._key([], column), Interval(total, total))
             for label, count in _ranges(cells):
                 counts.setdefault(self._key([label], column), count)
         return counts
@@ -138,27 +139,44 @@ class Facts:
     def _whole(self) -> Iterator[tuple[Key, tuple[Key, ...], bool]]:
         for column in sorted({column for _, column in self.table.counts}):
             parts = tuple(self.keys[row, column] for row in self.table.body if (row, column) in self.table.counts)
-            total = self._key(["total"], column)
+            total = self._key([], column)
             if len(parts) > 1 and total not in parts:
                 yield total, parts, False
 
 
+def _solved(table: Table) -> dict[Place, Interval]:
+    """The counts of a table, with each hidden one that is the only unknown of a sum."""
+    counts = dict(table.counts)
+    sums = [each for each in equations_of(table) if each.named and not each.others]
+    for _ in sums:
+        for each in sums:
+            places = (each.total, *each.parts)
+            unknown = [place for place in places if counts[place].hidden]
+            if len(unknown) == 1:
+                shown = sum(counts[part].low for part in each.parts if part not in unknown)
+                value = shown if unknown[0] == each.total else counts[each.total].low - shown
+                counts[unknown[0]] = Interval(max(value, 0), max(value, 0))
+    return counts
+
+
 def _word(text: str) -> str:
-    """One form for what is a total, or a plain count."""
+    """Nothing for a total or a plain count: the count of women is the same under "n" and under "total"."""
     plain = " ".join(fold(re.sub(r"[(\[]\s*n\s*=.*?[)\]]", " ", text, flags=re.IGNORECASE)).split())
-    return "total" if is_total(plain) else "" if plain in _PLAIN_COUNTS else plain
+    tokens = re.findall(r"[a-z0-9]+", plain)
+    return "" if is_total(plain) or all(map(_PLAIN_COUNTS.fullmatch, tokens)) else plain
 
 
 def _ranges(cells: Sequence[tuple[tuple[str, ...], Interval]]) -> Iterator[tuple[str, Interval]]:
-    """Sums of ranges that follow each other: "18-29" and "30-39" are "18-39"."""
-    bounds = [(_RANGE.fullmatch(label[0]) if label else None, count) for label, count in cells]
+    """Sums of ranges that follow each other: "18-29" and "30-39" are "18-39", with the same words around."""
+    bounds = [(_RANGE.fullmatch(" ".join(label)), count) for label, count in cells]
     for start, (first, count) in enumerate(bounds):
-        total, end = count.low, int(first[2]) if first else 0
+        total, end = count.low, int(first[3]) if first else 0
         for match, following in bounds[start + 1 :]:
-            if not first or not match or int(match[1]) != end + 1 or count.hidden or following.hidden:
+            around = first and match and (first[1], first[4]) == (match[1], match[4])
+            if not first or not match or not around or int(match[2]) != end + 1 or count.hidden or following.hidden:
                 break
-            total, end = total + following.low, int(match[2])
-            yield f"{first[1]}-{end}", Interval(total, total)
+            total, end = total + following.low, int(match[3])
+            yield f"{first[1]}{first[2]}-{end}{first[4]}", Interval(total, total)
 
 
 def between(table: Table, earlier: Sequence[Table], threshold: int) -> Iterator[tuple[Place, Interval]]:

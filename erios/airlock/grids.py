@@ -46,6 +46,8 @@ def grid_of_text(text: str, *, least: float = 0.5) -> Grid | None:
 
 
 def _split(text: str, separator: str) -> Grid:
+    if separator == "|":
+        text = "\n".join(line.strip().removeprefix("|").removesuffix("|") for line in text.splitlines())
     try:
         return tuple(tuple(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except csv.Error:

@@ -40,17 +40,23 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
     "phone": re.compile(r"(?<!\d)(?:0[1-9](?:[ .-]?\d{2}){4}|\+\d{2}[ .-]?\(?0?\)?\d(?:[ .-]?\d{2}){4})(?!\d)"),
     "email": re.compile(r"[\w.+-]+\s?(?:@|\[at\]|\(at\)| at )\s?[\w-]+\s?(?:\.|\[dot\]| dot )\s?[A-Za-z]{2,}"),
     "date": re.compile(
-        rf"(?<!\d)(?:(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])"
-        rf"|(?:0?[1-9]|[12]\d|3[01])[-/.](?:0?[1-9]|1[0-2])[-/.](?:(?:19|20)\d\d|\d\d)"
+        rf"(?<![\d.,])(?:(?:19|20)\d\d(?P<a>[-/.])(?:0?[1-9]|1[0-2])(?P=a)(?:0?[1-9]|[12]\d|3[01])"
+        rf"|(?:0?[1-9]|[12]\d|3[01])(?P<b>[-/.])(?:0?[1-9]|1[0-2])(?P=b)(?:(?:19|20)\d\d|\d\d)"
         rf"|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
         rf"|(?:0?[1-9]|[12]\d|3[01])(?:er|st|nd|rd|th)?[ -](?:of )?(?:{_MONTHS})\.?,?[ -](?:19|20)?\d\d"
-        rf"|(?:{_MONTHS})\.? (?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?,? (?:19|20)\d\d)(?!\d)",
+        rf"|(?:{_MONTHS})\.? (?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?,? (?:19|20)\d\d)(?![\d.]?\d)",
         re.IGNORECASE,
     ),
     "name": re.compile(
         r"(?:\b(?:M\.|Mme|Mlle|Mgr|Monsieur|Madame|Mademoiselle|Docteur|Professeur|Dr|Pr|Mr|Mrs|Ms|Miss)\.? ?"
         r"|\b(?:[Pp]atiente?|[Nn]ée?|[Nn]om|[Pp]r[ée]nom|NOM|PRENOM|[Nn]ame|[Ss]urname|[Ff]ille de|[Ff]ils de)"
         rf"[ \t]*[:=]?[ \t]*[\"']?)({_CAPITAL})"
+    ),
+    "initials": re.compile(r"\b[Pp]atiente?s?\s+[A-Z]\.\s?-?[A-Z]\b\.?"),
+    "title": re.compile(
+        r"\b(?:monsieur|madame|mademoiselle)\s+(?!(?:le|la|les|de|du|des|et|ou|x"
+        r"|y)\b)[a-zà-ÿ][a-zà-ÿ'-]{2,}",
+        re.IGNORECASE,
     ),
     "address": re.compile(
         r"\b\d{1,4}(?:\s?(?:bis|ter))?,?\s+(?:rue|avenue|av\.|boulevard|bd|chemin|impasse|all[ée]e|place|route|quai|street|road)\s+\w",
@@ -69,6 +75,7 @@ def first_names() -> frozenset[str]:
     return frozenset(name for line in lines if not line.startswith("#") for name in line.split())
 
 
+_NAMED = {"initials": "name", "title": "name"}
 _NOT_NAMES = frozenset(
     [
         "Data",
@@ -131,7 +138,7 @@ def identifiers_in(text: str, *, code: bool = False, pseudonyms: Collection[str]
     for name, pattern in PATTERNS.items():
         for match in pattern.finditer(plain):
             if not _is_harmless(name, match):
-                yield name, match.start()
+                yield _NAMED.get(name, name), match.start()
     for match in (_LONGER_NUMBER if code else _LONG_NUMBER).finditer(plain):
         if not match[0].endswith("0000"):
             yield "long-number", match.start()

@@ -20,7 +20,8 @@ from erios.airlock.column_kinds import is_total
 from erios.airlock.tables import Interval, Place, Table
 
 _MOST_CELLS = 5_000
-_MOST_BOUNDS = 400
+_MOST_BOUNDS = 120
+_MOST_UNNAMED = 40
 _LEAST_ROUNDED = 6
 
 
@@ -116,7 +117,7 @@ def _sums_of_rows(table: Table, rows: Sequence[int]) -> Iterator[Sums]:
     labels = {row: table.label(row) for row in rows}
     totals = [row for row in rows if any(map(is_total, labels[row]))]
     yield from _sums_of_combinations(rows, labels)
-    yield from _windows(rows, totals)
+    yield from _windows(rows, totals, _hides(table) and len(rows) <= _MOST_UNNAMED)
 
 
 def _sums_of_combinations(rows: Sequence[int], labels: Mapping[int, tuple[str, ...]]) -> Iterator[Sums]:
@@ -137,7 +138,7 @@ def _agree(labels: tuple[str, ...], others: tuple[str, ...], but: int) -> bool:
     return all(a == b for place, (a, b) in enumerate(zip(labels, others, strict=True)) if place != but)
 
 
-def _windows(lines: Sequence[int], totals: Sequence[int]) -> Iterator[Sums]:
+def _windows(lines: Sequence[int], totals: Sequence[int], unnamed: bool) -> Iterator[Sums]:
     """Lines beside a total, before or after it, up to the next; all that are no totals; all that are; and, without a
     name, every stretch of lines beside another line."""
     single = [line for line in lines if line not in totals]
@@ -149,7 +150,7 @@ def _windows(lines: Sequence[int], totals: Sequence[int]) -> Iterator[Sums]:
         for parts in (before, after, tuple(single), others):
             if parts:
                 yield Sums(total, parts, True)
-    for place, line in enumerate(lines):
+    for place, line in enumerate(lines) if unnamed else ():
         for end in range(2, len(lines)):
             for stretch in (lines[max(place - end, 0) : place], lines[place + 1 : place + 1 + end]):
                 if len(stretch) == end and (end < 12 or len(stretch) == len(lines) - 1):
@@ -162,7 +163,13 @@ def _until(lines: Sequence[int], totals: Sequence[int]) -> tuple[int, ...]:
 
 
 def _sums_of_columns(table: Table, columns: Sequence[int]) -> Iterator[Sums]:
-    yield from _windows(columns, [column for column in columns if is_total(table.names[column])])
+    totals = [column for column in columns if is_total(table.names[column])]
+    yield from _windows(columns, totals, _hides(table) and len(columns) <= _MOST_UNNAMED)
+
+
+def _hides(table: Table) -> bool:
+    """Whether a sum could tell anything that is not shown."""
+    return any(count.hidden for count in table.counts.values())
 
 
 class System:
@@ -235,7 +242,10 @@ def _recovered(
     targets: list[tuple[Place, ...]] = [(place,) for place in sorted(linked) if counts[place].hidden]
     groups = (tuple(part for part in each.parts if counts[part].hidden) for each in telling)
     targets += [hidden for hidden in groups if len(hidden) > 1]
-    for cells in list(dict.fromkeys(targets))[:_MOST_BOUNDS]:
+    if len(targets) > _MOST_BOUNDS:
+        yield targets[0][0], Interval(0, 0)  # too many to reckon: nobody knows what they tell
+        return
+    for cells in dict.fromkeys(targets):
         interval = system.bounds(cells)
         if interval is not None and is_disclosed(interval, threshold):
             yield cells[0], interval

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +26,13 @@ _CELL_METADATA = frozenset(
 
 
 def check_notebook(
-    notebook: Mapping[str, Any], settings: AirlockSettings, pseudonyms: Collection[str]
+    notebook: Mapping[str, Any],
+    settings: AirlockSettings,
+    pseudonyms: Collection[str],
+    tables: Callable[[str], Iterator[Finding]],
 ) -> Iterator[Finding]:
-    """What is in a notebook beside its sources, and what the sources say; places are cells from 1."""
+    """What is in a notebook beside its sources, and what the sources say; places are cells from 1; ``tables``: what
+    is seen in tables within a text."""
     yield from _metadata(notebook)
     for number, cell in enumerate(notebook["cells"], start=1):
         if not isinstance(cell, dict) or not isinstance(cell.get("source"), str | list):
@@ -38,7 +42,7 @@ def check_notebook(
         source = cell["source"] if isinstance(cell["source"], str) else "".join(map(str, cell["source"]))
         is_code = cell.get("cell_type") == "code"
         findings = (check_code if is_code else check_text)(source, settings, pseudonyms=pseudonyms)
-        yield from (_in_cell(finding, number) for finding in findings)
+        yield from (_in_cell(finding, number) for finding in (*findings, *tables(source)))
 
 
 def _in_cell(finding: Finding, number: int) -> Finding:

@@ -15,7 +15,7 @@ _MANY = 20
 _IDENTIFIER = re.compile(
     r"(?:.* )?(?:id|ids|identifiants?|identifier|ipp|nip|nda|nir|ins|iep|uid|uuid|pseudonyme?s?"
     r"|pseudo|hash|digest|patient key|key|cle"
-    r"|token|accession|mrn|ssn|numero (?:de )?(?:patient|dossier|sejour|securite sociale)|(?:patient"
+    r"|token|accession|mrn|dossier|ssn|numero (?:de )?(?:patient|dossier|sejour|securite sociale)|(?:patient"
     r"|subject|sejour|stay|encounter"
     r"|dossier|record|case|participant|sample|exam\w*|study) (?:n|no|num|number|ref|code|nr))(?: .*)?"
 )

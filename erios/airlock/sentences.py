@@ -64,6 +64,15 @@ CHECKS: Mapping[str, tuple[str, str]] = {
         mark("rien ne dit ce que sont ces chiffres"),
         mark("nommez la colonne par ce qu'elle contient, ou déclarez-la : {choices}"),
     ),
+    "long-line": (mark("une ligne a plus de {limit} caractères"), mark("coupez les lignes, ou retirez les données")),
+    "no-gap": (
+        mark("un tableau suit un autre sans ligne vide : on ne sait où l'un finit"),
+        mark("séparez-les d'une ligne vide, ou donnez deux fichiers"),
+    ),
+    "one-column": (
+        mark("des mots et des chiffres sans séparateur connu"),
+        mark("séparez les colonnes par des virgules, points-virgules ou tabulations"),
+    ),
     "text-in-figures": (
         mark("un texte avec des chiffres se trouve parmi les effectifs"),
         mark("écrivez un nombre par cellule"),

@@ -6,17 +6,20 @@ all shares of a column. Source of the bound: a share written with d decimals lie
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 
-from erios.airlock.cells import Figure, Shape
+from erios.airlock.cells import Cell, Figure, Shape, fold
 from erios.airlock.column_kinds import Kind, sizes_in
 from erios.airlock.tables import Interval, Place, Table
 
 _MOST_GUESSED = 400
 _BY_CHANCE = 0.01
 _ALMOST = 1e-9
+_MEAN = re.compile(r"mean|moy|avg|average")
+_PER = re.compile(r"(?:pour|per|/)\s*(1 ?000 ?000|100 ?000|10 ?000|1 ?000|mille)")
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,16 @@ class Share:
 
 def share_of(place: Place, figure: Figure, percent: bool) -> Share:
     """A figure as a share."""
-    unit = 100.0 if percent or figure.percent else 1.0
-    value = float(figure.value)
-    return Share(place, (value - figure.half) / unit, (value + figure.half) / unit)
+    return _in_unit(place, figure, 100.0 if percent or figure.percent else 1.0)
 
 
 def counts_behind(table: Table) -> Iterator[tuple[Place, Interval]]:
     """What whoever reads the table can reckon of the patients behind each share, and of those beside them."""
-    for column in range(table.width):
-        shares = _shares_in(table, column)
+    cells: dict[int, list[tuple[Place, Cell]]] = {}
+    for place, cell in table.figures(Kind.SHARE, Kind.STATISTIC):
+        cells.setdefault(place[1], []).append((place, cell))
+    for column in cells:
+        shares = _shares_in(table, column, cells[column])
         if not shares:
             continue
         numerators = [each for each in _count_columns(table) if _is_numerator(table, shares, each)]
@@ -54,12 +58,29 @@ def counts_behind(table: Table) -> Iterator[tuple[Place, Interval]]:
     yield from _beside_counts(table)
 
 
-def _shares_in(table: Table, column: int) -> list[Share]:
-    cells = [(place, cell) for place, cell in table.figures(Kind.SHARE) if place[1] == column]
+def _shares_in(table: Table, column: int, all_cells: Sequence[tuple[Place, Cell]]) -> list[Share]:
+    """The shares of a column, bounds as ">95 %" among them; a mean between 0 and 1 may be a share of yes and no."""
+    means = _MEAN.search(fold(table.names[column])) is not None
+    kinds = (Kind.SHARE, Kind.STATISTIC) if means else (Kind.SHARE,)
+    shapes = (Shape.NUMBER, Shape.BOUND)
+    cells = [(place, cell) for place, cell in all_cells if table.kind(*place) in kinds and cell.shape in shapes]
     figures = [cell.figures[0] for _, cell in cells]
-    percent = any(abs(figure.value) > 1 or figure.percent for figure in figures)
-    single = [(place, cell) for place, cell in cells if cell.shape == Shape.NUMBER]
-    return [share_of(place, cell.figures[0], percent) for place, cell in single]
+    if means and not all(0 <= figure.value <= 1 for figure in figures):
+        return []
+    unit = 1.0 if all(figure.value <= 1 and not figure.percent for figure in figures) else 100.0
+    named = _PER.search(fold(table.names[column]))
+    unit = float(re.sub(r"\D", "", named[1]) or 1000) if named else unit
+    return [
+        Share(place, cell.low / unit, min(cell.high / unit, 1.0))
+        if cell.shape == Shape.BOUND
+        else _in_unit(place, cell.figures[0], unit)
+        for place, cell in cells
+    ]
+
+
+def _in_unit(place: Place, figure: Figure, unit: float) -> Share:
+    value = float(figure.value)
+    return Share(place, (value - figure.half) / unit, (value + figure.half) / unit)
 
 
 def _count_columns(table: Table) -> list[int]:

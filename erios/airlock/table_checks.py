@@ -40,6 +40,8 @@ def _cells(table: Table, settings: AirlockSettings) -> Iterator[Finding]:
             yield at(place, "narrow-bound", threshold=limit)
         elif cell.text.strip() in _AMBIGUOUS:
             yield at(place, "ambiguous-number")
+    if table.follows:
+        yield Finding("no-gap", place="row", values={"row": table.headers[0] + 1})
     for place, cell in _undeclared(table):
         is_number = cell.shape != Shape.WORDS
         yield at(place, "undeclared", choices=_CHOICES) if is_number else at(place, "text-in-figures")
@@ -53,9 +55,15 @@ def _undeclared(table: Table) -> Iterator[tuple[Place, Cell]]:
     for place, cell in table.figures(Kind.UNKNOWN):
         if cell.shape in (Shape.NUMBER, Shape.BOUND):
             yield place, cell
-    for place, cell in table.figures(Kind.COUNT):
-        if cell.shape == Shape.WORDS and place not in table.counts:
-            yield place, cell
+    for row in table.body:
+        for column in set(range(table.width)) - set(table.labels):
+            cell = table.cell(row, column)
+            if (
+                cell.shape == Shape.WORDS
+                and (row, column) not in table.counts
+                and table.kind(row, column) == Kind.COUNT
+            ):
+                yield (row, column), cell
 
 
 def _reckoned(table: Table, earlier: Sequence[Table], settings: AirlockSettings) -> Iterator[Finding]:

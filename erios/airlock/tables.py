@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from math import inf
 
 from erios.airlock.cells import Cell, Figure, Shape, fold, read_cell
@@ -47,6 +48,8 @@ class Table:
     rows: tuple[int, ...]
     columns: Mapping[str, str] = field(default_factory=dict, repr=False)
     notes: str = ""
+    follows: bool = False
+    """No blank row stands between it and the table above: where one ends and the other begins is a guess."""
 
     @cached_property
     def width(self) -> int:
@@ -87,6 +90,12 @@ class Table:
         if len(labels) == self.width > 1:
             labels = [column for column in labels if not self._has_numbers(column)] or labels[:1]
         return tuple(labels)
+
+    def _counts_up(self, column: int) -> bool:
+        """Numbers that tell rows apart rise, or begin again."""
+        figures = [cell.figures[0].value for row in self.rows if (cell := self.cell(row, column)).figures]
+        steps = [after - before for before, after in pairwise(figures)]
+        return sum(step < 0 for step in steps) * 4 <= len(steps)
 
     def _has_numbers(self, column: int) -> bool:
         shapes = [self.cell(row, column).shape for row in self.rows]
@@ -129,10 +138,10 @@ class Table:
     def _is_label(self, column: int) -> bool:
         kind = declared_kind(self.names[column], self.columns)
         if kind is not None:
-            return kind == Kind.LABEL
+            return kind == Kind.LABEL and (column == 0 or not self._has_numbers(column) or self._counts_up(column))
         cells = [self.cell(row, column) for row in self.rows if self.text(row, column).strip()]
         shapes = [cell.shape for cell in cells]
-        words = sum(shape == Shape.WORDS and not _holds_count(cell) for shape, cell in zip(shapes, cells, strict=True))
+        words = sum(cell.shape == Shape.WORDS and _is_wordy(cell) for cell in cells)
         named = kind_of_name(self.names[column])
         if 2 * words > len(cells):
             return True
@@ -153,8 +162,17 @@ class Table:
         years = all(1900 <= value <= 2100 and value.as_tuple().exponent == 0 for value in values)
         return counted or (years and len(set(values)) == len(values))
 
+    @cached_property
+    def _kinds(self) -> dict[Place, Kind]:
+        return {}
+
     def kind(self, row: int, column: int) -> Kind:
         """What the figures of a cell are."""
+        if (row, column) not in self._kinds:
+            self._kinds[row, column] = self._judged_kind(row, column)
+        return self._kinds[row, column]
+
+    def _judged_kind(self, row: int, column: int) -> Kind:
         declared = self._declared(row, column)
         if declared is not None:
             return declared
@@ -175,10 +193,15 @@ class Table:
 
     def _declared(self, row: int, column: int) -> Kind | None:
         """A declaration holds for a column, or a row of a table that stands on its side; not against a count's name."""
-        for name, named in ((self.names[column], self.column_kinds[column]), (self._first(row), self._row_kind(row))):
+        if not self.columns:
+            return None
+        names = (self.names[column], self.column_kinds[column]), (self._first(row), self._row_kind(row))
+        for name, named in names:
             kind = declared_kind(name, self.columns)
-            if kind is not None:
-                return named if named == Kind.COUNT and kind != Kind.STRUCTURAL else kind
+            if kind is not None and not (kind == Kind.LABEL and column not in self.labels):
+                lied = kind == Kind.STATISTIC and self._looks_counted(row, column, kind)
+                counted = kind != Kind.STRUCTURAL and (named == Kind.COUNT or lied)
+                return Kind.COUNT if counted else kind
         return None
 
     def _first(self, row: int) -> str:
@@ -197,6 +220,7 @@ class Table:
 
     def _named(self, by_column: Kind | None, by_row: Kind | None) -> Kind | None:
         """A row's name counts where the column has none, or where it is of no count."""
+        by_column = None if by_column == Kind.LABEL and by_row != Kind.LABEL else by_column
         if by_column in (None, Kind.COUNT) and by_row in (*_MEASURES, Kind.SHARE):
             return by_row if by_column is None or by_row in (Kind.STATISTIC, Kind.QUANTILE, Kind.EXTREME) else by_column
         if by_column is None and by_row == Kind.LABEL:
@@ -204,14 +228,23 @@ class Table:
         return by_row if by_column is None else by_column
 
     def _whole(self, column: int) -> bool:
-        return _are_whole(self.cell(row, column) for row in self.body)
+        return self._whole_columns[column]
 
     def _whole_row(self, row: int) -> bool:
-        return _are_whole(self.cell(row, column) for column in range(self.width) if column not in self.labels)
+        return self._whole_rows[row]
+
+    @cached_property
+    def _whole_columns(self) -> tuple[bool, ...]:
+        return tuple(_are_whole(self.cell(row, column) for row in self.body) for column in range(self.width))
+
+    @cached_property
+    def _whole_rows(self) -> dict[int, bool]:
+        figures = [column for column in range(self.width) if column not in self.labels]
+        return {row: _are_whole(self.cell(row, column) for column in figures) for row in self.rows}
 
     def _looks_counted(self, row: int, column: int, kind: Kind) -> bool:
         """Nothing but whole numbers, written as such, under the name of something else: small counts go by any name."""
-        cells = [self.cell(each, column) for each in self.body]
+        cells = [self.cell(each, column) for each in self.rows]
         if self._named(None, self._row_kind(row)) == kind and self.column_kinds[column] != kind:
             cells = [self.cell(row, each) for each in range(self.width) if each not in self.labels]
         figures = [cell.figures[0] for cell in cells if cell.shape == Shape.NUMBER]
@@ -253,6 +286,11 @@ class Table:
     def is_total_row(self, row: int) -> bool:
         """Whether one of its labels says so."""
         return any(is_total(label) for label in self.label(row))
+
+
+def _is_wordy(cell: Cell) -> bool:
+    """Letters, and not around one number alone."""
+    return any(map(str.isalpha, cell.text)) and not _holds_count(cell)
 
 
 def _holds_count(cell: Cell) -> bool:
@@ -299,7 +337,11 @@ def tables_of(grid: Grid, columns: Mapping[str, str] | None = None) -> list[Tabl
     notes = "\n".join(
         text for row in grid if sum(1 for cell in row if cell.strip()) == 1 for text in row if text.strip()
     )
-    return [_table(grid, block, columns or {}, notes) for block in _blocks(grid)]
+    blocks = list(_blocks(grid))
+    return [
+        replace(_table(grid, block, columns or {}, notes), follows=place > 0 and blocks[place - 1][-1] == block[0] - 1)
+        for place, block in enumerate(blocks)
+    ]
 
 
 def _blocks(grid: Grid) -> Iterator[list[int]]:
@@ -319,7 +361,8 @@ def _blocks(grid: Grid) -> Iterator[list[int]]:
 def _is_header(row: tuple[str, ...]) -> bool:
     """Two texts or more, no figure, and nothing that stands for a hidden one."""
     filled = [cell for cell in row if cell.strip()]
-    return len(filled) > 1 and all(read_cell(cell).shape == Shape.WORDS for cell in filled)
+    plain = not any(letter.isdigit() for cell in row[1:] for letter in cell)
+    return len(filled) > 1 and plain and all(read_cell(cell).shape == Shape.WORDS for cell in filled)
 
 
 def _has_figure(row: tuple[str, ...]) -> bool:
@@ -329,6 +372,8 @@ def _has_figure(row: tuple[str, ...]) -> bool:
 def _table(grid: Grid, block: list[int], columns: Mapping[str, str], notes: str) -> Table:
     """Rows above the first with a figure are headers, and so is a first row of years or names."""
     first = next((place for place, row in enumerate(block) if _has_figure(grid[row])), len(block))
+    if first == len(block):
+        first = 1  # no plain figure anywhere: whatever stands below a row of headers is looked at
     if first == 0 and len(block) > 1 and _is_row_of_names(grid[block[0]], grid[block[1]]):
         first = 1
     while first > 1 and _is_body(grid[block[first - 1]]):

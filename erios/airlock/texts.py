@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 from erios.airlock.cells import NUMBER_WORDS, Shape, fold, read_cell
-from erios.airlock.findings import Finding, Verdict
+from erios.airlock.findings import MOST_FINDINGS, Finding, Verdict
 from erios.airlock.identifiers import identifiers_in, invisible_in
 from erios.airlock.margins import is_disclosed
 from erios.airlock.shares import share_of
 from erios.settings_sections import AirlockSettings
 
+_LONGEST_LINE = 4000
+_READ_OF_LONG = 200
+"""Characters of a line; one with more holds the file, so that little of it needs to be read."""
 _PEOPLE = (
     r"(?:patient(?:e?s?)|personnes?|people|persons?|individu(?:s|als?)?|sujets?|subjects?|cas|cases?|deces|deaths?|morts?|femmes?"
     r"|hommes?|women|woman|men|man|enfants?|child(?:ren)?|malades?|participants?|sejours?|stays?|admissions?|evenements?|events?"
@@ -31,6 +35,16 @@ _FEW = re.compile(
 _SINGLE = re.compile(
     rf"\b(?:une? seule?|un unique|une unique|l unique|only one|a single|one single|just one"
     rf"|exactly one)(?:\s+[a-z-]+)?\s+{_PEOPLE}\b"
+)
+_OF_WHOM = re.compile(
+    rf"\b(?:dont|including|of whom|of which|parmi lesquels|parmi lesquelles|notamment)\s+(\d{{1,2}}"
+    rf"|{_SMALL}|une?|one)\b(?! ?[%.,]?\d| ?%)"
+)
+_SECTION = re.compile(
+    rf"^[ \t]*(?:\[[\w.]*?(?:counts?|effectifs?|{_PEOPLE})\]|[\"']?\w*?(?:counts?|effectifs?"
+    rf"|{_PEOPLE})[\"']?\s*[:=]\s*[({{]*)[ \t]*\n"
+    r"((?:[ \t]*[\"']?[\w -]+[\"']?\s*[:=]\s*[\d.]+,?[ \t]*(?:\n|$))+)",
+    re.MULTILINE,
 )
 _SIZE = re.compile(r"\bn\s*(?:=|:|≈)\s*(\d{1,2})(?![\d.,]*\d)")
 _OF = re.compile(
@@ -63,7 +77,7 @@ _MARKUP = re.compile(
 _ANY_TAG = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>|&#x?[0-9a-f]+;", re.IGNORECASE)
 _TRAILING = re.compile(r"[ \t]*\t[ \t]*$|[ ]{3,}$", re.MULTILINE)
 _ASSIGNED = re.compile(
-    r"^[\s\-*>#]*[\"']?([^\W\d][\w .'’()-]{0,60}?)[\"']?\s*(?::|=|->|→|\t"
+    r"^[\s\-*>#]*[\"']?([^\W\d][\w .'’()-]{0,60}?)[\"']?\s*(?::|<-|=|->|→|\t"
     r"|\.{2,})\s*(\d{1,2})(?:\.0+)?\s*(?:\(.*\)|%)?[,;.]?\s*(?:#.*)?$",
     re.MULTILINE,
 )
@@ -74,9 +88,10 @@ _METHOD = re.compile(
     r"|classe?s?|variables?|features?|columns?|colonnes?|models?|modeles?|centres?|sites?|hopitaux|services?|annexe|appendix|python|r|note"
     r"|significance|alpha|power|puissance|digits?|decimals?|round|repeats?|grade|stage|stade|rang|rank|quantiles?|bins?|size|question|item)\b"
 )
+_LIMITS = re.compile(r"\b(?:min|max|threshold|seuil|limit|least|most|per|par)\b")
 _POPULATION = re.compile(
-    rf"(?:^|[^a-z]){_PEOPLE}(?:$|[^a-z])|^n$|^nb?[ _]|^(?:count|effectif|total)s?$|mort|dead|vivant"
-    rf"|alive|exclu|inclu|perdus"
+    rf"(?:^|[^a-z]){_PEOPLE}(?:$|[^a-z])|^(?:n|nb|counts?|effectifs?)$|mort|vivant|exclu|inclu"
+    rf"|perdus"
 )
 
 
@@ -84,7 +99,15 @@ def check_text(
     text: str, settings: AirlockSettings, *, code: bool = False, pseudonyms: Collection[str] = ()
 ) -> Iterator[Finding]:
     """What is seen in a text; places are lines from 1. ``code``: what programs write is no number of patients."""
+    return islice(_seen(text, settings, code, pseudonyms), MOST_FINDINGS)
+
+
+def _seen(text: str, settings: AirlockSettings, code: bool, pseudonyms: Collection[str]) -> Iterator[Finding]:
     yield from _letters(text)
+    lines = text.split("\n")
+    if max(map(len, lines)) > _LONGEST_LINE:
+        yield Finding("long-line", values={"limit": _LONGEST_LINE})
+        text = "\n".join(line[:_READ_OF_LONG] for line in lines)
     yield from (_at(text, start, name) for name, start in identifiers_in(text, code=code, pseudonyms=pseudonyms))
     if not code:
         yield from (_at(text, match.start(), "markup") for match in _ANY_TAG.finditer(text))
@@ -111,20 +134,33 @@ def _folded(text: str) -> str:
 def _few(plain: str, settings: AirlockSettings, code: bool) -> Iterator[Finding]:
     """Numbers of few patients, in figures or words, and what shares tell of them."""
     limit = settings.threshold
-    for match in _FEW.finditer(plain):
+    for match in (match for pattern in (_FEW, _OF_WHOM) for match in pattern.finditer(plain)):
         if (NUMBER_WORDS.get(match[1]) or _integer(match[1]) or limit) < limit:
             yield _at(plain, match.start(), "few-patients", threshold=limit)
     for match in _SINGLE.finditer(plain):
         yield _at(plain, match.start(), "few-patients", threshold=limit)
-    for match in _OF.finditer(plain) if not code else ():
+    yield from () if code else _in_prose(plain, limit)
+    yield from _sections(plain, limit)
+    yield from _assigned(plain, limit, code)
+
+
+def _in_prose(plain: str, limit: int) -> Iterator[Finding]:
+    for match in _OF.finditer(plain):
         few, whole = int(match[1]), int(match[2])
-        if few < whole and (few < limit or whole - few < limit) and whole >= limit and _near_people(plain, match):
+        told = few < whole and (few < limit or whole - few < limit)
+        if told and whole >= limit and _near_people(plain, match):
             yield _at(plain, match.start(), "few-patients", threshold=limit)
-    for match in () if code else _SIZE.finditer(plain):
+    for match in _SIZE.finditer(plain):
         if int(match[1]) < limit:
             yield _at(plain, match.start(), "few-patients", threshold=limit)
-    yield from _assigned(plain, limit, code)
-    yield from () if code else _shares(plain, limit)
+    yield from _shares(plain, limit)
+
+
+def _sections(plain: str, limit: int) -> Iterator[Finding]:
+    """Sections of a configuration under the name of a count."""
+    for match in _SECTION.finditer(plain):
+        if any(float(value) < limit for value in re.findall(r"[:=]\s*(\d+(?:\.\d+)?)", match[1])):
+            yield _at(plain, match.start(), "few-patients", threshold=limit)
 
 
 def _integer(text: str) -> int | None:
@@ -137,13 +173,12 @@ def _near_people(plain: str, match: re.Match[str]) -> bool:
 
 
 def _assigned(plain: str, limit: int, code: bool) -> Iterator[Finding]:
-    """Lines as "deaths: 3"; in code only where the name is of people."""
+    """Lines as "deaths: 3"; in code only where the name is of people, and not where it begins to count."""
     for match in _ASSIGNED.finditer(plain):
-        name = re.sub(r"[_]", " ", match[1])
-        people = _POPULATION.search(name) is not None and not re.search(
-            r"\b(min|max|threshold|seuil|limit|least|most)\b", name
-        )
-        if int(match[2]) < limit and (people or not (code or _METHOD.search(name))):
+        name = match[1].replace("_", " ")
+        people = _POPULATION.search(name) is not None and not _LIMITS.search(name)
+        counted = people and int(match[2]) > 1 if code else people or not _METHOD.search(name)
+        if int(match[2]) < limit and counted:
             yield _at(plain, match.start(1), "few-patients", threshold=limit)
 
 
