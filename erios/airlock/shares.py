@@ -46,8 +46,8 @@ def counts_behind(table: Table) -> Iterator[tuple[Place, Interval]]:
     cells: dict[int, list[tuple[Place, Cell]]] = {}
     for place, cell in table.figures(Kind.SHARE, Kind.STATISTIC):
         cells.setdefault(place[1], []).append((place, cell))
-    for column in cells:
-        shares = _shares_in(table, column, cells[column])
+    for column, beside in cells.items():
+        shares = _shares_in(table, column, beside)
         if not shares:
             continue
         numerators = [each for each in _count_columns(table) if _is_numerator(table, shares, each)]
