@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
-from erios.audit import read_events
+from erios.audit import read_events, verify
+from erios.governance.extract import Action
+from erios.governance.words import RuleBroken
 from erios.settings import Settings
+from erios.studies.extract_actions import move_extract
 from erios.studies.models import Extract, Workspace
 from erios.workflows.workspaces import way_in
 from tests.functional.conftest import in_process  # noqa: F401 - a fixture
@@ -18,7 +23,7 @@ from tests.portal.stories import who
 from tests.portal.test_commands import Run, erios, good  # noqa: F401 - erios is a fixture
 from tests.portal.test_extracts import after_assessment, after_release, released_home  # noqa: F401 - fixtures
 from tests.portal.test_pages import client
-from tests.slurm import free_ports
+from tests.slurm import free_ports, wait_for
 from tests.unit.experiments.workspaces.test_packages import wheel
 from tests.workspaces import Visitor, printed, serving
 
@@ -141,3 +146,38 @@ def test_a_data_manager_fills_the_mirror_on_record(released_home: Settings, erio
         "good-1.0-py3-none-any.whl",
         "good-2.0-py3-none-any.whl",
     ]
+
+
+BOMB = """
+import subprocess, sys
+line = [sys.executable, "-c", "import time; time.sleep(600)", "erios-bomb-of-the-test"]
+subprocess.Popen(line, start_new_session=True)
+"""
+
+
+def bombs() -> list[int]:
+    """Processes that the notebook has left to go off later."""
+    listed = psutil.process_iter(["cmdline"])
+    return [each.pid for each in listed if "erios-bomb-of-the-test" in (each.info["cmdline"] or ())]
+
+
+def test_a_workspace_ends_with_its_right_and_with_its_server(released_home: Settings) -> None:  # noqa: F811
+    extract = Extract.objects.get()
+    with serving() as port:
+        _workspace, address = way_in(extract.number, who("bob"))
+        visitor = Visitor(port, address)
+
+        async def begin() -> None:
+            assert await visitor.enter() == 200
+            await visitor.run(BOMB)
+
+        asyncio.run(begin())
+        assert len(bombs()) > 0
+        move_extract(extract=extract, by=who("dpo"), action=Action.REVOKE, reason="a doubt")
+        wait_for(lambda: Workspace.objects.get().state == "workspace closed", "end of the workspace", 10)
+        assert re.search("revoked|révoquée", Workspace.objects.get().reason)
+        assert bombs() == []
+        assert asyncio.run(visitor.ask("GET", "/api/status"))[0] == 403
+        with pytest.raises(RuleBroken):
+            way_in(extract.number, who("bob"))
+    assert verify(released_home).faults == ()

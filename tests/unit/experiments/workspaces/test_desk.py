@@ -23,7 +23,7 @@ from tests.unit.experiments.sandbox.test_bubblewrap import HOSTILE, Prey, left_b
 from tests.workspaces import Visitor, printed
 
 pytestmark = pytest.mark.slow
-HARMLESS = {"read_account_list", "find_open_files"}
+HARMLESS = {"read_account_list"}
 """The list of accounts is the workspace's own, of one line; its sockets are the kernel's own. Looked at below."""
 ESCAPE = """
 import json, runpy, sys
