@@ -48,6 +48,12 @@ def providers_of(portal: PortalSettings) -> dict[str, Any]:
     return {"openid_connect": {"APPS": [app], "OAUTH_PKCE_ENABLED": True}}
 
 
+def names_of_cookies(portal: PortalSettings) -> tuple[str, str]:
+    """Of session and forms. Behind TLS a browser takes ``__Host-`` from this host alone, and from none beside it."""
+    prefix = "__Host-" if portal.proxy else ""
+    return f"{prefix}sessionid", f"{prefix}csrftoken"
+
+
 def named_languages() -> list[tuple[str, str]]:
     """The code of each language and its own name for itself."""
     return [(code, LANG_INFO[code]["name_local"].capitalize()) for code in languages()]
@@ -167,6 +173,7 @@ EMAIL_TIMEOUT = 10
 # pages
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = names_of_cookies(PORTAL)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 8 * 3600

@@ -139,8 +139,9 @@ class Settings(BaseSettings):
         """A page of a workspace must not be able to set or get a cookie of the portal's."""
         domain = self.workspace.domain
         for host in self.portal.hosts:
-            below = host.lower().rstrip(".").endswith(f".{domain}") or host == "*" or host.startswith(".")
-            if below or (host == domain and domain != "localhost"):
+            name = host.lower().rstrip(".")
+            below = f".{name}".endswith(f".{domain}") and name != "localhost"
+            if below or name == "*" or (name.startswith(".") and f".{domain}".endswith(name)):
                 raise ValueError(f"workspace.address shares the portal's host {host}: give workspaces a name apart")
         return self
 

@@ -1,5 +1,6 @@
 """Settings: defaults, precedence, and one sentence for whatever is wrong."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,32 @@ def test_a_zone_under_a_file_is_refused(tmp_path, monkeypatch):
 
     with pytest.raises(StorageError, match=r"cannot make the folder .*: Not a directory"):
         load_settings().make_zones()
+
+
+@pytest.mark.parametrize(
+    ("address", "hosts", "sentence"),
+    [
+        ("https://work.hospital.fr", [], "workspace.address"),
+        ("https://*", [], "workspace.address"),
+        ("http://*.work.hospital.fr", [], "https://"),
+        ("https://*.work.hospital.fr/lab", [], "workspace.address"),
+        ("https://a.*.hospital.fr", [], "workspace.address"),
+        ("https://*.hospital.fr", ["portal.hospital.fr"], "shares the portal's host portal.hospital.fr"),
+        ("https://*.hospital.fr", ["PORTAL.Hospital.fr."], "shares the portal's host"),
+        ("https://*.work.hospital.fr", ["work.hospital.fr"], "shares the portal's host work.hospital.fr"),
+        ("https://*.work.hospital.fr", [".hospital.fr"], "shares the portal's host"),
+        ("https://*.work.hospital.fr", ["*"], "shares the portal's host"),
+        ("http://*.localhost:8010", ["portal.localhost"], "shares the portal's host"),
+    ],
+)
+def test_a_workspace_shares_no_host_with_the_portal(monkeypatch, address, hosts, sentence):
+    monkeypatch.setenv("ERIOS_WORKSPACE__ADDRESS", address)
+    monkeypatch.setenv("ERIOS_PORTAL__HOSTS", json.dumps(hosts))
+    with pytest.raises(UsageError, match=sentence):
+        load_settings()
+
+
+def test_workspaces_beside_the_portal_are_taken(monkeypatch):
+    monkeypatch.setenv("ERIOS_WORKSPACE__ADDRESS", "https://*.work.hospital.fr")
+    monkeypatch.setenv("ERIOS_PORTAL__HOSTS", '["portal.hospital.fr", "localhost"]')
+    assert load_settings().workspace.domain == "work.hospital.fr"
