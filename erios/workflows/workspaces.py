@@ -16,8 +16,7 @@ from erios.studies.extract_selectors import find_extract
 from erios.studies.models import Workspace
 from erios.studies.workspace_actions import ask_workspace
 from experiments.sandbox.bubblewrap import obstacle
-from experiments.workspaces.place import digest, draw_label
-from experiments.workspaces.proxy import ENTRY
+from experiments.workspaces.place import ENTRY, digest, draw_label
 
 _PATIENCE = 3.0
 

@@ -12,6 +12,9 @@ from typing import Any
 
 from experiments.workspaces.traffic import Traffic
 
+ENTRY = "/enter"
+"""Where a browser brings its token."""
+
 
 @dataclass
 class Place:

@@ -20,12 +20,11 @@ from aiohttp import web
 from yarl import URL
 
 from experiments.workspaces import messages
-from experiments.workspaces.place import Place
+from experiments.workspaces.place import ENTRY, Place
 from experiments.workspaces.routes import Kind, is_download, query_of, route_of
 from experiments.workspaces.shown_output import clean_notebook
 from experiments.workspaces.traffic import TrafficError
 
-ENTRY = "/enter"
 _INSIDE = "http://localhost"
 _IN_MB = 64
 _PATIENCE = aiohttp.ClientTimeout(total=60)
