@@ -403,7 +403,7 @@ def _let_out(ada: Desk, desks: dict[str, Desk], number: str, folder: Path) -> No
 def _add(ada: Desk, file: Path, context: str, **choices: str) -> None:
     for name, value in choices.items():
         ada.page.select_option(f"[name={name}]", value)
-    ada.page.set_input_files("[name=file]", file)
+    ada.page.set_input_files("#fichier", file)
     ada.page.fill("[name=context]", context)
     ada.page.fill("[name=controls]", "Effectifs d'au moins 11, arrondis.")
     ada.page.get_by_role("button", name="Déposer et contrôler").click()
@@ -438,6 +438,7 @@ def _vote(desks: dict[str, Desk], request: str) -> None:
             desk.keep(f"sortie-tableau-{login}")
             page.keyboard.press("k")
             expect(page.locator("h1")).to_contain_text("png")
+            page.wait_for_load_state()
             assert page.locator("figure img").evaluate("image => image.naturalWidth") > 0
         desk.keep(f"sortie-fichier-{request[-3:]}-{login}")
         page.check("[name=verdict][value=approve]")
@@ -535,6 +536,7 @@ def _read(browser: Browser, portal: str, number: str) -> None:
     expect(citizen.page).to_have_url(re.compile(f"/registre/{number}/"))
     expect(citizen.page.locator("main")).to_contain_text("Moins d'un patient sur cinq")
     expect(citizen.page.locator("main")).not_to_contain_text("97 ans")
+    citizen.page.wait_for_load_state()
     assert citizen.page.locator("figure img").evaluate("image => image.naturalWidth") > 0
     citizen.keep("registre-etude")
     citizen.open("/droits/")

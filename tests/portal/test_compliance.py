@@ -18,6 +18,7 @@ from erios.governance.compliance import Status, read_frameworks
 from erios.governance.extract import State as ExtractState
 from erios.governance.study import State
 from erios.settings import Settings, load_settings
+from tests.portal.airlock_stories import SMALL, asked, released, voted
 from tests.portal.conftest import seal_everything
 from tests.portal.stories import at, who
 from tests.portal.test_pages import client
@@ -284,6 +285,31 @@ def silent_study(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
     return settings
 
 
+def altered_release(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
+    from erios.workflows.airlock_release import release_folder
+
+    request = released(voted(asked()))
+    (release_folder(request) / "table.csv").write_bytes(SMALL)
+    return settings
+
+
+def checker_who_joined(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
+    from erios.studies.models import Part, PartKind
+
+    request = released(voted(asked()))
+    Part.objects.create(proposal=request.study.proposals.get(), person=who("chk2"), kind=PartKind.TEAM)
+    seal_everything()
+    return settings
+
+
+def lonely_checker(settings: Settings, _patch: pytest.MonkeyPatch) -> Settings:
+    checker = who("chk2")
+    checker.is_active = False
+    checker.save()
+    seal_everything()
+    return settings
+
+
 BREAKS: dict[str, tuple[Callable[[Settings, pytest.MonkeyPatch], Settings], ...]] = {
     "audit_chain_verifies": (broken_chain,),
     "reidentifications_by_two": (lonely_reidentification,),
@@ -307,6 +333,7 @@ BREAKS: dict[str, tuple[Callable[[Settings, pytest.MonkeyPatch], Settings], ...]
     "extracts_expire": (late_extract,),
     "extracts_are_as_cleared": (extract_without_files,),
     "dead_extracts_are_destroyed": (forgotten_extract, left_files),
+    "releases_are_checked_by_two": (altered_release, checker_who_joined, lonely_checker),
     "columns_have_rules": (ruleless_column,),
     "columns_are_described": (nameless_column,),
     "release_is_validated": (failed_release,),
