@@ -270,7 +270,7 @@ class AirlockSettings(BaseModel):
     attack_auc: float = Field(0.65, ge=0.5, le=0.65)
     """The most that the best membership attack may reach: upper 95 % bound of its area under the curve."""
     attack_tpr: float = Field(0.05, ge=0.01, le=0.05)
-    """Members whom it may name at 1 % of false alarms, upper 95 % bound: an average hides the few who are exposed."""
+    """Members whom it may name at 1 % of false alarms, as measured: an average hides the few who are exposed."""
     attack_members: int = Field(400, ge=400)
     """Members, and as many others, that it takes to measure: with fewer, 1 % of false alarms is under four people."""
     shadow_models: int = Field(16, ge=16)

@@ -108,7 +108,7 @@ def _judged(predictions: Predictions, settings: AirlockSettings, certain: bool) 
     """With few people what is seen is told, and holds the model where even the lower side is too much."""
     for attack in attacks(predictions, settings):
         auc = attack.auc_high if certain else 2 * attack.auc - attack.auc_high
-        tpr = attack.tpr_high if certain else 0.0
+        tpr = attack.tpr if certain else 0.0
         verdict = Verdict.HELD if auc > settings.attack_auc or tpr > settings.attack_tpr else Verdict.NOTE
         figures = {"auc": round(attack.auc_high, 3), "tpr": round(100 * attack.tpr_high, 1)}
         yield Finding(f"attack-{attack.name}", verdict, values=figures)
