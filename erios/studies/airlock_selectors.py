@@ -87,8 +87,8 @@ def airlock_facts(request: AirlockRequest, file: str = "") -> Facts:
 
 
 def lets_out(study: Study) -> bool:
-    """May anything leave the study? While it is active, and when it is over: results come at the end."""
-    states = [StudyState.ACTIVE, StudyState.EXPIRED, StudyState.CLOSED]
+    """May anything leave the study? While it is active, and when it is over: results come at the end, and later."""
+    states = [StudyState.ACTIVE, StudyState.EXPIRED, StudyState.CLOSED, StudyState.ARCHIVED]
     return study.proposals.filter(state__in=states).exists()
 
 

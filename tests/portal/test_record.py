@@ -22,6 +22,8 @@ from django.utils import timezone
 
 import erios
 from erios.audit import Event, last_event, read_events
+from erios.governance.airlock import Action as AirlockAction
+from erios.governance.airlock import State as AirlockState
 from erios.governance.extract import Action as ExtractAction
 from erios.governance.publication import PROPOSE
 from erios.governance.publication import Action as PublicationAction
@@ -31,7 +33,8 @@ from erios.governance.run import State as RunState
 from erios.governance.study import Action as StudyAction
 from erios.governance.study import State
 from erios.settings import Settings
-from erios.studies.models import Extract, Study
+from erios.studies.models import Extract, Publication, Study
+from tests.portal.airlock_stories import approved, fresh, in_state
 from tests.portal.conftest import seal_everything
 from tests.portal.stories import at, review, who
 from tests.portal.test_extracts import SPECIFICATION, UNTIL, home, requested, study  # noqa: F401 - home is a fixture
@@ -39,6 +42,9 @@ from tests.portal.test_extracts import SPECIFICATION, UNTIL, home, requested, st
 WITHOUT_EVENT = {
     "end_sessions": "part of what closes an account, which tells",
     "check_release": "changes nothing",
+    "find_file": "changes nothing",
+    "held_by": "changes nothing",
+    "check_bytes": "changes nothing but where a byte has changed: that voids the request, and tells",
     "note_progress": "how far a build is, overwritten every second; its start and its end tell",
 }
 ROOT = Path(erios.__file__).parent
@@ -88,6 +94,7 @@ def test_every_action_leaves_its_event(home: Settings, taken: dict[str, list[int
     _extracts()
     _runs()
     _workspaces()
+    _airlock()
     known = {name for module in action_modules() for name in actions_of(module)}
     assert sorted(known - set(taken)) == []
     silent = {name for name, left in taken.items() if not all(left)}
@@ -97,6 +104,8 @@ def test_every_action_leaves_its_event(home: Settings, taken: dict[str, list[int
     wanted |= {f"study.{_slug(action)}" for action in [PROPOSE, *PublicationAction]}
     wanted |= {f"extract.{_slug(action)}" for action in ExtractAction}
     wanted |= {"run.start", "run.stop", "run.resume", f"run.{RunState.DONE}", f"run.{RunState.FAILED}"}
+    wanted |= {f"airlock.{_slug(action)}" for action in set(AirlockAction) - {AirlockAction.EDIT}}
+    wanted |= {f"airlock.{step}" for step in ("request", "add", "remove", "comment", "download")}
     wanted |= {f"workspace.{step}" for step in ("ask", "enter", "open", "traffic", "close")}
     assert sorted(wanted - said) == []
 
@@ -151,16 +160,40 @@ def _studies() -> None:
 def _results(study: Study) -> None:
     """A text that is replaced, one refused, one published, a successor that is withdrawn; then the public one is."""
     from erios.studies.publication_actions import act_on_results, propose_results
+    from erios.workflows.airlock_release import publish_results
 
     ada, dpo = who("ada"), who("dpo")
     propose_results(study=study, by=ada, text="of 3 patients, one died")
     again = propose_results(study=study, by=ada, text="few died")
     act_on_results(publication=again, by=dpo, action=PublicationAction.REFUSE, reason="how many?")
     public = propose_results(study=study, by=ada, text="fewer than one in ten died")
-    act_on_results(publication=public, by=dpo, action=PublicationAction.PUBLISH)
+    publish_results(approved(public), dpo)
     later = propose_results(study=study, by=ada, text="fewer than one in ten died in a year")
     act_on_results(publication=later, by=ada, action=PublicationAction.WITHDRAW)
-    act_on_results(publication=public, by=dpo, action=PublicationAction.WITHDRAW, reason="an error")
+    act_on_results(publication=fresh_text(public), by=dpo, action=PublicationAction.WITHDRAW, reason="an error")
+
+
+def fresh_text(publication: Publication) -> Publication:
+    return Publication.objects.get(pk=publication.pk)
+
+
+def _airlock() -> None:
+    """A request in each state, and what is done to one besides."""
+    from erios.studies import airlock_actions as acts
+
+    study, ada = at(State.ACTIVE).study, who("ada")
+    for state in AirlockState:
+        in_state(state, study)
+    returned = in_state(AirlockState.RETURNED, study)
+    acts.answer_airlock_point(point=returned.points.get(), by=ada, answer="so")
+    acts.comment_on_request(request=returned, by=ada, text="a word")
+    held = acts.find_file(returned, "held.csv")
+    acts.grant_exception(request=returned, by=who("dpo"), file=held.name, digest=held.digest, reason="r")
+    acts.remove_file(request=fresh(returned), by=ada, name="held.csv")
+    acts.note_download(request=in_state(AirlockState.RELEASED, study), by=who("bob"))
+    signed = {"root": "0" * 64, "manifest": "0" * 64, "key_id": "k1", "files": {"table.csv": "0" * 64}}
+    acts.note_release(request=in_state(AirlockState.APPROVED, study), by=who("chk1"), **signed)
+    acts.hold_approved(request=in_state(AirlockState.APPROVED, study), findings={"table.csv": ["a small cell"]})
 
 
 def _back_and_again() -> None:
