@@ -27,6 +27,42 @@ def take(folder: Path, name: str, target: Path, most_bytes: int) -> None:
         write_whole_with(target, lambda file: [file.write(piece) for piece in _pieces(source, name, most_bytes)])
 
 
+def read_plain(folder: Path, name: str, most_bytes: int) -> bytes:
+    """The bytes of the file ``name`` (with ``/``) of ``folder``; SandboxError if it is none, or too large."""
+    if not _is_below(name):
+        raise SandboxError("a name of a file leads below its folder")
+    with _opened(folder, name) as source:
+        return b"".join(_pieces(source, name, most_bytes))
+
+
+def _is_below(name: str) -> bool:
+    return not {"", ".", ".."} & set(name.split("/")) and "\0" not in name
+
+
+def list_plain(folder: Path, most: int) -> list[str]:
+    """Names, from ``folder`` on, of the plain files in it and below: ``most`` of them, no link and none hidden."""
+    names: list[str] = []
+    for place, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        inner = os.path.relpath(place, folder)
+        folders[:] = sorted(each for each in folders if not each.startswith(".")) if inner.count("/") < _DEEPEST else []
+        shown = (name for name in sorted(files) if not name.startswith(".") and _is_plain(name, descriptor))
+        names += [name if inner == "." else f"{inner}/{name}" for name in shown]
+        if len(names) >= most:
+            break
+    return names[:most]
+
+
+_DEEPEST = 20
+"""Folders in folders that are looked into."""
+
+
+def _is_plain(name: str, folder: int) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
 @contextmanager
 def _opened(folder: Path, name: str) -> Iterator[int]:
     *parents, last = name.split("/")

@@ -593,3 +593,29 @@ def test_spoiled_requests_stay_as_they_are(database: Any) -> None:
         for call in _calls().values():
             with pytest.raises((RuleBroken, InputError)):
                 call(fresh(request), who(login))
+
+
+def test_a_file_of_the_shared_folder_is_asked_out_without_leaving_the_walls(database: Any) -> None:
+    """By its author alone, and by no name that leads elsewhere; their browser gets none of its bytes."""
+    request = request_of(at(StudyState.ACTIVE).study)
+    folder = database.studies / request.study.number / "shared" / "files"
+    (folder / "tables").mkdir(parents=True)
+    (folder / "tables" / "t1.csv").write_bytes(TABLE)
+    (folder / "key.csv").symlink_to(database.keyring)
+    page = f"/sorties/{request.number}/"
+
+    def ask(login: str, name: str) -> Any:
+        said = {"shared": name, "kind": "output", "context": "c", "controls": "d"}
+        return client(login).post(f"{page}deposer/", said, secure=True)
+
+    assert "<option>tables/t1.csv</option>" in client("ada").get(page, secure=True).content.decode()
+    assert "key.csv" not in client("ada").get(page, secure=True).content.decode()
+    for name in ("key.csv", "../../../identity/keyring.json", str(database.keyring), "tables"):
+        ask("ada", name)
+    ask("chk1", "tables/t1.csv")
+    assert not request.files.exists()
+    ask("bob", "tables/t1.csv")
+    assert not request.files.exists()
+    ask("ada", "tables/t1.csv")
+    assert [(file.name, file.held) for file in request.files.all()] == [("t1.csv", False)]
+    assert b"120" not in client("ada").get(f"{page}fichiers/t1.csv/", secure=True).content

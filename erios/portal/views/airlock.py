@@ -6,6 +6,8 @@ outside of the walls: an author who could read the file here would need no check
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -26,8 +28,10 @@ from erios.studies import airlock_selectors as selectors
 from erios.studies.airlock_figures import public_files
 from erios.studies.airlock_models import AirlockFile, AirlockPoint, AirlockRequest
 from erios.studies.airlock_store import path_of, read_intact
+from erios.studies.extract_selectors import team_of
 from erios.studies.selectors import everybody_on, visible_studies
 from erios.workflows.airlock_release import release_request
+from erios.workflows.shared_files import read_shared, shared_files
 
 
 def _request(request: StaffRequest, number: str) -> AirlockRequest:
@@ -68,6 +72,7 @@ def airlock_request(request: StaffRequest, number: str) -> HttpResponse:
         "outputs": [shown.file.name for shown in files if shown.file.kind == Kind.OUTPUT],
         "to_vote": next((shown.file.name for shown in files if shown.votable), ""),
         "kinds": list(Kind),
+        "shared": shared_files(found.study.number) if request.user.username in team_of(found.study) else [],
         "actions": selectors.airlock_actions_for(found, request.user),
         "waits_for": selectors.waits_for(found),
         "reads": not _is_own(found, request.user),
@@ -100,18 +105,15 @@ def _earlier(found: AirlockRequest, request: StaffRequest) -> list[tuple[int, li
 @require_POST
 def add(request: StaffRequest, number: str) -> HttpResponse:
     """Put a file in; it is checked at once."""
-    found, upload = _request(request, number), request.FILES.get("file")
-    if upload is None:
-        raise InputError(_("choisissez un fichier"))
-    if (upload.size or 0) > load_settings().airlock.model_mb << 20:
-        raise InputError(_("ce fichier est trop grand pour le sas"))
+    found = _request(request, number)
+    name, content = _handed_in(found, request)
     if request.POST.get("kind") not in list(Kind):
         raise Http404
     file = actions.add_file(
         request=found,
         by=request.user,
-        name=str(upload.name),
-        content=upload.read(),
+        name=name,
+        content=content,
         kind=Kind(request.POST["kind"]),
         context=request.POST.get("context", ""),
         controls=request.POST.get("controls", ""),
@@ -122,6 +124,18 @@ def add(request: StaffRequest, number: str) -> HttpResponse:
     else:
         messages.success(request, _("Le fichier est déposé ; les contrôles automatiques ne le retiennent pas."))
     return redirect("airlock_request", number)
+
+
+def _handed_in(found: AirlockRequest, request: StaffRequest) -> tuple[str, bytes]:
+    """Name and bytes of a file: of the study's shared folder, for its team, or of the person's machine."""
+    if (shared := request.POST.get("shared", "")) and request.user.username in team_of(found.study):
+        return PurePosixPath(shared).name, read_shared(found.study.number, shared)
+    upload = request.FILES.get("file")
+    if upload is None:
+        raise InputError(_("choisissez un fichier"))
+    if (upload.size or 0) > load_settings().airlock.model_mb << 20:
+        raise InputError(_("ce fichier est trop grand pour le sas"))
+    return str(upload.name), upload.read()
 
 
 @staff

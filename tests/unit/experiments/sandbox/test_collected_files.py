@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import SandboxError
-from experiments.sandbox.collected_files import empty, measure, take
+from experiments.sandbox.collected_files import empty, list_plain, measure, read_plain, take
 
 
 @pytest.fixture
@@ -110,3 +110,39 @@ def test_what_comes_and_goes_hides_nothing_that_stays(folder: Path) -> None:
     finally:
         stop.set()
         busy.join()
+
+
+def test_plain_files_are_listed_in_order_and_read(tmp_path: Path) -> None:
+    for name in ("b.csv", "a/z.csv", "a/.hidden", ".ipynb_checkpoints/b.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "link.csv").symlink_to("/etc/passwd")
+    (tmp_path / "linked").symlink_to("/etc")
+    os.mkfifo(tmp_path / "pipe")
+
+    assert list_plain(tmp_path, 10) == ["b.csv", "a/z.csv"]
+    assert list_plain(tmp_path, 1) == ["b.csv"]
+    assert read_plain(tmp_path, "a/z.csv", 100) == b"a/z.csv"
+
+
+def test_folders_without_end_are_listed_to_a_depth(tmp_path: Path) -> None:
+    place = tmp_path
+    for _ in range(60):
+        place = place / "d"
+        place.mkdir()
+        (place / "f").touch()
+    assert 15 < len(list_plain(tmp_path, 100)) < 30
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "a/../../secret", "/etc/passwd", "link", "to/secret", ".", "", "a//b", "pipe", "none", "x\0"]
+)
+def test_no_name_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    (folder / "a").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "to").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(SandboxError):
+        read_plain(folder, name, 100)
