@@ -155,6 +155,8 @@ NO_PAGES = {
         "airlock_add",
         "airlock_comment",
         "airlock_act",
+        "open_workspace",
+        "close_workspace",
     ),  # forms of other pages
     *("set_roles", "close_account", "set_language", "stop_run", "run_picture"),
     "data_docs",  # made by Great Expectations, and served as it made them
@@ -266,6 +268,7 @@ def test_the_whole_story(home: Path, portal: str, browser: Browser) -> None:
     ada.close()
     assert _opened(home, extract) > 0
     _read(browser, portal, number)
+    _guard(browser, portal)
     _administer(browser, portal)
     from tests.portal.test_pages import own_patterns
 
@@ -546,6 +549,18 @@ def _read(browser: Browser, portal: str, number: str) -> None:
     citizen.open("/compte/password/reset/")
     citizen.keep("mot-de-passe-oublie")
     citizen.close()
+
+
+def _guard(browser: Browser, portal: str) -> None:
+    """A data manager takes a code for a terminal, and sees who works in which workspace."""
+    keeper = Desk(browser, portal, "dan")
+    keeper.open("/code/")
+    keeper.page.click("text=Demander un code")
+    expect(keeper.page.locator("#code + p code")).to_have_text(re.compile(r"^[a-z0-9]{4}-[a-z0-9]{4}-[a-z0-9]{4}$"))
+    keeper.keep("code")
+    keeper.open("/espaces/")
+    keeper.keep("espaces")
+    keeper.close()
 
 
 def _administer(browser: Browser, portal: str) -> None:

@@ -191,7 +191,7 @@ def _airlock() -> None:
     acts.grant_exception(request=returned, by=who("dpo"), file=held.name, digest=held.digest, reason="r")
     acts.remove_file(request=fresh(returned), by=ada, name="held.csv")
     acts.note_download(request=in_state(AirlockState.RELEASED, study), by=who("bob"))
-    signed = {"root": "0" * 64, "manifest": "0" * 64, "key_id": "k1", "files": {"table.csv": "0" * 64}}
+    signed: dict[str, Any] = {"root": "0" * 64, "manifest": "0" * 64, "key_id": "k1", "files": {"table.csv": "0" * 64}}
     acts.note_release(request=in_state(AirlockState.APPROVED, study), by=who("chk1"), **signed)
     acts.hold_approved(request=in_state(AirlockState.APPROVED, study), findings={"table.csv": ["a small cell"]})
 
