@@ -22,7 +22,8 @@ INTERRUPT = b"I"
 _HEAD = struct.Struct("!I")
 _VARIABLES = ("TERM", "COLUMNS", "LINES", "LANG", "LC_ALL", "NO_COLOR")
 """What a terminal tells the command that writes on it."""
-_VALUE = re.compile(r"[\w.:@/-]{0,64}", re.ASCII)
+_VALUE = re.compile(r"[\w.:@-]{0,64}", re.ASCII)
+"""No path: a locale or a terminal could be read from one."""
 
 
 @dataclass(frozen=True)

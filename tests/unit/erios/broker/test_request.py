@@ -111,7 +111,5 @@ def test_an_answer_arrives_and_its_absence_is_seen(sides):
 
 
 def test_only_the_terminals_variables_of_the_right_form_go_along():
-    assert terminal_of({"TERM": "xterm", "COLUMNS": "90", "LANG": "a b", "HOME": "/root", "ERIOS_HOME": "/x"}) == {
-        "TERM": "xterm",
-        "COLUMNS": "90",
-    }
+    given = {"TERM": "xterm", "COLUMNS": "90", "LANG": "a b", "LC_ALL": "/tmp/x", "HOME": "/root", "ERIOS_HOME": "/x"}
+    assert terminal_of(given) == {"TERM": "xterm", "COLUMNS": "90"}
