@@ -17,6 +17,8 @@ ALLOWED = frozenset(
         *(("runs", name) for name in ("list", "show", "compare", "stop", "follow", "reproduce", "promote")),
         *(("extract", name) for name in ("list", "show")),
         *(("study", name) for name in ("list", "show")),
+        *(("workspace", name) for name in ("open", "list", "close")),
+        *(("airlock", name) for name in ("list", "show", "submit", "remove", "withdraw", "release", "verify")),
         ("tracking", "login"),
     }
 )

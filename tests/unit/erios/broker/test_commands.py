@@ -17,6 +17,9 @@ from erios.errors import UsageError
         "runs stop E2031-007-R001 --reason=wrong",
         "extract list",
         "tracking login",
+        "workspace open E2031-007-X01",
+        "workspace close E2031-007-W0001 --reason=done",
+        "airlock remove E2031-007-S01 table1.csv",
     ],
 )
 def test_the_day_of_a_data_scientist_is_run(line):
@@ -30,6 +33,9 @@ def test_the_day_of_a_data_scientist_is_run(line):
         "etl load /srv/exports",
         "extract release E1 --reason=x",
         "keys list",
+        "workspace serve --port 8010",
+        "airlock export E2031-007-S01 results",
+        "airlock add E2031-007-S01 table1.csv --context c --controls d",
         "runs",
         "--version",
         "train /srv/identity --extract E1",
