@@ -59,7 +59,7 @@ def _new(study: Study, extract: Extract, by: User, label: str) -> Workspace:
 def enter_workspace(*, label: str, token: str) -> Workspace | None:
     """The workspace that a token's digest opens, which it does once and for some seconds; None for any other."""
     with transaction.atomic():
-        workspace = Workspace.objects.select_for_update(of=("self",)).filter(label=label).first()
+        workspace = Workspace.objects.select_for_update(no_key=True, of=("self",)).filter(label=label).first()
         if workspace is None or not State(workspace.state).is_live or not workspace.token:
             return None
         check_study(workspace.extract.study)
@@ -109,6 +109,6 @@ def close_workspace(*, workspace: Workspace, by: User | None, reason: str) -> Wo
 
 
 def _locked(workspace: Workspace) -> Workspace:
-    locked = Workspace.objects.select_for_update(of=("self",)).get(pk=workspace.pk)
+    locked = Workspace.objects.select_for_update(no_key=True, of=("self",)).get(pk=workspace.pk)
     check_study(locked.extract.study)
     return locked

@@ -241,10 +241,6 @@ def _code() -> str:
 
 @pytest.mark.slow
 def test_the_whole_story(home: Path, portal: str, browser: Browser) -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.site")
-    import django
-
-    django.setup()
     ada = Desk(browser, portal, "ada")
     number = _propose(ada)
     _count(ada, number)

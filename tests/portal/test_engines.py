@@ -86,7 +86,8 @@ def test_a_server_without_java_says_so_on_the_page(counted: Settings, monkeypatc
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
-    def fails(_settings: Settings) -> None:
+    def fails(_settings: Settings, *, quick: bool) -> None:
+        assert not quick
         raise PySparkRuntimeError(errorClass="JAVA_GATEWAY_EXITED", messageParameters={})
 
     monkeypatch.setenv("ERIOS_COUNTS__ENGINE", "spark")
