@@ -119,5 +119,5 @@ def test_the_whole_demonstration_runs_and_a_second_time_changes_nothing(
     monkeypatch.setenv("HOME", str(tmp_path / "person"))
     what_the_tutorials_do(in_process, came["Readmission"].split()[1].rstrip(":"), tmp_path / "backup")
     passwords = draw_passwords()
-    assert len(set(passwords.values())) == len(passwords) == 10
+    assert len(set(passwords.values())) == len(passwords) == 12
     close_database()
