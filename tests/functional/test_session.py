@@ -98,7 +98,11 @@ with sessions.spark_session(load_settings()) as spark:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("content", [None, b"", b"no classes" * 999], ids=["written", "empty", "damaged"])
+@pytest.mark.parametrize(
+    "content",
+    [pytest.param(None, marks=pytest.mark.long), b"", b"no classes" * 999],
+    ids=["written", "empty", "damaged"],
+)
 def test_a_session_starts_with_kept_classes_and_without_a_word_beside_a_file_that_does_not_fit(content, tmp_path):
     archive = tmp_path / "spark classes.jsa"
     if content is None:

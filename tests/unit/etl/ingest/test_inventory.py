@@ -12,7 +12,7 @@ from etl.errors import InputError
 from etl.ingest.inventory import STRANGE, Inventory, take_inventory
 from etl.views import ViewError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 DATA = ROOT.parent / "shared" / "data"
 BIRTHSEX = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex"
 RACE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race"
