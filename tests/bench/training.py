@@ -42,6 +42,9 @@ def main() -> None:
 
 def measure(folder: Path, options: argparse.Namespace) -> None:
     """Make the hospital, then train in turn."""
+    from erios.database import set_up_django
+
+    set_up_django("tests.site")
     from tests.training.hospital import make_hospital
 
     home = make_hospital(folder / "home", options.patients)
