@@ -33,6 +33,10 @@ class Inside(Protocol):
     def temporary_mb(self) -> int:
         """MiB of its temporary folder, and of its shared memory, each."""
 
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The environment inside."""
+
     def readable(self) -> Iterator[tuple[Path, Path]]:
         """Folders and files to read, each with its name inside."""
 

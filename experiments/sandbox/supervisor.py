@@ -7,31 +7,28 @@ cannot outlive this process, nor can this process be stopped from inside.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
-from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
-import psutil
 from pydantic import TypeAdapter
 
 from experiments.cluster import RankInfo
 from experiments.errors import SAYS, ExperimentError, ForbiddenError, KilledError, SandboxError, StoppedError
 from experiments.run_spec import RunSpec
-from experiments.sandbox import bubblewrap, egress_filter, seccomp
+from experiments.sandbox import bubblewrap, egress_filter
 from experiments.sandbox.box import EXTRACT, ROOT, Box, variables_of
 from experiments.sandbox.channel import Channel
 from experiments.sandbox.collected_files import empty, measure, measure_deleted
+from experiments.sandbox.enclosed import LAST_MOMENT, Enclosed, memory_of, threads_of
 from experiments.sandbox.limits import DEFAULT, PLAIN, Limits, Site
 from experiments.sandbox.machine_network import MachineNetwork
 from experiments.sandbox.messages import Begin, Ended, FromInside, Stop, from_inside, shortened
@@ -42,8 +39,6 @@ SPARE = 2**30
 LOOK_EVERY = 0.2
 MARGIN = 1.0
 """Seconds after its time in which a training is ended in good order, before it is simply killed."""
-LAST_MOMENT = 1.0
-"""Seconds in which the kernel takes down the training's namespace."""
 PATIENCE = 2.0
 """Seconds in which a training must take a message."""
 MEASURE_EVERY = 1.0
@@ -105,36 +100,16 @@ class Supervisor:
         self._judge()
 
     def _start(self, theirs: socket.socket, network: bubblewrap.Network | None) -> None:
-        box = self._box()
-        with tempfile.TemporaryFile() as rules:
-            rules.write(seccomp.program())
-            rules.seek(0)
-            program = bubblewrap.python(*self.program, str(theirs.fileno()))
-            read, write = os.pipe()
-            self._process = subprocess.Popen(
-                bubblewrap.command(box, program, rules.fileno(), network, write),
-                pass_fds=[theirs.fileno(), rules.fileno(), write],
-                env=dict(box.variables),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            os.close(write)
+        program = (*self.program, str(theirs.fileno()))
+        self._enclosed = Enclosed(self._box(), program, [theirs.fileno()], network, subprocess.PIPE)
         self._printing = threading.Thread(target=self._print, daemon=True)
         self._printing.start()
-        try:
-            self._first = self._hold(bubblewrap.first_process(read))
-        except SandboxError:
-            self._process.kill()
-            self._process.wait()
-            raise
-        threading.Thread(target=self._enforce, args=(os.dup(self._first),), daemon=True).start()
+        threading.Thread(target=self._enforce, args=(os.dup(self._enclosed.first),), daemon=True).start()
         self._tell(Begin(spec=self._inner_spec(), rank=asdict(self.info)))
 
     def _print(self) -> None:
         """What the training prints goes to the rank's log, up to its limit; the log itself is not in its hands."""
-        most, output = self.limits.messages_mb * 2**20, self._process.stdout
+        most, output = self.limits.messages_mb * 2**20, self._enclosed.process.stdout
         while output and (piece := os.read(output.fileno(), 2**16)):
             if self._printed <= most:
                 with suppress(OSError):
@@ -154,14 +129,6 @@ class Supervisor:
                 signal.pidfd_send_signal(first, signal.SIGKILL)
                 break
         os.close(first)
-
-    @staticmethod
-    def _hold(pid: int) -> int:
-        """A descriptor that stays with this process, whoever gets its number afterwards."""
-        try:
-            return os.pidfd_open(pid)
-        except ProcessLookupError:
-            raise SandboxError("the training ended before it began") from None
 
     def _tell(self, message: Begin | Stop) -> None:
         try:
@@ -233,7 +200,7 @@ class Supervisor:
 
     def _measure(self) -> None:
         """SandboxError where the training is beyond a limit."""
-        limits, started = self.limits, descendants(self._process.pid)
+        limits, started = self.limits, self._enclosed.processes()
         written, files = self._folders() if self.info.is_first_on_node else (0, 0)  # its ranks share them
         held = memory_of(started) if limits.memory_gb else 0
         took = time.monotonic() - self._began
@@ -259,26 +226,14 @@ class Supervisor:
     def _end(self) -> None:
         """Whatever happened, nothing of it lives after this; a training that said its last word gets a moment."""
         self._over.set()
-        try:
-            self._process.wait(2 if self._ended else 0.5 if not self._channel.is_open else 0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._end_first()
+        self._enclosed.end(2 if self._ended else 0.5 if not self._channel.is_open else 0)
         self._printing.join(LAST_MOMENT)
-
-    def _end_first(self) -> None:
-        """The first process of the namespace ends after all others in it: with it, nothing of the training is left."""
-        if not select.select([self._first], [], [], LAST_MOMENT)[0]:
-            signal.pidfd_send_signal(self._first, signal.SIGKILL)
-            select.select([self._first], [], [])
-        os.close(self._first)
 
     def _judge(self) -> None:
         """Raise what ended the training early: our own reason first, then how its process ended, last what it says."""
         ended = self._ended
         if ended is None:
-            raise _own(self.stop.reason) or _loss(self._process.returncode)
+            raise _own(self.stop.reason) or _loss(self._enclosed.process.returncode)
         if ended.how == "failed":
             raise _own(self.stop.reason) or ExperimentError(f"{SAYS}{shortened(ended.reason)}")
         if ended.how == "done":
@@ -319,34 +274,6 @@ def is_loopback(address: str) -> bool:
         return ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def descendants(pid: int) -> list[int]:
-    """Processes that a process started, and that these started."""
-    try:
-        return [process.pid for process in psutil.Process(pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def threads_of(pids: Collection[int]) -> int:
-    """Threads of these processes."""
-    threads = 0
-    for pid in pids:
-        with suppress(psutil.Error):
-            threads += psutil.Process(pid).num_threads()
-    return threads
-
-
-def memory_of(pids: Collection[int]) -> int:
-    """Bytes of memory that processes hold and no file gives back; what several share counts once (``proc(5)``)."""
-    held = 0
-    for pid in pids:
-        with suppress(OSError, ValueError):
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
-                    held += int(line.split()[1]) * 1024
-    return held
 
 
 def _own(reason: ExperimentError | None) -> ExperimentError | None:

@@ -6,24 +6,19 @@ Nothing inside knows a path to that socket, so it cannot be turned into another 
 from __future__ import annotations
 
 import os
-import select
 import shutil
-import signal
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import files
 from pathlib import Path
 
-import psutil
-
 import experiments
 from experiments.errors import SandboxError
-from experiments.sandbox import bubblewrap, seccomp
+from experiments.sandbox import bubblewrap
 from experiments.sandbox.box import ROOT, environment
+from experiments.sandbox.enclosed import Enclosed, memory_of
 
 EXTRACT, STUDY, VERSIONS, PACKAGES = (ROOT / name for name in ("extract", "study", "versions", "packages"))
 _SITE = "/tmp/packages"
@@ -32,7 +27,6 @@ _MACHINE = ("/etc/java-*-openjdk", "/etc/R")
 """What Java and R, where they are installed, look for outside of /usr."""
 _ACCOUNTS = "{user}:x:{uid}:{gid}::/tmp:/bin/sh\n"
 _NAMES = "127.0.0.1 localhost sandbox\n"
-_LAST_MOMENT = 2.0
 
 
 def _variables() -> dict[str, str]:
@@ -106,55 +100,30 @@ class Desk:
         user = {"user": "workspace", "uid": os.getuid(), "gid": os.getgid()}
         (self.private / "passwd").write_text(_ACCOUNTS.format(**user))
         (self.private / "hosts").write_text(_NAMES)
-        with socket.socket(socket.AF_UNIX) as listening, tempfile.TemporaryFile() as rules:
+        with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(self.socket))
             listening.listen(128)
-            rules.write(seccomp.program())
-            rules.seek(0)
-            self._process, self._first = self._launch(listening.fileno(), rules.fileno())
-
-    def _launch(self, listening: int, rules: int) -> tuple[subprocess.Popen[bytes], int]:
-        program = ("-P", "-m", "experiments.workspaces.inside", str(listening), str(lab_files()), str(STUDY))
-        read, write = os.pipe()
-        process = subprocess.Popen(
-            bubblewrap.command(self.box, bubblewrap.python(*program), rules, info_fd=write),
-            pass_fds=[listening, rules, write],
-            env=dict(self.box.variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        os.close(write)
-        try:
-            return process, os.pidfd_open(bubblewrap.first_process(read))
-        except (SandboxError, ProcessLookupError):
-            process.kill()
-            process.wait()
-            raise SandboxError("the workspace ended before it began") from None
+            program = (
+                "-P",
+                "-m",
+                "experiments.workspaces.inside",
+                str(listening.fileno()),
+                str(lab_files()),
+                str(STUDY),
+            )
+            self._enclosed = Enclosed(self.box, program, [listening.fileno()])
 
     @property
     def has_ended(self) -> bool:
         """Did it end by itself?"""
-        return self._process.poll() is not None
+        return self._enclosed.process.poll() is not None
 
     def usage(self) -> tuple[int, int]:
         """Processes that it runs, and bytes of memory that they hold."""
-        count = held = 0
-        with suppress(psutil.NoSuchProcess):
-            for process in psutil.Process(self._process.pid).children(recursive=True):
-                with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                    held += process.memory_info().rss
-                    count += 1
-        return count, held
+        started = self._enclosed.processes()
+        return len(started), memory_of(started)
 
     def end(self) -> None:
         """End everything in it, and wait until nothing is left."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        if not select.select([self._first], [], [], _LAST_MOMENT)[0]:
-            signal.pidfd_send_signal(self._first, signal.SIGKILL)
-            select.select([self._first], [], [])
-        os.close(self._first)
+        self._enclosed.end()
         shutil.rmtree(self.private, ignore_errors=True)
