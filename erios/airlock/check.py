@@ -7,6 +7,7 @@ import mmap
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from erios.airlock.cells import Shape, read_cell
@@ -64,6 +65,17 @@ class Context:
     columns: Mapping[str, str] = field(default_factory=dict)
     pseudonyms: Collection[str] = field(default=(), repr=False)
     settings: AirlockSettings = field(default_factory=AirlockSettings)
+
+    @cached_property
+    def earlier_tables(self) -> list[Table]:
+        """Tables in what left before, and in its texts."""
+        return [table for each in self.earlier for table in _tables_of_file(Path(each.name), each.content, {})]
+
+    @cached_property
+    def attached_tables(self) -> list[Table]:
+        """The tables that were given with a file; what cannot be read is not given."""
+        files = [path for path in self.attachments if path.is_file() and path.stat().st_size <= 64 * _MIB]
+        return [table for path in files for table in _tables_of_file(path, path.read_bytes(), self.columns)]
 
 
 def check_file(path: Path, context: Context = Context()) -> Report:
@@ -132,7 +144,7 @@ def _check_table(_path: Path, _content: mmap.mmap, reading: Reading, context: Co
     if max(map(len, reading.grid)) == 1 and any(map(_is_mixed, reading.grid)):
         return [Finding("one-column")]
     findings = [*_letters(reading.text, context), *_grid_texts(reading.grid, context)]
-    return [*findings, *check_tables(tables, _earlier(context), _attached(context), context.settings)]
+    return [*findings, *check_tables(tables, context.earlier_tables, context.attached_tables, context.settings)]
 
 
 def _is_mixed(row: Sequence[str]) -> bool:
@@ -184,7 +196,7 @@ def _tables_in_text(text: str, context: Context) -> Iterator[Finding]:
     """Tables in prose or code are tables; their places are lines."""
     for start, grid in tables_in(text):
         tables = tables_of(grid, context.columns)
-        for finding in check_tables(tables, _earlier(context), (), context.settings):
+        for finding in check_tables(tables, context.earlier_tables, (), context.settings):
             line = start + int(finding.values.get("row", 1))
             yield replace(finding, place="line", values={**finding.values, "line": line})
 
@@ -206,10 +218,10 @@ def _check_notebook(_path: Path, _content: mmap.mmap, reading: Reading, context:
 
 def _check_picture(_path: Path, content: mmap.mmap, _reading: Reading, context: Context) -> list[Finding]:
     findings = [*check_figure(content[:], context.settings), note_picture()]
-    tables = _attached(context)
+    tables = context.attached_tables
     if not tables:
         return [*findings, Finding("data-missing")]
-    behind = check_tables(tables, _earlier(context), (), context.settings)
+    behind = check_tables(tables, context.earlier_tables, (), context.settings)
     return [*findings, *(replace(each, place="data" if each.place == "cell" else "data-file") for each in behind)]
 
 
@@ -219,7 +231,7 @@ def _check_model(path: Path, content: mmap.mmap, reading: Reading, context: Cont
         "safetensors": lambda: check_safetensors(content),  # type: ignore[arg-type]
         "xgboost": lambda: check_xgboost(reading.value, context.settings),
     }[reading.kind]
-    return [*seen(), *check_membership(_attached(context), context.settings)]
+    return [*seen(), *check_membership(context.attached_tables, context.settings)]
 
 
 _CHECKS: Mapping[Form, Callable[[Path, mmap.mmap, Reading, Context], list[Finding]]] = {
@@ -232,15 +244,6 @@ _CHECKS: Mapping[Form, Callable[[Path, mmap.mmap, Reading, Context], list[Findin
 }
 
 
-def _attached(context: Context) -> list[Table]:
-    """The tables that were given with a file; what cannot be read is not given."""
-    tables = []
-    for path in context.attachments:
-        if path.is_file() and path.stat().st_size <= 64 * _MIB:
-            tables += _tables_of_file(path, path.read_bytes(), context.columns)
-    return tables
-
-
 def hide_cells(path: Path, context: Context) -> Grid | None:
     """A table with cells hidden until nothing holds it; None where hiding cells mends it not; InputError for no
     table."""
@@ -248,11 +251,7 @@ def hide_cells(path: Path, context: Context) -> Grid | None:
     grid = read_grid(path.read_bytes())
     if grid is None:
         raise InputError(f"{path.name} is no table: only tables are mended by hiding cells")
-    return protect_table(grid, context.columns, _earlier(context), context.settings)
-
-
-def _earlier(context: Context) -> list[Table]:
-    return [table for each in context.earlier for table in _tables_of_file(Path(each.name), each.content, {})]
+    return protect_table(grid, context.columns, context.earlier_tables, context.settings)
 
 
 def _tables_of_file(path: Path, content: bytes, columns: Mapping[str, str]) -> list[Table]:

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from erios.airlock.check import Context, Released, check_file, hide_cells
-from erios.airlock.column_kinds import DECLARABLE
 from erios.airlock.findings import Report
 from erios.cli import airlock_requests
+from erios.cli.airlock_requests import Column, declared
 from erios.cli.output import AsJson, answer, command_group, print_table, write_json
 from erios.errors import InputError, RefusedError, UsageError
 from erios.settings import load_settings
@@ -29,9 +29,7 @@ def check(
         list[Path] | None, typer.Option("--with", help="The data behind a figure, or the predictions of a model.")
     ] = None,
     earlier: Annotated[Path | None, typer.Option("--earlier", help="The folder with what left before.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option("--column", help="What a column is, as `score=measure`; several times.")
-    ] = None,
+    column: Column = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the airlock's checks on a file and say how to mend it; code 9 where they would hold it.
@@ -41,7 +39,7 @@ def check(
     context = Context(
         earlier=_released(earlier),
         attachments=tuple(data or ()),
-        columns=_declared(column or []),
+        columns=declared(column),
         settings=load_settings().airlock,
     )
     report = check_file(file, context)
@@ -58,15 +56,13 @@ def suggest(
     file: Annotated[Path, typer.Argument(help="A table that the checks hold.")],
     out: Annotated[Path, typer.Option("--out", help="Where to write the table with its cells hidden (CSV).")],
     earlier: Annotated[Path | None, typer.Option("--earlier", help="The folder with what left before.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option("--column", help="What a column is, as `score=measure`; several times.")
-    ] = None,
+    column: Column = None,
 ) -> None:
     """Write a table with its small cells hidden, and as many more as totals would give away.
 
     Example: erios airlock suggest results/table1.csv --out results/table1-hidden.csv
     """
-    context = Context(earlier=_released(earlier), columns=_declared(column or []), settings=load_settings().airlock)
+    context = Context(earlier=_released(earlier), columns=declared(column), settings=load_settings().airlock)
     grid = hide_cells(file, context)
     if grid is None:
         raise RefusedError(f"{file.name}: hiding cells does not mend it; `erios airlock check` says what would")
@@ -107,14 +103,6 @@ def _write_new(path: Path, content: bytes) -> None:
             target.write(content)
     except FileExistsError:
         raise UsageError(f"--out {path} is there already: name a new file") from None
-
-
-def _declared(columns: list[str]) -> dict[str, str]:
-    declared = dict(each.rpartition("=")[::2] for each in columns)
-    strange = sorted(kind for name, kind in declared.items() if not name or kind not in DECLARABLE)
-    if strange:
-        raise UsageError(f"--column: '{strange[0]}' is no kind; write NAME=KIND with one of {', '.join(DECLARABLE)}")
-    return declared
 
 
 def _released(folder: Path | None) -> list[Released]:

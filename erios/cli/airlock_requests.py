@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from erios.airlock.column_kinds import DECLARABLE
 from erios.airlock.findings import Report
 from erios.cli.output import AsJson, answer, print_facts, print_rows, print_table, write_json
 from erios.errors import InputError, UsageError
@@ -55,9 +56,10 @@ def request(
     own = visible_studies(by).filter(number=study).first()
     if own is None:
         raise UsageError(f"no study '{study}' that you may see; `erios study list` shows them")
+    columns, contents = declared(column), _contents(files)
     destination = Destination.PUBLIC if public else Destination.TEAM
     made = start_request(study=own, by=by, destination=destination)
-    _add(made, by, files, context=context, controls=controls, kind=kind, columns=_columns(column))
+    _add(made, by, contents, context=context, controls=controls, kind=kind, columns=columns)
 
 
 def add(
@@ -74,23 +76,33 @@ def add(
     Example: erios airlock add E2031-007-S01 curve.csv --kind supporting --behind curve.png --context "its data" …
     """
     by = _by()
-    said = {"context": context, "controls": controls, "kind": kind, "behind": behind, "columns": _columns(column)}
-    _add(_find(by, number), by, files, **said)
+    said = {"context": context, "controls": controls, "kind": kind, "behind": behind, "columns": declared(column)}
+    _add(_find(by, number), by, _contents(files), **said)
 
 
-def _columns(column: list[str] | None) -> dict[str, str]:
-    pairs = [one.partition("=") for one in column or ()]
-    if any(not (name and separator and what) for name, separator, what in pairs):
-        raise UsageError("--column is a header and what it is, as patients=count")
-    return {name: what for name, _separator, what in pairs}
+def declared(columns: list[str] | None) -> dict[str, str]:
+    """Header → kind, as their author declares them; UsageError for what is no kind."""
+    kinds = dict(each.rpartition("=")[::2] for each in columns or ())
+    strange = sorted(kind for name, kind in kinds.items() if not name or kind not in DECLARABLE)
+    if strange:
+        raise UsageError(f"--column: '{strange[0]}' is no kind; write NAME=KIND with one of {', '.join(DECLARABLE)}")
+    return kinds
 
 
-def _add(made: AirlockRequest, by: User, files: list[Path], **said: Any) -> None:
-    from erios.studies.airlock_actions import add_file
+def _contents(files: list[Path]) -> dict[str, bytes]:
+    """The files by name, read before anything is asked; InputError, UsageError for two of one name."""
     from erios.studies.airlock_store import read_source
 
-    for file in files:
-        _print_report(add_file(request=made, by=by, name=file.name, content=read_source(file), **said))
+    if len({file.name for file in files}) < len(files):
+        raise UsageError("two of these files have the same name, by which a request knows them: rename one")
+    return {file.name: read_source(file) for file in files}
+
+
+def _add(made: AirlockRequest, by: User, contents: Mapping[str, bytes], **said: Any) -> None:
+    from erios.studies.airlock_actions import add_file
+
+    for name, content in contents.items():
+        _print_report(add_file(request=made, by=by, name=name, content=content, **said))
     answer().print(f"{made.number} is {made.state}; `erios airlock submit {made.number}` hands it to the checkers.")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from erios.governance.study import State
 from erios.settings import Settings
+from erios.studies.airlock_models import AirlockRequest
 from tests.functional.conftest import in_process  # noqa: F401 - a fixture
 from tests.portal.airlock_stories import SMALL, TABLE
 from tests.portal.stories import at
@@ -79,7 +80,9 @@ def test_a_request_goes_its_whole_way_by_commands(database: Settings, erios: Run
         ("ada", ("request", "E", "/nowhere.csv", *SAID), 3, "nowhere.csv is no file"),
         ("ada", ("request", "E", "/", *SAID), 3, "is no file"),
         ("ada", ("request", "E9", "/", *SAID), 2, "no study 'E9'"),
-        ("ada", ("request", "E", "/", *SAID, "--column", "x"), 2, "--column is a header"),
+        ("ada", ("request", "E", "/", *SAID, "--column", "x"), 2, "--column: 'x' is no kind"),
+        ("ada", ("request", "E", "/", *SAID, "--column", "x=nothing"), 2, "--column: 'nothing' is no kind"),
+        ("ada", ("request", "E", "/etc/hostname", "/tmp/hostname", *SAID), 2, "the same name"),
         ("com1", ("show", "E-S01"), 2, "no request"),
     ],
 )
@@ -95,4 +98,5 @@ def test_what_cannot_be_asked_is_one_sentence(
     words = [word.replace("E", study) if word in ("E", "E-S01") else word for word in command]
     found, _out, said = erios(login, "airlock", *words)
     assert (found, said.count("\n")) == (code, 1), said
+    assert not AirlockRequest.objects.exists()
     assert sentence in said
